@@ -1,0 +1,296 @@
+"""A channel over any anyio byte stream, by a reader and a writer task."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import anyio.abc
+from anyio.abc import SocketAttribute
+from anyio.streams.tls import TLSStream
+from halfclose import TCP, Backend, Capabilities, Channel, ChannelSink, Endpoint
+from halfclose.io.addresses import endpoint_of, host_of, peer_of
+from halfclose.io.syscalls import end_stream, reset_on_close, unsent
+
+__all__ = ["StreamChannel"]
+
+_PIECE = 64 * 1024
+
+
+class StreamChannel(Channel):
+    """One stream, or a connected socket that becomes one.
+
+    Capabilities: ``tells_cause`` and ``keeps_input`` are on where the stream reads its socket
+    itself (trio; unix sockets on asyncio). An asyncio transport closes at a failed send whatever
+    its socket still holds (``_SelectorTransport._fatal_error``), and so does uvloop's.
+
+    :param below: a ``ByteStream``, an ``ObjectStream`` of bytes, or a connected socket; the
+        channel owns it. `run` serves it.
+    """
+
+    def __init__(self, backend: Backend, below: Any) -> None:
+        self._backend = backend
+        self._stream: Any = None if isinstance(below, socket.socket) else below
+        self._sock = below if isinstance(below, socket.socket) else None
+        raw = self._sock or below.extra(SocketAttribute.raw_socket, None)
+        self._fileno = raw.fileno() if raw is not None else None
+        self._family = raw.family if raw is not None else None
+        self._own_socket = self._sock is not None or isinstance(below, anyio.abc.SocketStream)
+        self._sink: ChannelSink
+        self._may_read = anyio.Event()
+        self._work = anyio.Event()
+        self._piece: bytes | None = None
+        self._wanted = False
+        self._ending = False
+        self._closing = False
+        self._aborted = False
+        self._released = False
+        self._write_error: Exception | None = None
+        self._scope: anyio.CancelScope | None = None
+        self._peer, self._host = self._endpoints()
+        self.capabilities = self._declare(raw)
+        backend.hold_channel(self)
+
+    def _declare(self, raw: Any) -> Capabilities:
+        reads_socket = raw is not None and not _has_transport(self._family)
+        return Capabilities(
+            can_half_close=not isinstance(self._stream, TLSStream),
+            can_reset=raw is not None and self._family != socket.AF_UNIX,
+            keeps_input=reads_socket,
+            tells_cause=raw is not None,
+        )
+
+    def _endpoints(self) -> tuple[Endpoint, Endpoint]:
+        nowhere = TCP("0.0.0.0", 0)
+        with self._socket() as sock:
+            if sock is not None:
+                return peer_of(sock), host_of(sock)
+        if self._stream is None:
+            return nowhere, nowhere
+        attributes = (SocketAttribute.remote_address, SocketAttribute.local_address)
+        found = [self._stream.extra(attribute, None) for attribute in attributes]
+        ends = [
+            endpoint_of(socket.AF_INET, address) if isinstance(address, tuple) else nowhere
+            for address in found
+        ]
+        return ends[0], ends[1]
+
+    @contextmanager
+    def _socket(self) -> Iterator[socket.socket | None]:
+        """The socket below, if there is one. Some loops show a stand-in that can do little."""
+        if self._fileno is None or self._released:
+            yield None
+            return
+        try:
+            duplicate = os.dup(self._fileno)
+        except OSError:
+            yield None
+            return
+        with socket.socket(fileno=duplicate) as sock:
+            yield sock
+
+    # -- what the sink calls -------------------------------------------------------------------
+
+    def start(self, sink: ChannelSink) -> None:
+        self._sink = sink
+
+    def resume_reading(self) -> None:
+        self._may_read.set()
+
+    def pause_reading(self) -> None:
+        if self._may_read.is_set():
+            self._may_read = anyio.Event()
+
+    def write(self, data: bytes | memoryview) -> int:
+        if self._piece is not None or self._write_error is not None:
+            self._wanted = True
+            return 0
+        self._piece = bytes(data[:_PIECE])
+        self._wanted = len(self._piece) < len(data)
+        self._work.set()
+        return len(self._piece)
+
+    def end_write(self) -> bool:
+        self._ending = True
+        self._work.set()
+        return False
+
+    def has_input(self) -> bool:
+        if not self.capabilities.keeps_input:
+            return False
+        with self._socket() as sock:
+            if sock is None:
+                return False
+            try:
+                return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+            except OSError:
+                return False
+
+    def unsent(self) -> int:
+        with self._socket() as sock:
+            return unsent(sock) if sock is not None else 0
+
+    def close(self) -> None:
+        self._closing = True
+        self._work.set()
+
+    def abort(self) -> None:
+        self._aborted = True
+        with self._socket() as sock:
+            if sock is not None:
+                reset_on_close(sock)
+        if self._scope is not None:
+            self._scope.cancel()
+
+    # -- the tasks -----------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve the stream until `close` or `abort`, and release it. Cancelled, it aborts."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                self._scope = tasks.cancel_scope
+                if self._aborted:
+                    return
+                if self._stream is None:
+                    self._stream = await self._wrap()
+                tasks.start_soon(self._read)
+                await self._write()
+                await self._stream.aclose()
+                self._released = True
+                tasks.cancel_scope.cancel()
+        finally:
+            if not self._released:
+                self.abort()
+                await self._release()
+                self._released = True
+            self._backend.release_channel(self)
+
+    async def _wrap(self) -> anyio.abc.SocketStream:
+        assert self._sock is not None
+        sock, self._sock = self._sock, None
+        kind: type[anyio.abc.SocketStream] = (
+            anyio.abc.UNIXSocketStream if self._family == socket.AF_UNIX else anyio.abc.SocketStream
+        )
+        return await kind.from_socket(sock)
+
+    async def _release(self) -> None:
+        if self._stream is not None:
+            await anyio.aclose_forcefully(self._stream)
+        elif self._sock is not None:
+            self._sock.close()
+
+    @property
+    def _over(self) -> bool:
+        return self._closing or self._aborted
+
+    async def _read(self) -> None:
+        while not self._over:
+            await self._may_read.wait()
+            try:
+                if isinstance(self._stream, anyio.abc.ByteReceiveStream):
+                    data = await self._stream.receive(_PIECE)
+                else:
+                    data = await self._stream.receive()
+            except anyio.EndOfStream:
+                if not self._over:
+                    self._read_ended()
+                return
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as error:
+                if not self._over:
+                    self._sink.failed(_system_error(error))
+                return
+            if data and not self._over:
+                self._sink.received(data)
+
+    def _read_ended(self) -> None:
+        # See SocketChannel: after a failed send, a reset reads as an end of stream.
+        error = self._write_error
+        if error is not None and getattr(error, "errno", None) != errno.EPIPE:
+            self._sink.failed(error)
+        else:
+            self._sink.read_ended()
+
+    async def _write(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work = anyio.Event()
+            try:
+                while self._piece is not None and not self._aborted:
+                    await self._stream.send(self._piece)
+                    self._piece = None
+                    if self._wanted and not self._over:
+                        self._wanted = False
+                        self._sink.writable()
+                if self._ending and not self._over:
+                    self._ending = False
+                    await self._end()
+                    self._sink.write_ended()
+            except (
+                anyio.BrokenResourceError,
+                anyio.ClosedResourceError,
+                NotImplementedError,
+                OSError,
+            ) as error:
+                self._piece = None
+                self._write_error = _system_error(error)
+                if not self._over:
+                    self._sink.write_failed(self._write_error)
+            if self._closing:
+                return
+
+    async def _end(self) -> None:
+        if not self.capabilities.can_half_close:
+            return
+        with self._socket() as sock:
+            if sock is not None and self._own_socket:
+                # What send has taken is with the kernel; send_eof would hide a reset, and on
+                # uvloop it comes only later.
+                end_stream(sock)
+                return
+        await self._stream.send_eof()
+
+    # -- what is known -------------------------------------------------------------------------
+
+    def get_peer(self) -> Endpoint:
+        return self._peer
+
+    def get_host(self) -> Endpoint:
+        return self._host
+
+    def get_handle(self) -> object:
+        return self._stream or self._sock
+
+    def set_no_delay(self, enabled: bool) -> None:
+        self._set(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
+
+    def set_keep_alive(self, enabled: bool) -> None:
+        self._set(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
+
+    def _set(self, level: int, option: int, enabled: bool) -> None:
+        with self._socket() as sock:
+            if sock is not None and sock.family != socket.AF_UNIX:
+                try:
+                    sock.setsockopt(level, option, enabled)
+                except OSError:
+                    # Reset already; the next read tells.
+                    pass
+
+
+def _has_transport(family: int | None) -> bool:
+    """Whether an asyncio transport, rather than the stream, reads the socket."""
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_run():
+        return False
+    return family != socket.AF_UNIX
+
+
+def _system_error(error: Exception) -> Exception:
+    """The OSError that anyio's exception came from, if it tells."""
+    cause = error.__cause__
+    return cause if isinstance(cause, OSError) else error

@@ -1,0 +1,55 @@
+"""The loop's calls on asyncio and uvloop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .loop import Loop
+
+if TYPE_CHECKING:
+    from .backend import AnyioBackend
+
+__all__ = ["AsyncioLoop"]
+
+
+class _Watch:
+    def __init__(self, remove: Callable[[int], bool], fd: int) -> None:
+        self._remove = remove
+        self._fd = fd
+        self._stopped = False
+
+    def stop(self) -> None:
+        if not self._stopped:
+            self._stopped = True
+            self._remove(self._fd)
+
+
+class AsyncioLoop(Loop):
+    """The asyncio loop that runs in this thread."""
+
+    def __init__(self, backend: AnyioBackend) -> None:
+        super().__init__(backend)
+        self._loop = asyncio.get_running_loop()
+
+    def time(self) -> float:
+        return self._loop.time()
+
+    def call_soon(self, function: Callable[..., object], *args: object) -> None:
+        self._loop.call_soon(self._backend.guarded, function, *args)
+
+    def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
+        self._loop.call_soon_threadsafe(self._backend.guarded, function, *args)
+
+    def call_later(
+        self, seconds: float, function: Callable[..., object], *args: object
+    ) -> asyncio.TimerHandle:
+        return self._loop.call_later(seconds, self._backend.guarded, function, *args)
+
+    def watch(self, fd: int, ready: Callable[[], object], write: bool) -> _Watch:
+        if write:
+            self._loop.add_writer(fd, self._backend.guarded, ready)
+            return _Watch(self._loop.remove_writer, fd)
+        self._loop.add_reader(fd, self._backend.guarded, ready)
+        return _Watch(self._loop.remove_reader, fd)

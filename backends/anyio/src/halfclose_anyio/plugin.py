@@ -1,0 +1,71 @@
+"""What discovery reads: the backends by name. Importing it imports no event loop."""
+
+from __future__ import annotations
+
+import sys
+
+from halfclose.hooks import hookimpl
+from halfclose.plugins import BackendSpec
+
+__all__ = ["halfclose_backends"]
+
+
+def _trio_runs() -> bool:
+    trio = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_run())
+
+
+def _asyncio_loop() -> str | None:
+    """The package of the asyncio loop of which a task is running in this thread."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return None
+    try:
+        # A coroutine of another framework on such a loop sees a loop, and no task of it.
+        if asyncio.current_task() is None:
+            return None
+    except RuntimeError:
+        return None
+    return type(asyncio.get_running_loop()).__module__.partition(".")[0]
+
+
+def _uvloop_runs() -> bool:
+    return _asyncio_loop() == "uvloop"
+
+
+def _asyncio_runs() -> bool:
+    return _asyncio_loop() not in (None, "uvloop")
+
+
+@hookimpl
+def halfclose_backends() -> list[BackendSpec]:
+    """``anyio``, asyncio or the loop that runs, and one for each loop."""
+    return [
+        BackendSpec(
+            "anyio",
+            "halfclose_anyio.backend:AnyioBackend",
+            priority=40,
+            install="pip install halfclose-anyio",
+        ),
+        BackendSpec(
+            "anyio+asyncio",
+            "halfclose_anyio.backend:AnyioBackend",
+            running=_asyncio_runs,
+            priority=30,
+            install="pip install halfclose-anyio",
+        ),
+        BackendSpec(
+            "anyio+uvloop",
+            "halfclose_anyio.uvloop:UvloopBackend",
+            running=_uvloop_runs,
+            priority=30,
+            install="pip install 'halfclose-anyio[uvloop]'",
+        ),
+        BackendSpec(
+            "anyio+trio",
+            "halfclose_anyio.trio:TrioBackend",
+            running=_trio_runs,
+            priority=30,
+            install="pip install 'halfclose-anyio[trio]'",
+        ),
+    ]

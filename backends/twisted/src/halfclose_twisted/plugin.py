@@ -1,0 +1,46 @@
+"""What discovery reads: the backends by name. Importing it imports nothing of Twisted."""
+
+from __future__ import annotations
+
+import sys
+
+from halfclose.hooks import hookimpl
+from halfclose.plugins import BackendSpec
+
+__all__ = ["VARIANTS", "halfclose_backends"]
+
+VARIANTS = ("select", "poll", "epoll", "asyncio", "uvloop")
+
+
+def _reactor_runs() -> bool:
+    ours = sys.modules.get("halfclose_twisted.reactors")
+    if ours is not None and ours.current() is not None:
+        return True
+    reactor = sys.modules.get("twisted.internet.reactor")
+    return bool(reactor is not None and getattr(reactor, "running", False))
+
+
+@hookimpl
+def halfclose_backends() -> list[BackendSpec]:
+    """``twisted``, the platform's best reactor or the one that runs, and one for each reactor."""
+    default = BackendSpec(
+        "twisted",
+        "halfclose_twisted.backend:TwistedBackend",
+        running=_reactor_runs,
+        priority=20,
+        install="pip install halfclose-twisted",
+    )
+    variants = [
+        BackendSpec(
+            f"twisted+{variant}",
+            "halfclose_twisted.uvloop:UvloopBackend"
+            if variant == "uvloop"
+            else "halfclose_twisted.backend:TwistedBackend",
+            priority=10,
+            install="pip install 'halfclose-twisted[uvloop]'"
+            if variant == "uvloop"
+            else "pip install halfclose-twisted",
+        )
+        for variant in VARIANTS
+    ]
+    return [default, *variants]

@@ -1,0 +1,110 @@
+"""Half-closeable protocols, written once and run on any event loop.
+
+Start with `HalfCloseableProtocol`, `run`, `Backend.connect` and `Backend.listen`.
+"""
+
+from .backend import Backend, Event, TimerHandle, Watch
+from .channel import Capabilities, Channel, ChannelSink
+from .connection import Connection
+from .endpoints import TCP, UNIX, Endpoint, StandardIO, parse_endpoint
+from .hooks import hookimpl
+from .interfaces import (
+    BaseProtocol,
+    HalfCloseableProtocol,
+    Producer,
+    Protocol,
+    ProtocolFactory,
+    PullProducer,
+    PushProducer,
+    Transport,
+)
+from .io.listening import Listener
+from .lifecycle import State
+from .options import HIGH_WATER, LINGER_TIMEOUT, LOW_WATER, ConnectionOptions
+from .plugins import (
+    BackendInfo,
+    BackendSpec,
+    available_backends,
+    load_backend,
+    register,
+    unregister,
+)
+from .reasons import (
+    BackendError,
+    BackendLoadError,
+    BackendNotFound,
+    CloseTimeout,
+    ConnectError,
+    ConnectionAborted,
+    ConnectionClosed,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefused,
+    ConnectTimeout,
+    DNSLookupFailed,
+    EndpointError,
+    HalfcloseError,
+    HalfCloseTimeout,
+    ListenError,
+    Unsupported,
+)
+from .running import open_backend, run
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "HIGH_WATER",
+    "LINGER_TIMEOUT",
+    "LOW_WATER",
+    "TCP",
+    "UNIX",
+    "Backend",
+    "BackendError",
+    "BackendInfo",
+    "BackendLoadError",
+    "BackendNotFound",
+    "BackendSpec",
+    "BaseProtocol",
+    "Capabilities",
+    "Channel",
+    "ChannelSink",
+    "CloseTimeout",
+    "ConnectError",
+    "ConnectTimeout",
+    "Connection",
+    "ConnectionAborted",
+    "ConnectionClosed",
+    "ConnectionDone",
+    "ConnectionLost",
+    "ConnectionOptions",
+    "ConnectionRefused",
+    "DNSLookupFailed",
+    "Endpoint",
+    "EndpointError",
+    "Event",
+    "HalfCloseTimeout",
+    "HalfCloseableProtocol",
+    "HalfcloseError",
+    "ListenError",
+    "Listener",
+    "Producer",
+    "Protocol",
+    "ProtocolFactory",
+    "PullProducer",
+    "PushProducer",
+    "StandardIO",
+    "State",
+    "TimerHandle",
+    "Transport",
+    "Unsupported",
+    "Watch",
+    "__version__",
+    "available_backends",
+    "hookimpl",
+    "load_backend",
+    "open_backend",
+    "parse_endpoint",
+    "register",
+    "run",
+    "unregister",
+]

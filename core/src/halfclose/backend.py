@@ -1,0 +1,373 @@
+"""A backend: the few things that a framework must offer, and what is built on top of them.
+
+The author of a backend derives from `Backend` and writes the abstract methods; ``connect``,
+``listen``, lingering, leaving and the socket lane come with the class.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Any, ClassVar, Protocol as Interface, TypeVar
+
+from .channel import Channel
+from .connection import Connection
+from .endpoints import Endpoint, StandardIO, as_endpoint
+from .interfaces import Protocol, ProtocolFactory
+from .io.connecting import Address, connect_socket
+from .io.lane import Lane
+from .io.lingering import Lingering
+from .io.listening import Listener, listen_sockets
+from .io.stdio import StdioChannel
+from .options import ConnectionOptions, seconds
+from .plugins import Hooks
+from .reasons import ConnectionAborted
+
+__all__ = ["Backend", "Event", "TimerHandle", "Watch"]
+
+_log = logging.getLogger("halfclose")
+
+T = TypeVar("T")
+
+GRACE = 5.0
+"""Seconds that leaving a backend waits for its connections to end."""
+
+
+class TimerHandle(Interface):
+    """What `Backend.call_later` gives."""
+
+    def cancel(self) -> None:
+        """Do not call the function. Idempotent; a no-op once it was called."""
+
+
+class Event(Interface):
+    """What `Backend.create_event` gives: like ``anyio.Event`` and ``asyncio.Event``."""
+
+    def set(self) -> None:
+        """Wake every waiter, now and in the future. Idempotent; in the loop's thread only."""
+
+    def is_set(self) -> bool:
+        """Whether `set` was called."""
+
+    async def wait(self) -> object:
+        """Wait for `set`. Cancelling one waiter affects no other."""
+
+
+class Watch(Interface):
+    """What `Backend.watch` gives."""
+
+    def stop(self) -> None:
+        """Call no more. Idempotent."""
+
+
+class Backend(ABC):
+    """One event loop, seen from a protocol's library.
+
+    Made by `halfclose.run` or `halfclose.open_backend`, never directly. Its methods are to be
+    called in the loop's thread, but for `call_soon_threadsafe`. It is an asynchronous context
+    manager: leaving it closes every connection (rule END-03).
+
+    :param name: the backend's full name, such as ``"mine+variant"``.
+    :param options: ``grace``, seconds that leaving waits for connections to end (5); ``sockets``,
+        ``"lane"`` or ``"native"`` (rule of thumb: leave it alone); and what the subclass names in
+        `option_names`.
+    :raises TypeError: an option that this backend does not know.
+    :raises ValueError: an option's value is out of range.
+    """
+
+    option_names: ClassVar[frozenset[str]] = frozenset()
+    """Options of this backend's own, beside ``grace`` and ``sockets``."""
+
+    def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
+        self.name = name
+        self.options = dict(options or {})
+        unknown = sorted(set(self.options) - {"grace", "sockets"} - self.option_names)
+        if unknown:
+            known = ", ".join(sorted({"grace", "sockets"} | self.option_names))
+            raise TypeError(f"backend {name!r} has no option {unknown[0]!r}; it has {known}")
+        self._grace = seconds("grace", self.options.get("grace", GRACE))
+        self.hooks = Hooks()
+        self.lane = Lane(self, self.options.get("sockets"))
+        self.lingering = Lingering(self)
+        self._connections: dict[Connection, None] = {}
+        self._listeners: dict[Listener, None] = {}
+        self._channels: set[Channel] = set()
+        self._quiet: Event | None = None
+
+    # -- what a framework must offer -----------------------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def run(
+        cls,
+        name: str,
+        options: Mapping[str, Any] | None,
+        main: Callable[..., Awaitable[T]],
+        args: tuple[object, ...],
+    ) -> T:
+        """Start the framework, run ``main(backend, *args)`` in it, end it, give the result.
+
+        ``main`` runs inside ``async with`` of a backend made as ``cls(name, options)``. Leaves
+        no descriptor, thread or signal handler behind, and may be called again.
+
+        :raises BaseException: whatever ``main`` raised, or was given to `fatal`, bare.
+        """
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Enter: the framework is running in this thread.
+
+        :raises RuntimeError: it is not.
+        """
+
+    @abstractmethod
+    async def stop(self, error: BaseException | None) -> None:
+        """Leave: cancel the tasks that `start_soon` began, release everything.
+
+        :param error: what ended the body, if it did not end by itself.
+        :raises BaseException: what was given to `fatal`, bare, in place of *error*.
+        """
+
+    @abstractmethod
+    def fatal(self, error: BaseException) -> None:
+        """An event raised KeyboardInterrupt or SystemExit (rule ERR-05).
+
+        End the body of ``async with``, so that `stop` or `run` can raise *error*; where the loop
+        is not ours to end, log it and stop the loop.
+        """
+
+    @abstractmethod
+    def time(self) -> float:
+        """Seconds of a clock that never goes back."""
+
+    @abstractmethod
+    def call_soon(self, function: Callable[..., object], *args: object) -> None:
+        """Call ``function(*args)`` in the next turn of the loop, in order of the calls."""
+
+    @abstractmethod
+    def call_later(
+        self, seconds: float, function: Callable[..., object], *args: object
+    ) -> TimerHandle:
+        """Call ``function(*args)`` after *seconds*; the handle's ``cancel()`` prevents it.
+
+        What the function raises is logged.
+        """
+
+    @abstractmethod
+    def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
+        """`call_soon`, from any thread or signal handler."""
+
+    @abstractmethod
+    def start_soon(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        """Run ``await function(*args)`` as a task of its own, until the backend is left.
+
+        What it raises is logged; leaving the backend cancels it.
+        """
+
+    @abstractmethod
+    async def sleep(self, seconds: float) -> None:
+        """Wait for *seconds*."""
+
+    @abstractmethod
+    def create_event(self) -> Event:
+        """A fresh event that any number of tasks can wait for."""
+
+    @abstractmethod
+    def watch(self, fd: int, ready: Callable[[], object], *, write: bool = False) -> Watch:
+        """Call *ready* each time that *fd* is readable (or writable), until told to stop.
+
+        Level-triggered: it is called again while the descriptor stays ready. An error on the
+        descriptor counts as readiness.
+        """
+
+    @abstractmethod
+    async def resolve(self, host: str, port: int) -> list[Address]:
+        """The stream addresses of *host*, as the framework looks names up, best first.
+
+        :raises OSError: the name has none (``socket.gaierror``).
+        """
+
+    @abstractmethod
+    def adopt(self, sock: Any) -> Channel:
+        """A channel over a connected, non-blocking socket, by the framework's own transport.
+
+        The channel owns the socket from now on.
+        """
+
+    # -- connecting and listening --------------------------------------------------------------
+
+    async def connect(
+        self,
+        endpoint: str | Endpoint,
+        factory: ProtocolFactory,
+        timeout: float | None = 30.0,
+        options: ConnectionOptions | None = None,
+    ) -> Any:
+        """Connect, attach what *factory* gives, and return it.
+
+        It is returned even if the connection is lost already: its ``connectionLost`` tells.
+        Cancelled, it leaves nothing behind.
+
+        :param endpoint: where to; ``stdio:`` attaches descriptors 0 and 1 of this process.
+        :param factory: any callable that gives a protocol; called once, when connected.
+        :param timeout: seconds for everything, the name lookup included; None: no limit.
+        :raises EndpointError: *endpoint* is malformed.
+        :raises ValueError: *timeout* is negative.
+        :raises ConnectError: `ConnectionRefused`, `DNSLookupFailed`, `ConnectTimeout`, or any
+            other reason; names the endpoint and each attempt.
+        :raises BaseException: what *factory* or ``connectionMade`` raised.
+        """
+        target = as_endpoint(endpoint)
+        if timeout is not None:
+            seconds("timeout", timeout)
+        channel: Channel
+        if isinstance(target, StandardIO):
+            channel = StdioChannel(self.lane.poller, self.call_soon)
+        else:
+            channel = self.lane.channel(await connect_socket(self, target, timeout))
+        try:
+            protocol = make_protocol(factory)
+        except BaseException:
+            channel.abort()
+            raise
+        error = Connection(self, channel, options or ConnectionOptions()).attach(protocol)
+        if error is not None:
+            raise error
+        return protocol
+
+    async def listen(
+        self,
+        endpoint: str | Endpoint,
+        factory: ProtocolFactory,
+        options: ConnectionOptions | None = None,
+    ) -> Listener:
+        """Listen, and attach what *factory* gives to each connection that comes.
+
+        A factory that raises or gives no protocol costs that connection and is logged.
+
+        :param endpoint: where; TCP port 0 lets the system choose, `Listener.endpoint` tells.
+            A unix path that is a stale socket is taken over.
+        :returns: the listener, an asynchronous context manager.
+        :raises EndpointError: *endpoint* is malformed.
+        :raises ListenError: it cannot be listened on; names the endpoint.
+        """
+        settings = options or ConnectionOptions()
+        listener = await listen_sockets(
+            self, as_endpoint(endpoint), settings, lambda sock: self._accept(sock, factory, settings)
+        )
+        self._listeners[listener] = None
+        return listener
+
+    def _accept(self, sock: Any, factory: ProtocolFactory, options: ConnectionOptions) -> None:
+        channel = self.lane.channel(sock)
+        try:
+            protocol = make_protocol(factory)
+        except (KeyboardInterrupt, SystemExit) as error:
+            channel.abort()
+            self.fatal(error)
+            return
+        except BaseException:
+            _log.exception("the protocol factory %r failed; the connection was aborted", factory)
+            channel.abort()
+            return
+        Connection(self, channel, options).attach(protocol)
+
+    # -- what connections and the lane use -----------------------------------------------------
+
+    def hold(self, connection: Connection) -> None:
+        """Keep *connection* alive until `release` (rule EVT-10)."""
+        self._connections[connection] = None
+
+    def release(self, connection: Connection) -> None:
+        """*connection* is lost."""
+        self._connections.pop(connection, None)
+        self.check_quiet()
+
+    def hold_channel(self, channel: Channel) -> None:
+        """*channel* needs further turns of the loop to release its descriptor, once closed."""
+        self._channels.add(channel)
+
+    def release_channel(self, channel: Channel) -> None:
+        """*channel* has released its descriptor."""
+        self._channels.discard(channel)
+        self.check_quiet()
+
+    def forget(self, listener: Listener) -> None:
+        """*listener* is closed."""
+        self._listeners.pop(listener, None)
+
+    def check_quiet(self) -> None:
+        """Let a backend that is being left go on, if nothing remains."""
+        if self._quiet is not None and not self._busy:
+            self._quiet.set()
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self._connections or self.lingering or self._channels)
+
+    def guarded(self, function: Callable[..., object], *args: object) -> None:
+        """Call *function* so that nothing it raises stops the loop: log it, or `fatal`."""
+        try:
+            function(*args)
+        except (KeyboardInterrupt, SystemExit) as error:
+            self.fatal(error)
+        except BaseException:
+            _log.exception("%r failed", function)
+
+    # -- entering and leaving ------------------------------------------------------------------
+
+    async def __aenter__(self: B) -> B:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            for listener in list(self._listeners):
+                listener.close()
+            if error is None:
+                await self._wind_down()
+        except BaseException as interruption:
+            error = interruption
+            raise
+        finally:
+            self._abort_all()
+            await self.stop(error)
+
+    async def _wind_down(self) -> None:
+        for connection in list(self._connections):
+            connection.loseConnection()
+        if not self._busy:
+            return
+        self._quiet = self.create_event()
+        timer = self.call_later(self._grace, self._quiet.set)
+        try:
+            await self._quiet.wait()
+        finally:
+            timer.cancel()
+
+    def _abort_all(self) -> None:
+        for connection in list(self._connections):
+            connection.abandon(ConnectionAborted(f"backend {self.name} was left"))
+        self.lingering.abort()
+        self.lane.close()
+
+
+B = TypeVar("B", bound=Backend)
+
+
+def make_protocol(factory: ProtocolFactory) -> Protocol:
+    """What *factory* gives, if it is a protocol.
+
+    :raises TypeError: it is none.
+    """
+    protocol = factory()
+    if not isinstance(protocol, Protocol):
+        raise TypeError(f"the factory {factory!r} gave {protocol!r}, which is no halfclose.Protocol")
+    return protocol

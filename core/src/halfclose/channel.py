@@ -1,0 +1,152 @@
+"""The channel: one byte pipe below a connection. What the author of a new kind writes.
+
+A channel says how bytes move, and nothing else: order of events, closing, producers, timeouts
+and failures of callbacks belong to `Connection`, which is the channel's sink.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+
+from .endpoints import Endpoint
+
+__all__ = ["Capabilities", "Channel", "ChannelSink"]
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a channel can do: everything, unless it declares otherwise.
+
+    :param can_half_close: one half can be ended alone. Off: ``loseWriteConnection`` raises
+        `Unsupported`.
+    :param can_reset: `Channel.abort` makes the peer see a reset, so that truncated data never
+        looks complete. Off: it discards what is pending and closes.
+    :param keeps_input: after a failed send, what the peer had sent before is still delivered.
+    :param tells_cause: a failure carries the ``OSError`` of the system.
+    :param drains: the channel may read and discard its peer's input after it has been closed.
+        Off for descriptors that another program will go on reading, such as standard input.
+    """
+
+    can_half_close: bool = True
+    can_reset: bool = True
+    keeps_input: bool = True
+    tells_cause: bool = True
+    drains: bool = True
+
+    def __str__(self) -> str:
+        off = [field.name for field in fields(self) if not getattr(self, field.name)]
+        return "all" if not off else "all but " + ", ".join(off)
+
+
+class ChannelSink(ABC):
+    """Whom a channel tells what happens below. Every method is called in the loop's thread.
+
+    A channel never calls its sink from inside a call that the sink made to it, and calls nothing
+    after `failed`, or after it was closed or aborted.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def received(self, data: bytes) -> None:
+        """One or more bytes came. Not to be called while reading is paused, if it can be helped:
+        bytes that come all the same are kept."""
+
+    @abstractmethod
+    def read_ended(self) -> None:
+        """The peer's end of stream came, after all its data. Nothing is received after it."""
+
+    @abstractmethod
+    def writable(self) -> None:
+        """`Channel.write`, having taken less than it was given, can take more."""
+
+    @abstractmethod
+    def write_ended(self) -> None:
+        """An `Channel.end_write` that returned False has done its work."""
+
+    @abstractmethod
+    def write_failed(self, error: Exception) -> None:
+        """Nothing can be sent any more; input may still be there and is wanted first."""
+
+    @abstractmethod
+    def reader_gone(self, error: Exception) -> None:
+        """Nobody reads what we send, and that is no failure of the other half (a pipe)."""
+
+    @abstractmethod
+    def failed(self, error: Exception | None) -> None:
+        """The connection is over, both ways. *error* is what the system said, if it did."""
+
+
+class Channel(ABC):
+    """One byte pipe.
+
+    It is made with reading paused, buffers no output that it has not taken by `write`, and holds
+    its descriptor until `close` or `abort`.
+    """
+
+    capabilities: Capabilities = Capabilities()
+
+    @abstractmethod
+    def start(self, sink: ChannelSink) -> None:
+        """Tell *sink* from now on. Called again, it replaces the sink (for lingering)."""
+
+    @abstractmethod
+    def resume_reading(self) -> None:
+        """Deliver input, from the next turn on. Idempotent; not called after `read_ended`."""
+
+    @abstractmethod
+    def pause_reading(self) -> None:
+        """Deliver no input: it stays in the kernel. Idempotent."""
+
+    @abstractmethod
+    def write(self, data: bytes | memoryview) -> int:
+        """Take as much of *data* as fits now and return how many bytes that was.
+
+        If it is less than all, `ChannelSink.writable` follows when more fits, once.
+
+        :param data: immutable; one or more bytes.
+        :raises OSError: nothing can be sent any more.
+        """
+
+    @abstractmethod
+    def end_write(self) -> bool:
+        """Send the end of stream after everything taken. Called at most once, with nothing left.
+
+        :returns: True if it is with the kernel; False if `ChannelSink.write_ended` will tell.
+        :raises OSError: the connection turns out to be lost.
+        """
+
+    def has_input(self) -> bool:
+        """Whether input may be waiting to be read; True if that cannot be told."""
+        return True
+
+    def unsent(self) -> int:
+        """Bytes that the kernel holds and has not got rid of; 0 if that cannot be told."""
+        return 0
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the descriptor, all having been sent. Idempotent."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Release the descriptor at once, so that the peer sees a reset if possible. Idempotent."""
+
+    @abstractmethod
+    def get_peer(self) -> Endpoint:
+        """The other end's address."""
+
+    @abstractmethod
+    def get_host(self) -> Endpoint:
+        """This end's address."""
+
+    def get_handle(self) -> object:
+        """The object below, for what this interface has not."""
+        return None
+
+    def set_no_delay(self, enabled: bool) -> None:  # noqa: B027 - nothing to do where not TCP
+        """Set ``TCP_NODELAY`` where the channel is a TCP socket."""
+
+    def set_keep_alive(self, enabled: bool) -> None:  # noqa: B027 - likewise
+        """Set ``SO_KEEPALIVE`` where the channel is a TCP socket."""

@@ -1,0 +1,676 @@
+"""One protocol and one channel, held to the contract.
+
+Every rule about events, closing, dropped writes, producers and timeouts is kept here, over the
+table in `lifecycle`; a channel only moves bytes. The comments name the rules of docs/contract.md.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, cast
+
+from .channel import Channel, ChannelSink
+from .deadline import Deadline
+from .endpoints import Endpoint
+from .interfaces import (
+    BaseProtocol,
+    HalfCloseableProtocol,
+    Producer,
+    Protocol,
+    PushProducer,
+    Transport,
+)
+from .lifecycle import ACCEPTING, ENDED, READING, Lifecycle, Move, State
+from .options import ConnectionOptions
+from .outgoing import Outgoing
+from .reasons import (
+    CloseTimeout,
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    HalfCloseTimeout,
+    Unsupported,
+)
+
+if TYPE_CHECKING:
+    from .backend import Backend, Event
+
+__all__ = ["Connection"]
+
+_log = logging.getLogger("halfclose")
+
+_FATAL = (KeyboardInterrupt, SystemExit)
+
+
+class _EndOfStream:
+    """In the inbox: the peer's end of stream."""
+
+
+class _Failure:
+    """In the inbox: the connection broke, *error* being what the system said."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+
+_END = _EndOfStream()
+
+
+def _lost(error: Exception | None) -> ConnectionLost:
+    if error is None:
+        return ConnectionLost("the connection was lost")
+    reason = ConnectionLost(str(error) or type(error).__name__)
+    reason.__cause__ = error
+    return reason
+
+
+class Connection(Transport, ChannelSink):
+    """A transport for one protocol over one channel.
+
+    :param backend: schedules, holds the connection until it is lost, and lingers for it.
+    :param channel: a fresh channel; the connection owns it from now on.
+    """
+
+    def __init__(self, backend: Backend, channel: Channel, options: ConnectionOptions) -> None:
+        self._backend = backend
+        self._channel = channel
+        self._options = options
+        self._peer = channel.get_peer()
+        self._host = channel.get_host()
+        self._life = Lifecycle()
+        self._protocol: Protocol
+        self._half_closeable = False
+        self._outgoing = Outgoing(channel)
+        self._inbox: deque[bytes | _EndOfStream | _Failure] = deque()
+        self._accepting = False
+        self._direct = False
+        self._busy = False
+        self._scheduled = False
+        self._paused = False
+        self._peer_ended = False
+        self._end_requested = False
+        self._write_ended = False
+        self._write_error: Exception | None = None
+        self._dropped = 0
+        self._producer: Producer | None = None
+        self._streaming = False
+        self._producer_paused = False
+        self._resume_due = False
+        self._asked = False
+        self._consumers: list[Connection] = []
+        self._deadline: Deadline | None = None
+        self._reason: BaseException | None = None
+        self._waiters: list[Event] = []
+
+    # -- attaching -----------------------------------------------------------------------------
+
+    def attach(self, protocol: Protocol) -> BaseException | None:
+        """Give the connection to *protocol* and begin to read.
+
+        :returns: what ``connectionMade`` raised, or None; ``connectionLost`` has been called with
+            it then.
+        """
+        self._protocol = protocol
+        self._half_closeable = isinstance(protocol, HalfCloseableProtocol)
+        self._backend.hold(self)
+        self._channel.start(self)
+        self._enter(Move.MADE)
+        self._busy = True
+        failure: BaseException | None = None
+        try:
+            protocol.makeConnection(self)
+        except BaseException as error:
+            failure = error
+            self._raised("connectionMade", error)
+        else:
+            self._backend.hooks.connection_made(self, protocol)
+        self._busy = False
+        if self._life.state in READING and not self._paused:
+            self._channel.resume_reading()
+        self._pump()
+        return failure
+
+    # -- the channel tells ---------------------------------------------------------------------
+
+    def received(self, data: bytes) -> None:
+        if self._deadline is not None and self._life.state is not State.CLOSING:
+            self._deadline.touch()
+        if self._direct and not self._busy and not self._inbox:
+            self._busy = True
+            try:
+                self._protocol.dataReceived(data)
+            except BaseException as error:
+                self._raised("dataReceived", error)
+            self._busy = False
+            self._pump()
+        elif self._life.state in READING:
+            self._inbox.append(data)
+
+    def read_ended(self) -> None:
+        self._peer_ended = True
+        if self._life.state in READING:
+            self._inbox.append(_END)
+            self._pump()
+
+    def failed(self, error: Exception | None) -> None:
+        self._peer_ended = True
+        self._inbox.append(_Failure(self._write_error or error))
+        self._pump()
+
+    def writable(self) -> None:
+        try:
+            moved = self._outgoing.flush()
+        except OSError as error:
+            self.write_failed(error)
+            return
+        if moved and self._deadline is not None:
+            self._deadline.touch()
+        self._after_sending()
+        self._pump()
+
+    def write_ended(self) -> None:
+        self._write_ended = True
+        self._schedule_end()
+        self._pump()
+
+    def write_failed(self, error: Exception) -> None:
+        self._note_write_error(error)
+        self._pump()
+
+    def reader_gone(self, error: Exception) -> None:
+        # PIP-04: our half is over and the other goes on; what was pending is lost, and told.
+        if self._life.state in ENDED or self._write_ended:
+            return
+        if self._outgoing.size:
+            self._dropped += self._outgoing.size
+            self._write_error = error
+        self._outgoing.clear()
+        self._end_requested = self._write_ended = True
+        self._accepting = False
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            self._backend.call_soon(self._stop, producer)
+        self._schedule_end()
+        self._pump()
+
+    # -- delivering ----------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Deliver all that is due, one event after another, unless one is being delivered."""
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._step():
+                pass
+        finally:
+            self._busy = False
+
+    def _soon(self) -> None:
+        """Deliver in the next turn: what a verb causes is never delivered inside it (EVT-07)."""
+        if not self._busy and not self._scheduled:
+            self._scheduled = True
+            self._backend.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        self._pump()
+
+    def _step(self) -> bool:
+        """Deliver one event, or find that none is due."""
+        state = self._life.state
+        if state in ENDED:
+            if state is State.ENDED:
+                self._deliver_lost()
+            return False
+        if self._write_ended and self._life.can(Move.WRITE_ENDED):
+            self._deliver_write_ended()
+            return True
+        if self._inbox:
+            head = self._inbox[0]
+            if isinstance(head, _Failure):
+                self._finish(_lost(head.error), abort=True)
+                return True
+            if not self._paused:
+                self._inbox.popleft()
+                if isinstance(head, bytes):
+                    self._call("dataReceived", self._protocol.dataReceived, head)
+                else:
+                    self._deliver_read_ended()
+                return True
+        if self._resume_due and self._producer is not None:
+            self._resume_due = self._producer_paused = False
+            self._call("resumeProducing", self._producer.resumeProducing)
+            return True
+        return False
+
+    def _call(self, name: str, function: Callable[..., object], *args: object) -> None:
+        try:
+            function(*args)
+        except BaseException as error:
+            self._raised(name, error)
+
+    def _deliver_read_ended(self) -> None:
+        if not self._half_closeable:
+            # EVT-12: for a plain protocol the peer's end of stream is loseConnection.
+            if self._write_error is not None:
+                self._finish(_lost(self._write_error), abort=True)
+            else:
+                self.loseConnection()
+            return
+        self._enter(Move.READ_ENDED)
+        self._release_consumers()
+        self._settle()
+        self._call(
+            "readConnectionLost",
+            cast(HalfCloseableProtocol, self._protocol).readConnectionLost,
+        )
+        self._backend.hooks.half_closed(self, "read")
+        if self._write_error is not None:
+            # FLU-09: the input and its end have been told; now what the failed send said.
+            self._finish(_lost(self._write_error), abort=True)
+
+    def _deliver_write_ended(self) -> None:
+        self._enter(Move.WRITE_ENDED)
+        self._settle()
+        if self._half_closeable:
+            self._call(
+                "writeConnectionLost",
+                cast(HalfCloseableProtocol, self._protocol).writeConnectionLost,
+            )
+        self._backend.hooks.half_closed(self, "write")
+
+    def _settle(self) -> None:
+        """After a half has ended: nothing left to do, or the half-close timeout begins."""
+        if self._life.state is State.ENDED:
+            # EVT-05: both halves ended; released before the last of the two events is told.
+            self._reason = self._clean_reason()
+            self._channel.close()
+        elif self._deadline is None and self._options.half_close_timeout is not None:
+            self._deadline = Deadline(
+                self._backend, self._options.half_close_timeout, self._half_close_expired
+            )
+
+    def _deliver_lost(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        self._release_consumers()
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            self._stop(producer)
+        reason = self._reason
+        assert reason is not None
+        self._enter(Move.LOST)
+        fatal = reason if isinstance(reason, _FATAL) else None
+        try:
+            self._protocol.connectionLost(reason)
+        except _FATAL as error:
+            fatal = fatal or error
+        except BaseException:
+            self._log_failure("connectionLost")
+        self._backend.hooks.connection_lost(self, reason)
+        self._backend.release(self)
+        for waiter in self._waiters:
+            waiter.set()
+        self._waiters.clear()
+        if fatal is not None:
+            self._backend.fatal(fatal)
+
+    def _raised(self, name: str, error: BaseException) -> None:
+        """An event of the protocol, or its producer, raised *error* (ERR-02, ERR-03, ERR-05)."""
+        if not isinstance(error, _FATAL):
+            self._log_failure(name)
+        if self._life.state is State.ENDED:
+            self._reason = error
+        else:
+            self._finish(error, abort=True)
+
+    def _log_failure(self, name: str) -> None:
+        try:
+            prefix = self._protocol.logPrefix()
+        except Exception:
+            prefix = type(self._protocol).__name__
+        _log.exception("%s: %s raised on the connection with %s", prefix, name, self._peer)
+
+    # -- states --------------------------------------------------------------------------------
+
+    def _enter(self, move: Move) -> None:
+        state = self._life.move(move)
+        self._accepting = state in ACCEPTING and self._write_error is None
+        self._direct = state in READING and not self._paused
+
+    def _finish(self, reason: BaseException, *, abort: bool) -> None:
+        """End the connection below; connectionLost(*reason*) is the only event still to come."""
+        if not self._life.can(Move.FINISH):
+            return
+        self._enter(Move.FINISH)
+        self._reason = reason
+        self._outgoing.clear()
+        self._inbox.clear()
+        if abort:
+            self._channel.abort()
+        elif self._lingers():
+            self._backend.lingering.add(self._channel, self._options.linger_timeout)
+        else:
+            self._channel.close()
+        self._soon()
+
+    def _lingers(self) -> bool:
+        """END-01: whether the peer may still send, and would lose our bytes if we just closed."""
+        can = self._channel.capabilities
+        # Without an end of stream from us the peer would not know that it is time to end.
+        return (
+            not self._peer_ended
+            and self._options.linger_timeout > 0
+            and can.drains
+            and can.can_half_close
+        )
+
+    def _note_write_error(self, error: Exception) -> None:
+        """Nothing can be sent any more: end, once the input that is still there was told."""
+        if self._write_error is not None or self._life.state in ENDED:
+            return
+        self._write_error = error
+        self._accepting = False
+        self._outgoing.clear()
+        paused_empty = self._paused and not self._inbox and not self._channel.has_input()
+        if self._life.state not in READING or paused_empty:
+            self._finish(_lost(error), abort=True)
+        elif self._peer_ended and not self._inbox:
+            self._finish(_lost(error), abort=True)
+
+    def _after_sending(self) -> None:
+        """Something was sent: resume or ask the producer, or send the end of stream if due."""
+        if self._producer is not None:
+            if self._streaming:
+                if self._producer_paused and self._outgoing.size <= self._options.low_water:
+                    self._resume_due = True
+            elif not self._outgoing.size:
+                self._ask()
+        elif not self._outgoing.size:
+            self._end_write_if_due()
+
+    def _end_write_if_due(self) -> None:
+        """FLU-01, PRD-03: the end of stream goes out after every byte, and after the producer."""
+        if self._outgoing.size or self._producer is not None or self._write_error is not None:
+            return
+        if self._life.state not in _ENDING:
+            return
+        if not self._end_requested:
+            self._end_requested = True
+            try:
+                self._write_ended = self._channel.end_write()
+            except OSError as error:
+                # VRB-03, VRB-04: a reset shows here, and never raises out of a verb.
+                self._note_write_error(error)
+                self._soon()
+                return
+        if self._write_ended:
+            self._schedule_end()
+
+    def _schedule_end(self) -> None:
+        if self._life.state is State.CLOSING:
+            self._finish(self._clean_reason(), abort=False)
+        else:
+            self._soon()
+
+    def _clean_reason(self) -> ConnectionDone | ConnectionLost:
+        """Both halves have ended; a pipe that lost its reader may have cost bytes (PIP-04)."""
+        if self._write_error is not None:
+            return _lost(self._write_error)
+        return ConnectionDone("the connection was closed cleanly")
+
+    def _half_close_expired(self) -> None:
+        self.abandon(
+            HalfCloseTimeout(f"half-closed and idle for {self._options.half_close_timeout} s")
+        )
+
+    def _close_expired(self) -> None:
+        self.abandon(CloseTimeout(f"closing without progress for {self._options.close_timeout} s"))
+
+    def abandon(self, reason: ConnectionLost) -> None:
+        """End at once with *reason* and tell the protocol now: the loop is about to end."""
+        self._finish(reason, abort=True)
+        self._pump()
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if type(data) is not bytes:
+            if not isinstance(data, (bytes, bytearray, memoryview)):
+                raise TypeError(
+                    f"write takes bytes, bytearray or memoryview, not {type(data).__name__}"
+                )
+            data = bytes(data)
+        if not data:
+            return
+        if not self._accepting and not self._waits_for_producer():
+            self._drop(len(data))
+            return
+        outgoing = self._outgoing
+        try:
+            taken = outgoing.write(data)
+        except OSError as error:
+            self._note_write_error(error)
+            self._soon()
+            return
+        if taken and self._deadline is not None:
+            self._deadline.touch()
+        if self._producer is not None:
+            if self._streaming:
+                if not self._producer_paused and outgoing.size > self._options.high_water:
+                    self._pause_producer()
+            elif not outgoing.size:
+                self._ask()
+
+    def writeSequence(self, data: Iterable[bytes | bytearray | memoryview]) -> None:
+        pieces = []
+        for piece in data:
+            if not isinstance(piece, (bytes, bytearray, memoryview)):
+                raise TypeError(
+                    f"writeSequence takes bytes, bytearray or memoryview, "
+                    f"not {type(piece).__name__}"
+                )
+            pieces.append(bytes(piece))
+        self.write(b"".join(pieces))
+
+    def _waits_for_producer(self) -> bool:
+        return (
+            self._producer is not None
+            and self._write_error is None
+            and self._life.state in _ENDING
+            and not self._end_requested
+        )
+
+    def _drop(self, size: int) -> None:
+        if not self._dropped:
+            _log.warning(
+                "%s: %d bytes written on the %s connection with %s were dropped; "
+                "later ones are only counted",
+                self._protocol.logPrefix(),
+                size,
+                self.state.value,
+                self._peer,
+            )
+        self._dropped += size
+
+    # -- closing -------------------------------------------------------------------------------
+
+    def loseWriteConnection(self) -> None:
+        if not self._life.can(Move.END_WRITE):
+            return
+        if not self._channel.capabilities.can_half_close:
+            raise Unsupported(f"the stream to {self._peer} cannot end one half alone")
+        self._enter(Move.END_WRITE)
+        self._end_write_if_due()
+
+    def loseConnection(self) -> None:
+        if not self._life.can(Move.CLOSE):
+            return
+        self._enter(Move.CLOSE)
+        self._inbox.clear()
+        if self._write_error is not None:
+            self._finish(_lost(self._write_error), abort=True)
+            return
+        if self._options.close_timeout is not None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+            self._deadline = Deadline(
+                self._backend, self._options.close_timeout, self._close_expired
+            )
+        # The peer may be unable to read before it has sent everything (END-01): make room.
+        if not self._peer_ended:
+            if self._channel.capabilities.drains:
+                self._channel.resume_reading()
+            else:
+                self._channel.pause_reading()
+        self._end_write_if_due()
+
+    def abortConnection(self) -> None:
+        self._finish(ConnectionAborted("aborted by abortConnection"), abort=True)
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        if self._paused or self._life.state not in READING:
+            return
+        self._paused = True
+        self._direct = False
+        if not self._peer_ended:
+            self._channel.pause_reading()
+
+    def resumeProducing(self) -> None:
+        if not self._paused or self._life.state not in READING:
+            return
+        self._paused = False
+        self._direct = True
+        if self._inbox:
+            self._soon()
+        if not self._peer_ended:
+            self._channel.resume_reading()
+
+    def stopProducing(self) -> None:
+        self.loseConnection()
+
+    # -- producers -----------------------------------------------------------------------------
+
+    def registerProducer(self, producer: Producer, streaming: bool) -> None:
+        if self._producer is not None:
+            raise RuntimeError(
+                f"cannot register {producer!r}: {self._producer!r} is registered "
+                f"on the connection with {self._peer}"
+            )
+        if not self._accepting:
+            self._backend.call_soon(self._stop, producer)
+            return
+        if isinstance(producer, Connection):
+            # PRD-09: one that will read no more is as good as unregistered.
+            if producer._life.state not in READING:
+                return
+            producer._consumers.append(self)
+        self._producer = producer
+        self._streaming = streaming
+        self._producer_paused = self._resume_due = False
+        if not streaming:
+            self._ask()
+        elif self._outgoing.size > self._options.high_water:
+            self._pause_producer()
+
+    def unregisterProducer(self) -> None:
+        producer, self._producer = self._producer, None
+        if isinstance(producer, Connection) and self in producer._consumers:
+            producer._consumers.remove(self)
+        if producer is not None:
+            self._end_write_if_due()
+
+    def _pause_producer(self) -> None:
+        self._producer_paused = True
+        try:
+            cast(PushProducer, self._producer).pauseProducing()
+        except BaseException as error:
+            self._raised("pauseProducing", error)
+            self._soon()
+
+    def _ask(self) -> None:
+        """PRD-02: ask a pull producer in the next turn, once."""
+        if not self._asked:
+            self._asked = True
+            self._backend.call_soon(self._pull)
+
+    def _pull(self) -> None:
+        self._asked = False
+        if self._producer is None or self._streaming or self._outgoing.size:
+            return
+        self._busy = True
+        self._call("resumeProducing", self._producer.resumeProducing)
+        self._busy = False
+        self._pump()
+
+    def _stop(self, producer: Producer) -> None:
+        try:
+            producer.stopProducing()
+        except _FATAL as error:
+            self._backend.fatal(error)
+        except BaseException:
+            self._log_failure("stopProducing")
+
+    def _release_consumers(self) -> None:
+        consumers, self._consumers = self._consumers, []
+        for consumer in consumers:
+            if consumer._producer is self:
+                consumer.unregisterProducer()
+
+    # -- what is known -------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        return self._life.state
+
+    @property
+    def droppedBytes(self) -> int:
+        return self._dropped
+
+    @property
+    def protocol(self) -> BaseProtocol:
+        """The protocol that is attached."""
+        return self._protocol
+
+    def getPeer(self) -> Endpoint:
+        return self._peer
+
+    def getHost(self) -> Endpoint:
+        return self._host
+
+    def getHandle(self) -> object:
+        return None if self._life.state in ENDED else self._channel.get_handle()
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        if self._life.state not in ENDED:
+            self._channel.set_no_delay(enabled)
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        if self._life.state not in ENDED:
+            self._channel.set_keep_alive(enabled)
+
+    async def whenClosed(self) -> BaseException:
+        if self._life.state is not State.CLOSED or self._busy:
+            waiter = self._backend.create_event()
+            self._waiters.append(waiter)
+            try:
+                await waiter.wait()
+            finally:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+        assert self._reason is not None
+        return self._reason
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._life.state.value} {self._host} to {self._peer}>"
+
+
+_ENDING = frozenset({State.WRITE_CLOSING, State.READ_CLOSED_WRITE_CLOSING, State.CLOSING})

@@ -1,0 +1,136 @@
+"""Where to connect or listen, as values and as strings.
+
+``tcp:HOST:PORT`` (``tcp:[::1]:80`` for IPv6), ``unix:PATH``, ``stdio:``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from .reasons import EndpointError
+
+__all__ = ["TCP", "UNIX", "Endpoint", "StandardIO", "as_endpoint", "parse_endpoint"]
+
+UNIX_PATH_BYTES = 107
+"""The longest path that a unix socket can have on Linux, in bytes."""
+
+_EXAMPLES = "tcp:127.0.0.1:8000, tcp:[::1]:8000, unix:/tmp/echo.sock or stdio:"
+
+
+@dataclass(frozen=True)
+class TCP:
+    """A TCP host and port.
+
+    :param host: a name or an address, IPv6 without brackets.
+    :param port: 0 to 65535; 0 lets ``listen`` choose.
+    :raises EndpointError: the host is empty or the port out of range.
+    """
+
+    host: str
+    port: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.host, str) or not self.host:
+            raise EndpointError(f"TCP host {self.host!r}: a host name or address is missing")
+        if self.host != self.host.strip() or any(c in self.host for c in "[]/\0 "):
+            raise EndpointError(f"TCP host {self.host!r}: not a host name or address")
+        if isinstance(self.port, bool) or not isinstance(self.port, int):
+            raise EndpointError(f"TCP port {self.port!r}: not a whole number")
+        if not 0 <= self.port <= 65535:
+            raise EndpointError(f"TCP port {self.port!r}: not between 0 and 65535")
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"tcp:{host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class UNIX:
+    """The path of a unix socket; empty for the unnamed end of a connection.
+
+    :raises EndpointError: the path holds a NUL or is longer than 107 bytes.
+    """
+
+    path: str
+
+    def __post_init__(self) -> None:
+        if "\0" in self.path:
+            raise EndpointError(f"unix path {self.path!r}: holds a NUL character")
+        length = len(os.fsencode(self.path))
+        if length > UNIX_PATH_BYTES:
+            raise EndpointError(
+                f"unix path {self.path!r}: {length} bytes long, at most {UNIX_PATH_BYTES} fit"
+            )
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+@dataclass(frozen=True)
+class StandardIO:
+    """Descriptors 0 and 1 of this process: input and output of one connection."""
+
+    def __str__(self) -> str:
+        return "stdio:"
+
+
+Endpoint: TypeAlias = "TCP | UNIX | StandardIO"
+
+
+def _wrong(text: str, what: str, right: str = _EXAMPLES) -> EndpointError:
+    return EndpointError(f"endpoint {text!r}: {what}; write it like {right}")
+
+
+def _parse_tcp(text: str, rest: str) -> TCP:
+    right = "tcp:127.0.0.1:8000 or tcp:[::1]:8000"
+    host, colon, port = rest.rpartition(":")
+    if not colon:
+        raise _wrong(text, "the port is missing" if rest else "host and port are missing", right)
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        if ":" not in host:
+            raise _wrong(text, "only an IPv6 address stands in brackets", right)
+    elif ":" in host:
+        raise _wrong(text, "an IPv6 address needs brackets", right)
+    if not (port.isascii() and port.isdigit()):
+        raise _wrong(text, f"the port {port!r} is not a number from 0 to 65535", right)
+    try:
+        return TCP(host, int(port))
+    except EndpointError as error:
+        raise _wrong(text, str(error), right) from None
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """The endpoint that *text* names; ``str(endpoint)`` gives it back.
+
+    :raises EndpointError: *text* is no endpoint; the message says what is wrong with it.
+    """
+    kind, colon, rest = text.partition(":")
+    if not colon or kind not in ("tcp", "unix", "stdio"):
+        raise _wrong(text, f"no kind of endpoint is called {kind!r}")
+    if kind == "tcp":
+        return _parse_tcp(text, rest)
+    if kind == "stdio":
+        if rest:
+            raise _wrong(text, f"nothing may follow 'stdio:', here {rest!r}", "stdio:")
+        return StandardIO()
+    if not rest:
+        raise _wrong(text, "the path is missing", "unix:/tmp/echo.sock")
+    try:
+        return UNIX(rest)
+    except EndpointError as error:
+        raise _wrong(text, str(error), "unix:/tmp/echo.sock") from None
+
+
+def as_endpoint(value: str | Endpoint) -> Endpoint:
+    """*value*, parsed if it is a string.
+
+    :raises EndpointError: the string is malformed, or *value* is no endpoint.
+    """
+    if isinstance(value, str):
+        return parse_endpoint(value)
+    if isinstance(value, (TCP, UNIX, StandardIO)):
+        return value
+    raise EndpointError(f"{value!r} is no endpoint; write it like {_EXAMPLES}")

@@ -1,0 +1,250 @@
+"""A connected socket: names looked up by the backend, then happy eyeballs (RFC 8305)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections import deque
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING
+
+from ..endpoints import TCP, UNIX
+from ..reasons import ConnectError, ConnectionRefused, ConnectTimeout, DNSLookupFailed
+from .addresses import Address, describe, literal
+from .poller import WRITE, Registration
+
+if TYPE_CHECKING:
+    from ..backend import Backend, TimerHandle
+
+__all__ = ["Address", "connect_socket"]
+
+ATTEMPT_DELAY = 0.25
+"""Seconds after which the next address is tried beside one that has not answered."""
+
+_FULL_QUEUE_DELAY = 0.01
+
+
+async def connect_socket(
+    backend: Backend, endpoint: TCP | UNIX, timeout: float | None
+) -> socket.socket:
+    """A non-blocking socket, connected to *endpoint*; cancelled, it leaves none behind.
+
+    :raises ConnectError: see `Backend.connect`.
+    """
+    race = _Race(backend, endpoint, timeout)
+    try:
+        await race.over.wait()
+        return race.winner()
+    except BaseException:
+        race.stop()
+        raise
+
+
+class _Race:
+    """Attempts on the addresses of one endpoint, of which the first to connect wins."""
+
+    def __init__(self, backend: Backend, endpoint: TCP | UNIX, timeout: float | None) -> None:
+        self.backend = backend
+        self.over = backend.create_event()
+        self._endpoint = endpoint
+        self._timeout = timeout
+        self._addresses: deque[Address] = deque()
+        self._attempts: list[_Attempt] = []
+        self._failures: list[tuple[Address, OSError]] = []
+        self._lookup_failure: Exception | None = None
+        self._sock: socket.socket | None = None
+        self._timed_out = False
+        self._next_timer: TimerHandle | None = None
+        self._timer = backend.call_later(timeout, self._expired) if timeout is not None else None
+        self._begin()
+
+    def _begin(self) -> None:
+        if isinstance(self._endpoint, UNIX):
+            self._start([(socket.AF_UNIX, self._endpoint.path)])
+            return
+        address = literal(self._endpoint.host, self._endpoint.port)
+        if address is not None:
+            self._start([address])
+        else:
+            self.backend.start_soon(self._look_up, self._endpoint)
+
+    async def _look_up(self, endpoint: TCP) -> None:
+        try:
+            addresses = await self.backend.resolve(endpoint.host, endpoint.port)
+            if not addresses:
+                raise socket.gaierror(socket.EAI_NONAME, "no address")
+        except (OSError, UnicodeError) as error:
+            self._lookup_failure = error
+            self.over.set()
+        else:
+            self._start(addresses)
+
+    def _start(self, addresses: list[Address]) -> None:
+        if not self.over.is_set():
+            self._addresses.extend(_interleaved(addresses))
+            self._next()
+
+    def _next(self) -> None:
+        if self._next_timer is not None:
+            self._next_timer.cancel()
+        attempt = _Attempt(self, self._addresses.popleft())
+        self._attempts.append(attempt)
+        if self._addresses:
+            self._next_timer = self.backend.call_later(ATTEMPT_DELAY, self._next)
+        attempt.start()
+
+    def connected(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.over.set()
+        self._stop_attempts()
+
+    def failed(self, attempt: _Attempt, error: OSError) -> None:
+        self._attempts.remove(attempt)
+        self._failures.append((attempt.address, error))
+        if self._addresses:
+            self._next()
+        elif not self._attempts:
+            self.over.set()
+
+    def _expired(self) -> None:
+        self._timed_out = not self.over.is_set()
+        self.over.set()
+
+    def _stop_attempts(self) -> None:
+        for timer in (self._timer, self._next_timer):
+            if timer is not None:
+                timer.cancel()
+        self._addresses.clear()
+        for attempt in self._attempts:
+            attempt.stop()
+        self._attempts.clear()
+
+    def stop(self) -> None:
+        """Give up: nothing is left behind."""
+        self.over.set()
+        self._stop_attempts()
+        if self._sock is not None:
+            self._sock.close()
+
+    def winner(self) -> socket.socket:
+        """The connected socket, now the caller's.
+
+        :raises ConnectError: there is none.
+        """
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            return sock
+        raise self._error()
+
+    def _error(self) -> ConnectError:
+        cause: BaseException | None
+        tried = "; ".join(f"{describe(address)}: {error}" for address, error in self._failures)
+        kind: type[ConnectError]
+        if self._timed_out:
+            kind, cause = ConnectTimeout, None
+            pending = ", ".join(describe(attempt.address) for attempt in self._attempts)
+            what = f"no answer within {self._timeout} s"
+            what += f" from {pending}" if pending else ""
+            what += f" ({tried})" if tried else ""
+        elif self._lookup_failure is not None:
+            kind, cause = DNSLookupFailed, self._lookup_failure
+            what = f"the name has no address ({cause})"
+        else:
+            cause = self._failures[-1][1]
+            codes = {error.errno for _, error in self._failures}
+            if errno.ECONNREFUSED in codes:
+                kind = ConnectionRefused
+            elif codes == {errno.ETIMEDOUT}:
+                kind = ConnectTimeout
+            else:
+                kind = ConnectError
+            what = tried
+        error = kind(f"cannot connect to {self._endpoint}: {what}")
+        error.__cause__ = cause
+        return error
+
+
+class _Attempt:
+    """One address: a socket on its way."""
+
+    def __init__(self, race: _Race, address: Address) -> None:
+        self.address = address
+        self._race = race
+        self._sock: socket.socket | None = None
+        self._poll: Registration | None = None
+        self._retry: TimerHandle | None = None
+
+    def start(self) -> None:
+        family, address = self.address
+        try:
+            if self._sock is None:
+                self._sock = socket.socket(family, socket.SOCK_STREAM)
+                self._sock.setblocking(False)
+            code = self._sock.connect_ex(address)
+        except OSError as error:
+            self._fail(error)
+            return
+        if code == 0:
+            self._succeed()
+        elif code in (errno.EINPROGRESS, errno.EINTR):
+            poller = self._race.backend.lane.poller
+            self._poll = poller.register(self._sock.fileno(), self._ready, self._broken)
+            self._poll.want(WRITE)
+        elif code == errno.EAGAIN and family == socket.AF_UNIX:
+            # The listener's queue is full, and nothing tells when it is not.
+            self._retry = self._race.backend.call_later(_FULL_QUEUE_DELAY, self.start)
+        else:
+            self._fail(OSError(code, os.strerror(code)))
+
+    def _ready(self, ready: int) -> None:
+        assert self._sock is not None
+        code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._fail(OSError(code, os.strerror(code)))
+        elif self._met_itself():
+            self._fail(OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)))
+        else:
+            self._succeed()
+
+    def _met_itself(self) -> bool:
+        """TCP's simultaneous open: the kernel gave us the very port that we connect to."""
+        assert self._sock is not None
+        try:
+            return bool(self._sock.getsockname() == self._sock.getpeername())
+        except OSError:
+            # Connected and reset already, which the connection will find out.
+            return False
+
+    def _succeed(self) -> None:
+        sock, self._sock = self._sock, None
+        assert sock is not None
+        if self._poll is not None:
+            self._poll.stop()
+        self._race.connected(sock)
+
+    def _fail(self, error: OSError) -> None:
+        self.stop()
+        self._race.failed(self, error)
+
+    def _broken(self, error: Exception) -> None:
+        self._fail(error if isinstance(error, OSError) else OSError(str(error)))
+
+    def stop(self) -> None:
+        """Release what there is. Idempotent."""
+        if self._poll is not None:
+            self._poll.stop()
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+
+def _interleaved(addresses: list[Address]) -> list[Address]:
+    """*addresses* with their families taking turns, the first one's first (RFC 8305, 4)."""
+    families: dict[int, list[Address]] = {}
+    for address in addresses:
+        families.setdefault(address[0], []).append(address)
+    turns = chain.from_iterable(zip_longest(*families.values()))
+    return [address for address in turns if address is not None]

@@ -1,0 +1,54 @@
+"""Which way a backend's sockets go: our own lane, or the framework's transports."""
+
+from __future__ import annotations
+
+import select
+import socket
+from typing import TYPE_CHECKING
+
+from ..channel import Channel
+from .poller import EpollPoller, Poller, WatchPoller
+from .sockets import SocketChannel
+
+if TYPE_CHECKING:
+    from ..backend import Backend
+
+__all__ = ["Lane"]
+
+
+class Lane:
+    """Makes the poller when it is first needed, and a channel for each connected socket.
+
+    :param sockets: ``"lane"``, ``"native"``, or None: the lane where the platform has a poller
+        with a descriptor of its own.
+    :raises ValueError: *sockets* is none of these, or the lane is not to be had here.
+    """
+
+    def __init__(self, backend: Backend, sockets: str | None) -> None:
+        if sockets not in (None, "lane", "native"):
+            raise ValueError(f"the option 'sockets' is 'lane' or 'native', not {sockets!r}")
+        has_epoll = hasattr(select, "epoll")
+        if sockets == "lane" and not has_epoll:
+            raise ValueError("the option 'sockets': 'lane' needs epoll, which this platform lacks")
+        self._backend = backend
+        self._own = has_epoll and sockets != "native"
+        self._poller: Poller | None = None
+
+    @property
+    def poller(self) -> Poller:
+        """The backend's poller."""
+        if self._poller is None:
+            self._poller = (EpollPoller if self._own else WatchPoller)(self._backend)
+        return self._poller
+
+    def channel(self, sock: socket.socket) -> Channel:
+        """A channel that owns the connected, non-blocking *sock*."""
+        if self._own:
+            return SocketChannel(sock, self.poller)
+        return self._backend.adopt(sock)
+
+    def close(self) -> None:
+        """Release the poller. Idempotent."""
+        if self._poller is not None:
+            self._poller.close()
+            self._poller = None

@@ -1,0 +1,236 @@
+"""Listening sockets, and accepting from them."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import stat
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ..endpoints import TCP, UNIX, Endpoint, StandardIO
+from ..options import ConnectionOptions
+from ..reasons import ListenError
+from .addresses import Address, endpoint_of, literal
+from .poller import READ, Registration
+
+if TYPE_CHECKING:
+    from ..backend import Backend, TimerHandle
+
+__all__ = ["Listener", "listen_sockets"]
+
+_log = logging.getLogger("halfclose")
+
+BACKLOG = 1024
+_ACCEPTS_A_TURN = 64
+_RETRY_DELAY = 0.1
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+Accepted = Callable[[socket.socket], None]
+
+
+class Listener:
+    """Accepts connections until it is closed; an asynchronous context manager.
+
+    Made by `Backend.listen`. Closing it only stops accepting: connections live on (END-03).
+    """
+
+    def __init__(
+        self, backend: Backend, endpoint: Endpoint, socks: list[socket.socket], accepted: Accepted
+    ) -> None:
+        self._backend = backend
+        self._endpoint = endpoint
+        self._path_id = _path_id(endpoint)
+        self._accepting = [_Accepting(backend, sock, accepted) for sock in socks]
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens, with the real port; answers after `aclose` too."""
+        return self._endpoint
+
+    def close(self) -> None:
+        """Stop accepting, and remove the path of a unix socket if it is still ours. Idempotent."""
+        for accepting in self._accepting:
+            accepting.close()
+        if self._path_id is not None and _path_id(self._endpoint) == self._path_id:
+            assert isinstance(self._endpoint, UNIX)
+            os.unlink(self._endpoint.path)
+        self._path_id = None
+        self._backend.forget(self)
+
+    async def aclose(self) -> None:
+        """`close`. Idempotent; it waits for nothing, so there is nothing to cancel."""
+        self.close()
+
+    async def __aenter__(self) -> Listener:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+class _Accepting:
+    """One listening socket."""
+
+    def __init__(self, backend: Backend, sock: socket.socket, accepted: Accepted) -> None:
+        self._backend = backend
+        self._sock = sock
+        self._accepted = accepted
+        self._retry: TimerHandle | None = None
+        self._told = False
+        self._poll = self._register()
+
+    def _register(self) -> Registration:
+        poll = self._backend.lane.poller.register(self._sock.fileno(), self._ready, self._broken)
+        poll.want(READ)
+        return poll
+
+    def _ready(self, ready: int) -> None:
+        for _ in range(_ACCEPTS_A_TURN):
+            if self._sock.fileno() < 0:
+                return
+            try:
+                sock, _ = self._sock.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                # ERR-09. Any other error is that of the one connection (accept(2) on Linux).
+                if error.errno in _OUT_OF_RESOURCES:
+                    self._wait_for_resources(error)
+                    return
+                continue
+            self._told = False
+            sock.setblocking(False)
+            self._backend.guarded(self._accepted, sock)
+
+    def _wait_for_resources(self, error: OSError) -> None:
+        if not self._told:
+            self._told = True
+            _log.error(
+                "accepting on %s waits: %s", endpoint_of(self._sock.family, self._name()), error
+            )
+        self._poll.want(0)
+        self._retry = self._backend.call_later(_RETRY_DELAY, self._poll.want, READ)
+
+    def _name(self) -> object:
+        return self._sock.getsockname()
+
+    def _broken(self, error: Exception) -> None:
+        self._poll = self._register()
+
+    def close(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+        self._poll.stop()
+        self._sock.close()
+
+
+async def listen_sockets(
+    backend: Backend, endpoint: Endpoint, options: ConnectionOptions, accepted: Accepted
+) -> Listener:
+    """A listener on *endpoint* that gives each new, non-blocking socket to *accepted*.
+
+    :raises ListenError: see `Backend.listen`.
+    """
+    if isinstance(endpoint, StandardIO):
+        raise ListenError("cannot listen on stdio: it is one connection; connect to it instead")
+    try:
+        if isinstance(endpoint, UNIX):
+            socks = [_listen_unix(endpoint, options.unix_mode)]
+        else:
+            socks = _listen_tcp(endpoint, await _addresses(backend, endpoint))
+            port = socks[0].getsockname()[1]
+            endpoint = TCP(endpoint.host, port)
+    except OSError as error:
+        raise ListenError(f"cannot listen on {endpoint}: {error}") from error
+    return Listener(backend, endpoint, socks, accepted)
+
+
+async def _addresses(backend: Backend, endpoint: TCP) -> list[Address]:
+    address = literal(endpoint.host, endpoint.port)
+    if address is not None:
+        return [address]
+    addresses = await backend.resolve(endpoint.host, endpoint.port)
+    if not addresses:
+        raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
+    return addresses
+
+
+def _listen_tcp(endpoint: TCP, addresses: list[Address]) -> list[socket.socket]:
+    socks: list[socket.socket] = []
+    port = endpoint.port
+    try:
+        for family, address in addresses:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            socks.append(sock)
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            host, _, *rest = address
+            sock.bind((host, port, *rest))
+            sock.listen(BACKLOG)
+            # Every address of one name listens on the same port, also where the system chose it.
+            port = sock.getsockname()[1]
+    except BaseException:
+        for sock in socks:
+            sock.close()
+        raise
+    return socks
+
+
+def _listen_unix(endpoint: UNIX, mode: int) -> socket.socket:
+    _remove_stale(endpoint.path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.bind(endpoint.path)
+        try:
+            # Before listen, so that nobody can connect while the mode is another.
+            os.chmod(endpoint.path, mode)
+            sock.listen(BACKLOG)
+        except BaseException:
+            os.unlink(endpoint.path)
+            raise
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a unix socket that nobody listens on; leave all else alone.
+
+    :raises OSError: something else is there, or somebody listens.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise OSError(errno.EEXIST, "the path exists and is no socket", path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        code = probe.connect_ex(path)
+    if code == errno.ECONNREFUSED:
+        os.unlink(path)
+    elif code != errno.ENOENT:
+        raise OSError(errno.EADDRINUSE, "somebody listens there", path)
+
+
+def _path_id(endpoint: Endpoint) -> tuple[int, int] | None:
+    if not isinstance(endpoint, UNIX):
+        return None
+    try:
+        status = os.lstat(endpoint.path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

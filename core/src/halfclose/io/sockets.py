@@ -1,0 +1,163 @@
+"""A channel over a non-blocking socket, served by a poller."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from ..channel import Capabilities, Channel, ChannelSink
+from ..endpoints import Endpoint
+from .addresses import host_of, peer_of
+from .poller import ERROR, READ, WRITE, Poller
+from .syscalls import end_stream, pending_error, reset_on_close, unsent
+
+__all__ = ["SocketChannel"]
+
+_CHUNK = 64 * 1024
+
+_RESETTABLE = Capabilities()
+_NOT_RESETTABLE = Capabilities(can_reset=False)
+
+
+class SocketChannel(Channel):
+    """One connected TCP or unix socket.
+
+    :param sock: connected and non-blocking; the channel owns it.
+    """
+
+    def __init__(self, sock: socket.socket, poller: Poller) -> None:
+        self._sock = sock
+        self._sink: ChannelSink
+        self._events = 0
+        self._ended = False
+        self._error: OSError | None = None
+        # The kernel has no reset for unix sockets (PIP-01).
+        self.capabilities = _NOT_RESETTABLE if sock.family == socket.AF_UNIX else _RESETTABLE
+        self.set_no_delay(True)
+        self._poll = poller.register(sock.fileno(), self._ready, self._broken)
+
+    def start(self, sink: ChannelSink) -> None:
+        self._sink = sink
+
+    def resume_reading(self) -> None:
+        if not self._ended:
+            self._want(self._events | READ)
+
+    def pause_reading(self) -> None:
+        self._want(self._events & ~READ)
+
+    def _want(self, events: int) -> None:
+        self._events = events
+        self._poll.want(events)
+
+    def _ready(self, ready: int) -> None:
+        if self._events & READ and ready & ~WRITE:
+            self._read()
+        if self._events & WRITE and ready & ~READ:
+            self._want(self._events & ~WRITE)
+            self._sink.writable()
+        elif ready & ERROR and not self._events:
+            self._look_for_error()
+
+    def _read(self) -> None:
+        try:
+            data = self._sock.recv(_CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._fail(error)
+            return
+        if data:
+            self._sink.received(data)
+            return
+        # A send that failed has taken the reset out of the socket, which reads as an end of
+        # stream from then on. Linux says EPIPE where the peer's end of stream came first.
+        if self._error is not None and self._error.errno != errno.EPIPE:
+            self._fail(self._error)
+            return
+        self._ended = True
+        self._want(self._events & ~READ)
+        self._sink.read_ended()
+
+    def _look_for_error(self) -> None:
+        """The socket broke while nothing is wanted of it (FLU-11): tell, unless input waits."""
+        if not self._ended and self.has_input():
+            return
+        error = self._error or pending_error(self._sock)
+        if error is not None:
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        self._poll.stop()
+        self._events = 0
+        self._sink.failed(error)
+
+    def _broken(self, error: Exception) -> None:
+        self._sink.failed(error)
+
+    def write(self, data: bytes | memoryview) -> int:
+        try:
+            taken = self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            taken = 0
+        except OSError as error:
+            self._error = error
+            raise
+        if taken < len(data):
+            self._want(self._events | WRITE)
+        return taken
+
+    def end_write(self) -> bool:
+        try:
+            end_stream(self._sock)
+        except OSError as failure:
+            self._error = failure
+            raise
+        return True
+
+    def has_input(self) -> bool:
+        try:
+            data = self._sock.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as error:
+            self._error = self._error or error
+            return False
+        return bool(data) or self._error is None or self._error.errno == errno.EPIPE
+
+    def unsent(self) -> int:
+        return unsent(self._sock)
+
+    def close(self) -> None:
+        if self._sock.fileno() >= 0:
+            self._poll.stop()
+            self._events = 0
+            self._sock.close()
+
+    def abort(self) -> None:
+        if self._sock.fileno() >= 0:
+            reset_on_close(self._sock)
+            self.close()
+
+    def get_peer(self) -> Endpoint:
+        return peer_of(self._sock)
+
+    def get_host(self) -> Endpoint:
+        return host_of(self._sock)
+
+    def get_handle(self) -> socket.socket:
+        return self._sock
+
+    def set_no_delay(self, enabled: bool) -> None:
+        self._set(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
+
+    def set_keep_alive(self, enabled: bool) -> None:
+        self._set(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
+
+    def _set(self, level: int, option: int, enabled: bool) -> None:
+        if self._sock.family != socket.AF_UNIX:
+            try:
+                self._sock.setsockopt(level, option, enabled)
+            except OSError:
+                # A connection that was reset takes no options; its reset is told by the next read.
+                pass

@@ -1,0 +1,137 @@
+"""The life of a connection, as data: states, moves, and one table of what leads where.
+
+No I/O, no framework, no role, no protocol. `Lifecycle` walks the table; a move that is not in it
+raises and changes nothing. The idea of a machine that is a table, with the diagram in the
+documentation made from it, is h11's.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+__all__ = ["ACCEPTING", "ENDED", "READING", "TABLE", "IllegalMove", "Lifecycle", "Move", "State"]
+
+
+class State(Enum):
+    """Where a connection is in its life."""
+
+    CONNECTING = "connecting"
+    """The protocol is not attached yet."""
+    OPEN = "open"
+    """Both halves are open."""
+    WRITE_CLOSING = "write-closing"
+    """loseWriteConnection was called; our end of stream is not with the kernel yet."""
+    WRITE_CLOSED = "write-closed"
+    """Our half has ended, the peer's has not."""
+    READ_CLOSED = "read-closed"
+    """The peer's half has ended, ours has not."""
+    READ_CLOSED_WRITE_CLOSING = "read-closed-write-closing"
+    """The peer's half has ended and ours is about to."""
+    CLOSING = "closing"
+    """loseConnection was called; what was written is being sent."""
+    ENDED = "ended"
+    """Over; only connectionLost is still to come."""
+    CLOSED = "closed"
+    """connectionLost has been called."""
+
+
+class Move(Enum):
+    """What can happen to a connection."""
+
+    MADE = "made"
+    """The protocol was attached."""
+    READ_ENDED = "read ended"
+    """The peer's end of stream is being delivered."""
+    END_WRITE = "end write"
+    """loseWriteConnection was called."""
+    WRITE_ENDED = "write ended"
+    """Our end of stream is with the kernel, or can never get there (a pipe without reader)."""
+    CLOSE = "close"
+    """loseConnection was called."""
+    FINISH = "finish"
+    """Nothing remains to be done, or the connection was aborted or has failed."""
+    LOST = "lost"
+    """connectionLost is being called."""
+
+
+_S, _M = State, Move
+
+TABLE: dict[State, dict[Move, State]] = {
+    _S.CONNECTING: {
+        _M.MADE: _S.OPEN,
+        _M.FINISH: _S.ENDED,
+    },
+    _S.OPEN: {
+        _M.READ_ENDED: _S.READ_CLOSED,
+        _M.END_WRITE: _S.WRITE_CLOSING,
+        _M.WRITE_ENDED: _S.WRITE_CLOSED,
+        _M.CLOSE: _S.CLOSING,
+        _M.FINISH: _S.ENDED,
+    },
+    _S.WRITE_CLOSING: {
+        _M.READ_ENDED: _S.READ_CLOSED_WRITE_CLOSING,
+        _M.WRITE_ENDED: _S.WRITE_CLOSED,
+        _M.CLOSE: _S.CLOSING,
+        _M.FINISH: _S.ENDED,
+    },
+    _S.WRITE_CLOSED: {
+        _M.READ_ENDED: _S.ENDED,
+        _M.CLOSE: _S.CLOSING,
+        _M.FINISH: _S.ENDED,
+    },
+    _S.READ_CLOSED: {
+        _M.END_WRITE: _S.READ_CLOSED_WRITE_CLOSING,
+        _M.WRITE_ENDED: _S.ENDED,
+        _M.CLOSE: _S.CLOSING,
+        _M.FINISH: _S.ENDED,
+    },
+    _S.READ_CLOSED_WRITE_CLOSING: {
+        _M.WRITE_ENDED: _S.ENDED,
+        _M.CLOSE: _S.CLOSING,
+        _M.FINISH: _S.ENDED,
+    },
+    _S.CLOSING: {
+        _M.FINISH: _S.ENDED,
+    },
+    _S.ENDED: {
+        _M.LOST: _S.CLOSED,
+    },
+    _S.CLOSED: {},
+}
+
+READING = frozenset({_S.OPEN, _S.WRITE_CLOSING, _S.WRITE_CLOSED})
+"""States in which input is delivered."""
+
+ACCEPTING = frozenset({_S.OPEN, _S.READ_CLOSED})
+"""States in which every write is taken."""
+
+ENDED = frozenset({_S.ENDED, _S.CLOSED})
+"""States in which nothing can be asked for any more."""
+
+
+class IllegalMove(RuntimeError):
+    """A move that the table does not have from the present state: a defect in the caller."""
+
+
+class Lifecycle:
+    """One walk through `TABLE`, from CONNECTING to CLOSED."""
+
+    __slots__ = ("state",)
+
+    def __init__(self) -> None:
+        self.state = State.CONNECTING
+
+    def can(self, move: Move) -> bool:
+        """Whether the table has *move* from the present state."""
+        return move in TABLE[self.state]
+
+    def move(self, move: Move) -> State:
+        """Take *move* and return the new state.
+
+        :raises IllegalMove: the table has no such move from here; the state is unchanged.
+        """
+        try:
+            self.state = TABLE[self.state][move]
+        except KeyError:
+            raise IllegalMove(f"no move {move.value!r} from state {self.state.value!r}") from None
+        return self.state

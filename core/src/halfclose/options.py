@@ -1,0 +1,69 @@
+"""What a connection may be told when it is made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+__all__ = ["HIGH_WATER", "LINGER_TIMEOUT", "LOW_WATER", "ConnectionOptions", "seconds"]
+
+HIGH_WATER = 64 * 1024
+"""Bytes waiting to be sent above which a streaming producer is paused."""
+
+LOW_WATER = 16 * 1024
+"""Bytes waiting to be sent at or below which it is resumed."""
+
+LINGER_TIMEOUT = 5.0
+"""Seconds without progress after which the peer's input is no longer read and discarded."""
+
+
+def seconds(name: str, value: float) -> float:
+    """*value* as a number of seconds.
+
+    :raises ValueError: it is negative or not a number.
+    :raises TypeError: it is not a number at all.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is a number of seconds, not {value!r}")
+    if math.isnan(value) or value < 0:
+        raise ValueError(f"{name} is a number of seconds, 0 or more, not {value!r}")
+    return float(value)
+
+
+@dataclass(frozen=True)
+class ConnectionOptions:
+    """How connections behave, for ``connect`` and ``listen`` on every backend.
+
+    :param linger_timeout: seconds without progress after which a closed connection stops reading
+        and discarding its peer's input (rule END-02); 0 turns that off.
+    :param close_timeout: seconds without progress after ``loseConnection`` before the connection
+        is aborted with `CloseTimeout`; ``None``: never.
+    :param half_close_timeout: seconds without a byte, once one half has ended, before the
+        connection is aborted with `HalfCloseTimeout`; ``None``: never.
+    :param high_water: bytes waiting to be sent above which a streaming producer is paused.
+    :param low_water: bytes waiting to be sent at or below which it is resumed.
+    :param unix_mode: permission bits of a unix socket that ``listen`` makes.
+    :raises ValueError: a negative timeout, ``low_water`` not below ``high_water``, or a mode
+        outside 0 to 0o777.
+    """
+
+    linger_timeout: float = LINGER_TIMEOUT
+    close_timeout: float | None = None
+    half_close_timeout: float | None = None
+    high_water: int = HIGH_WATER
+    low_water: int = LOW_WATER
+    unix_mode: int = 0o600
+
+    def __post_init__(self) -> None:
+        seconds("linger_timeout", self.linger_timeout)
+        if self.close_timeout is not None:
+            seconds("close_timeout", self.close_timeout)
+        if self.half_close_timeout is not None:
+            seconds("half_close_timeout", self.half_close_timeout)
+        if not 0 <= self.low_water < self.high_water:
+            raise ValueError(
+                f"low_water is at least 0 and below high_water, not "
+                f"{self.low_water!r} and {self.high_water!r}"
+            )
+        if not 0 <= self.unix_mode <= 0o777:
+            raise ValueError(f"unix_mode is between 0 and 0o777, not {self.unix_mode!r}")

@@ -1,0 +1,301 @@
+"""Which backends are installed, which one is meant, and what is broken and why.
+
+Backends are found by entry point, group ``halfclose``: one entry for each name, ``NAME`` or
+``NAME+VARIANT``, so that they can be listed without importing anything. The entry's module is a
+pluggy plugin (`hooks.HookSpecs`), and light: importing it imports no framework.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from .hooks import GROUP, HookSpecs
+from .reasons import BackendLoadError, BackendNotFound
+
+if TYPE_CHECKING:
+    from .backend import Backend
+    from .interfaces import BaseProtocol, Transport
+
+__all__ = [
+    "ENVIRONMENT",
+    "BackendInfo",
+    "BackendSpec",
+    "Hooks",
+    "available_backends",
+    "load_backend",
+    "register",
+    "select_backend",
+    "unregister",
+]
+
+_log = logging.getLogger("halfclose")
+
+ENVIRONMENT = "HALFCLOSE_BACKEND"
+"""The environment variable that names the backend to use where the program does not."""
+
+
+@dataclass(frozen=True)
+class BackendSpec:
+    """One backend, as its plugin describes it.
+
+    :param name: ``NAME`` or ``NAME+VARIANT``; the name of the entry point.
+    :param implementation: ``"module:attribute"`` of the `Backend` subclass, imported when asked
+        for.
+    :param running: whether this backend's framework runs in this thread now; it must import
+        nothing (look into ``sys.modules``).
+    :param priority: of several that fit, the highest is taken; 0 for a third party's.
+    :param install: what to install when *implementation* cannot be imported.
+    """
+
+    name: str
+    implementation: str
+    running: Callable[[], bool] = lambda: False
+    priority: int = 0
+    install: str = ""
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """One installed backend, as its distribution's metadata tell.
+
+    :param name: the backend's name.
+    :param distribution: the distribution that offers it.
+    :param version: that distribution's version.
+    :param entry_point: the module that its entry point names.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    entry_point: str
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "an unknown distribution"
+
+
+def _entries() -> dict[str, list[EntryPoint]]:
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group=GROUP):
+        same = found.setdefault(entry.name, [])
+        # One distribution can be on the path twice, as a checkout is beside its installation.
+        if all((_distribution(e), e.value) != (_distribution(entry), entry.value) for e in same):
+            same.append(entry)
+    return found
+
+
+def available_backends() -> dict[str, BackendInfo]:
+    """Every installed backend and variant by name. Nothing is imported, so nothing can fail."""
+    found = {}
+    for name, entries in sorted(_entries().items()):
+        entry = entries[0]
+        version = entry.dist.version if entry.dist is not None else ""
+        found[name] = BackendInfo(name, _distribution(entry), version, entry.value)
+    return found
+
+
+class _Registry:
+    """The plugins that were loaded in this process, and the failures of those that were not."""
+
+    def __init__(self) -> None:
+        self.manager = pluggy.PluginManager(GROUP)
+        self.manager.add_hookspecs(HookSpecs)
+        self._failures: dict[str, Exception] = {}
+        self._loaded = False
+
+    def load(self, entry: EntryPoint) -> Any:
+        """The plugin of *entry*, registered.
+
+        :raises BackendLoadError: its module cannot be imported, now or when first tried.
+        """
+        key = f"{_distribution(entry)}:{entry.value}"
+        plugin = self.manager.get_plugin(key)
+        if plugin is not None:
+            return plugin
+        try:
+            if key in self._failures:
+                raise self._failures[key]
+            plugin = entry.load()
+            self.manager.register(plugin, key)
+        except Exception as error:
+            self._failures[key] = error
+            raise BackendLoadError(
+                f"backend {entry.name!r} does not load: entry point {entry.value!r} of "
+                f"distribution {_distribution(entry)} failed: {type(error).__name__}: {error}"
+            ) from error
+        return plugin
+
+    def load_all(self) -> None:
+        """Load every plugin; one that fails is remembered, and told when it is asked for."""
+        for entries in _entries().values():
+            for entry in entries:
+                try:
+                    self.load(entry)
+                except BackendLoadError:
+                    pass
+
+    def load_once(self) -> None:
+        """`load_all`, the first time in this process: a backend is made for every stream."""
+        if not self._loaded:
+            self._loaded = True
+            self.load_all()
+
+    def specs(self) -> dict[str, BackendSpec]:
+        """What the loaded plugins offer, by name."""
+        found: dict[str, BackendSpec] = {}
+        for name, plugin in self.manager.list_name_plugin():
+            for spec in self.specs_of(plugin, name):
+                found.setdefault(spec.name, spec)
+        return found
+
+    def specs_of(self, plugin: Any, name: str) -> list[BackendSpec]:
+        others = [other for other in self.manager.get_plugins() if other is not plugin]
+        caller = self.manager.subset_hook_caller("halfclose_backends", others)
+        try:
+            return [spec for specs in caller() for spec in specs]
+        except Exception as error:
+            self._failures[name] = error
+            return []
+
+
+_registry = _Registry()
+
+
+def register(plugin: Any, name: str | None = None) -> None:
+    """Add a plugin that no entry point names, such as a program's own metrics.
+
+    :param plugin: a module or object with functions marked by `halfclose.hookimpl`.
+    :raises ValueError: it, or another of that *name*, is registered already.
+    """
+    _registry.manager.register(plugin, name)
+
+
+def unregister(plugin: Any) -> None:
+    """Take back `register`.
+
+    :raises ValueError: it is not registered.
+    """
+    if not _registry.manager.is_registered(plugin):
+        raise ValueError(f"plugin {plugin!r} is not registered")
+    _registry.manager.unregister(plugin)
+
+
+class Hooks:
+    """The hooks that connections call; what a plugin raises is logged and hurts nobody else."""
+
+    def __init__(self) -> None:
+        _registry.load_once()
+        hook = _registry.manager.hook
+        self._made = hook.halfclose_connection_made
+        self._half = hook.halfclose_half_closed
+        self._lost = hook.halfclose_connection_lost
+
+    def _call(self, hook: Any, **arguments: object) -> None:
+        if not hook.get_hookimpls():
+            return
+        try:
+            hook(**arguments)
+        except Exception:
+            _log.exception("a plugin's %s failed", hook.name)
+
+    def connection_made(self, transport: Transport, protocol: BaseProtocol) -> None:
+        """``connectionMade`` has returned."""
+        self._call(self._made, transport=transport, protocol=protocol)
+
+    def half_closed(self, transport: Transport, side: str) -> None:
+        """One half has ended, "read" or "write"."""
+        self._call(self._half, transport=transport, side=side)
+
+    def connection_lost(self, transport: Transport, reason: BaseException) -> None:
+        """``connectionLost`` has returned."""
+        self._call(self._lost, transport=transport, reason=reason)
+
+
+def _install_command(name: str) -> str:
+    return f"pip install halfclose-{name.partition('+')[0]}"
+
+
+def _not_found(name: str, names: list[str]) -> BackendNotFound:
+    close = difflib.get_close_matches(name, names, n=3)
+    there = ", ".join(names) if names else "none"
+    message = f"no backend {name!r} is installed; there are: {there}."
+    if close:
+        message += f" Did you mean {' or '.join(close)}?"
+    elif name.isprintable() and name.replace("+", "").replace("-", "").isalnum():
+        message += f" If it is a package: {_install_command(name)}"
+    return BackendNotFound(message)
+
+
+def load_backend(name: str) -> type[Backend]:
+    """The `Backend` subclass of that *name*, its framework imported.
+
+    :raises BackendNotFound: none is installed; the message has the names that are there, close
+        ones, and the install command.
+    :raises BackendLoadError: it is installed and does not load, or two distributions offer it.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"a backend's name is a string, not {name!r}")
+    entries = _entries().get(name, [])
+    if len(entries) > 1:
+        owners = " and ".join(f"{_distribution(e)} ({e.value})" for e in entries)
+        raise BackendLoadError(f"backend {name!r} is offered twice, by {owners}; uninstall one")
+    if entries:
+        plugin = _registry.load(entries[0])
+        origin = f"distribution {_distribution(entries[0])}, entry point {entries[0].value!r}"
+        key = f"{_distribution(entries[0])}:{entries[0].value}"
+        specs = {spec.name: spec for spec in _registry.specs_of(plugin, key)}
+    else:
+        origin = "a plugin registered by this program"
+        specs = _registry.specs()
+        if name not in specs:
+            raise _not_found(name, sorted(_entries()))
+    if name not in specs:
+        raise BackendLoadError(f"{origin} declares a backend {name!r} and its plugin offers none")
+    spec = specs[name]
+    module, _, attribute = spec.implementation.partition(":")
+    try:
+        implementation: type[Backend] = getattr(import_module(module), attribute)
+    except Exception as error:
+        hint = f"; to install what is missing: {spec.install}" if spec.install else ""
+        raise BackendLoadError(
+            f"backend {name!r} ({origin}) does not load: {type(error).__name__}: {error}{hint}"
+        ) from error
+    return implementation
+
+
+def select_backend(name: str | None = None, *, running: bool) -> str:
+    """The name of the backend to use.
+
+    In order: *name*; with *running*, the one whose framework runs in this thread; the environment
+    variable ``HALFCLOSE_BACKEND``; the only one installed; the highest priority.
+
+    :raises BackendNotFound: none is installed.
+    """
+    if name is not None:
+        return name
+    _registry.load_all()
+    specs = sorted(_registry.specs().values(), key=lambda spec: (-spec.priority, spec.name))
+    if running:
+        for spec in specs:
+            if spec.running():
+                return spec.name
+    chosen = os.environ.get(ENVIRONMENT)
+    if chosen:
+        return chosen
+    if specs:
+        return specs[0].name
+    names = sorted(_entries())
+    if names:
+        return names[0]
+    raise BackendNotFound(
+        "no backend is installed: pip install halfclose-anyio, or pip install halfclose-twisted"
+    )
