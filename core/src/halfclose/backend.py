@@ -10,7 +10,8 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any, ClassVar, Protocol as Interface, TypeVar
+from typing import Any, ClassVar, TypeVar
+from typing import Protocol as Interface
 
 from .channel import Channel
 from .connection import Connection
@@ -255,7 +256,10 @@ class Backend(ABC):
         """
         settings = options or ConnectionOptions()
         listener = await listen_sockets(
-            self, as_endpoint(endpoint), settings, lambda sock: self._accept(sock, factory, settings)
+            self,
+            as_endpoint(endpoint),
+            settings,
+            lambda sock: self._accept(sock, factory, settings),
         )
         self._listeners[listener] = None
         return listener
@@ -369,5 +373,7 @@ def make_protocol(factory: ProtocolFactory) -> Protocol:
     """
     protocol = factory()
     if not isinstance(protocol, Protocol):
-        raise TypeError(f"the factory {factory!r} gave {protocol!r}, which is no halfclose.Protocol")
+        raise TypeError(
+            f"the factory {factory!r} gave {protocol!r}, which is no halfclose.Protocol"
+        )
     return protocol

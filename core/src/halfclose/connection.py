@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, cast
 
-from .channel import Channel, ChannelSink
+from .channel import Capabilities, Channel, ChannelSink
 from .deadline import Deadline
 from .endpoints import Endpoint
 from .interfaces import (
@@ -378,11 +378,16 @@ class Connection(Transport, ChannelSink):
         self._write_error = error
         self._accepting = False
         self._outgoing.clear()
-        paused_empty = self._paused and not self._inbox and not self._channel.has_input()
-        if self._life.state not in READING or paused_empty:
+        if self._life.state not in READING or not self._awaits_input():
             self._finish(_lost(error), abort=True)
-        elif self._peer_ended and not self._inbox:
-            self._finish(_lost(error), abort=True)
+
+    def _awaits_input(self) -> bool:
+        """FLU-09: whether input is still to be told before a failure."""
+        if self._inbox:
+            return True
+        if self._peer_ended:
+            return False
+        return not self._paused or self._channel.has_input()
 
     def _after_sending(self) -> None:
         """Something was sent: resume or ask the producer, or send the end of stream if due."""
@@ -634,6 +639,11 @@ class Connection(Transport, ChannelSink):
     @property
     def droppedBytes(self) -> int:
         return self._dropped
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the channel below can do."""
+        return self._channel.capabilities
 
     @property
     def protocol(self) -> BaseProtocol:

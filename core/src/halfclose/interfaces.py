@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol as Interface, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, TypeAlias, runtime_checkable
+from typing import Protocol as Interface
 
 if TYPE_CHECKING:
     from .endpoints import Endpoint
@@ -65,7 +66,7 @@ class Protocol(BaseProtocol):
     `HalfCloseableProtocol`.
     """
 
-    def dataReceived(self, data: bytes) -> None:  # noqa: B027
+    def dataReceived(self, data: bytes) -> None:
         """Bytes came from the peer.
 
         :param data: one or more bytes, cut wherever the network cut them.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import anyio
@@ -128,7 +128,7 @@ class AnyioBackend(Backend):
         except BaseException:
             _log.exception("the task %r failed", function)
 
-    def spawn(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+    def spawn(self, function: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
         """Run an internal task that raises nothing."""
         self._tasks.start_soon(function, *args)
 

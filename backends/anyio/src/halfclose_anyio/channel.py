@@ -174,10 +174,9 @@ class StreamChannel(Channel):
     async def _wrap(self) -> anyio.abc.SocketStream:
         assert self._sock is not None
         sock, self._sock = self._sock, None
-        kind: type[anyio.abc.SocketStream] = (
-            anyio.abc.UNIXSocketStream if self._family == socket.AF_UNIX else anyio.abc.SocketStream
-        )
-        return await kind.from_socket(sock)
+        if self._family == socket.AF_UNIX:
+            return await anyio.abc.UNIXSocketStream.from_socket(sock)
+        return await anyio.abc.SocketStream.from_socket(sock)
 
     async def _release(self) -> None:
         if self._stream is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import trio  # noqa: F401
 
@@ -14,4 +14,4 @@ __all__ = ["TrioBackend"]
 class TrioBackend(AnyioBackend):
     """`AnyioBackend`, on trio."""
 
-    runner: tuple[str, dict[str, Any]] = ("trio", {})
+    runner: ClassVar[tuple[str, dict[str, Any]]] = ("trio", {})

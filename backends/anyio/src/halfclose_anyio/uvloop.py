@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import uvloop
 
@@ -14,4 +14,7 @@ __all__ = ["UvloopBackend"]
 class UvloopBackend(AnyioBackend):
     """`AnyioBackend`, on uvloop."""
 
-    runner: tuple[str, dict[str, Any]] = ("asyncio", {"loop_factory": uvloop.new_event_loop})
+    runner: ClassVar[tuple[str, dict[str, Any]]] = (
+        "asyncio",
+        {"loop_factory": uvloop.new_event_loop},
+    )

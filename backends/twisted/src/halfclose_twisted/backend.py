@@ -286,7 +286,9 @@ class TwistedBackend(Backend):
             self._fatal = self._fatal or error
             self.call_soon(self.interrupt)
         else:
-            _log.critical("an event raised %s; the reactor stops", type(error).__name__, exc_info=error)
+            _log.critical(
+                "an event raised %s; the reactor stops", type(error).__name__, exc_info=error
+            )
             if self.reactor.running:
                 self.reactor.stop()
 
@@ -306,9 +308,7 @@ class TwistedBackend(Backend):
         for function, args in due:
             self.guarded(function, *args)
 
-    def call_later(
-        self, seconds: float, function: Callable[..., object], *args: object
-    ) -> _Timer:
+    def call_later(self, seconds: float, function: Callable[..., object], *args: object) -> _Timer:
         return _Timer(self.reactor.callLater(seconds, self.guarded, function, *args))
 
     def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
@@ -406,4 +406,3 @@ class _Interrupts:
     def __exit__(self, *exception: object) -> None:
         if self._installed:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-

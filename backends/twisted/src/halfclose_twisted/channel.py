@@ -319,5 +319,3 @@ def adopt_socket(backend: TwistedBackend, sock: socket.socket) -> TwistedChannel
     except OSError as error:
         raise ConnectError(f"the connection was lost at once: {error}") from error
     return made[0]
-
-

@@ -63,7 +63,9 @@ class Poller(ABC):
     def close(self) -> None:
         """Release everything. Idempotent."""
 
-    def _serve(self, registration: Registration, handler: Handler, broken: Broken, ready: int) -> None:
+    def _serve(
+        self, registration: Registration, handler: Handler, broken: Broken, ready: int
+    ) -> None:
         """ERR-12: whatever one descriptor's handler does, the others are served."""
         try:
             handler(ready)

@@ -1,0 +1,79 @@
+"""The contract suite's kinds of channel that are anyio streams."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import anyio
+from anyio.abc import SocketAttribute
+from halfclose import TCP, UNIX, Backend, ConnectionOptions, Endpoint, ProtocolFactory
+from halfclose.backend import make_protocol
+from halfclose.testing import Dial, Kind, RawPeer
+from halfclose.testing.kinds import dial, temporary_unix_path
+
+from .stream import serve_stream
+
+__all__ = ["AnyioTCP", "AnyioUnix"]
+
+
+class _Listener(Kind):
+    @abstractmethod
+    async def _listen(self, folder: str) -> Any: ...
+
+    @abstractmethod
+    def _address(self, listener: Any) -> Endpoint: ...
+
+    @asynccontextmanager
+    async def serve(
+        self, backend: Backend, factory: ProtocolFactory, options: ConnectionOptions
+    ) -> AsyncIterator[Dial]:
+        async def serve(stream: Any) -> None:
+            await serve_stream(stream, make_protocol(factory), options)
+
+        async def accept() -> None:
+            with suppress(anyio.ClosedResourceError):
+                while True:
+                    backend.start_soon(serve, await listener.accept())
+
+        with temporary_unix_path() as folder:
+            listener = await self._listen(folder)
+            backend.start_soon(accept)
+
+            async def connect() -> RawPeer:
+                return dial(backend, self._address(listener))
+
+            try:
+                yield connect
+            finally:
+                await listener.aclose()
+
+
+class AnyioTCP(_Listener):
+    """`serve_stream` behind ``anyio.create_tcp_listener``."""
+
+    name = "anyio-tcp"
+    scheme = "tcp"
+
+    async def _listen(self, folder: str) -> Any:
+        both = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+        return both.listeners[0]
+
+    def _address(self, listener: Any) -> Endpoint:
+        return TCP("127.0.0.1", listener.extra(SocketAttribute.local_port))
+
+
+class AnyioUnix(_Listener):
+    """`serve_stream` behind ``anyio.create_unix_listener``."""
+
+    name = "anyio-unix"
+    scheme = "unix"
+
+    async def _listen(self, folder: str) -> Any:
+        return await anyio.create_unix_listener(os.path.join(folder, "s"))
+
+    def _address(self, listener: Any) -> Endpoint:
+        return UNIX(listener.extra(SocketAttribute.local_address))

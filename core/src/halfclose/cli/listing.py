@@ -1,0 +1,78 @@
+"""``halfclose backends``: what is installed, and whether it loads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from rich.table import Table
+from rich.text import Text
+
+from ..plugins import BackendInfo, available_backends, load_backend
+from ..reasons import BackendError
+from .report import one_line
+from .screen import console
+
+__all__ = ["NONE_INSTALLED", "Row", "list_backends", "load_error"]
+
+NONE_INSTALLED = (
+    "no backend is installed: pip install halfclose-anyio, or pip install halfclose-twisted"
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One backend, as ``--json`` tells it."""
+
+    name: str
+    distribution: str
+    version: str
+    entry_point: str
+    loads: bool
+    error: str | None
+
+
+def load_error(name: str) -> str | None:
+    """Why the backend of that *name* does not load, or None if it does."""
+    try:
+        load_backend(name)
+    except BackendError as error:
+        return one_line(error)
+    except (Exception, SystemExit) as error:
+        return f"{type(error).__name__}: {one_line(error)}"
+    return None
+
+
+def _row(info: BackendInfo) -> Row:
+    error = load_error(info.name)
+    return Row(info.name, info.distribution, info.version, info.entry_point, error is None, error)
+
+
+def list_backends(*, as_json: bool) -> int:
+    """Print every installed backend and variant.
+
+    :returns: the exit status.
+    """
+    rows = [_row(info) for info in available_backends().values()]
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows], indent=2))
+    elif rows:
+        _print_table(rows)
+    else:
+        print(NONE_INSTALLED)
+    return 0
+
+
+def _print_table(rows: list[Row]) -> None:
+    out = console()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("Backend", "Version", "From", "Entry point", "Loads"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        loads = Text("yes", "green") if row.loads else Text("no", "bold red")
+        table.add_row(row.name, row.version, row.distribution, row.entry_point, loads)
+    out.print(table)
+    for row in rows:
+        if row.error is not None:
+            # soft_wrap: a reason is never cut, and stays one line where it is piped.
+            out.print(f"\n{row.error}", soft_wrap=True)

@@ -1,0 +1,86 @@
+"""``MODULE:CLASS``: the protocol that is to be served."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+import traceback
+from types import ModuleType
+
+from ..interfaces import Protocol
+from .report import USAGE, Problem, one_line
+
+__all__ = ["load_protocol"]
+
+
+def load_protocol(target: str) -> type[Protocol]:
+    """The protocol class that *target* names: ``package.module:Class`` or ``./file.py:Class``.
+
+    :raises Problem: there is none, for whatever reason.
+    """
+    where, _, name = target.rpartition(":")
+    if not where or not name:
+        raise Problem(
+            f"{target!r} names no protocol; write it like my_module:Echo or ./my_echo.py:Echo",
+            USAGE,
+        )
+    is_file = where.endswith(".py") or os.sep in where
+    try:
+        module = _import_file(where) if is_file else _import_module(where)
+    except (Exception, SystemExit) as error:
+        raise Problem(f"cannot import {where!r}: {_describe(error)}", USAGE) from error
+    try:
+        found = getattr(module, name)
+    except AttributeError:
+        raise Problem(f"module {where!r} has no {name!r}", USAGE) from None
+    return _checked(target, found)
+
+
+def _import_module(name: str) -> ModuleType:
+    # As python -m does.
+    sys.path.insert(0, os.getcwd())
+    return importlib.import_module(name)
+
+
+def _import_file(path: str) -> ModuleType:
+    name = os.path.splitext(os.path.basename(path))[0]
+    if name in sys.modules or name in sys.stdlib_module_names:
+        name = f"{name} in {path}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError("it is no Python file")
+    # As python does for a script: what lies beside the file can be imported.
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _describe(error: BaseException) -> str:
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)
+    last = next((f for f in reversed(frames) if "importlib" not in f.filename), None)
+    if last is not None and last.filename != __file__ and not isinstance(error, SyntaxError):
+        text += f" ({os.path.basename(last.filename)}, line {last.lineno})"
+    return one_line(text)
+
+
+def _checked(target: str, found: object) -> type[Protocol]:
+    if not inspect.isclass(found):
+        raise Problem(f"{target!r} is no class, but {type(found).__name__}", USAGE)
+    if not issubclass(found, Protocol):
+        raise Problem(f"{target!r} is no protocol: halfclose.Protocol is not its base", USAGE)
+    if inspect.isabstract(found):
+        lacking = ", ".join(sorted(found.__abstractmethods__))
+        raise Problem(f"{target!r} is abstract: it lacks {lacking}", USAGE)
+    try:
+        inspect.signature(found).bind()
+    except TypeError as error:
+        raise Problem(f"{target!r} cannot be made without arguments: {error}", USAGE) from None
+    except ValueError:
+        pass  # a signature that cannot be told
+    return found

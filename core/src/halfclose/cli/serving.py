@@ -1,0 +1,91 @@
+"""``halfclose run``: one protocol on one endpoint."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from .. import running
+from ..backend import Backend
+from ..endpoints import Endpoint, StandardIO
+from ..interfaces import Protocol
+from ..options import ConnectionOptions
+from ..reasons import ConnectionDone, HalfcloseError
+from .report import Problem, one_line, say
+from .signals import Signals
+
+__all__ = ["need_standard_io", "serve"]
+
+
+def need_standard_io() -> None:
+    """Make sure that descriptors 0 and 1 are those that we were started with.
+
+    :raises Problem: one was closed, and anything that we opened since may have its number.
+    """
+    for name, stream in (("input", sys.stdin), ("output", sys.stdout)):
+        if stream is None:
+            raise Problem(f"standard {name} is closed")
+
+
+def serve(
+    factory: Callable[[], Protocol],
+    endpoint: Endpoint,
+    backend: str | None,
+    options: ConnectionOptions,
+) -> int:
+    """Serve what *factory* gives until SIGINT or SIGTERM, or on `StandardIO` until it ends.
+
+    :returns: the exit status.
+    :raises HalfcloseError: the backend or the endpoint cannot be used.
+    """
+    with Signals() as signals:
+        if isinstance(endpoint, StandardIO):
+            need_standard_io()
+            reason = running.run(_attach, signals, factory, options, backend=backend)
+            if reason is not None and not isinstance(reason, ConnectionDone):
+                raise Problem(f"connection with {endpoint} lost: {one_line(reason)}")
+        else:
+            running.run(_listen, signals, factory, endpoint, options, backend=backend)
+    return 0
+
+
+async def _listen(
+    backend: Backend,
+    signals: Signals,
+    factory: Callable[[], Protocol],
+    endpoint: Endpoint,
+    options: ConnectionOptions,
+) -> None:
+    stop = backend.create_event()
+    signals.attach(backend, stop.set)
+    async with await backend.listen(endpoint, factory, options) as listener:
+        say(f"listening on {listener.endpoint}")
+        await stop.wait()
+    say("closing; a second signal aborts")
+
+
+async def _attach(
+    backend: Backend,
+    signals: Signals,
+    factory: Callable[[], Protocol],
+    options: ConnectionOptions,
+) -> BaseException | None:
+    """The reason why the connection ended, or None if a signal came first."""
+    over = backend.create_event()
+    signals.attach(backend, over.set)
+    try:
+        protocol: Protocol = await backend.connect(StandardIO(), factory, options=options)
+    except HalfcloseError:
+        raise
+    except Exception as error:
+        # The protocol's own; connect passes it on.
+        raise Problem(f"the protocol failed: {type(error).__name__}: {one_line(error)}") from error
+    reasons: list[BaseException] = []
+
+    async def wait() -> None:
+        reasons.append(await protocol.transport.whenClosed())
+        over.set()
+
+    backend.start_soon(wait)
+    await over.wait()
+    return reasons[0] if reasons else None

@@ -1,0 +1,24 @@
+"""The contract as a test suite, for the authors of backends (``pip install 'halfclose[testing]'``)."""
+
+from .harness import Net, Pair, rule
+from .kinds import Dial, Kind, LaneTCP, LaneUnix, Stdio
+from .peers import PipePeer, RawPeer, SocketPeer
+from .recorder import PlainRecorder, Recorder
+from .suite import ContractSuite
+
+__all__ = [
+    "ContractSuite",
+    "Dial",
+    "Kind",
+    "LaneTCP",
+    "LaneUnix",
+    "Net",
+    "Pair",
+    "PipePeer",
+    "PlainRecorder",
+    "RawPeer",
+    "Recorder",
+    "SocketPeer",
+    "Stdio",
+    "rule",
+]

@@ -1,0 +1,9 @@
+"""FLU rules."""
+
+from __future__ import annotations
+
+__all__ = ["FlushingRules"]
+
+
+class FlushingRules:
+    """To come."""

@@ -1,0 +1,9 @@
+"""PRD rules."""
+
+from __future__ import annotations
+
+__all__ = ["ProducerRules"]
+
+
+class ProducerRules:
+    """To come."""
