@@ -1,0 +1,198 @@
+"""The installed command as a subprocess, and plain sockets as its peers."""
+
+from __future__ import annotations
+
+import os
+import select
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import halfclose
+
+LIMIT = 30.0
+"""Seconds that any wait may take; nothing here comes near it unless it hangs."""
+
+VARIANTS = tuple(name for name in halfclose.available_backends() if "+" in name)
+
+PROGRAM = str(Path(sys.executable).with_name("halfclose"))
+
+ECHO = "halfclose.examples:Echo"
+
+PEAK_MIB = 100
+
+
+class Result(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    out: bytes
+    err: str
+
+    @property
+    def problem(self) -> str:
+        """The one line on stderr."""
+        assert self.err.endswith("\n"), self.err
+        assert self.err.count("\n") == 1, self.err
+        assert self.err.startswith("halfclose: "), self.err
+        return self.err[:-1]
+
+
+class Command:
+    """A running ``halfclose``."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.err = b""
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        assert self.process.stdin is not None
+        return self.process.stdin
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        assert self.process.stdout is not None
+        return self.process.stdout
+
+    def wait_for(self, text: str) -> str:
+        """Read stderr until a whole line begins with *text*, and give what follows it."""
+        stderr = self.process.stderr
+        assert stderr is not None
+        deadline = time.monotonic() + LIMIT
+        with selectors.DefaultSelector() as selector:
+            selector.register(stderr, selectors.EVENT_READ)
+            while True:
+                for line in self.err.decode().splitlines(keepends=True):
+                    if line.startswith(text) and line.endswith("\n"):
+                        return line[len(text) : -1]
+                assert selector.select(deadline - time.monotonic()), f"no {text!r}: {self.err!r}"
+                data = os.read(stderr.fileno(), 65536)
+                assert data, f"ended without {text!r}: {self.err!r}"
+                self.err += data
+
+    def endpoint(self) -> str:
+        """Where it listens."""
+        return self.wait_for("listening on ")
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def finish(self, data: bytes | None = None) -> Result:
+        """Give it *data* and the end of its input, and wait for its end."""
+        out, err = self.process.communicate(data, timeout=LIMIT)
+        return Result(self.process.returncode, out or b"", (self.err + (err or b"")).decode())
+
+    def peak_mib(self) -> float:
+        """The most memory that it has had so far."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
+
+    def handles_signals(self) -> bool:
+        """Whether it has got as far as to handle SIGTERM."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (line,) = (line for line in status.splitlines() if line.startswith("SigCgt:"))
+        return bool(int(line.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+
+@contextmanager
+def start(*arguments: str, env: Mapping[str, str] | None = None, **popen: Any) -> Iterator[Command]:
+    """``halfclose *arguments``, gone at the end of the block, whatever happens in it."""
+    settings: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    settings.update(popen)
+    full = {key: value for key, value in os.environ.items() if key != "HALFCLOSE_BACKEND"}
+    full.update(env or {})
+    with subprocess.Popen([PROGRAM, *arguments], env=full, bufsize=0, **settings) as process:
+        try:
+            yield Command(process)
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def halfclose_(*arguments: str, data: bytes = b"", **settings: Any) -> Result:
+    """Run ``halfclose *arguments`` to its end."""
+    with start(*arguments, **settings) as command:
+        return command.finish(data if command.process.stdin is not None else None)
+
+
+def dial(endpoint: str) -> socket.socket:
+    """A plain socket, connected to *endpoint*."""
+    where = halfclose.parse_endpoint(endpoint)
+    if isinstance(where, halfclose.TCP):
+        return socket.create_connection((where.host, where.port), timeout=LIMIT)
+    assert isinstance(where, halfclose.UNIX)
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(LIMIT)
+    sock.connect(where.path)
+    return sock
+
+
+@contextmanager
+def listening() -> Iterator[tuple[socket.socket, str]]:
+    """A plain listening socket, and the endpoint that leads to it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(LIMIT)
+        yield listener, f"tcp:127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    """The next connection."""
+    sock, _ = listener.accept()
+    with sock:
+        sock.settimeout(LIMIT)
+        yield sock
+
+
+def read_all(sock: socket.socket) -> bytes:
+    """Everything up to the end of stream."""
+    return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+def fill(sock: socket.socket, most: int = 64 << 20) -> int:
+    """Send until the other side has taken nothing for a while, and give the bytes sent."""
+    sock.settimeout(0.5)
+    sent = 0
+    try:
+        while sent < most:
+            sent += sock.send(b"x" * 65536)
+    except TimeoutError:
+        pass
+    sock.settimeout(LIMIT)
+    return sent
+
+
+def fill_pipe(fd: int, most: int = 64 << 20) -> int:
+    """`fill`, for the writing end of a pipe."""
+    os.set_blocking(fd, False)
+    sent = 0
+    while sent < most and select.select([], [fd], [], 0.5)[1]:
+        sent += os.write(fd, b"x" * 65536)
+    return sent
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Look again and again, for what tells nobody when it happens."""
+    deadline = time.monotonic() + LIMIT
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def reset(sock: socket.socket) -> None:
+    """Close so that the peer sees a reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()

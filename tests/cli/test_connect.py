@@ -1,0 +1,336 @@
+"""``halfclose connect``."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import socket
+from pathlib import Path
+from select import select
+
+import pytest
+
+from cli.support import (
+    ECHO,
+    LIMIT,
+    PEAK_MIB,
+    accepted,
+    fill,
+    fill_pipe,
+    halfclose_,
+    listening,
+    read_all,
+    reset,
+    start,
+    wait_until,
+)
+
+MIB = 1 << 20
+
+
+def _round_trip(target: int, source: int, data: bytes, times: int) -> tuple[str, str]:
+    """Write *data* so many *times* to *target*, read as much from *source*; both SHA-256s."""
+    written, read = hashlib.sha256(), hashlib.sha256()
+    left_to_write = [memoryview(data)] * times
+    left_to_read = times * len(data)
+    os.set_blocking(target, False)
+    while left_to_read:
+        readable, writable, _ = select([source], [target] if left_to_write else [], [], LIMIT)
+        assert readable or writable
+        if writable:
+            piece = left_to_write.pop()
+            count = os.write(target, piece)
+            written.update(piece[:count])
+            if count < len(piece):
+                left_to_write.append(piece[count:])
+        if readable:
+            received = os.read(source, 65536)
+            assert received, f"{left_to_read} bytes are missing"
+            read.update(received)
+            left_to_read -= len(received)
+    return written.hexdigest(), read.hexdigest()
+
+
+def test_round_trip_in_bounded_memory(variant: str) -> None:
+    with (
+        start("run", ECHO, "tcp:127.0.0.1:0", "--backend", variant) as server,
+        start("connect", server.endpoint(), "--backend", variant) as client,
+    ):
+        written, read = _round_trip(
+            client.stdin.fileno(), client.stdout.fileno(), os.urandom(MIB), 8
+        )
+        assert written == read
+        assert client.peak_mib() < PEAK_MIB
+        assert server.peak_mib() < PEAK_MIB
+        # Everything came back; only now is the end of stdin seen, and answered with another.
+        assert client.finish() == (0, b"", "")
+        server.wait_for("Echo: connectionLost: ConnectionDone(")
+        server.send(signal.SIGTERM)
+        assert server.finish().status == 0
+
+
+def test_answer_to_the_end_of_input(variant: str) -> None:
+    data = os.urandom(MIB)
+    with start("run", "halfclose.examples:Sum", "tcp:127.0.0.1:0", "--backend", variant) as server:
+        result = halfclose_("connect", server.endpoint(), "--backend", variant, data=data)
+        server.send(signal.SIGTERM)
+        assert server.finish().status == 0
+    assert result == (0, hashlib.sha256(data).hexdigest().encode() + b"\n", "")
+
+
+def test_end_of_input_is_a_half_close(variant: str) -> None:
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "--backend", variant) as command,
+        accepted(listener) as peer,
+    ):
+        command.stdin.write(b"question")
+        command.stdin.close()
+        command.process.stdin = None
+        assert read_all(peer) == b"question"
+        peer.sendall(b"answer")
+        assert command.stdout.read(6) == b"answer"
+        peer.shutdown(socket.SHUT_WR)
+        assert command.finish() == (0, b"", "")
+
+
+def test_half_close_of_the_peer_ends_the_output(variant: str) -> None:
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "--backend", variant) as command,
+        accepted(listener) as peer,
+    ):
+        peer.sendall(b"banner")
+        peer.shutdown(socket.SHUT_WR)
+        assert command.stdout.read(100) == b"banner"
+        assert command.stdout.read(1) == b""
+        command.stdin.write(b"still talking")
+        assert peer.recv(100) == b"still talking"
+        assert command.finish(b", and done") == (0, b"", "")
+        assert read_all(peer) == b", and done"
+
+
+def test_from_file_to_file(tmp_path: Path, variant: str) -> None:
+    data = os.urandom(MIB)
+    (tmp_path / "in").write_bytes(data)
+    with (
+        start("run", ECHO, f"unix:{tmp_path}/echo", "--backend", variant) as server,
+        open(tmp_path / "in", "rb") as source,
+        open(tmp_path / "out", "wb") as target,
+    ):
+        endpoint = server.endpoint()
+        result = halfclose_("connect", endpoint, "--backend", variant, stdin=source, stdout=target)
+        assert result == (0, b"", "")
+        server.send(signal.SIGTERM)
+        assert server.finish().status == 0
+    assert (tmp_path / "out").read_bytes() == data
+
+
+def test_nothing_to_say_and_nothing_to_hear(variant: str) -> None:
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "--backend", variant) as command,
+        accepted(listener) as peer,
+    ):
+        peer.shutdown(socket.SHUT_WR)
+        assert command.finish() == (0, b"", "")
+
+
+def test_slow_reader_slows_the_peer(variant: str) -> None:
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "--backend", variant) as command,
+        accepted(listener) as peer,
+    ):
+        sent = fill(peer)
+        assert sent < 32 * MIB
+        assert command.peak_mib() < PEAK_MIB
+        peer.shutdown(socket.SHUT_WR)
+        result = command.finish()
+    assert result == (0, b"x" * sent, "")
+
+
+def test_slow_peer_slows_the_input(variant: str) -> None:
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "--backend", variant) as command,
+        accepted(listener) as peer,
+    ):
+        sent = fill_pipe(command.stdin.fileno())
+        assert sent < 32 * MIB
+        assert command.peak_mib() < PEAK_MIB
+        command.stdin.close()
+        command.process.stdin = None
+        assert read_all(peer) == b"x" * sent
+        peer.shutdown(socket.SHUT_WR)
+        assert command.finish() == (0, b"", "")
+
+
+def test_refused(variant: str) -> None:
+    with listening() as (_, endpoint):
+        pass
+    result = halfclose_("connect", endpoint, "--backend", variant)
+    assert result.status == 1
+    assert endpoint in result.problem
+    assert "refused" in result.problem
+
+
+def test_nobody_at_the_path(tmp_path: Path) -> None:
+    result = halfclose_("connect", f"unix:{tmp_path}/nobody")
+    assert result.status == 1
+    assert f"unix:{tmp_path}/nobody" in result.problem
+
+
+def test_refused_leaves_the_input_alone() -> None:
+    with listening() as (_, endpoint):
+        pass
+    ours, theirs = os.pipe()
+    try:
+        os.write(theirs, b"for the next program")
+        assert halfclose_("connect", endpoint, stdin=ours).status == 1
+        assert os.read(ours, 100) == b"for the next program"
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_reset(variant: str) -> None:
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "--backend", variant) as command,
+        accepted(listener) as peer,
+    ):
+        peer.sendall(b"half an ans")
+        assert command.stdout.read(5) == b"half "
+        reset(peer)
+        # Nothing ends its input, and yet it ends.
+        wait_until(lambda: command.process.poll() is not None)
+        result = command.finish()
+    assert result.status == 1
+    assert result.out == b"an ans"
+    assert result.problem.startswith(f"halfclose: connection to {endpoint} lost: ")
+
+
+def test_reset_after_the_end_of_input(variant: str) -> None:
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "--backend", variant) as command,
+        accepted(listener) as peer,
+    ):
+        command.stdin.close()
+        command.process.stdin = None
+        assert read_all(peer) == b""
+        reset(peer)
+        result = command.finish()
+    assert result.status == 1
+    assert result.problem.startswith(f"halfclose: connection to {endpoint} lost: ")
+
+
+def test_reader_of_the_output_goes_away(variant: str) -> None:
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "--backend", variant) as command,
+        accepted(listener) as peer,
+    ):
+        peer.sendall(b"x" * 65536)
+        assert command.stdout.read(10) == b"x" * 10
+        command.stdout.close()
+        command.process.stdout = None
+        wait_until(lambda: command.process.poll() is not None)
+        result = command.finish()
+        with pytest.raises(ConnectionResetError):
+            read_all(peer)
+    assert result.status == 1
+    assert result.problem == "halfclose: stdio lost: nobody reads the output any more"
+
+
+def test_reader_of_the_output_leaves_some_unread(variant: str) -> None:
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "--backend", variant) as command,
+        accepted(listener) as peer,
+    ):
+        fill(peer)
+        peer.shutdown(socket.SHUT_WR)
+        command.stdout.close()
+        command.process.stdout = None
+        wait_until(lambda: command.process.poll() is not None)
+        result = command.finish()
+    assert result.status == 1
+    assert result.problem == "halfclose: stdio lost: nobody reads the output any more"
+
+
+def test_output_that_cannot_be_written(variant: str) -> None:
+    with (
+        open("/dev/full", "wb") as full,
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "--backend", variant, stdout=full) as command,
+        accepted(listener) as peer,
+    ):
+        peer.sendall(b"answer")
+        wait_until(lambda: command.process.poll() is not None)
+        result = command.finish()
+        with pytest.raises(ConnectionResetError):
+            read_all(peer)
+    assert result.status == 1
+    assert result.problem == "halfclose: stdio lost: [Errno 28] No space left on device"
+
+
+def test_half_close_timeout(variant: str) -> None:
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "--backend", variant, "--half-close-timeout", "0.1") as command,
+        accepted(listener),
+    ):
+        result = command.finish(b"anyone?")
+    assert result.status == 1
+    assert result.problem.startswith(f"halfclose: connection to {endpoint} lost: half-closed")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_aborts(variant: str, number: signal.Signals) -> None:
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "--backend", variant) as command,
+        accepted(listener) as peer,
+    ):
+        command.stdin.write(b"begun")
+        assert peer.recv(5) == b"begun"
+        command.send(number)
+        result = command.finish()
+        # What was cut off does not look complete.
+        with pytest.raises(ConnectionResetError):
+            peer.recv(1)
+    assert result == (128 + number, b"", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_while_connecting(tmp_path: Path, variant: str, number: signal.Signals) -> None:
+    path = str(tmp_path / "full")
+    # A unix listener whose queue is full lets nobody connect, and says nothing.
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as waiting:
+        listener.bind(path)
+        listener.listen(0)
+        waiting.connect(path)
+        with start("connect", f"unix:{path}", "--backend", variant) as command:
+            wait_until(lambda: command.handles_signals())
+            command.send(number)
+            assert command.finish() == (128 + number, b"", "")
+
+
+def test_connecting_takes_too_long(tmp_path: Path, variant: str) -> None:
+    path = str(tmp_path / "full")
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as waiting:
+        listener.bind(path)
+        listener.listen(0)
+        waiting.connect(path)
+        result = halfclose_("connect", f"unix:{path}", "--backend", variant, "--timeout", "0.1")
+    assert result.status == 1
+    assert result.problem.startswith(f"halfclose: cannot connect to unix:{path}: no answer")
+
+
+def test_stdio_is_no_other_end() -> None:
+    result = halfclose_("connect", "stdio:")
+    assert result.status == 2
+    assert "stdio:" in result.problem

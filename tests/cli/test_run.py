@@ -1,0 +1,356 @@
+"""``halfclose run``."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.support import (
+    ECHO,
+    LIMIT,
+    dial,
+    fill,
+    fill_pipe,
+    halfclose_,
+    read_all,
+    reset,
+    start,
+    wait_until,
+)
+
+ECHO_LOG = """\
+Echo: connection made
+Echo: readConnectionLost
+Echo: connectionLost: ConnectionDone('the connection was closed cleanly')
+"""
+
+OWN = """\
+import halfclose
+
+class Shout(halfclose.HalfCloseableProtocol):
+    def dataReceived(self, data):
+        self.transport.write(data.upper())
+    def readConnectionLost(self):
+        self.transport.loseConnection()
+    def writeConnectionLost(self):
+        pass
+"""
+
+
+def test_echo_on_stdio(variant: str) -> None:
+    result = halfclose_("run", ECHO, "stdio:", "--backend", variant, data=b"hello, world")
+    assert result == (0, b"hello, world", ECHO_LOG)
+
+
+def test_echo_on_stdio_of_more_than_a_pipe_holds(variant: str) -> None:
+    data = os.urandom(1 << 20)
+    result = halfclose_("run", ECHO, "stdio:", "--backend", variant, data=data)
+    assert result == (0, data, ECHO_LOG)
+
+
+def test_echo_on_stdio_from_file_to_file(tmp_path: Path, variant: str) -> None:
+    data = os.urandom(1 << 20)
+    (tmp_path / "in").write_bytes(data)
+    with open(tmp_path / "in", "rb") as source, open(tmp_path / "out", "wb") as target:
+        result = halfclose_(
+            "run", ECHO, "stdio:", "--backend", variant, stdin=source, stdout=target
+        )
+    assert result == (0, b"", ECHO_LOG)
+    assert (tmp_path / "out").read_bytes() == data
+
+
+def test_echo_on_a_terminal(variant: str) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        with start(
+            "run", ECHO, "stdio:", "--backend", variant, stdin=theirs, stdout=theirs
+        ) as command:
+            command.wait_for("Echo: connection made")
+            os.write(ours, b"hello\n\x04")
+            assert command.finish().status == 0
+            # Once from the terminal's own echo, and once from ours.
+            assert os.read(ours, 100).count(b"hello\r\n") == 2
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_reader_of_stdout_goes_away(variant: str) -> None:
+    with start("run", ECHO, "stdio:", "--backend", variant) as command:
+        command.wait_for("Echo: connection made")
+        command.stdout.close()
+        command.wait_for("Echo: writeConnectionLost")
+        command.process.stdout = None
+        result = command.finish()
+    assert result.status == 0
+    assert "Traceback" not in result.err
+
+
+def test_output_that_cannot_be_written(variant: str) -> None:
+    with open("/dev/full", "wb") as full:
+        result = halfclose_("run", ECHO, "stdio:", "--backend", variant, data=b"hi", stdout=full)
+    assert result.status == 1
+    assert result.err.splitlines()[-1] == (
+        "halfclose: connection with stdio: lost: [Errno 28] No space left on device"
+    )
+
+
+def test_half_close_over_tcp(variant: str) -> None:
+    with start("run", ECHO, "tcp:127.0.0.1:0", "--backend", variant) as command:
+        with dial(command.endpoint()) as peer:
+            peer.sendall(b"hello, world")
+            peer.shutdown(socket.SHUT_WR)
+            assert read_all(peer) == b"hello, world"
+        command.wait_for("Echo: connectionLost: ConnectionDone(")
+        command.send(signal.SIGTERM)
+        assert command.finish().status == 0
+
+
+def test_half_close_over_a_unix_socket(tmp_path: Path, variant: str) -> None:
+    path = tmp_path / "echo.sock"
+    with start("run", ECHO, f"unix:{path}", "--backend", variant) as command:
+        assert command.endpoint() == f"unix:{path}"
+        with dial(f"unix:{path}") as peer:
+            peer.sendall(b"hello, world")
+            peer.shutdown(socket.SHUT_WR)
+            assert read_all(peer) == b"hello, world"
+        command.send(signal.SIGINT)
+        assert command.finish().status == 0
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_an_idle_server(variant: str, number: signal.Signals) -> None:
+    with start("run", ECHO, "tcp:127.0.0.1:0", "--backend", variant) as command:
+        command.endpoint()
+        command.send(number)
+        result = command.finish()
+    assert result.status == 0
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_first_signal_loses_nothing(variant: str, number: signal.Signals) -> None:
+    with (
+        start("run", ECHO, "tcp:127.0.0.1:0", "--backend", variant) as command,
+        dial(command.endpoint()) as peer,
+    ):
+        # Unread, the echo waits in the server until after the signal.
+        sent = fill(peer)
+        command.send(number)
+        command.wait_for("closing")
+        command.wait_for("Echo: connection made")
+        received = read_all(peer)
+        assert 65536 < len(received) <= sent
+        peer.close()
+        result = command.finish()
+    assert result.status == 0
+    assert "Echo: connectionLost: ConnectionDone(" in result.err
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_second_signal_aborts_a_stalled_peer(
+    variant: str, first: signal.Signals, second: signal.Signals
+) -> None:
+    with (
+        start("run", ECHO, "tcp:127.0.0.1:0", "--backend", variant) as command,
+        dial(command.endpoint()) as peer,
+    ):
+        fill(peer)
+        command.send(first)
+        command.wait_for("closing")
+        command.send(second)
+        result = command.finish()
+        assert result.status == 128 + second
+        assert "Echo: connectionLost: ConnectionAborted(" in result.err
+        assert "Traceback" not in result.err
+        with pytest.raises(ConnectionResetError):
+            read_all(peer)
+
+
+def test_second_signal_ends_lingering(variant: str) -> None:
+    with (
+        start("run", "halfclose.examples:Sum", "tcp:127.0.0.1:0", "--backend", variant) as command,
+        dial(command.endpoint()) as peer,
+    ):
+        command.wait_for("Sum: connection made")
+        command.send(signal.SIGTERM)
+        # Nothing was pending, so it is lost at once; the peer's end is still waited for.
+        command.wait_for("Sum: connectionLost: ConnectionDone(")
+        assert peer.recv(1) == b""
+        command.send(signal.SIGTERM)
+        assert command.finish().status == 128 + signal.SIGTERM
+
+
+def test_signal_on_stdio(variant: str) -> None:
+    with start("run", ECHO, "stdio:", "--backend", variant) as command:
+        command.wait_for("Echo: connection made")
+        command.send(signal.SIGINT)
+        # Its input stays open: that it ends is the signal's doing.
+        command.wait_for("Echo: connectionLost: ConnectionDone(")
+        assert command.finish().status == 0
+
+
+def test_second_signal_on_stalled_stdio(variant: str) -> None:
+    with start("run", ECHO, "stdio:", "--backend", variant) as command:
+        command.wait_for("Echo: connection made")
+        # Nobody reads the answer, so a part of it waits in the command.
+        fill_pipe(command.stdin.fileno())
+        command.send(signal.SIGINT)
+        command.send(signal.SIGTERM)
+        assert command.process.wait(LIMIT) == 128 + signal.SIGTERM
+
+
+def test_no_descriptor_is_left_behind(variant: str) -> None:
+    with start("run", ECHO, "tcp:127.0.0.1:0", "--backend", variant) as command:
+        endpoint = command.endpoint()
+        before = command.descriptors()
+        for round_ in range(10):
+            with dial(endpoint) as peer:
+                peer.sendall(b"x" * 1000)
+                if round_ % 2:
+                    reset(peer)
+                else:
+                    peer.shutdown(socket.SHUT_WR)
+                    assert read_all(peer) == b"x" * 1000
+        wait_until(lambda: command.descriptors() == before)
+        command.send(signal.SIGTERM)
+        assert command.finish().status == 0
+
+
+def test_half_close_timeout() -> None:
+    with start(
+        "run", "halfclose.examples:Daytime", "tcp:127.0.0.1:0", "--half-close-timeout", "0.1"
+    ) as command:
+        with dial(command.endpoint()):
+            command.wait_for("Daytime: connectionLost: HalfCloseTimeout(")
+        command.send(signal.SIGTERM)
+        assert command.finish().status == 0
+
+
+def test_close_timeout() -> None:
+    with (
+        start("run", ECHO, "tcp:127.0.0.1:0", "--close-timeout", "0.1") as command,
+        dial(command.endpoint()) as peer,
+    ):
+        fill(peer)
+        command.send(signal.SIGTERM)
+        command.wait_for("Echo: connectionLost: CloseTimeout(")
+        assert command.finish().status == 0
+
+
+def test_no_lingering() -> None:
+    with (
+        start("run", ECHO, "tcp:127.0.0.1:0", "--linger", "0") as command,
+        dial(command.endpoint()),
+    ):
+        command.wait_for("Echo: connection made")
+        command.send(signal.SIGTERM)
+        # The peer's end stays open, and is not waited for.
+        assert command.finish().status == 0
+
+
+@pytest.mark.parametrize("target", ["./shout.py:Shout", "shout:Shout", "inner.shout:Shout"])
+def test_module_in_the_current_directory(tmp_path: Path, target: str) -> None:
+    (tmp_path / "shout.py").write_text(OWN)
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "shout.py").write_text(OWN)
+    result = halfclose_("run", target, "stdio:", data=b"hi", cwd=tmp_path)
+    assert result == (0, b"HI", "")
+
+
+def test_file_elsewhere_imports_its_neighbour(tmp_path: Path) -> None:
+    (tmp_path / "shout.py").write_text(OWN)
+    # A name of the standard library's does no harm.
+    (tmp_path / "json.py").write_text("from shout import Shout")
+    result = halfclose_("run", f"{tmp_path}/json.py:Shout", "stdio:", data=b"hi")
+    assert result == (0, b"HI", "")
+
+
+def test_log_level() -> None:
+    result = halfclose_("run", ECHO, "stdio:", "--log-level", "warning", data=b"hi")
+    assert result == (0, b"hi", "")
+
+
+def test_port_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        endpoint = f"tcp:127.0.0.1:{taken.getsockname()[1]}"
+        result = halfclose_("run", ECHO, endpoint)
+    assert result.status == 1
+    assert endpoint in result.problem
+
+
+RAISING = """\
+import halfclose
+
+class Init(halfclose.Protocol):
+    def __init__(self):
+        raise ValueError("no\\nway")
+
+class Exit(halfclose.Protocol):
+    def dataReceived(self, data):
+        raise SystemExit(7)
+
+class Interrupt(halfclose.Protocol):
+    def dataReceived(self, data):
+        raise KeyboardInterrupt
+
+class Broken(halfclose.Protocol):
+    def dataReceived(self, data):
+        raise ValueError("broken")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "last"),
+    [
+        ("Init", 1, "halfclose: the protocol failed: ValueError: no way"),
+        ("Broken", 1, "halfclose: connection with stdio: lost: broken"),
+        ("Exit", 7, None),
+        ("Interrupt", 130, None),
+    ],
+)
+def test_protocol_that_raises(
+    tmp_path: Path, variant: str, name: str, status: int, last: str | None
+) -> None:
+    (tmp_path / "raising.py").write_text(RAISING)
+    target = f"raising:{name}"
+    result = halfclose_("run", target, "stdio:", "--backend", variant, data=b"x", cwd=tmp_path)
+    # click ends the line that a ^C on a terminal leaves unfinished.
+    lines = result.err.strip().splitlines()
+    assert result.status == status
+    assert (lines[-1] if lines else None) == last
+    # What a protocol does wrong in an event is logged as such, and nothing else is.
+    assert ("Traceback" in result.err) == (name == "Broken")
+
+
+@pytest.mark.parametrize("closed", [0, 1])
+def test_closed_standard_descriptor(closed: int) -> None:
+    result = halfclose_("run", ECHO, "stdio:", preexec_fn=lambda: os.close(closed))
+    assert result.status == 1
+    assert result.problem == f"halfclose: standard {('input', 'output')[closed]} is closed"
+
+
+def test_backend_from_the_environment() -> None:
+    result = halfclose_("run", ECHO, "stdio:", env={"HALFCLOSE_BACKEND": "bogus"})
+    assert result.status == 2
+    assert "'bogus'" in result.problem
+
+
+def test_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "halfclose.cli", "run", ECHO, "stdio:"],
+        input=b"hello, world",
+        capture_output=True,
+        timeout=LIMIT,
+        check=True,
+    )
+    assert done.stdout == b"hello, world"

@@ -1,0 +1,86 @@
+"""A whole run must have run the whole contract: an empty or thinned-out selection cannot pass."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+VARIANTS = {
+    "test_twisted.py::TestSelect": ("twisted-tcp", "twisted-unix"),
+    "test_twisted.py::TestPoll": ("twisted-tcp", "twisted-unix"),
+    "test_twisted.py::TestEpoll": ("twisted-tcp", "twisted-unix"),
+    "test_twisted.py::TestAsyncio": ("twisted-tcp", "twisted-unix"),
+    "test_twisted.py::TestUvloop": ("twisted-tcp", "twisted-unix"),
+    "test_anyio.py::TestAsyncio": ("anyio-tcp", "anyio-unix"),
+    "test_anyio.py::TestUvloop": ("anyio-tcp", "anyio-unix"),
+    "test_anyio.py::TestTrio": ("anyio-tcp", "anyio-unix"),
+}
+"""The eight variants, and the kinds of channel that each has beside those of every backend."""
+
+EVERYWHERE = ("tcp", "unix", "stdio")
+
+PARTIAL: dict[str, tuple[str, ...]] = {}
+"""Rules that can be seen on some raw peers only, and on which."""
+
+
+def rules() -> list[str]:
+    """The rules' ids, from the contract."""
+    text = (ROOT / "docs" / "contract.md").read_text()
+    return re.findall(r"^- ([A-Z]{3}-\d\d) ", text, re.MULTILINE)
+
+
+def expected() -> set[str]:
+    """What a whole run passes: variant, rule and kind of channel."""
+    return {
+        f"{variant} {rule} {kind}"
+        for variant, own in VARIANTS.items()
+        for rule in rules()
+        for kind in (*EVERYWHERE, *own)
+        if kind.rpartition("-")[2] in PARTIAL.get(rule, EVERYWHERE)
+    }
+
+
+class Completeness:
+    """Collects what passed, in the process that sees every report."""
+
+    def __init__(self) -> None:
+        self.passed: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        found = re.fullmatch(
+            r"tests/contract/(\S+?)::test_([a-z]{3})_(\d\d)_\w+\[(\S+)\]", report.nodeid
+        )
+        if found and report.when == "call" and report.passed:
+            variant, chapter, number, kind = found.groups()
+            self.passed.add(f"{variant} {chapter.upper()}-{number} {kind}")
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        missing = sorted(expected() - self.passed)
+        if missing and session.exitstatus in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+            if reporter is not None:
+                reporter.write_line("")
+                reporter.write_line(
+                    f"the contract was not run whole: {len(missing)} of {len(expected())} "
+                    f"are missing, first {missing[0]!r}",
+                    red=True,
+                )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Demand a whole run where the whole suite was asked for."""
+    whole = (
+        not config.getoption("keyword")
+        and not config.getoption("markexpr")
+        and not config.getoption("collectonly")
+        and not config.getoption("lf")
+        and not config.getoption("deselect")
+        and list(config.args) == config.getini("testpaths")
+    )
+    if whole and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Completeness())

@@ -1,0 +1,209 @@
+"""What these tests share: variants, limits, a protocol that notes its events, subprocesses."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import halfclose
+from halfclose import Backend, HalfCloseableProtocol
+
+T = TypeVar("T")
+
+LIMIT = 20.0
+"""Seconds that any wait may take; nothing here comes near it unless it hangs."""
+
+ANYIO = ("anyio+asyncio", "anyio+uvloop", "anyio+trio")
+TWISTED = (
+    "twisted+select",
+    "twisted+poll",
+    "twisted+epoll",
+    "twisted+asyncio",
+    "twisted+uvloop",
+)
+VARIANTS = ANYIO + TWISTED
+
+
+def run(
+    main: Callable[..., Awaitable[T]],
+    *args: object,
+    variant: str,
+    options: Mapping[str, Any] | None = None,
+    limit: float = LIMIT,
+) -> T:
+    """`halfclose.run`, ended by SystemExit when it takes too long."""
+
+    async def limited(backend: Backend) -> T:
+        timer = backend.call_later(
+            limit, backend.fatal, SystemExit(f"{main.__qualname__} took longer than {limit} s")
+        )
+        try:
+            return await main(backend, *args)
+        finally:
+            timer.cancel()
+
+    return halfclose.run(limited, backend=variant, options=options)
+
+
+async def until(backend: Backend, true: Callable[[], object], limit: float = LIMIT) -> None:
+    """Wait until *true* says so, looking every few milliseconds."""
+    end = backend.time() + limit
+    while not true():
+        if backend.time() > end:
+            raise AssertionError("what was waited for did not come")
+        await backend.sleep(0.002)
+
+
+class Recorder(HalfCloseableProtocol):
+    """Notes its events."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.data = bytearray()
+        self.reason: BaseException | None = None
+
+    def connectionMade(self) -> None:
+        self.events.append("made")
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.events[-1] != "data":
+            self.events.append("data")
+        self.data += data
+
+    def readConnectionLost(self) -> None:
+        self.events.append("read")
+
+    def writeConnectionLost(self) -> None:
+        self.events.append("write")
+
+    def connectionLost(self, reason: BaseException) -> None:
+        self.events.append("lost")
+        self.reason = reason
+
+
+class EchoBack(HalfCloseableProtocol):
+    """Sends back what comes, and ends when its peer has ended."""
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def readConnectionLost(self) -> None:
+        self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+
+def descriptors() -> dict[str, str]:
+    """The open descriptors of this process, and what each is."""
+    gc.collect()
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[name] = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:
+            pass  # the listing's own
+    return found
+
+
+def live_threads() -> int:
+    """How many threads this process has."""
+    return threading.active_count()
+
+
+def python(
+    code: str,
+    *flags: str,
+    env: Mapping[str, str] | None = None,
+    limit: float = 60.0,
+    cwd: Path | None = None,
+) -> str:
+    """Run *code* in a fresh interpreter and give what it prints; anything but success fails."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("HALFCLOSE_")}
+    environment["PYTHONPATH"] = ""
+    environment.update(env or {})
+    done = subprocess.run(
+        [sys.executable, *flags, "-c", textwrap.dedent(code)],
+        env=environment,
+        cwd=cwd,
+        timeout=limit,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+class Site:
+    """A directory that is all that an interpreter finds besides the standard library."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(exist_ok=True)
+        self.link("halfclose")
+        self.link("pluggy")
+
+    def link(self, *packages: str) -> None:
+        """Let *packages* be importable, without their distributions' metadata."""
+        for package in packages:
+            module = importlib.import_module(package)
+            file = module.__file__
+            assert file is not None
+            source = Path(file)
+            target = source.parent if source.name == "__init__.py" else source
+            (self.path / target.name).symlink_to(target)
+
+    def module(self, name: str, source: str) -> None:
+        """A module with that *source*."""
+        (self.path / f"{name}.py").write_text(textwrap.dedent(source))
+
+    def distribution(
+        self, name: str, entries: Mapping[str, str], version: str = "1.0"
+    ) -> None:
+        """The metadata of an installed distribution with *entries* in our group."""
+        info = self.path / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+        lines = [f"{entry} = {value}" for entry, value in entries.items()]
+        (info / "entry_points.txt").write_text("\n".join(["[halfclose]", *lines, ""]))
+
+    def python(self, code: str, **env: str) -> str:
+        """Run *code* with nothing but this site."""
+        return python(code, "-S", "-B", env={"PYTHONPATH": str(self.path), **env})
+
+
+FAKE_BACKEND = """
+    from halfclose import Backend, BackendSpec, hookimpl
+
+    class Fake(Backend):
+        run = classmethod(lambda cls, name, options, main, args: f"{cls.__module__} ran {name}")
+        start = stop = fatal = time = call_soon = call_later = None
+        call_soon_threadsafe = start_soon = sleep = create_event = watch = resolve = adopt = None
+"""
+
+
+def plugin(*names: str, priority: int = 0, running: bool = False, module: str) -> str:
+    """The source of a plugin *module* that offers backends of these *names*."""
+    specs = ", ".join(
+        f"BackendSpec({name!r}, '{module}:Fake', priority={priority}, running=lambda: {running})"
+        for name in names
+    )
+    return textwrap.dedent(FAKE_BACKEND) + textwrap.dedent(
+        f"""
+        @hookimpl
+        def halfclose_backends():
+            return [{specs}]
+        """
+    )

@@ -1,0 +1,75 @@
+"""What the documents promise about the code is checked against the code."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from halfclose.testing import ContractSuite
+
+ROOT = Path(__file__).parents[2]
+
+
+def contract() -> dict[str, str]:
+    """The rules of docs/contract.md, by id, each as one line."""
+    text = (ROOT / "docs" / "contract.md").read_text()
+    found = re.findall(r"^- ([A-Z]{3}-\d\d) (.+?)(?=^- |^#|\Z)", text, re.MULTILINE | re.DOTALL)
+    return {identifier: " ".join(rule.split()) for identifier, rule in found}
+
+
+def tests() -> dict[str, str]:
+    """The suite's rules, by id, each with its test's docstring as one line."""
+    return {
+        function.rule: " ".join((function.__doc__ or "").split())
+        for _, function in inspect.getmembers(ContractSuite, inspect.isfunction)
+        if hasattr(function, "rule")
+    }
+
+
+def test_every_rule_has_its_test_and_no_other() -> None:
+    assert sorted(tests()) == sorted(contract())
+
+
+@pytest.mark.parametrize("identifier", sorted(contract()))
+def test_docstring_quotes_the_rule_and_says_where_to_look(identifier: str) -> None:
+    docstring = tests()[identifier]
+    assert docstring.startswith(contract()[identifier])
+    assert "Where to look:" in docstring
+
+
+def test_diagram_is_made_from_the_table() -> None:
+    spec = importlib.util.spec_from_file_location("lifecycle_diagram", ROOT / "docs/lifecycle.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.diagram() in (ROOT / "docs" / "architecture.md").read_text()
+
+
+def test_readme_example_runs() -> None:
+    text = (ROOT / "README.md").read_text()
+    match = re.search(r"<!-- example: sum -->\n```python\n(.+?)```", text, re.DOTALL)
+    assert match is not None
+    example: dict[str, object] = {}
+    exec(compile(match[1], "README.md", "exec"), example)
+    protocol = example["Sum"]
+
+    import hashlib
+    import socket
+
+    import halfclose
+    from halfclose.testing import SocketPeer
+
+    async def main(backend: halfclose.Backend) -> bytes:
+        listener = await backend.listen("tcp:127.0.0.1:0", protocol)  # type: ignore[arg-type]
+        assert isinstance(listener.endpoint, halfclose.TCP)
+        sock = socket.create_connection((listener.endpoint.host, listener.endpoint.port))
+        with SocketPeer(backend, sock) as peer:
+            await peer.send(b"hello" * 1000)
+            peer.shutdown()
+            return await peer.read_to_eof()
+
+    assert halfclose.run(main).decode() == hashlib.sha256(b"hello" * 1000).hexdigest() + "\n"

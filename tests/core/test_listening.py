@@ -1,0 +1,391 @@
+"""Listening: unix paths taken over and left alone, and what cannot be listened on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+from halfclose import (
+    TCP,
+    UNIX,
+    Backend,
+    ConnectionOptions,
+    EndpointError,
+    HalfcloseError,
+    ListenError,
+    Listener,
+    StandardIO,
+)
+
+from core.support import VARIANTS, EchoBack, Recorder, descriptors, run, until
+
+pytestmark = pytest.mark.parametrize("variant", VARIANTS)
+
+
+async def echoes(backend: Backend, listener: Listener) -> None:
+    """Assert that *listener* serves EchoBack."""
+    client = await backend.connect(listener.endpoint, Recorder)
+    client.transport.write(b"hello")
+    client.transport.loseWriteConnection()
+    await client.transport.whenClosed()
+    assert client.data == b"hello"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def stale(path: Path, kind: int = socket.SOCK_STREAM) -> int:
+    """A socket at *path* whose process is gone; its inode."""
+    with socket.socket(socket.AF_UNIX, kind) as sock:
+        sock.bind(str(path))
+    return path.lstat().st_ino
+
+
+async def refusal(backend: Backend, endpoint: str) -> HalfcloseError:
+    before = descriptors()
+    with pytest.raises(ListenError) as caught:
+        await backend.listen(endpoint, EchoBack)
+    assert endpoint in str(caught.value)
+    assert len(descriptors()) == len(before)
+    return caught.value
+
+
+# -- unix --------------------------------------------------------------------------------------
+
+
+def test_a_path_is_made_and_removed(variant: str, tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+
+    async def main(backend: Backend) -> None:
+        async with await backend.listen(f"unix:{path}", EchoBack) as listener:
+            assert listener.endpoint == UNIX(str(path))
+            assert stat.S_ISSOCK(path.lstat().st_mode)
+            await echoes(backend, listener)
+        assert not path.exists()
+        assert listener.endpoint == UNIX(str(path))
+        await listener.aclose()
+        # And again, at once.
+        async with await backend.listen(f"unix:{path}", EchoBack) as listener:
+            await echoes(backend, listener)
+
+    run(main, variant=variant)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_leaving_the_backend_removes_the_path(variant: str, tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+
+    async def main(backend: Backend) -> None:
+        await backend.listen(f"unix:{path}", EchoBack)
+        assert path.exists()
+
+    run(main, variant=variant)
+    assert not path.exists()
+
+    async def failing(backend: Backend) -> None:
+        await backend.listen(f"unix:{path}", EchoBack)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        run(failing, variant=variant)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o777])
+@pytest.mark.parametrize("wanted", [None, 0o600, 0o666, 0o770, 0])
+def test_the_mode_is_what_was_asked_for(
+    variant: str, tmp_path: Path, umask: int, wanted: int | None
+) -> None:
+    path = tmp_path / "sock"
+    options = None if wanted is None else ConnectionOptions(unix_mode=wanted)
+
+    async def main(backend: Backend) -> int:
+        before = os.umask(umask)
+        try:
+            async with await backend.listen(f"unix:{path}", EchoBack, options):
+                return mode(path)
+        finally:
+            os.umask(before)
+
+    assert run(main, variant=variant) == (0o600 if wanted is None else wanted)
+
+
+def test_a_stale_socket_is_taken_over(variant: str, tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+    stale(path)
+    path.chmod(0o777)
+
+    async def main(backend: Backend) -> None:
+        async with await backend.listen(f"unix:{path}", EchoBack) as listener:
+            assert mode(path) == 0o600
+            await echoes(backend, listener)
+
+    run(main, variant=variant)
+    assert not path.exists()
+
+
+def test_a_live_socket_is_refused_and_lives_on(variant: str, tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+
+    async def main(backend: Backend) -> None:
+        async with await backend.listen(f"unix:{path}", EchoBack) as listener:
+            inode = path.lstat().st_ino
+            await refusal(backend, f"unix:{path}")
+            assert path.lstat().st_ino == inode
+            await echoes(backend, listener)
+
+    run(main, variant=variant)
+
+
+def test_a_live_socket_with_a_full_queue_is_refused(variant: str, tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+        server.bind(str(path))
+        server.listen(0)
+        client.connect(str(path))
+        inode = path.lstat().st_ino
+
+        async def main(backend: Backend) -> None:
+            await refusal(backend, f"unix:{path}")
+
+        run(main, variant=variant)
+        assert path.lstat().st_ino == inode
+
+
+def test_a_datagram_socket_is_left_alone(variant: str, tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(str(path))
+        inode = path.lstat().st_ino
+
+        async def main(backend: Backend) -> None:
+            await refusal(backend, f"unix:{path}")
+
+        run(main, variant=variant)
+        assert path.lstat().st_ino == inode
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "fifo", "link", "dangling", "link to socket"])
+def test_what_is_no_socket_is_refused_and_left_alone(
+    variant: str, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "it"
+    target = tmp_path / "target"
+    if kind == "file":
+        path.write_text("precious")
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "link":
+        target.write_text("precious")
+        path.symlink_to(target)
+    elif kind == "dangling":
+        path.symlink_to(target)
+    else:
+        stale(target)
+        path.symlink_to(target)
+    before = path.lstat()
+
+    async def main(backend: Backend) -> None:
+        await refusal(backend, f"unix:{path}")
+
+    run(main, variant=variant)
+    after = path.lstat()
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+    if kind in ("file", "link"):
+        assert path.read_text() == "precious"
+    if kind == "link to socket":
+        assert target.exists()
+
+
+def test_a_directory_that_is_not_there(variant: str, tmp_path: Path) -> None:
+    async def main(backend: Backend) -> None:
+        error = await refusal(backend, f"unix:{tmp_path}/none/sock")
+        assert isinstance(error.__cause__, FileNotFoundError)
+
+    run(main, variant=variant)
+
+
+@pytest.mark.parametrize("replaced", ["removed", "file", "socket", "directory"])
+def test_a_path_that_is_ours_no_more_is_left_alone(
+    variant: str, tmp_path: Path, replaced: str
+) -> None:
+    path = tmp_path / "sock"
+
+    async def main(backend: Backend) -> int | None:
+        async with await backend.listen(f"unix:{path}", EchoBack):
+            # Kept under another name, so that its inode is not used again.
+            path.rename(tmp_path / "aside")
+            if replaced == "file":
+                path.write_text("precious")
+            elif replaced == "socket":
+                stale(path)
+            elif replaced == "directory":
+                path.mkdir()
+            return path.lstat().st_ino if replaced != "removed" else None
+
+    inode = run(main, variant=variant)
+    if inode is None:
+        assert not path.exists()
+    else:
+        assert path.lstat().st_ino == inode
+
+
+def test_a_relative_path_is_removed_also_from_elsewhere(
+    variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+
+    async def main(backend: Backend) -> None:
+        async with await backend.listen("unix:sock", EchoBack) as listener:
+            await echoes(backend, listener)
+            monkeypatch.chdir(other)
+        assert not (tmp_path / "sock").exists()
+
+    run(main, variant=variant)
+
+
+def test_closing_only_stops_accepting(variant: str, tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+
+    async def main(backend: Backend) -> None:
+        listener = await backend.listen(f"unix:{path}", EchoBack)
+        client = await backend.connect(listener.endpoint, Recorder)
+        client.transport.write(b"1")
+        await until(backend, lambda: client.data == b"1")
+        await listener.aclose()
+        await listener.aclose()
+        client.transport.write(b"2")
+        await until(backend, lambda: client.data == b"12")
+        with pytest.raises(HalfcloseError):
+            await backend.connect(f"unix:{path}", Recorder)
+        assert client.events == ["made", "data"]
+
+    run(main, variant=variant)
+
+
+# -- tcp ---------------------------------------------------------------------------------------
+
+
+def test_where_somebody_listens(variant: str) -> None:
+    async def main(backend: Backend) -> None:
+        async with await backend.listen("tcp:127.0.0.1:0", EchoBack) as listener:
+            error = await refusal(backend, str(listener.endpoint))
+            assert isinstance(error.__cause__, OSError)
+            await echoes(backend, listener)
+
+    run(main, variant=variant)
+
+
+def test_the_port_that_the_system_chose(variant: str) -> None:
+    async def main(backend: Backend) -> None:
+        async with (
+            await backend.listen(TCP("127.0.0.1", 0), EchoBack) as one,
+            await backend.listen("tcp:[::1]:0", EchoBack) as two,
+        ):
+            for listener, host in ((one, "127.0.0.1"), (two, "::1")):
+                endpoint = listener.endpoint
+                assert isinstance(endpoint, TCP)
+                assert endpoint.host == host
+                assert endpoint.port > 0
+                await echoes(backend, listener)
+        assert isinstance(one.endpoint, TCP)
+        # Free again at once.
+        async with await backend.listen(one.endpoint, EchoBack) as again:
+            assert again.endpoint == one.endpoint
+            await echoes(backend, again)
+
+    run(main, variant=variant)
+
+
+@pytest.mark.parametrize("host", ["nosuch.invalid", "192.0.2.1", "a..b", "a" * 64 + ".invalid"])
+def test_a_host_that_is_not_ours(variant: str, host: str) -> None:
+    async def main(backend: Backend) -> None:
+        await refusal(backend, f"tcp:{host}:0")
+
+    run(main, variant=variant)
+
+
+def test_listening_on_every_address_of_a_name(
+    variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(backend: Backend) -> None:
+        async def resolve(host: str, port: int) -> list[tuple[int, object]]:
+            return [
+                (socket.AF_INET, ("127.0.0.1", port)),
+                (socket.AF_INET, ("127.0.0.2", port)),
+                (socket.AF_INET6, ("::1", port, 0, 0)),
+            ]
+
+        monkeypatch.setattr(backend, "resolve", resolve)
+        async with await backend.listen("tcp:name.example:0", EchoBack) as listener:
+            endpoint = listener.endpoint
+            assert isinstance(endpoint, TCP)
+            for host in ("127.0.0.1", "127.0.0.2", "::1"):
+                client = await backend.connect(TCP(host, endpoint.port), Recorder)
+                client.transport.loseWriteConnection()
+                await client.transport.whenClosed()
+        # One of the addresses is taken: none remains listened on.
+        with socket.create_server(("127.0.0.2", 0)) as taken:
+            port = taken.getsockname()[1]
+            await refusal(backend, f"tcp:name.example:{port}")
+            with pytest.raises(HalfcloseError):
+                await backend.connect(TCP("127.0.0.1", port), Recorder)
+
+    run(main, variant=variant)
+
+
+@pytest.mark.parametrize("endpoint", ["stdio:", StandardIO()], ids=str)
+def test_stdio_cannot_be_listened_on(variant: str, endpoint: str | StandardIO) -> None:
+    async def main(backend: Backend) -> None:
+        with pytest.raises(ListenError, match="stdio"):
+            await backend.listen(endpoint, EchoBack)
+
+    run(main, variant=variant)
+
+
+def test_a_malformed_endpoint(variant: str) -> None:
+    async def main(backend: Backend) -> None:
+        with pytest.raises(EndpointError):
+            await backend.listen("tcp:host", EchoBack)
+
+    run(main, variant=variant)
+
+
+@pytest.mark.parametrize("kind", ["raises", "none", "class"])
+def test_a_factory_that_fails_costs_its_connection_only(
+    variant: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    made: list[object] = []
+
+    def factory() -> EchoBack:
+        made.append(1)
+        if len(made) in (1, 3):
+            if kind == "raises":
+                raise ZeroDivisionError
+            return None if kind == "none" else EchoBack  # type: ignore[return-value]
+        return EchoBack()
+
+    async def main(backend: Backend) -> None:
+        async with await backend.listen("tcp:127.0.0.1:0", factory) as listener:
+            for good in (False, True, False, True):
+                if good:
+                    await echoes(backend, listener)
+                else:
+                    client = await backend.connect(listener.endpoint, Recorder)
+                    await client.transport.whenClosed()
+                    assert "data" not in client.events
+
+    run(main, variant=variant)
+    assert len(made) == 4
+    errors = [r for r in caplog.records if r.levelno >= logging.ERROR and r.name == "halfclose"]
+    assert len(errors) == 2
+    assert all(record.exc_info for record in errors)
