@@ -10,7 +10,6 @@ from pathlib import Path
 from select import select
 
 import pytest
-
 from cli.support import (
     ECHO,
     LIMIT,

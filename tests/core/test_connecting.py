@@ -345,6 +345,25 @@ def test_a_connection_that_is_lost_at_once_is_returned(variant: str) -> None:
     assert isinstance(client.reason, ConnectionAborted)
 
 
+def test_a_server_that_resets_at_once(variant: str) -> None:
+    """The handshake is over, so it was a connection: returned, and lost (ERR-11)."""
+
+    def bad() -> Protocol:
+        raise ZeroDivisionError
+
+    async def main(backend: Backend) -> Recorder:
+        async with await backend.listen("tcp:127.0.0.1:0", bad) as listener:
+            client = await backend.connect(listener.endpoint, Recorder)
+            assert isinstance(client, Recorder)
+            await client.transport.whenClosed()
+            return client
+
+    client = run(main, variant=variant)
+    assert client.events == ["made", "lost"]
+    assert type(client.reason) is ConnectionLost
+    assert isinstance(client.reason.__cause__, ConnectionResetError)
+
+
 # -- cancelled ---------------------------------------------------------------------------------
 
 

@@ -24,7 +24,7 @@ from .io.listening import Listener, listen_sockets
 from .io.stdio import StdioChannel
 from .options import ConnectionOptions, seconds
 from .plugins import Hooks
-from .reasons import ConnectionAborted
+from .reasons import ConnectError, ConnectionAborted
 
 __all__ = ["Backend", "Event", "TimerHandle", "Watch"]
 
@@ -227,7 +227,12 @@ class Backend(ABC):
         if isinstance(target, StandardIO):
             channel = StdioChannel(self.lane.poller, self.call_soon)
         else:
-            channel = self.lane.channel(await connect_socket(self, target, timeout))
+            sock = await connect_socket(self, target, timeout)
+            try:
+                channel = self.lane.channel(sock)
+            except OSError as error:
+                sock.close()
+                raise ConnectError(f"cannot connect to {target}: {error}") from error
         try:
             protocol = make_protocol(factory)
         except BaseException:
@@ -265,7 +270,12 @@ class Backend(ABC):
         return listener
 
     def _accept(self, sock: Any, factory: ProtocolFactory, options: ConnectionOptions) -> None:
-        channel = self.lane.channel(sock)
+        try:
+            channel = self.lane.channel(sock)
+        except OSError:
+            # Reset before it could be served: as good as never accepted.
+            sock.close()
+            return
         try:
             protocol = make_protocol(factory)
         except (KeyboardInterrupt, SystemExit) as error:

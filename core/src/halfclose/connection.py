@@ -257,6 +257,7 @@ class Connection(Transport, ChannelSink):
     def _deliver_read_ended(self) -> None:
         if not self._half_closeable:
             # EVT-12: for a plain protocol the peer's end of stream is loseConnection.
+            self._release_consumers()
             if self._write_error is not None:
                 self._finish(_lost(self._write_error), abort=True)
             else:

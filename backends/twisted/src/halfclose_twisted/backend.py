@@ -179,6 +179,7 @@ class TwistedBackend(Backend):
         self._all_released: Deferred[None] | None = None
         self._fatal: BaseException | None = None
         self._main: Deferred[Any] | None = None
+        self._ended = False
 
     # -- running -------------------------------------------------------------------------------
 
@@ -201,7 +202,8 @@ class TwistedBackend(Backend):
         try:
             return backend._run(main, args)
         finally:
-            if own is not None:
+            # A reactor that was stopped, rather than ended by us, cannot be run again.
+            if own is not None and backend._ended:
                 reactors.give_back(own, backend.reactor)
 
     def _run(self, main: Callable[..., Awaitable[T]], args: tuple[object, ...]) -> T:
@@ -213,6 +215,7 @@ class TwistedBackend(Backend):
 
         def finish(result: Any) -> None:
             outcome.append(result)
+            self._ended = True
             self.reactor.addSystemEventTrigger("after", "shutdown", self._end)
             # Triggers of the program and the thread pool's own end here, as on reactor.stop().
             self.reactor.fireSystemEvent("shutdown")
@@ -229,20 +232,21 @@ class TwistedBackend(Backend):
             with _Interrupts(self) as interrupts:
                 self.reactor.run(installSignalHandlers=False)
         finally:
+            self._end()
+            if not outcome:
+                self._abort_all()
             del _runs[self.reactor]
             reactors.enter(before)
             for call in self.reactor.getDelayedCalls():
                 call.cancel()
+        if self._fatal is not None:
+            raise self._fatal
         if not outcome:
             raise RuntimeError(f"backend {self.name!r}: the reactor was stopped before main ended")
         result = outcome[0]
-        if self._fatal is not None:
-            raise self._fatal
-        if interrupts.interrupted and (
-            not isinstance(result, Failure) or result.check(CancelledError)
-        ):
-            raise KeyboardInterrupt
         if isinstance(result, Failure):
+            if interrupts.interrupted and result.check(CancelledError):
+                raise KeyboardInterrupt
             error = result.value
             assert error is not None
             raise error.with_traceback(result.getTracebackObject())
@@ -261,6 +265,12 @@ class TwistedBackend(Backend):
         """Cancel ``main``."""
         if self._main is not None and not self._main.called:
             self._main.cancel()
+
+    def interrupt_at_once(self) -> None:
+        """End the reactor without waiting for ``main``."""
+        self._fatal = self._fatal or KeyboardInterrupt()
+        self._ended = True
+        self._end()
 
     async def start(self) -> None:
         if self.reactor is None:
@@ -386,7 +396,12 @@ class _Interrupts:
     def __init__(self, backend: TwistedBackend) -> None:
         self._backend = backend
         self._installed = False
-        self.interrupted = False
+        self._count = 0
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether SIGINT came."""
+        return self._count > 0
 
     def __enter__(self) -> _Interrupts:
         if (
@@ -398,10 +413,13 @@ class _Interrupts:
         return self
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.interrupted:
+        self._count += 1
+        backend = self._backend
+        end = backend.interrupt if self._count == 1 else backend.interrupt_at_once
+        backend.reactor.callFromThread(end)
+        if self._count > 2:
+            # It is the program's own code that does not return to the reactor.
             raise KeyboardInterrupt
-        self.interrupted = True
-        self._backend.reactor.callFromThread(self._backend.interrupt)
 
     def __exit__(self, *exception: object) -> None:
         if self._installed:

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from halfclose import TCP, UNIX, Capabilities, Channel, ChannelSink, ConnectError, Endpoint
+from halfclose import TCP, UNIX, Capabilities, Channel, ChannelSink, Endpoint
 from halfclose.io.syscalls import pending_error, unsent
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
@@ -93,11 +93,17 @@ class TwistedChannel(Channel):
         self._gone = False
         backend.hold_channel(self)
         self.pause_reading()
-        self._call(transport.registerProducer, self, not self._pulls)
+        self._call("registerProducer", self, not self._pulls)
         self.set_no_delay(True)
 
-    def _call(self, function: Callable[..., object], *args: object) -> None:
-        """Call the transport so that what it calls back at once is told in the next turn."""
+    def _call(self, name: str, *args: object) -> None:
+        """Call the transport so that what it calls back at once is told in the next turn.
+
+        An ITransport need not have more than write and loseConnection; what it has not is left.
+        """
+        function = getattr(self._transport, name, None)
+        if function is None:
+            return
         self._calling = True
         try:
             function(*args)
@@ -127,20 +133,20 @@ class TwistedChannel(Channel):
     def resume_reading(self) -> None:
         if not self._reading and not self._read_ended and not self._gone:
             self._reading = True
-            self._call(self._transport.resumeProducing)
+            self._call("resumeProducing")
 
     def pause_reading(self) -> None:
         if self._reading:
             self._reading = False
             if not self._gone:
-                self._call(self._transport.pauseProducing)
+                self._call("pauseProducing")
 
     def data_received(self, data: bytes) -> None:
         self._tell(self._received, data)
         if self._rearms and self._reading and not self._gone:
             # uvloop stops watching a descriptor at POLLERR, also where data came with it.
-            self._call(self._transport.pauseProducing)
-            self._call(self._transport.resumeProducing)
+            self._call("pauseProducing")
+            self._call("resumeProducing")
 
     def _received(self, data: bytes) -> None:
         self.sink.received(data)
@@ -161,7 +167,7 @@ class TwistedChannel(Channel):
         piece = bytes(data[:_PIECE])
         if self._pulls:
             self._ready = False
-        self._call(self._transport.write, piece)
+        self._call("write", piece)
         self._wanted = len(piece) < len(data)
         return len(piece)
 
@@ -206,8 +212,8 @@ class TwistedChannel(Channel):
 
     def _end_write(self) -> None:
         # With a producer registered, Twisted would wait for it.
-        self._transport.unregisterProducer()
-        self._call(self._transport.loseWriteConnection)
+        self._call("unregisterProducer")
+        self._call("loseWriteConnection")
 
     def _look_for_error(self) -> None:
         """Twisted swallows what shutdown(2) says, so ask the socket first (FLU-11)."""
@@ -259,8 +265,8 @@ class TwistedChannel(Channel):
         if not self._released:
             self._released = True
             if not self._gone:
-                self._transport.unregisterProducer()
-                self._call(getattr(self._transport, verb))
+                self._call("unregisterProducer")
+                self._call(verb)
 
     # -- what is known -------------------------------------------------------------------------
 
@@ -302,7 +308,7 @@ def _endpoint(address: Any) -> Endpoint:
 def adopt_socket(backend: TwistedBackend, sock: socket.socket) -> TwistedChannel:
     """A channel over *sock*, which Twisted's own transport serves from now on.
 
-    :raises ConnectError: the connection was lost before Twisted could take it.
+    :raises OSError: the connection was lost before Twisted could take it.
     """
     made: list[TwistedChannel] = []
 
@@ -312,10 +318,7 @@ def adopt_socket(backend: TwistedBackend, sock: socket.socket) -> TwistedChannel
 
     factory = Factory.forProtocol(lambda: Attached(attach))
     factory.noisy = False
-    try:
-        with sock:
-            # Twisted takes a duplicate of the descriptor.
-            backend.reactor.adoptStreamConnection(sock.fileno(), sock.family, factory)
-    except OSError as error:
-        raise ConnectError(f"the connection was lost at once: {error}") from error
+    with sock:
+        # Twisted takes a duplicate of the descriptor.
+        backend.reactor.adoptStreamConnection(sock.fileno(), sock.family, factory)
     return made[0]

@@ -51,13 +51,15 @@ class SocketChannel(Channel):
         self._poll.want(events)
 
     def _ready(self, ready: int) -> None:
+        if not self._events:
+            if ready & ERROR:
+                self._look_for_error()
+            return
         if self._events & READ and ready & ~WRITE:
             self._read()
         if self._events & WRITE and ready & ~READ:
             self._want(self._events & ~WRITE)
             self._sink.writable()
-        elif ready & ERROR and not self._events:
-            self._look_for_error()
 
     def _read(self) -> None:
         try:
