@@ -91,17 +91,22 @@ class Command:
         out, err = self.process.communicate(data, timeout=LIMIT)
         return Result(self.process.returncode, out or b"", (self.err + (err or b"")).decode())
 
+    def end(self) -> Result:
+        """Wait for an end that its input, which stays open, has no part in."""
+        self.process.wait(LIMIT)
+        return self.finish()
+
     def peak_mib(self) -> float:
         """The most memory that it has had so far."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) / 1024
+        return int(self._status("VmHWM")) / 1024
 
     def handles_signals(self) -> bool:
-        """Whether it has got as far as to handle SIGTERM."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        (line,) = (line for line in status.splitlines() if line.startswith("SigCgt:"))
-        return bool(int(line.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+        """Whether it handles SIGTERM now."""
+        return bool(int(self._status("SigCgt"), 16) >> (signal.SIGTERM - 1) & 1)
+
+    def _status(self, field: str) -> str:
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(line for line in lines if line.startswith(f"{field}:")).split()[1]
 
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))

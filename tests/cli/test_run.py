@@ -154,8 +154,9 @@ def test_first_signal_loses_nothing(variant: str, number: signal.Signals) -> Non
     assert "Echo: connectionLost: ConnectionDone(" in result.err
 
 
-@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("first", "second"), [(signal.SIGINT, signal.SIGINT), (signal.SIGINT, signal.SIGTERM)]
+)
 def test_second_signal_aborts_a_stalled_peer(
     variant: str, first: signal.Signals, second: signal.Signals
 ) -> None:
@@ -302,6 +303,13 @@ class Interrupt(halfclose.Protocol):
     def dataReceived(self, data):
         raise KeyboardInterrupt
 
+class Blocking(halfclose.Protocol):
+    def dataReceived(self, data):
+        import os
+        os.write(1, b".")
+        while True:
+            pass
+
 class Broken(halfclose.Protocol):
     def dataReceived(self, data):
         raise ValueError("broken")
@@ -309,26 +317,43 @@ class Broken(halfclose.Protocol):
 
 
 @pytest.mark.parametrize(
-    ("name", "status", "last"),
+    ("name", "last"),
     [
-        ("Init", 1, "halfclose: the protocol failed: ValueError: no way"),
-        ("Broken", 1, "halfclose: connection with stdio: lost: broken"),
-        ("Exit", 7, None),
-        ("Interrupt", 130, None),
+        ("Init", "halfclose: the protocol failed: ValueError: no way"),
+        ("Broken", "halfclose: connection with stdio: lost: broken"),
     ],
 )
-def test_protocol_that_raises(
-    tmp_path: Path, variant: str, name: str, status: int, last: str | None
-) -> None:
+def test_protocol_that_raises(tmp_path: Path, name: str, last: str) -> None:
+    (tmp_path / "raising.py").write_text(RAISING)
+    result = halfclose_("run", f"raising:{name}", "stdio:", data=b"x", cwd=tmp_path)
+    assert result.status == 1
+    assert result.err.splitlines()[-1] == last
+    # What a protocol does wrong in an event is logged as such; a wrong argument is not.
+    assert ("Traceback" in result.err) == (name == "Broken")
+
+
+@pytest.mark.parametrize(("name", "status"), [("Exit", 7), ("Interrupt", 130)])
+def test_protocol_that_exits(tmp_path: Path, variant: str, name: str, status: int) -> None:
     (tmp_path / "raising.py").write_text(RAISING)
     target = f"raising:{name}"
     result = halfclose_("run", target, "stdio:", "--backend", variant, data=b"x", cwd=tmp_path)
-    # click ends the line that a ^C on a terminal leaves unfinished.
-    lines = result.err.strip().splitlines()
     assert result.status == status
-    assert (lines[-1] if lines else None) == last
-    # What a protocol does wrong in an event is logged as such, and nothing else is.
-    assert ("Traceback" in result.err) == (name == "Broken")
+    # click ends the line that a ^C on a terminal leaves unfinished.
+    assert result.err.strip() == ""
+
+
+def test_third_signal_ends_what_blocks_the_loop(tmp_path: Path, variant: str) -> None:
+    (tmp_path / "raising.py").write_text(RAISING)
+    with start("run", "raising:Blocking", "stdio:", "--backend", variant, cwd=tmp_path) as command:
+        command.stdin.write(b"x")
+        assert command.stdout.read(1) == b"."
+        command.send(signal.SIGINT)
+        command.send(signal.SIGTERM)
+        wait_until(lambda: not command.handles_signals())
+        command.send(signal.SIGINT)
+        result = command.end()
+    assert result.status == 130
+    assert "Traceback" not in result.err
 
 
 @pytest.mark.parametrize("closed", [0, 1])

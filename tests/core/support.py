@@ -136,8 +136,7 @@ def python(
         cwd=cwd,
         timeout=limit,
         text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         check=False,
     )
     assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -167,15 +166,11 @@ class Site:
         """A module with that *source*."""
         (self.path / f"{name}.py").write_text(textwrap.dedent(source))
 
-    def distribution(
-        self, name: str, entries: Mapping[str, str], version: str = "1.0"
-    ) -> None:
+    def distribution(self, name: str, entries: Mapping[str, str], version: str = "1.0") -> None:
         """The metadata of an installed distribution with *entries* in our group."""
         info = self.path / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-        )
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
         lines = [f"{entry} = {value}" for entry, value in entries.items()]
         (info / "entry_points.txt").write_text("\n".join(["[halfclose]", *lines, ""]))
 

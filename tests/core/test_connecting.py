@@ -6,11 +6,13 @@ import contextlib
 import errno
 import math
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sized
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from core.support import VARIANTS, EchoBack, Recorder, descriptors, live_threads, run, until
 from halfclose import (
     Backend,
     ConnectError,
@@ -27,8 +29,6 @@ from halfclose import (
     open_backend,
 )
 from halfclose.io.connecting import ATTEMPT_DELAY
-
-from core.support import VARIANTS, EchoBack, Recorder, descriptors, live_threads, run, until
 
 pytestmark = pytest.mark.parametrize("variant", VARIANTS)
 
@@ -286,7 +286,8 @@ def test_timeouts_that_never_run_out(variant: str, timeout: float | None) -> Non
 @pytest.mark.parametrize("name", ["close_timeout", "half_close_timeout", "linger_timeout"])
 def test_option_timeouts_that_never_run_out(variant: str, name: str) -> None:
     async def main(backend: Backend) -> None:
-        options = ConnectionOptions(**{name: math.inf})
+        values: dict[str, Any] = {name: math.inf}
+        options = ConnectionOptions(**values)
         async with await backend.listen("tcp:127.0.0.1:0", EchoBack, options) as listener:
             client = await backend.connect(listener.endpoint, Recorder, options=options)
             client.transport.write(b"x")
@@ -394,6 +395,14 @@ async def cancelled(
     return told
 
 
+def reached(found: Sized, number: int) -> bool:
+    return len(found) == number
+
+
+def exhausted(turns: Iterator[int]) -> bool:
+    return next(turns, None) is None
+
+
 def test_a_cancelled_connect_leaks_nothing(variant: str, hole: int) -> None:
     async def connect(inner: Backend) -> None:
         await inner.connect(f"tcp:127.0.0.1:{hole}", Recorder, 60)
@@ -430,7 +439,7 @@ def test_a_connect_that_is_cancelled_in_its_lookup_leaks_nothing(
 
         threads = live_threads()
         for number in range(1, 4):
-            await cancelled(backend, connect, lambda number=number: len(begun) == number)
+            await cancelled(backend, connect, partial(reached, begun, number))
             assert len(ended) == number
         assert live_threads() == threads
 
@@ -459,10 +468,7 @@ def test_cancelled_just_when_it_connects(variant: str) -> None:
                 async def some_turns(inner: Backend, turns: int = turns) -> None:
                     await connect(inner)
 
-                counted = iter(range(turns))
-                await cancelled(
-                    backend, some_turns, lambda counted=counted: next(counted, None) is None
-                )
+                await cancelled(backend, some_turns, partial(exhausted, iter(range(turns))))
             assert len(descriptors()) == before
 
         run(main, variant=variant)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import halfclose
 import pytest
-from halfclose import BackendInfo
-
 from core.support import TWISTED, VARIANTS, Site, plugin, python
+from halfclose import BackendInfo
 
 FRAMEWORKS = ["twisted", "anyio", "trio", "uvloop"]
 
@@ -100,7 +99,9 @@ def test_nothing_installed(site: Site) -> None:
     assert site.python("import halfclose; print(halfclose.available_backends())") == "{}\n"
 
 
-@pytest.mark.parametrize("module", ["halfclose", "halfclose_twisted.plugin", "halfclose_anyio.plugin"])
+@pytest.mark.parametrize(
+    "module", ["halfclose", "halfclose_twisted.plugin", "halfclose_anyio.plugin"]
+)
 def test_importing_is_light(module: str) -> None:
     """The plugins alone; what their package's __init__ imports counts too."""
     out = python(f"import {module}, json, sys; print(json.dumps(list(sys.modules)))")

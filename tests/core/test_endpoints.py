@@ -10,9 +10,10 @@ import halfclose
 import pytest
 from halfclose import TCP, UNIX, EndpointError, HalfcloseError, StandardIO, parse_endpoint
 from halfclose.endpoints import Endpoint, as_endpoint
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
-RIGHT = {
+RIGHT: dict[str, TCP | UNIX | StandardIO] = {
     "tcp:127.0.0.1:8000": TCP("127.0.0.1", 8000),
     "tcp:localhost:0": TCP("localhost", 0),
     "tcp:example.org:65535": TCP("example.org", 65535),
@@ -145,7 +146,9 @@ def test_tcp_port_must_be_a_port(port: object) -> None:
         TCP("host", port)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("host", ["", " ", "a b", "[::1]", "a/b", "a\0", " a", "a\n", None, b"a", 1])
+@pytest.mark.parametrize(
+    "host", ["", " ", "a b", "[::1]", "a/b", "a\0", " a", "a\n", None, b"a", 1], ids=repr
+)
 def test_tcp_host_must_be_a_host(host: object) -> None:
     with pytest.raises(EndpointError, match="host"):
         TCP(host, 80)  # type: ignore[arg-type]
@@ -164,7 +167,8 @@ def test_a_path_of_undecodable_bytes_goes_round() -> None:
 
 def test_endpoints_are_values() -> None:
     assert len({TCP("a", 1), TCP("a", 1), UNIX("a"), StandardIO(), StandardIO()}) == 3
-    assert TCP("a", 1) != UNIX("a")
+    values: list[object] = [TCP("a", 1), UNIX("a")]
+    assert values[0] != values[1]
     for endpoint in RIGHT.values():
         field = dataclasses.fields(endpoint)
         if field:
@@ -200,7 +204,7 @@ def test_any_string_is_an_endpoint_that_goes_round_or_an_endpoint_error(text: st
     try:
         endpoint = parse_endpoint(text)
     except EndpointError as error:
-        assert repr(text) in str(error)
+        assert repr(text) in str(error)  # noqa: PT017
     else:
         assert parse_endpoint(str(endpoint)) == endpoint
 

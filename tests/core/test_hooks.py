@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import halfclose
 import pytest
+from core.support import VARIANTS, EchoBack, Recorder, run, until
 from halfclose import (
     Backend,
     BaseProtocol,
@@ -16,8 +17,6 @@ from halfclose import (
     Transport,
     hookimpl,
 )
-
-from core.support import VARIANTS, EchoBack, Recorder, run, until
 
 
 class Tracer:

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from halfclose.lifecycle import ACCEPTING, ENDED, READING, TABLE, IllegalMove, Lifecycle, Move, State
-from hypothesis import given, strategies as st
+from halfclose.lifecycle import (
+    ACCEPTING,
+    ENDED,
+    READING,
+    TABLE,
+    IllegalMove,
+    Lifecycle,
+    Move,
+    State,
+)
+from hypothesis import given
+from hypothesis import strategies as st
 
 # state: {move: next state}, by value, as the contract has it.
 EXPECTED = {

@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from core.support import VARIANTS, EchoBack, Recorder, descriptors, run, until
 from halfclose import (
     TCP,
     UNIX,
@@ -16,12 +17,10 @@ from halfclose import (
     ConnectionOptions,
     EndpointError,
     HalfcloseError,
-    ListenError,
     Listener,
+    ListenError,
     StandardIO,
 )
-
-from core.support import VARIANTS, EchoBack, Recorder, descriptors, run, until
 
 pytestmark = pytest.mark.parametrize("variant", VARIANTS)
 
@@ -190,7 +189,9 @@ def test_a_datagram_socket_is_left_alone(variant: str, tmp_path: Path) -> None:
         assert path.lstat().st_ino == inode
 
 
-@pytest.mark.parametrize("kind", ["file", "directory", "fifo", "link", "dangling", "link to socket"])
+@pytest.mark.parametrize(
+    "kind", ["file", "directory", "fifo", "link", "dangling", "link to socket"]
+)
 def test_what_is_no_socket_is_refused_and_left_alone(
     variant: str, tmp_path: Path, kind: str
 ) -> None:

@@ -8,21 +8,24 @@ from typing import Any
 
 import halfclose
 import pytest
-from halfclose import HIGH_WATER, LINGER_TIMEOUT, LOW_WATER, ConnectionOptions
-
 from core.support import ANYIO, TWISTED, VARIANTS, run
+from halfclose import HIGH_WATER, LINGER_TIMEOUT, LOW_WATER, ConnectionOptions
 
 TIMEOUTS = ("linger_timeout", "close_timeout", "half_close_timeout")
 
 
+def options(name: str, value: Any) -> ConnectionOptions:
+    return ConnectionOptions(**{name: value})
+
+
 def test_the_defaults() -> None:
-    options = ConnectionOptions()
-    assert options.linger_timeout == LINGER_TIMEOUT == 5
-    assert options.close_timeout is None
-    assert options.half_close_timeout is None
-    assert (options.high_water, options.low_water) == (HIGH_WATER, LOW_WATER)
+    made = ConnectionOptions()
+    assert made.linger_timeout == LINGER_TIMEOUT == 5
+    assert made.close_timeout is None
+    assert made.half_close_timeout is None
+    assert (made.high_water, made.low_water) == (HIGH_WATER, LOW_WATER)
     assert 0 < LOW_WATER < HIGH_WATER
-    assert options.unix_mode == 0o600
+    assert made.unix_mode == 0o600
 
 
 def test_options_are_frozen_values() -> None:
@@ -35,14 +38,14 @@ def test_options_are_frozen_values() -> None:
 @pytest.mark.parametrize("name", TIMEOUTS)
 @pytest.mark.parametrize("value", [0, 0.0, 1, 1.5, math.inf, 1e-9])
 def test_a_timeout_may_be(name: str, value: float) -> None:
-    assert getattr(ConnectionOptions(**{name: value}), name) == value
+    assert getattr(options(name, value), name) == value
 
 
 @pytest.mark.parametrize("name", TIMEOUTS)
 @pytest.mark.parametrize("value", [-1, -0.001, -math.inf, math.nan])
 def test_a_timeout_may_not_be_negative_or_no_number(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=name) as caught:
-        ConnectionOptions(**{name: value})
+        options(name, value)
     assert repr(value) in str(caught.value)
 
 
@@ -50,7 +53,7 @@ def test_a_timeout_may_not_be_negative_or_no_number(name: str, value: float) -> 
 @pytest.mark.parametrize("value", ["5", True, b"1", [], {}], ids=repr)
 def test_a_timeout_is_a_number(name: str, value: Any) -> None:
     with pytest.raises(TypeError, match=name):
-        ConnectionOptions(**{name: value})
+        options(name, value)
 
 
 def test_linger_timeout_is_never_none() -> None:
@@ -60,8 +63,8 @@ def test_linger_timeout_is_never_none() -> None:
 
 @pytest.mark.parametrize(("high", "low"), [(1, 0), (2, 1), (10**9, 10**9 - 1)])
 def test_marks_may_be(high: int, low: int) -> None:
-    options = ConnectionOptions(high_water=high, low_water=low)
-    assert (options.high_water, options.low_water) == (high, low)
+    made = ConnectionOptions(high_water=high, low_water=low)
+    assert (made.high_water, made.low_water) == (high, low)
 
 
 @pytest.mark.parametrize(

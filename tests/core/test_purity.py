@@ -97,6 +97,9 @@ def defined(tree: ast.AST) -> set[str]:
     return names
 
 
+BY_NAME = ("getattr", "setattr", "hasattr", "delattr")
+
+
 def is_private(name: str) -> bool:
     return name.startswith("_") and not (name.startswith("__") and name.endswith("__"))
 
@@ -118,11 +121,10 @@ def private_uses(tree: ast.AST, own: set[str], inherited: set[str]) -> Iterator[
             for alias in node.names:
                 if any(is_private(part) for part in f"{module}.{alias.name}".split(".")):
                     yield f"import of {module}.{alias.name} in line {line}"
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            if node.func.id in ("getattr", "setattr", "hasattr", "delattr"):
-                for argument in node.args[1:2]:
-                    if isinstance(argument, ast.Constant) and is_private(str(argument.value)):
-                        yield f"{ast.unparse(node)} in line {line}"
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in BY_NAME:
+            for argument in node.args[1:2]:
+                if isinstance(argument, ast.Constant) and is_private(str(argument.value)):
+                    yield f"{ast.unparse(node)} in line {line}"
 
 
 @pytest.mark.parametrize("path", BACKENDS, ids=label)

@@ -9,10 +9,9 @@ import halfclose
 import pytest
 import trio
 import uvloop
+from core.support import TWISTED, VARIANTS, Site, plugin, python, run
 from halfclose import Backend
 from halfclose.plugins import ENVIRONMENT, select_backend
-
-from core.support import TWISTED, VARIANTS, Site, plugin, python, run
 
 
 async def name_of(backend: Backend) -> str:
@@ -79,8 +78,11 @@ def test_inside_asyncio() -> None:
 
 
 def test_inside_uvloop() -> None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        assert runner.run(program()) == "anyio+uvloop"
+    loop = uvloop.new_event_loop()
+    try:
+        assert loop.run_until_complete(program()) == "anyio+uvloop"
+    finally:
+        loop.close()
 
 
 def test_trio_in_a_thread_of_an_asyncio_program() -> None:
@@ -319,13 +321,11 @@ def test_where_all_are_broken_the_reason_is_told(site: Site) -> None:
 # -- entering where it does not run ------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name", ["twisted", *TWISTED, "anyio+uvloop", "anyio+trio"]
-)
+@pytest.mark.parametrize("name", ["twisted", *TWISTED, "anyio+uvloop", "anyio+trio"])
 def test_the_wrong_framework_runs(name: str) -> None:
     async def main() -> None:
         backend = halfclose.open_backend(name)
-        with pytest.raises(RuntimeError, match="runn|runs") as caught:
+        with pytest.raises(RuntimeError, match=r"runn|runs") as caught:
             await backend.__aenter__()
         assert name in str(caught.value)
 

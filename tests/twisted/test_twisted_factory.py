@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,9 @@ async def closed(port: Any) -> None:
 
 
 async def serve(backend: Any, factory: Any) -> tuple[Any, int]:
-    port = await endpoints.TCP4ServerEndpoint(
-        backend.reactor, 0, interface="127.0.0.1"
-    ).listen(factory)
+    port = await endpoints.TCP4ServerEndpoint(backend.reactor, 0, interface="127.0.0.1").listen(
+        factory
+    )
     return port, port.getHost().port
 
 
@@ -214,7 +215,7 @@ def test_abort_and_events_that_raise(variant: str) -> None:
                     made[-1].transport.abortConnection()
                 else:
                     raw.send(b"x")
-                await until(backend, lambda raw=raw: ended(raw))
+                await until(backend, partial(ended, raw))
                 assert ended(raw) == "reset"
         assert isinstance(made[0].reason, ConnectionAborted)
         assert isinstance(made[1].reason, ZeroDivisionError)
@@ -247,7 +248,7 @@ def test_a_fatal_event_under_run(variant: str, error: type[BaseException], where
             await client.transport.whenClosed()
             await backend.sleep(3600)
         finally:
-            port.stopListening()
+            await closed(port)
 
     with pytest.raises(error) as caught:
         run(main, variant=variant)
@@ -305,7 +306,7 @@ def test_a_string_transport_whose_producer_pauses(variant: str) -> None:
         recorder = Recorder()
         transport = StringTransportWithDisconnection()
         attach(backend, recorder, transport)
-        producer = transport.producer
+        producer: Any = transport.producer
         assert transport.streaming
         producer.pauseProducing()
         recorder.transport.write(b"a" * 100_000)
@@ -318,12 +319,13 @@ def test_a_string_transport_whose_producer_pauses(variant: str) -> None:
         await recorder.transport.whenClosed()
         assert transport.value() == b"a" * 100_000 + b"b"
 
-    run(main, variant=variant)
+    run(main, variant=variant, limit=4)
 
 
 def test_a_string_transport_that_is_lost(variant: str) -> None:
     async def main(backend: Any) -> None:
-        from twisted.internet.error import ConnectionDone as Done, ConnectionLost as Lost
+        from twisted.internet.error import ConnectionDone as Done
+        from twisted.internet.error import ConnectionLost as Lost
         from twisted.python.failure import Failure
 
         for error, reason in ((Done, ConnectionDone), (Lost, ConnectionLost)):
@@ -339,13 +341,40 @@ def test_a_string_transport_that_is_lost(variant: str) -> None:
     run(main, variant=variant)
 
 
-class Reversing(WrappingFactory):
+def test_a_large_write_over_a_transport_that_takes_all(variant: str) -> None:
+    """A transport that never pauses its producer is offered everything, not one piece."""
+
+    async def main(backend: Any) -> None:
+        recorder = Recorder()
+        transport = StringTransportWithDisconnection()
+        attach(backend, recorder, transport)
+        expected = b""
+        for number, size in enumerate((65_536, 65_537, 1_000_000, 1)):
+            recorder.transport.write(bytes([number]) * size)
+            expected += bytes([number]) * size
+        await until(backend, lambda: len(transport.value()) == len(expected), 3)
+        assert transport.value() == expected
+        recorder.transport.loseConnection()
+        await recorder.transport.whenClosed()
+
+    run(main, variant=variant)
+
+
+class Wrapping(WrappingFactory):
+    """policies.ProtocolWrapper stands between the transport and our protocol."""
+
     noisy = False
 
 
-def test_a_wrapping_factory(variant: str) -> None:
-    """policies.ProtocolWrapper stands between; it passes half-close through to nobody."""
+class Ending(Recorder):
+    """Ends when its peer has ended."""
 
+    def readConnectionLost(self) -> None:
+        super().readConnectionLost()
+        self.transport.loseConnection()
+
+
+def test_a_wrapping_factory(variant: str) -> None:
     async def main(backend: Any) -> None:
         made: list[EchoBack] = []
 
@@ -353,8 +382,8 @@ def test_a_wrapping_factory(variant: str) -> None:
             made.append(EchoBack())
             return made[-1]
 
-        port, number = await serve(backend, Reversing(as_factory(factory)))
-        client = await backend.connect(TCP("127.0.0.1", number), Recorder)
+        port, number = await serve(backend, Wrapping(as_factory(factory)))
+        client = await backend.connect(TCP("127.0.0.1", number), Ending)
         client.transport.write(b"x" * 1_000_000)
         await until(backend, lambda: len(client.data) == 1_000_000)
         server = made[0]
@@ -369,12 +398,54 @@ def test_a_wrapping_factory(variant: str) -> None:
     run(main, variant=variant)
 
 
+def test_a_wrapped_transport_half_closes_or_says_that_it_cannot(variant: str) -> None:
+    """A wrapper passes on nobody's writeConnectionLost: it must not be promised then."""
+
+    async def main(backend: Any) -> None:
+        server = Recorder()
+        port, number = await serve(backend, Wrapping(as_factory(lambda: server)))
+        client = await backend.connect(TCP("127.0.0.1", number), Recorder)
+        await until(backend, lambda: server.events)
+        try:
+            server.transport.loseWriteConnection()
+        except Unsupported:
+            assert server.transport.state.value == "open"
+        else:
+            await until(backend, lambda: "write" in server.events, 3)
+            await until(backend, lambda: "read" in client.events, 3)
+        client.transport.abortConnection()
+        server.transport.abortConnection()
+        await server.transport.whenClosed()
+        await closed(port)
+
+    run(main, variant=variant)
+
+
+def test_losing_a_wrapped_connection_whose_peer_stays(variant: str) -> None:
+    """connectionLost must not wait for ever for a peer that keeps its half open (END-02)."""
+
+    async def main(backend: Any) -> None:
+        server = Recorder()
+        port, number = await serve(backend, Wrapping(as_factory(lambda: server)))
+        client = await backend.connect(TCP("127.0.0.1", number), Recorder)
+        await until(backend, lambda: server.events)
+        server.transport.write(b"bye")
+        server.transport.loseConnection()
+        await until(backend, lambda: client.data == b"bye")
+        await until(backend, lambda: server.reason, 8)
+        assert isinstance(server.reason, ConnectionDone)
+        client.transport.abortConnection()
+        await closed(port)
+
+    run(main, variant=variant)
+
+
 def test_a_wrapping_factory_whose_peer_ends(variant: str) -> None:
     """A transport without half-close: the peer's FIN ends both halves, and nothing hangs."""
 
     async def main(backend: Any) -> None:
         server = Recorder()
-        port, number = await serve(backend, Reversing(as_factory(lambda: server)))
+        port, number = await serve(backend, Wrapping(as_factory(lambda: server)))
         client = await backend.connect(TCP("127.0.0.1", number), Recorder)
         client.transport.write(b"x")
         client.transport.loseWriteConnection()
@@ -391,7 +462,7 @@ def test_a_wrapping_factory_whose_peer_ends(variant: str) -> None:
 def test_an_aborted_wrapping_factory(variant: str) -> None:
     async def main(backend: Any) -> None:
         server = Recorder()
-        port, number = await serve(backend, Reversing(as_factory(lambda: server)))
+        port, number = await serve(backend, Wrapping(as_factory(lambda: server)))
         client = await backend.connect(TCP("127.0.0.1", number), Recorder)
         await until(backend, lambda: server.events)
         server.transport.abortConnection()

@@ -147,15 +147,12 @@ EVERYTHING = """
 
 @pytest.mark.parametrize("variant", TWISTED)
 @pytest.mark.parametrize("sockets", ["lane", "native"])
-def test_the_global_reactor_is_never_installed(
-    variant: str, sockets: str, tmp_path: Any
-) -> None:
+def test_the_global_reactor_is_never_installed(variant: str, sockets: str, tmp_path: Any) -> None:
     code = EVERYTHING.format(variant=variant, sockets=sockets, tests=folder())
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "sock")],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         timeout=60,
         check=False,
     )
@@ -204,11 +201,67 @@ def test_reactors_are_lent_and_taken_back() -> None:
         seen.append(id(backend.reactor))
         await backend.sleep(0)
 
+    async def failing(backend: Any) -> None:
+        seen.append(id(backend.reactor))
+        raise ZeroDivisionError
+
     for _ in range(3):
         run(main, variant="twisted+epoll")
         with pytest.raises(ZeroDivisionError):
-            halfclose.run(lambda backend: 1 / 0, backend="twisted+epoll")  # type: ignore[arg-type]
+            run(failing, variant="twisted+epoll")
     assert len(set(seen)) == 1
+
+
+@pytest.mark.parametrize("variant", TWISTED)
+def test_what_the_program_leaves_open_ends_with_the_run(variant: str) -> None:
+    """Ports and connections of Twisted's own, in a reactor that is lent again and again."""
+    out = python(
+        f"""
+        import socket, sys
+        sys.path.insert(0, {folder()!r})
+        import halfclose
+        from core.support import descriptors
+        from twisted.internet import protocol
+
+        class Server(protocol.Protocol):
+            def connectionMade(self):
+                self.transport.write(b"x")
+            def connectionLost(self, reason):
+                print("lost")
+
+        async def main(backend):
+            reactor = backend.reactor
+            reactor.callLater(3600, print)
+            port = reactor.listenTCP(
+                0, protocol.Factory.forProtocol(Server), interface="127.0.0.1"
+            )
+            raw = socket.create_connection(("127.0.0.1", port.getHost().port))
+            raw.setblocking(False)
+            for _ in range(2000):
+                await backend.sleep(0.002)
+                try:
+                    assert raw.recv(1) == b"x"
+                    break
+                except BlockingIOError:
+                    pass
+            return raw
+
+        counts = []
+        for _ in range(4):
+            with halfclose.run(main, backend={variant!r}) as raw:
+                raw.settimeout(5)
+                assert raw.recv(1) == b""
+                try:
+                    socket.create_connection(raw.getpeername()).close()
+                    print("accepted")
+                except ConnectionRefusedError:
+                    print("refused")
+            counts.append(len(descriptors()))
+        print(counts[1:] == counts[:1] * 3)
+        """,
+        limit=40,
+    )
+    assert out.splitlines() == ["lost", "refused"] * 4 + ["True"]
 
 
 def test_the_default_is_the_platforms_best() -> None:
@@ -255,7 +308,9 @@ INSTALL = {
 
 def program(variant: str, body: str) -> list[str]:
     code = PROGRAM.format(
-        install=INSTALL[variant], body=textwrap.indent(textwrap.dedent(body), " " * 8).strip(), tests=folder()
+        install=INSTALL[variant],
+        body=textwrap.indent(textwrap.dedent(body), " " * 8).strip(),
+        tests=folder(),
     )
     return python(code, limit=30).splitlines()
 
@@ -314,6 +369,7 @@ def test_cancelling_a_program(variant: str) -> None:
             await deferred
         except defer.CancelledError:
             print(clients[0].events, type(clients[0].reason).__name__)
+        await task.deferLater(reactor, 0.01)
         print(reactor.getDelayedCalls() == [])
         """,
     )

@@ -238,9 +238,9 @@ class Backend(ABC):
         except BaseException:
             channel.abort()
             raise
-        error = Connection(self, channel, options or ConnectionOptions()).attach(protocol)
-        if error is not None:
-            raise error
+        failure = Connection(self, channel, options or ConnectionOptions()).attach(protocol)
+        if failure is not None:
+            raise failure
         return protocol
 
     async def listen(

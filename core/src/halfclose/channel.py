@@ -23,6 +23,8 @@ class Capabilities:
     :param can_reset: `Channel.abort` makes the peer see a reset, so that truncated data never
         looks complete. Off: it discards what is pending and closes.
     :param keeps_input: after a failed send, what the peer had sent before is still delivered.
+    :param bounds_input: while reading is paused, what the peer sends stays in the kernel. Off:
+        the framework may go on reading into memory.
     :param tells_cause: a failure carries the ``OSError`` of the system.
     :param drains: the channel may read and discard its peer's input after it has been closed.
         Off for descriptors that another program will go on reading, such as standard input.
@@ -31,6 +33,7 @@ class Capabilities:
     can_half_close: bool = True
     can_reset: bool = True
     keeps_input: bool = True
+    bounds_input: bool = True
     tells_cause: bool = True
     drains: bool = True
 
@@ -120,6 +123,10 @@ class Channel(ABC):
     def has_input(self) -> bool:
         """Whether input may be waiting to be read; True if that cannot be told."""
         return True
+
+    def look_for_error(self) -> OSError | None:
+        """What the system has to report unasked by a read or a send; None if it cannot tell."""
+        return None
 
     def unsent(self) -> int:
         """Bytes that the kernel holds and has not got rid of; 0 if that cannot be told."""

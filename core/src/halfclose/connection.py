@@ -398,12 +398,12 @@ class Connection(Transport, ChannelSink):
                     self._resume_due = True
             elif not self._outgoing.size:
                 self._ask()
-        elif not self._outgoing.size:
+        if not self._outgoing.size:
             self._end_write_if_due()
 
     def _end_write_if_due(self) -> None:
         """FLU-01, PRD-03: the end of stream goes out after every byte, and after the producer."""
-        if self._outgoing.size or self._producer is not None or self._write_error is not None:
+        if self._outgoing.size or self._write_error is not None or self._awaits_producer():
             return
         if self._life.state not in _ENDING:
             return
@@ -418,6 +418,13 @@ class Connection(Transport, ChannelSink):
                 return
         if self._write_ended:
             self._schedule_end()
+
+    def _awaits_producer(self) -> bool:
+        # PRD-09: a plain protocol hears of its peer's end only by connectionLost, at which a proxy
+        # closes its other side. To wait here for that side would be to wait for ever.
+        return self._producer is not None and not (
+            self._peer_ended and not self._half_closeable and isinstance(self._producer, Connection)
+        )
 
     def _schedule_end(self) -> None:
         if self._life.state is State.CLOSING:
@@ -520,6 +527,7 @@ class Connection(Transport, ChannelSink):
             return
         self._enter(Move.CLOSE)
         self._inbox.clear()
+        self._release_consumers()
         if self._write_error is not None:
             self._finish(_lost(self._write_error), abort=True)
             return
@@ -551,6 +559,12 @@ class Connection(Transport, ChannelSink):
             self._channel.pause_reading()
 
     def resumeProducing(self) -> None:
+        if self._life.state in _READ_CLOSED:
+            # FLU-11: there is nothing to read, and so nothing else that would tell of a reset.
+            error = self._channel.look_for_error()
+            if error is not None:
+                self._note_write_error(error)
+            return
         if not self._paused or self._life.state not in READING:
             return
         self._paused = False
@@ -684,4 +698,5 @@ class Connection(Transport, ChannelSink):
         return f"<{type(self).__name__} {self._life.state.value} {self._host} to {self._peer}>"
 
 
+_READ_CLOSED = frozenset({State.READ_CLOSED, State.READ_CLOSED_WRITE_CLOSING})
 _ENDING = frozenset({State.WRITE_CLOSING, State.READ_CLOSED_WRITE_CLOSING, State.CLOSING})

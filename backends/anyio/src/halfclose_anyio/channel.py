@@ -16,7 +16,7 @@ from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSStream
 from halfclose import TCP, Backend, Capabilities, Channel, ChannelSink, Endpoint
 from halfclose.io.addresses import endpoint_of, host_of, peer_of
-from halfclose.io.syscalls import end_stream, reset_on_close, unsent
+from halfclose.io.syscalls import end_stream, pending_error, reset_on_close, unsent
 
 __all__ = ["StreamChannel"]
 
@@ -28,7 +28,9 @@ class StreamChannel(Channel):
 
     Capabilities: ``tells_cause`` and ``keeps_input`` are on where the stream reads its socket
     itself (trio; unix sockets on asyncio). An asyncio transport closes at a failed send whatever
-    its socket still holds (``_SelectorTransport._fatal_error``), and so does uvloop's.
+    its socket still holds (``_SelectorTransport._fatal_error``), and so does uvloop's. They are
+    also why ``bounds_input`` is off there: anyio leaves the transport reading until a ``receive``
+    has had to wait (``SocketStream.receive``), and has no public way to pause it before.
 
     :param below: a ``ByteStream``, an ``ObjectStream`` of bytes, or a connected socket; the
         channel owns it. `run` serves it.
@@ -63,6 +65,7 @@ class StreamChannel(Channel):
             can_half_close=not isinstance(self._stream, TLSStream),
             can_reset=raw is not None and self._family != socket.AF_UNIX,
             keeps_input=reads_socket,
+            bounds_input=raw is None or reads_socket,
             tells_cause=raw is not None,
         )
 
@@ -131,6 +134,10 @@ class StreamChannel(Channel):
                 return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
             except OSError:
                 return False
+
+    def look_for_error(self) -> OSError | None:
+        with self._socket() as sock:
+            return pending_error(sock) if sock is not None and self._own_socket else None
 
     def unsent(self) -> int:
         with self._socket() as sock:
@@ -221,6 +228,10 @@ class StreamChannel(Channel):
             self._work = anyio.Event()
             try:
                 while self._piece is not None and not self._aborted:
+                    # FLU-11: an asyncio transport fails after send has returned, and says nothing.
+                    error = None if self.capabilities.keeps_input else self.look_for_error()
+                    if error is not None:
+                        raise error
                     await self._stream.send(self._piece)
                     self._piece = None
                     if self._wanted and not self._over:

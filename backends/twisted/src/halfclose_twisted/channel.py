@@ -250,6 +250,13 @@ class TwistedChannel(Channel):
     def has_input(self) -> bool:
         return False
 
+    def look_for_error(self) -> OSError | None:
+        try:
+            self._look_for_error()
+        except OSError as error:
+            return error
+        return None
+
     def unsent(self) -> int:
         handle = self.get_handle()
         return unsent(handle) if isinstance(handle, socket.socket) else 0

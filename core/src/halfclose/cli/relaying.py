@@ -9,7 +9,7 @@ from ..backend import Backend
 from ..endpoints import Endpoint, StandardIO
 from ..interfaces import HalfCloseableProtocol
 from ..options import ConnectionOptions
-from ..reasons import ConnectionDone
+from ..reasons import ConnectionAborted, ConnectionDone
 from .report import Problem, one_line
 from .serving import need_standard_io
 from .signals import Signals
@@ -87,10 +87,16 @@ class _End(HalfCloseableProtocol):
         """Our end of stream is out; the other half goes on."""
 
     def connectionLost(self, reason: BaseException) -> None:
-        if not isinstance(reason, ConnectionDone):
-            self.problems.append(f"{self.name} lost: {one_line(reason)}")
-            if self.begun:
-                self.other.stopProducing()
+        # Aborted: by stopProducing, so that it is the other one that was lost.
+        if not isinstance(reason, (ConnectionDone, ConnectionAborted)):
+            self.fail(one_line(reason))
+
+    def fail(self, why: str) -> None:
+        """This connection was lost, and so the other one has to end."""
+        self.problems.append(f"{self.name} lost: {why}")
+        if self.begun:
+            self.other.transport.unregisterProducer()
+            self.other.stopProducing()
 
     def pauseProducing(self) -> None:
         self.transport.pauseProducing()
@@ -110,11 +116,20 @@ class _Peer(_End):
 
 
 class _Stdio(_End):
+    unread = False
+
     def writeConnectionLost(self) -> None:
+        # Also unasked: a pipe that lost its reader (rule PIP-04).
         if not self.other.read_ended or self.transport.droppedBytes:
-            self.problems.append("stdio lost: nobody reads the output any more")
-            self.other.stopProducing()
-            self.stopProducing()
+            self.unread = True
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason: BaseException) -> None:
+        cause = reason.__cause__
+        if self.unread and (cause is None or isinstance(cause, BrokenPipeError)):
+            self.fail("nobody reads the output any more")
+        else:
+            super().connectionLost(reason)
 
     def stopProducing(self) -> None:
         # What the peer sent before it was lost still goes out.

@@ -127,6 +127,9 @@ class SocketChannel(Channel):
             return False
         return bool(data) or self._error is None or self._error.errno == errno.EPIPE
 
+    def look_for_error(self) -> OSError | None:
+        return pending_error(self._sock)
+
     def unsent(self) -> int:
         return unsent(self._sock)
 

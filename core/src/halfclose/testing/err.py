@@ -1,9 +1,910 @@
-"""ERR rules."""
+"""ERR: failures, whose they are, and whom they must not reach."""
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import functools
+import gc
+import logging
+import os
+import resource
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from typing import Any
+
+import pytest
+
+from ..backend import Backend
+from ..channel import Capabilities
+from ..endpoints import TCP, UNIX, Endpoint
+from ..interfaces import Protocol
+from ..io.addresses import Address
+from ..options import ConnectionOptions
+from ..reasons import (
+    ConnectError,
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefused,
+    ConnectTimeout,
+    DNSLookupFailed,
+    ListenError,
+)
+from ..running import open_backend, run
+from .evt import lose, lose_write
+from .harness import (
+    MORE_THAN_THE_KERNEL,
+    Net,
+    Pair,
+    _descriptors,
+    _threads_since,
+    _warm_up,
+    rule,
+)
+from .kinds import Kind, LaneTCP, LaneUnix, dial, temporary_unix_path
+from .peers import LIMIT, PipePeer, RawPeer, SocketPeer
+from .recorder import Recorder
+from .threads import in_thread
+from .vrb import EVENTS, FakeChannel, logged, reset_by_peer
+
 __all__ = ["FailureRules"]
+
+PREFIX = "a protocol of the contract suite"
+
+
+class Boom(Exception):
+    """What the protocols of this chapter raise."""
+
+
+class Stray(BaseException):
+    """A BaseException that means nothing to anybody."""
+
+
+class Named(Recorder):
+    """A recorder with a name of its own in the log."""
+
+    def logPrefix(self) -> str:
+        return PREFIX
+
+
+def raising(error: BaseException) -> Callable[..., None]:
+    """A reaction that raises *error*."""
+
+    def react(*_: object) -> None:
+        raise error
+
+    return react
+
+
+def abort(protocol: Any, *_: object) -> None:
+    protocol.verb("abortConnection")
+
+
+def of(error: BaseException, records: list[logging.LogRecord]) -> list[logging.LogRecord]:
+    """The records that show *error* with its traceback."""
+    return [
+        record
+        for record in records
+        if record.exc_info and record.exc_info[1] is error and record.exc_info[2] is not None
+    ]
+
+
+def check_logged_once(error: BaseException, records: list[logging.LogRecord]) -> None:
+    """*error* was logged once, with the protocol's prefix, and nothing else was."""
+    assert len(of(error, records)) == 1, [record.getMessage() for record in records]
+    assert PREFIX in of(error, records)[0].getMessage()
+    errors = [record.getMessage() for record in records if record.levelno >= logging.ERROR]
+    assert len(errors) == 1, errors
+
+
+def check_cause(can: Capabilities, reason: BaseException, *codes: int) -> None:
+    """The system's error is the cause of *reason*, where the channel can tell."""
+    cause = reason.__cause__
+    if can.tells_cause:
+        assert isinstance(cause, OSError), f"{reason!r} has the cause {cause!r}"
+        assert cause.errno in codes, f"{cause!r} is none of {[errno.errorcode[c] for c in codes]}"
+    else:
+        assert cause is None or isinstance(cause, OSError)
+
+
+async def check_abort_seen(can: Capabilities, peer: RawPeer) -> None:
+    """The raw peer sees a reset, where there is one, and nothing before it."""
+    received, end = await peer.read_all()
+    assert received == b""
+    if can.can_reset:
+        assert end == "reset"
+
+
+async def trigger(net: Net, pair: Pair[Named], event: str) -> None:
+    """Make *event* happen; the connection was made already."""
+    if event == "dataReceived":
+        # More input and an end of stream wait behind it, which are never to be delivered.
+        pair.peer.send_now(b"x")
+        if net.kind.scheme != "stdio":
+            pair.peer.shutdown()
+    elif event == "readConnectionLost":
+        pair.peer.shutdown()
+    elif event == "writeConnectionLost":
+        pair.protocol.verb("loseWriteConnection")
+
+
+@asynccontextmanager
+async def neighbour(net: Net) -> AsyncIterator[Pair[Recorder]]:
+    """Another connection of the same backend; over TCP where there can be only one of a kind."""
+    kind = net.kind if net.kind.scheme != "stdio" else LaneTCP()
+    other = Net(net.backend, kind)
+    try:
+        yield await other.recorded()
+    finally:
+        await other.close()
+    other.check_order()
+
+
+async def check_works(net: Net, pair: Pair[Recorder]) -> None:
+    """*pair* is open both ways."""
+    before = len(pair.protocol.received)
+    pair.peer.send_now(b"ping")
+    await net.until(pair.protocol, lambda: len(pair.protocol.received) == before + 4)
+    pair.protocol.verb("write", b"pong")
+    assert await pair.peer.read_exactly(4) == b"pong"
+
+
+def of_a_whole_run(identifier: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """`rule` for a test that calls `halfclose.run` by itself."""
+
+    def decorate(test: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(test)
+        def run_rule(self: Any, kind: Kind) -> None:
+            _warm_up(self.backend, kind)
+            _warm_up(self.backend, LaneTCP())
+            threads = set(threading.enumerate())
+            before = _descriptors()
+            try:
+                test(self, kind)
+            except BaseException as error:
+                add_note = getattr(error, "add_note", None)
+                if add_note is not None:
+                    add_note(f"rule {identifier} on {self.backend}, {kind.name}\n{test.__doc__}")
+                raise
+            left = sorted(_descriptors() - before) + _threads_since(threads)
+            assert not left, f"{identifier} left behind: {', '.join(left)}"
+
+        del run_rule.__wrapped__
+        run_rule.rule = identifier  # type: ignore[attr-defined]
+        run_rule.schemes = ("tcp", "unix", "stdio")  # type: ignore[attr-defined]
+        return run_rule
+
+    return decorate
+
+
+def raised_by_run(backend: str, main: Callable[[Backend], Any]) -> BaseException:
+    """What ``halfclose.run(main)`` raises."""
+    try:
+        run(main, backend=backend)
+    except BaseException as error:
+        return error
+    raise AssertionError("run returned, and was to raise")
+
+
+@contextmanager
+def no_more_descriptors() -> Iterator[None]:
+    """Every call that makes a descriptor fails with EMFILE."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@contextmanager
+def listening(scheme: str, backlog: int = 8) -> Iterator[tuple[socket.socket, Endpoint]]:
+    """A raw listening socket."""
+    with ExitStack() as stack:
+        endpoint: Endpoint
+        if scheme == "unix":
+            path = os.path.join(stack.enter_context(temporary_unix_path()), "s")
+            sock = stack.enter_context(socket.socket(socket.AF_UNIX))
+            sock.bind(path)
+            endpoint = UNIX(path)
+        else:
+            sock = stack.enter_context(socket.socket())
+            sock.bind(("127.0.0.1", 0))
+            endpoint = TCP(*sock.getsockname())
+        sock.settimeout(LIMIT)
+        sock.listen(backlog)
+        yield sock, endpoint
+
+
+@contextmanager
+def black_hole(scheme: str) -> Iterator[Endpoint]:
+    """Where nobody answers: the queue of the listener is full, and nobody accepts."""
+    with ExitStack() as stack:
+        sock, endpoint = stack.enter_context(listening(scheme, backlog=0))
+        for _ in range(8):
+            filler = stack.enter_context(socket.socket(sock.family))
+            filler.setblocking(False)
+            filler.connect_ex(sock.getsockname())
+        yield endpoint
+
+
+@contextmanager
+def refusing(scheme: str) -> Iterator[Endpoint]:
+    """Where nobody listens, nor can come to listen meanwhile."""
+    with ExitStack() as stack:
+        if scheme == "unix":
+            path = os.path.join(stack.enter_context(temporary_unix_path()), "s")
+            sock = stack.enter_context(socket.socket(socket.AF_UNIX))
+            sock.bind(path)
+            yield UNIX(path)
+        else:
+            sock = stack.enter_context(socket.socket())
+            sock.bind(("127.0.0.1", 0))
+            yield TCP(*sock.getsockname())
+
+
+@contextmanager
+def resolving(backend: Backend, addresses: list[Address] | None) -> Iterator[None]:
+    """Every name has these *addresses*; with None, the lookup takes for ever."""
+
+    async def resolve(host: str, port: int) -> list[Address]:
+        if addresses is None:
+            await backend.sleep(LIMIT)
+            raise socket.gaierror(socket.EAI_AGAIN, "the lookup was to be given up")
+        return [(family, (address[0], port)) for family, address in addresses]
+
+    setattr(backend, "resolve", resolve)  # noqa: B010 - an instance's method, for this test
+    try:
+        yield
+    finally:
+        delattr(backend, "resolve")
+
+
+def no_protocol() -> Protocol:
+    """A factory that nobody may call."""
+    raise AssertionError("the factory was called")
+
+
+async def refusal(net: Net, endpoint: str | Endpoint, timeout: float = LIMIT) -> ConnectError:
+    """The failure to connect to *endpoint*, which it names."""
+    done = net.backend.create_event()
+    caught: list[Exception] = []
+
+    async def connect() -> None:
+        try:
+            await net.backend.connect(endpoint, no_protocol, timeout=timeout)
+        except Exception as error:
+            caught.append(error)
+        done.set()
+
+    net.backend.start_soon(connect)
+    await net.wait(done, f"the failure to connect to {endpoint}", LIMIT / 2)
+    assert len(caught) == 1, f"{endpoint} was connected to"
+    error = caught[0]
+    assert isinstance(error, ConnectError), repr(error)
+    assert str(endpoint) in str(error)
+    return error
 
 
 class FailureRules:
-    """To come."""
+    """The rules ERR-01 to ERR-12."""
+
+    @rule("ERR-01")
+    async def test_err_01_reasons(self, net: Net) -> None:
+        """Reasons are exception instances, the same on every backend: the peer's FIN or our own
+        close `ConnectionDone`; RST, EPIPE, ETIMEDOUT `ConnectionLost` with the OSError as
+        `__cause__` (capability `tells_cause`; † Twisted discards it); abortConnection
+        `ConnectionAborted`.
+
+        Where to look: ``ChannelSink.failed`` and ``write_failed`` want the OSError itself, not
+        the framework's exception around it. A channel whose framework keeps it for itself
+        declares ``tells_cause`` off, and gives None.
+        """
+        done = await net.recorded(readConnectionLost=lose_write)
+        done.peer.shutdown()
+        assert type(await net.lost(done.protocol)) is ConnectionDone
+
+        for verb, kind_of_reason in (
+            ("loseConnection", ConnectionDone),
+            ("abortConnection", ConnectionAborted),
+        ):
+            pair = await net.recorded()
+            pair.protocol.verb(verb)
+            assert type(await net.lost(pair.protocol)) is kind_of_reason
+
+        if net.kind.scheme != "stdio":
+            was_reset = await net.recorded()
+            await reset_by_peer(net, was_reset)
+            reason = await net.lost(was_reset.protocol)
+            assert type(reason) is ConnectionLost
+            check_cause(was_reset.can, reason, errno.ECONNRESET)
+
+        # EPIPE: nobody will ever read what we write.
+        broken = await net.recorded()
+        if isinstance(broken.peer, PipePeer):
+            broken.protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
+            broken.peer.stop_reading()
+            await net.until(broken.protocol, "writeConnectionLost")
+            broken.peer.shutdown()
+        else:
+            broken.peer.close()
+            while "connectionLost" not in broken.protocol.events:
+                # The first answer of TCP is a reset, and only then a write can fail.
+                broken.protocol.verb("write", b"x")
+                await net.turns(1)
+        reason = await net.lost(broken.protocol)
+        assert type(reason) is ConnectionLost
+        check_cause(broken.can, reason, errno.EPIPE, errno.ECONNRESET)
+
+        # No test can wait for the kernel to give a peer up.
+        channel = FakeChannel(Capabilities())
+        protocol = Recorder()
+        channel.attach(net, protocol)
+        error = TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        channel.sink.failed(error)
+        reason = await net.lost(protocol)
+        assert type(reason) is ConnectionLost
+        assert reason.__cause__ is error
+
+    @rule("ERR-02")
+    async def test_err_02_an_event_raises(self, net: Net) -> None:
+        """dataReceived, rcl or wcl raises: logged once with the protocol's logPrefix and its
+        traceback, the connection aborted, connectionLost(that exception).
+
+        Where to look: nothing in a channel, but that ``abort`` works also inside a call to the
+        sink; after it, the channel goes on with nothing that it was doing.
+        """
+        for event in ("dataReceived", "readConnectionLost", "writeConnectionLost"):
+            error = Boom(event)
+            with logged() as records:
+                pair = await net.pair(Named(**{event: raising(error)}))
+                await trigger(net, pair, event)
+                assert await net.lost(pair.protocol) is error
+                await net.turns()
+            check_logged_once(error, records)
+            assert pair.protocol.events == ["connectionMade", event, "connectionLost"]
+            if event == "writeConnectionLost":
+                # Our end of stream came first, and is what the peer sees.
+                assert (await pair.peer.read_all())[0] == b""
+            else:
+                await check_abort_seen(pair.can, pair.peer)
+
+        # What was written is aborted with it.
+        error = Boom("with bytes pending")
+        with logged() as records:
+            pair = await net.pair(Named(dataReceived=raising(error)))
+            pair.protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
+            pair.peer.send_now(b"x")
+            assert await net.lost(pair.protocol) is error
+        check_logged_once(error, records)
+        received, end = await pair.peer.read_all()
+        assert len(received) < MORE_THAN_THE_KERNEL
+        if pair.can.can_reset:
+            assert end == "reset"
+
+    @rule("ERR-03")
+    async def test_err_03_connection_made_raises(self, net: Net) -> None:
+        """connectionMade raises: the same. † ‡ (it stays open there, and on uvloop is never read)
+
+        Where to look: ``Connection.attach`` returns the exception; a channel can be aborted as
+        soon as it was started, also where its first read has not begun.
+        """
+        error = Boom("connectionMade")
+
+        def write_and_raise(protocol: Named) -> None:
+            protocol.verb("write", b"never seen")
+            raise error
+
+        for reaction in (raising(error), write_and_raise):
+            protocol = Named(connectionMade=reaction)
+            holder = [protocol]
+            connect = await net.serve(holder.pop)
+            peer: RawPeer | None = None
+            with logged() as records:
+                # Where our side connects, as to stdio, connect raises it (ERR-11).
+                with suppress(Boom):
+                    peer = net.closing(await connect())
+                assert await net.lost(protocol) is error
+                await net.turns()
+            check_logged_once(error, records)
+            assert protocol.events == ["connectionMade", "connectionLost"]
+            if peer is not None:
+                _, end = await peer.read_all()
+                if protocol.transport.capabilities.can_reset:  # type: ignore[attr-defined]
+                    assert end == "reset"
+
+    @rule("ERR-04")
+    async def test_err_04_connection_lost_raises(self, net: Net) -> None:
+        """connectionLost raises: logged, and it reaches no verb's caller and no other connection.
+        †
+
+        Where to look: nothing in a channel; it is released before the event.
+        """
+        async with neighbour(net) as other:
+            for verb in ("abortConnection", "loseConnection", None):
+                for kind_of_error in (Boom, Stray):
+                    error = kind_of_error(verb)
+                    with logged() as records:
+                        pair = await net.pair(
+                            Named(connectionLost=raising(error), readConnectionLost=lose_write)
+                        )
+                        if verb is None:
+                            pair.peer.shutdown()
+                        else:
+                            pair.protocol.verb(verb)
+                        reason = await net.lost(pair.protocol)
+                        assert reason is not error
+                        assert await pair.transport.whenClosed() is reason
+                    check_logged_once(error, records)
+                    assert pair.protocol.events.count("connectionLost") == 1
+                    await check_works(net, other)
+
+    @of_a_whole_run("ERR-05")
+    def test_err_05_exceptions_that_end_the_program(self: Any, kind: Kind) -> None:
+        """KeyboardInterrupt or SystemExit in an event: the connection aborted, connectionLost(it),
+        and then raised, bare, from `run` or `open_backend`; under a caller's own reactor it is
+        logged and the reactor stopped. Every other BaseException, a stray CancelledError too, is
+        ERR-02 and stops nothing else. † ‡
+
+        Where to look: ``Backend.fatal`` ends the body of ``async with``, and ``stop`` or ``run``
+        raises what it was given, in no group and with no other exception in its place.
+        """
+        for event in EVENTS:
+            _check_fatal_event(self.backend, kind, event, KeyboardInterrupt())
+        _check_fatal_event(self.backend, kind, "dataReceived", SystemExit(3))
+        _check_fatal_in_open_backend(self.backend)
+        run(_check_strays, kind, backend=self.backend)
+
+    @rule("ERR-06")
+    async def test_err_06_abort(self, net: Net) -> None:
+        """abortConnection: the peer sees RST (capability `can_reset`), pending bytes are
+        discarded. ‡
+
+        Where to look: ``Channel.abort``: SO_LINGER of zero seconds before close(2), whatever the
+        framework's own transport still holds. Where there is no reset, throw away what is
+        pending and close.
+        """
+        idle = await net.recorded()
+        idle.protocol.verb("abortConnection")
+        assert type(await net.lost(idle.protocol)) is ConnectionAborted
+        await check_abort_seen(idle.can, idle.peer)
+
+        for ended in (None, "loseWriteConnection", "loseConnection"):
+            pair = await net.recorded()
+            pair.protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
+            if ended is not None:
+                pair.protocol.verb(ended)
+            await net.turns()
+            pair.protocol.verb("abortConnection")
+            assert type(await net.lost(pair.protocol)) is ConnectionAborted
+            assert pair.protocol.events == ["connectionMade", "connectionLost"]
+            assert pair.transport.getHandle() is None
+            received, end = await pair.peer.read_all()
+            assert len(received) < MORE_THAN_THE_KERNEL, ended
+            if pair.can.can_reset:
+                assert end == "reset", ended
+
+    @rule("ERR-07", schemes=("tcp", "unix"))
+    async def test_err_07_reset_while_our_end_is_pending(self, net: Net) -> None:
+        """RST while lwc is pending: connectionLost(ConnectionLost), no wcl.
+
+        Where to look: ``writable`` and ``write_ended`` are never told of a connection that was
+        reset; a failed send is an error, not the end of the sending.
+        """
+
+        class Silent:
+            def pauseProducing(self) -> None:
+                pass
+
+            def resumeProducing(self) -> None:
+                pass
+
+            def stopProducing(self) -> None:
+                pass
+
+        for waits_for in ("bytes", "bytes and a paused reader", "a producer"):
+            pair = await net.recorded()
+            if waits_for == "a producer":
+                pair.protocol.verb("write", b"x")
+                pair.protocol.verb("registerProducer", Silent(), True)
+            else:
+                pair.protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
+            if "paused" in waits_for:
+                pair.protocol.verb("pauseProducing")
+            pair.protocol.verb("loseWriteConnection")
+            await net.quiet()
+            assert pair.protocol.events == ["connectionMade"], waits_for
+            pair.peer.reset()
+            reason = await net.lost(pair.protocol)
+            await net.turns()
+            assert type(reason) is ConnectionLost, waits_for
+            check_cause(pair.can, reason, errno.ECONNRESET, errno.EPIPE)
+            assert pair.protocol.events == ["connectionMade", "connectionLost"], waits_for
+
+    @rule("ERR-08", schemes=("tcp", "unix"))
+    async def test_err_08_a_factory_that_fails(self, net: Net) -> None:
+        """A factory that raises, or gives something that is no protocol: logged, that connection
+        aborted, the listener goes on.
+
+        Where to look: whatever accepts a connection makes the protocol inside a ``try`` of its
+        own, and owns the connection until a ``Connection`` does.
+        """
+        error = Boom("the factory")
+        makers: list[Callable[[], Any]] = [
+            raising(error),
+            lambda: None,
+            object,
+            lambda: Recorder,
+        ]
+        made: list[Recorder] = []
+
+        def factory() -> Any:
+            if makers:
+                return makers.pop(0)()
+            made.append(Recorder())
+            return made[-1]
+
+        connect = await net.serve(factory)
+        peers = []
+        for expected in (Boom, TypeError, TypeError, TypeError):
+            with logged() as records:
+                peer = net.closing(await connect())
+                peers.append((peer, await peer.read_all()))
+                await net.turns()
+            errors = [record for record in records if record.levelno >= logging.ERROR]
+            assert len(errors) == 1, [record.getMessage() for record in errors]
+            assert errors[0].exc_info is not None
+            assert errors[0].exc_info[0] is expected
+        good = net.closing(await connect())
+        good.send_now(b"x")
+        assert await _eventually(net, lambda: bool(made) and bool(made[0].received))
+        can = Pair(made[0], good).can
+        for _, (received, end) in peers:
+            assert received == b""
+            if can.can_reset:
+                assert end == "reset"
+
+    @rule("ERR-09", schemes=("tcp", "unix"))
+    async def test_err_09_accepting_fails(self, net: Net) -> None:
+        """accept(2) failing with EMFILE, ENFILE, ECONNABORTED: the listener goes on and does not
+        spin.
+
+        Where to look: nothing in a backend, unless its ``watch`` stops at a descriptor whose
+        handler did not make it unready. Core's listener stops watching for a moment.
+        """
+        made: list[Recorder] = []
+
+        def factory() -> Recorder:
+            made.append(Recorder())
+            return made[-1]
+
+        kind = LaneUnix() if net.kind.scheme == "unix" else LaneTCP()
+        async with kind.serve(net.backend, factory, ConnectionOptions()) as connect:
+            first = net.closing(await connect())
+            assert await _eventually(net, lambda: len(made) == 1)
+
+            # There in the queue, and nobody can take it.
+            waiting = net.closing(await connect())
+            begun = time.thread_time()
+            with no_more_descriptors():
+                await net.backend.sleep(0.15)
+                used = time.thread_time() - begun
+                assert len(made) == 1
+                # The connections that are there already are served meanwhile.
+                first.send_now(b"x")
+                assert await _eventually(net, lambda: bool(made[0].received))
+            assert used < 0.05, f"{used:.3f} s of the processor in 0.15 s"
+            assert await _eventually(net, lambda: len(made) == 2)
+            waiting.send_now(b"y")
+            assert await _eventually(net, lambda: bytes(made[1].received) == b"y")
+
+            # Gone before it is accepted: ECONNABORTED on some systems, a short life on others.
+            gone = net.closing(await connect())
+            gone.close()
+            aborted = await connect()
+            assert isinstance(aborted, SocketPeer)
+            if net.kind.scheme == "tcp":
+                aborted.reset()
+            aborted.close()
+            last = net.closing(await connect())
+            last.send_now(b"z")
+            assert await _eventually(net, lambda: bytes(made[-1].received) == b"z")
+
+    @rule("ERR-10", schemes=("tcp", "unix"))
+    async def test_err_10_connecting_fails(self, net: Net) -> None:
+        """connect to a closed port, an unknown host, a black hole: `ConnectionRefused`,
+        `DNSLookupFailed`, `ConnectTimeout`, the same classes everywhere, all `ConnectError`, each
+        naming the endpoint and, with several addresses, each attempt; any other errno a plain
+        ConnectError. The timeout covers the name lookup. listen fails with `ListenError`.
+
+        Where to look: ``Backend.resolve`` raises ``socket.gaierror``, not the framework's own
+        exception; cancelling it, or never awaiting it to its end, leaves nothing behind.
+        """
+        scheme = net.kind.scheme
+        with refusing(scheme) as endpoint:
+            error: BaseException = await refusal(net, endpoint)
+            assert type(error) is ConnectionRefused
+            assert isinstance(error.__cause__, OSError)
+            assert error.__cause__.errno == errno.ECONNREFUSED
+        with black_hole(scheme) as endpoint:
+            assert type(await refusal(net, endpoint, timeout=0.02)) is ConnectTimeout
+        other = "unix:/nonexistent/halfclose" if scheme == "unix" else "tcp:224.0.0.1:9"
+        error = await refusal(net, other)
+        assert type(error) is ConnectError
+        assert isinstance(error.__cause__, OSError)
+
+        with listening(scheme) as (_, taken), pytest.raises(ListenError) as caught:
+            await net.backend.listen(taken, no_protocol)
+        assert str(taken) in str(caught.value)
+        with pytest.raises(ListenError):
+            await net.backend.listen("stdio:", no_protocol)
+        if scheme == "unix":
+            with pytest.raises(ListenError):
+                await net.backend.listen(other, no_protocol)
+            return
+
+        # Names, which only TCP has.
+        unknown = "tcp:nosuch.invalid:80"
+        assert type(await refusal(net, unknown)) is DNSLookupFailed
+        with pytest.raises(ListenError) as caught:
+            await net.backend.listen(unknown, no_protocol)
+        assert unknown in str(caught.value)
+        several: list[Address] = [
+            (socket.AF_INET, ("127.0.0.1", 0)),
+            (socket.AF_INET, ("127.0.0.2", 0)),
+        ]
+        with ExitStack() as stack:
+            stack.enter_context(resolving(net.backend, several))
+            sock = stack.enter_context(socket.socket())
+            sock.bind(("0.0.0.0", 0))
+            error = await refusal(net, TCP("several.invalid", sock.getsockname()[1]))
+            assert type(error) is ConnectionRefused
+            assert "127.0.0.1" in str(error)
+            assert "127.0.0.2" in str(error)
+        with resolving(net.backend, None):
+            error = await refusal(net, "tcp:slow.invalid:80", timeout=0.02)
+            assert type(error) is ConnectTimeout
+
+    @rule("ERR-11", schemes=("tcp", "unix"))
+    async def test_err_11_what_connect_gives(self, net: Net) -> None:
+        """connect returns the protocol even if it is lost already; raises what the factory or
+        connectionMade raised; cancelled, it leaks nothing, and a protocol that was made hears
+        connectionLost(ConnectionAborted).
+
+        Where to look: nothing is awaited between the making of the protocol and the return of
+        ``Backend.connect``; leaving a backend cancels its tasks and waits for their end.
+        """
+        scheme = net.kind.scheme
+        with listening(scheme) as (server, endpoint):
+
+            async def accepted() -> RawPeer:
+                sock, _ = await in_thread(net.backend, server.accept)
+                return net.closing(SocketPeer(net.backend, sock))  # type: ignore[no-any-return]
+
+            lost = Recorder(connectionMade=abort)
+            assert await net.backend.connect(endpoint, lambda: lost) is lost
+            assert type(await net.lost(lost)) is ConnectionAborted
+            await (await accepted()).read_all()
+
+            error = Boom("the factory")
+            with pytest.raises(Boom) as caught:
+                await net.backend.connect(endpoint, raising(error))  # type: ignore[arg-type]
+            assert caught.value is error
+            peer = await accepted()
+            assert (await peer.read_all())[0] == b""
+
+            with pytest.raises(TypeError):
+                await net.backend.connect(endpoint, object)  # type: ignore[arg-type]
+            assert (await (await accepted()).read_all())[0] == b""
+
+            error = Boom("connectionMade")
+            broken = Named(connectionMade=raising(error))
+            with logged() as records, pytest.raises(Boom) as caught:
+                await net.backend.connect(endpoint, lambda: broken)
+            assert caught.value is error
+            assert await net.lost(broken) is error
+            check_logged_once(error, records)
+            assert (await (await accepted()).read_all())[0] == b""
+
+            # Cancelled with the protocol made: it ended in the hands of the backend.
+            made = net.backend.create_event()
+            protocol = Recorder(connectionMade=lambda _: made.set())
+            leaving = Boom("leaving")
+
+            async def connect_and_leave() -> None:
+                async with open_backend(net.backend.name) as inner:
+                    inner.start_soon(inner.connect, endpoint, lambda: protocol)
+                    await net.wait(made, "connectionMade")
+                    raise leaving
+
+            with pytest.raises(Boom) as caught:
+                await connect_and_leave()
+            assert caught.value is leaving
+            assert protocol.events == ["connectionMade", "connectionLost"]
+            assert type(protocol.reason) is ConnectionAborted
+            net.watch(protocol)
+            assert (await (await accepted()).read_all())[0] == b""
+
+        # Cancelled on its way, and while the name is looked up.
+        before = _descriptors()
+        with black_hole(scheme) as endpoint:
+            await _cancel_connecting(net, endpoint)
+        if scheme == "tcp":
+            with resolving(net.backend, None):
+                await _cancel_connecting(net, TCP("slow.invalid", 80), net.backend.resolve)
+        left = sorted(what for what in _descriptors() - before if "socket:" in what)
+        assert not left
+
+    @rule("ERR-12")
+    async def test_err_12_an_error_in_one_channel(self, net: Net) -> None:
+        """An error in one connection's channel never stops the poller, the listener or another
+        connection.
+
+        Where to look: whatever calls a channel, a poller, a task or the framework, has an
+        ``except`` of its own around that one channel, and gives it up by ``failed``.
+        """
+        async with neighbour(net) as other:
+            for call in ("received", "read_ended", "writable"):
+                pair = await net.recorded()
+                error = Boom(call)
+                # What the channel calls fails, as if the channel itself had.
+                setattr(pair.transport, call, raising(error))
+                with logged() as records:
+                    if call == "received":
+                        pair.peer.send_now(b"x")
+                    elif call == "read_ended":
+                        pair.peer.shutdown()
+                    else:
+                        pair.protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
+                        reading = net.backend.create_event()
+
+                        async def read(pair: Pair[Recorder] = pair, done: Any = reading) -> None:
+                            await pair.peer.read_all()
+                            done.set()
+
+                        net.backend.start_soon(read)
+                    reason = await net.lost(pair.protocol)
+                    if call == "writable":
+                        await net.wait(reading, "the end of the raw peer's reading")
+                assert isinstance(reason, ConnectionLost), call
+                assert pair.protocol.events == ["connectionMade", "connectionLost"], call
+                for record in records:
+                    assert record.levelno <= logging.ERROR
+                await check_works(net, other)
+            again = await net.recorded()
+            await check_works(net, again)
+
+
+async def _eventually(net: Net, reached: Callable[[], bool]) -> bool:
+    """Let the loop go round until *reached*; False if it never is."""
+    end = time.monotonic() + LIMIT
+    while not reached():
+        if time.monotonic() > end:
+            return False
+        await net.backend.sleep(0.001)
+    return True
+
+
+def _check_fatal_event(backend: str, kind: Kind, event: str, error: BaseException) -> None:
+    """*event* raises *error*, which is KeyboardInterrupt or SystemExit."""
+    reactions: dict[str, Callable[..., object]] = {event: raising(error)}
+    if event == "writeConnectionLost":
+        reactions["connectionMade"] = lose_write
+    elif event == "connectionLost":
+        reactions["connectionMade"] = lose
+    protocol = Recorder(**reactions)
+    peers: list[RawPeer] = []
+
+    async def main(opened: Backend) -> None:
+        async with kind.serve(opened, lambda: protocol, ConnectionOptions()) as connect:
+            peers.append(await connect())
+            if event == "dataReceived":
+                peers[0].send_now(b"x")
+            elif event == "readConnectionLost":
+                peers[0].shutdown()
+            await opened.sleep(LIMIT)
+
+    try:
+        with logged() as records:
+            raised = raised_by_run(backend, main)
+        if raised is not error:
+            raise AssertionError(f"{event} raised {error!r} and run {raised!r}") from raised
+        if event == "connectionLost":
+            assert type(protocol.reason) is ConnectionDone
+            assert protocol.events == ["connectionMade", event]
+        else:
+            assert protocol.reason is error
+            assert protocol.events == list(
+                dict.fromkeys(["connectionMade", event, "connectionLost"])
+            )
+        assert not protocol.broken, protocol.broken
+        assert not [record.getMessage() for record in records]
+        # Descriptors 0 and 1 were put back meanwhile, so a pipe shows the end of stream.
+        for peer in peers:
+            received, end = peer.read_all_blocking()
+            assert received == b""
+            can = protocol.transport.capabilities  # type: ignore[attr-defined]
+            if can.can_reset and event in ("connectionMade", "dataReceived", "readConnectionLost"):
+                assert end == "reset", event
+    finally:
+        for peer in peers:
+            peer.close()
+
+
+def _check_fatal_in_open_backend(backend: str) -> None:
+    """The same in a backend that was opened in a loop that is somebody else's."""
+    error = KeyboardInterrupt()
+    protocol = Recorder(dataReceived=raising(error))
+    peers: list[RawPeer] = []
+
+    async def main(opened: Backend) -> None:
+        async with open_backend(opened.name) as inner:
+            listener = await inner.listen("tcp:127.0.0.1:0", lambda: protocol)
+            peers.append(dial(inner, listener.endpoint))
+            peers[0].send_now(b"x")
+            await inner.sleep(LIMIT)
+
+    try:
+        with logged() as records:
+            raised = raised_by_run(backend, main)
+            # Where the loop was stopped, main was never resumed.
+            gc.collect()
+        assert protocol.reason is error
+        assert protocol.events == ["connectionMade", "dataReceived", "connectionLost"]
+        if raised is not error:
+            # Its loop cannot be told to raise anything: it was stopped, and why was logged.
+            assert type(raised) is RuntimeError
+            assert [record.levelname for record in of(error, records)] == ["CRITICAL"]
+        else:
+            assert not [record.getMessage() for record in records]
+    finally:
+        for peer in peers:
+            peer.close()
+
+
+async def _check_strays(backend: Backend, kind: Kind) -> None:
+    """Every other BaseException is one connection's own affair."""
+    net = Net(backend, kind)
+    try:
+        async with neighbour(net) as other:
+            errors = (asyncio.CancelledError("stray"), GeneratorExit(), Stray())
+            for error, event in zip(
+                errors, ("dataReceived", "readConnectionLost", "writeConnectionLost"), strict=True
+            ):
+                with logged() as records:
+                    pair = await net.pair(Named(**{event: raising(error)}))
+                    await trigger(net, pair, event)
+                    assert await net.lost(pair.protocol) is error
+                    await net.turns()
+                check_logged_once(error, records)
+                assert pair.protocol.events == ["connectionMade", event, "connectionLost"]
+                await check_works(net, other)
+    finally:
+        await net.close()
+    net.check_order()
+
+
+async def _cancel_connecting(
+    net: Net, endpoint: Endpoint, resolve: Callable[..., Any] | None = None
+) -> None:
+    """Begin to connect to *endpoint*, which never answers, and cancel that."""
+    async with open_backend(net.backend.name) as inner:
+        begun = inner.create_event()
+        if resolve is not None:
+
+            async def look_up(host: str, port: int) -> Any:
+                begun.set()
+                return await resolve(host, port)
+
+            setattr(inner, "resolve", look_up)  # noqa: B010 - an instance's method
+        else:
+            inner.call_later(0.02, begun.set)
+        inner.start_soon(inner.connect, endpoint, no_protocol)
+        await net.wait(begun, "the beginning")
+        await net.turns()

@@ -1,9 +1,558 @@
-"""PRD rules."""
+"""PRD: producers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from .. import HIGH_WATER, LOW_WATER
+from ..interfaces import Producer
+from ..options import ConnectionOptions
+from ..reasons import ConnectionAborted, ConnectionDone, ConnectionLost
+from .flu import SOON, assert_same, flood, leave_unread, pattern
+from .harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
+from .recorder import PlainRecorder, Recorder, _Recording
+
 __all__ = ["ProducerRules"]
+
+ANSWERS = 10_000
+"""What PRD-02 asks of a pull producer."""
+
+CHUNK = 64 * 1024
+"""What a streaming producer writes at a time."""
+
+
+class Idle:
+    """A producer of either kind that writes nothing, and notes what it is told and where.
+
+    Its calls wake ``Net.until(protocol, ...)``, as the protocol's events do.
+    """
+
+    def __init__(self, protocol: _Recording) -> None:
+        self.protocol = protocol
+        self.calls: list[tuple[str, str | None]] = []
+        """Each call, and the verb or event inside which it came, if any."""
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _ in self.calls]
+
+    def _note(self, name: str) -> None:
+        inside = self.protocol._inside
+        self.calls.append((name, inside))
+        if name != "pauseProducing" and inside is not None and inside.startswith("the verb"):
+            self.protocol.broken.append(f"{name} inside {inside} (PRD-01)")
+        for wake in list(self.protocol._wakers):
+            wake()
+
+    def pauseProducing(self) -> None:
+        self._note("pauseProducing")
+
+    def resumeProducing(self) -> None:
+        self._note("resumeProducing")
+
+    def stopProducing(self) -> None:
+        self._note("stopProducing")
+
+
+class Push(Idle):
+    """A streaming producer of *data*: a loop of writes that looks whether it was paused."""
+
+    def __init__(self, protocol: _Recording, data: bytes) -> None:
+        super().__init__(protocol)
+        self.data = data
+        self.position = 0
+        self.paused = False
+
+    def register(self) -> None:
+        self.protocol.verb("registerProducer", self, True)
+
+    def pauseProducing(self) -> None:
+        super().pauseProducing()
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        self.paused = False
+        self.produce()
+
+    def produce(self) -> None:
+        while self.position < len(self.data) and not self.paused:
+            piece = self.data[self.position : self.position + CHUNK]
+            self.position += len(piece)
+            self.protocol.verb("write", piece)
+        if self.position >= len(self.data) and not self.paused:
+            self.protocol.verb("unregisterProducer")
+
+
+class Pull(Idle):
+    """A pull producer that gives each of *answers* when it is asked, and then unregisters."""
+
+    def __init__(self, net: Net, protocol: _Recording, answers: Iterable[bytes]) -> None:
+        super().__init__(protocol)
+        self._net = net
+        self._answers = iter(answers)
+        self._inside_answer = False
+        self._asked_this_turn = 0
+        self.asked = 0
+
+    def register(self) -> None:
+        self.protocol.verb("registerProducer", self, False)
+
+    def resumeProducing(self) -> None:
+        self.asked += 1
+        self._asked_this_turn += 1
+        self._net.backend.call_soon(self._next_turn)
+        if self._inside_answer:
+            self.protocol.broken.append("resumeProducing inside resumeProducing (PRD-02)")
+        if self._asked_this_turn > 1:
+            self.protocol.broken.append("resumeProducing twice in one turn (PRD-02)")
+        self._note("resumeProducing")
+        self._inside_answer = True
+        try:
+            answer = next(self._answers, None)
+            if answer is None:
+                self.protocol.verb("unregisterProducer")
+            else:
+                self.protocol.verb("write", answer)
+        finally:
+            self._inside_answer = False
+
+    def _next_turn(self) -> None:
+        self._asked_this_turn -= 1
+
+
+def _refuses(protocol: _Recording, producer: Producer, streaming: bool) -> bool:
+    """Whether the transport raises RuntimeError for *producer*."""
+    try:
+        protocol.verb("registerProducer", producer, streaming)
+    except RuntimeError:
+        return True
+    return False
+
+
+async def _waits_for_its_producer(net: Net, verb: str, last_event: str) -> None:
+    """*verb* sends the end of stream once the producer has unregistered, and not before."""
+    for streaming in (True, False):
+        for more in (b"", b"and more"):
+            case = f"{verb}, {'push' if streaming else 'pull'}, {len(more)} more bytes"
+            pair = await net.recorded()
+            producer = Idle(pair.protocol)
+            pair.protocol.verb("write", b"first")
+            pair.protocol.verb("registerProducer", producer, streaming)
+            pair.protocol.verb(verb)
+            assert await pair.peer.read_exactly(5) == b"first"
+            await net.quiet()
+            assert pair.protocol.events == ["connectionMade"], case
+            if more:
+                pair.protocol.verb("write", more)
+                await net.turns()
+            assert pair.protocol.events == ["connectionMade"], case
+            pair.protocol.verb("unregisterProducer")
+            assert await pair.peer.read_to_eof() == more, case
+            await net.until(pair.protocol, last_event)
+            assert pair.protocol.events == ["connectionMade", last_event], case
+            # What is written after the producer has gone comes too late.
+            assert pair.transport.droppedBytes == 0
+            pair.protocol.verb("write", b"too late")
+            assert pair.transport.droppedBytes == len(b"too late")
+            pair.peer.shutdown()
+            assert type(await net.lost(pair.protocol)) is ConnectionDone, case
+            assert "stopProducing" not in producer.names, case
+
+    # A producer that goes on writing after the verb is still held to the marks, and loses nothing.
+    data = pattern(MORE_THAN_THE_KERNEL)
+    pair = await net.recorded()
+    push = Push(pair.protocol, data)
+    push.register()
+    pair.protocol.verb(verb)
+    push.produce()
+    assert push.paused
+    assert push.position < len(data)
+    assert_same(await pair.peer.read_to_eof(), data)
+    await net.until(pair.protocol, last_event)
 
 
 class ProducerRules:
-    """To come."""
+    """The rules PRD-01 to PRD-09."""
+
+    @rule("PRD-01")
+    async def test_prd_01_a_streaming_producer(self, net: Net) -> None:
+        """A streaming producer is paused inside the write that crosses the high-water mark, so
+        that a loop which looks stops, and resumed below the low-water mark, never twice in a row.
+        resumeProducing and stopProducing are never called inside a verb. The marks are public
+        constants.
+
+        Where to look: ``Channel.write`` takes what the kernel takes and no more, so that the rest
+        is counted; ``writable`` comes from the loop, never from inside ``write``.
+        """
+        marks = ConnectionOptions()
+        assert 0 <= LOW_WATER < HIGH_WATER
+        assert (marks.low_water, marks.high_water) == (LOW_WATER, HIGH_WATER)
+
+        data = pattern(MORE_THAN_THE_KERNEL)
+        pair = await net.recorded()
+        producer = Push(pair.protocol, data)
+        producer.register()
+        producer.produce()
+        # The loop has stopped, in the very turn in which it began.
+        assert producer.position < len(data)
+        assert producer.calls == [("pauseProducing", "the verb write")]
+        await net.quiet()
+        # Nobody reads, so the kernel is full, and nothing goes below the low-water mark.
+        assert producer.paused
+        assert producer.position < len(data)
+        pair.protocol.verb("loseWriteConnection")
+        assert_same(await pair.peer.read_to_eof(), data)
+        await net.until(pair.protocol, "writeConnectionLost")
+        assert "resumeProducing" in producer.names
+        for number, (name, inside) in enumerate(producer.calls):
+            # By turns; that a resume came inside a verb is noted by the producer itself.
+            assert name == ("resumeProducing" if number % 2 else "pauseProducing"), number
+            assert (inside == "the verb write") == (name == "pauseProducing"), number
+        pair.protocol.verb("abortConnection")
+        await net.lost(pair.protocol)
+
+        # The marks are the connection's own: this one is not crossed by the first write.
+        other = await net.pair(Recorder(), high_water=len(data), low_water=0)
+        watched = Idle(other.protocol)
+        other.protocol.verb("registerProducer", watched, True)
+        other.protocol.verb("write", data)
+        assert watched.names == []
+        other.protocol.verb("write", data)
+        assert watched.calls == [("pauseProducing", "the verb write")]
+        other.protocol.verb("write", b"x")
+        await net.turns()
+        assert watched.names == ["pauseProducing"]
+        # With a low-water mark of nothing, it is resumed when all the bytes are with the kernel.
+        rest = await other.peer.read_exactly(2 * len(data) + 1)
+        assert rest[-1:] == b"x"
+        await net.until(other.protocol, lambda: "resumeProducing" in watched.names)
+        await net.turns()
+        assert watched.names == ["pauseProducing", "resumeProducing"]
+        other.protocol.verb("unregisterProducer")
+
+    @rule("PRD-02")
+    async def test_prd_02_a_pull_producer(self, net: Net) -> None:
+        """A pull producer is asked once after registration and again each time that the buffer
+        has emptied, at most once a turn: ten thousand answers neither stall nor recurse.
+
+        Where to look: ``writable`` comes after every ``write`` that took less than it was given;
+        ``Backend.call_soon`` calls in the next turn, never at once.
+        """
+        answers = [b"answer %d\n" % number for number in range(ANSWERS)]
+        pair = await net.recorded()
+        producer = Pull(net, pair.protocol, answers)
+        producer.register()
+        assert producer.asked == 0, "asked inside registerProducer"
+        pair.protocol.verb("loseWriteConnection")
+        assert_same(await pair.peer.read_to_eof(), b"".join(answers))
+        await net.until(pair.protocol, "writeConnectionLost")
+        assert producer.asked == ANSWERS + 1
+        pair.protocol.verb("abortConnection")
+        await net.lost(pair.protocol)
+
+        # Asked again only when the buffer has emptied.
+        data = pattern(MORE_THAN_THE_KERNEL)
+        other = await net.recorded()
+        slow = Pull(net, other.protocol, [b"", data, b"the last"])
+        slow.register()
+        await net.until(other.protocol, lambda: slow.asked)
+        await net.quiet()
+        assert slow.asked == 1, "it wrote nothing, so nothing has emptied"
+        other.protocol.verb("write", b"x")
+        await net.until(other.protocol, lambda: slow.asked > 1)
+        await net.quiet()
+        assert slow.asked == 2, "its last answer is still being sent"
+        assert_same(await other.peer.read_exactly(1 + len(data)), b"x" + data)
+        await net.until(other.protocol, lambda: slow.asked > 2)
+        assert await other.peer.read_exactly(8) == b"the last"
+        await net.until(other.protocol, lambda: slow.asked > 3)
+
+    @rule("PRD-03")
+    async def test_prd_03_the_end_of_stream_waits_for_the_producer(self, net: Net) -> None:
+        """lwc waits for a registered producer to unregister, then sends the FIN, with or without
+        a further write. † (the FIN is never sent there)
+
+        Where to look: nothing in a channel: ``end_write`` is called when it is time.
+        """
+        await _waits_for_its_producer(net, "loseWriteConnection", "writeConnectionLost")
+
+    @rule("PRD-04")
+    async def test_prd_04_the_close_waits_for_the_producer(self, net: Net) -> None:
+        """loseConnection waits likewise. † (twisted#5344, twisted#6461)
+
+        Where to look: nothing in a channel, as for PRD-03.
+        """
+        await _waits_for_its_producer(net, "loseConnection", "connectionLost")
+
+    @rule("PRD-05")
+    async def test_prd_05_registered_too_late(self, net: Net) -> None:
+        """registerProducer once lwc or loseConnection has been called, or after connectionLost:
+        stopProducing, in the next turn. †
+
+        Where to look: ``Backend.call_soon`` works as long as the loop runs, also when the
+        connection is lost and whatever served it has ended.
+        """
+
+        async def stopped(pair: Pair[Recorder], case: str) -> None:
+            producers = [Idle(pair.protocol), Idle(pair.protocol)]
+            for producer, streaming in zip(producers, (True, False), strict=True):
+                pair.protocol.verb("registerProducer", producer, streaming)
+                assert producer.names == [], f"{case}: stopped inside registerProducer"
+            await net.turns(1)
+            for producer in producers:
+                assert producer.names == ["stopProducing"], case
+
+        for verb in ("loseWriteConnection", "loseConnection", "abortConnection"):
+            for pending in (0, MORE_THAN_THE_KERNEL):
+                case = f"{verb} with {pending} bytes pending"
+                pair = await net.recorded()
+                pair.protocol.verb("write", b"x" * pending)
+                pair.protocol.verb(verb)
+                await stopped(pair, f"{case}, at once")
+                if verb == "loseWriteConnection" and not pending:
+                    await net.until(pair.protocol, "writeConnectionLost")
+                    await stopped(pair, f"{case}, after writeConnectionLost")
+                pair.protocol.verb("abortConnection")
+                await net.lost(pair.protocol)
+                await stopped(pair, f"{case}, after connectionLost")
+
+    @rule("PRD-06")
+    async def test_prd_06_the_connection_is_lost(self, net: Net) -> None:
+        """Connection lost: stopProducing once, before connectionLost.
+
+        Where to look: nothing in a channel but that it tells of the loss: see FLU-11, EVT-06.
+        """
+
+        def abort(pair: Pair[Recorder]) -> None:
+            pair.protocol.verb("abortConnection")
+
+        def reset(pair: Pair[Recorder]) -> None:
+            pair.peer.reset()
+
+        def give_up(pair: Pair[Recorder]) -> None:
+            pair.protocol.verb("loseConnection")
+            pair.protocol.verb("abortConnection")
+
+        stdio = net.kind.scheme == "stdio"
+        for end in (abort, give_up) if stdio else (abort, give_up, reset):
+            for streaming in (True, False):
+                case = f"{end.__name__}, {'push' if streaming else 'pull'}"
+                pair = await net.recorded(connectionMade=leave_unread)
+                await pair.peer.until_input()
+                producer = Idle(pair.protocol)
+                events = pair.protocol.events
+                at_the_stop: list[list[str]] = []
+
+                def stopped(
+                    producer: Idle = producer,
+                    events: list[str] = events,
+                    at_the_stop: list[list[str]] = at_the_stop,
+                ) -> None:
+                    Idle.stopProducing(producer)
+                    at_the_stop.append(list(events))
+
+                producer.stopProducing = stopped  # type: ignore[method-assign]
+                pair.protocol.verb("registerProducer", producer, streaming)
+                await net.turns()
+                end(pair)
+                reason = await net.lost(pair.protocol)
+                wanted = ConnectionLost if end is reset else ConnectionAborted
+                assert type(reason) is wanted, case
+                await net.turns()
+                assert producer.names.count("stopProducing") == 1, case
+                assert at_the_stop == [["connectionMade"]], case
+                assert producer.names[-1] == "stopProducing", case
+
+    @rule("PRD-07")
+    async def test_prd_07_a_second_producer(self, net: Net) -> None:
+        """A second registerProducer raises RuntimeError and leaves the first in place.
+
+        Where to look: nothing in a channel.
+        """
+        data = pattern(MORE_THAN_THE_KERNEL)
+        pair = await net.recorded()
+        first, second = Push(pair.protocol, data), Idle(pair.protocol)
+        first.register()
+        for streaming in (True, False):
+            assert _refuses(pair.protocol, second, streaming)
+            assert _refuses(pair.protocol, first, streaming)
+        first.produce()
+        assert first.names == ["pauseProducing"]
+        pair.protocol.verb("loseWriteConnection")
+        # Also while the end of stream waits for the first.
+        assert _refuses(pair.protocol, second, True)
+        assert_same(await pair.peer.read_to_eof(), data)
+        await net.until(pair.protocol, "writeConnectionLost")
+        assert second.names == []
+        assert "stopProducing" not in first.names
+        pair.protocol.verb("abortConnection")
+        await net.lost(pair.protocol)
+
+        # One after the other is no second one.
+        other = await net.recorded()
+        for _ in range(2):
+            other.protocol.verb("registerProducer", Idle(other.protocol), True)
+            other.protocol.verb("unregisterProducer")
+            other.protocol.verb("unregisterProducer")
+
+    @rule("PRD-08")
+    async def test_prd_08_the_abort_does_not_wait(self, net: Net) -> None:
+        """abortConnection does not wait for a producer. (twisted#8992)
+
+        Where to look: ``Channel.abort`` discards what is pending and waits for nothing.
+        """
+        for before in (None, "loseWriteConnection", "loseConnection"):
+            for streaming in (True, False):
+                case = f"after {before}, {'push' if streaming else 'pull'}"
+                pair = await net.recorded()
+                producer = Idle(pair.protocol)
+                pair.protocol.verb("registerProducer", producer, streaming)
+                if before is not None:
+                    pair.protocol.verb(before)
+                await net.turns()
+                pair.protocol.verb("abortConnection")
+                assert type(await net.lost(pair.protocol)) is ConnectionAborted, case
+                assert pair.protocol.events == ["connectionMade", "connectionLost"], case
+                assert producer.names.count("stopProducing") == 1, case
+                data, end = await pair.peer.read_all()
+                assert (data, end) == (b"", "reset" if pair.can.can_reset else "eof"), case
+
+    @rule("PRD-09", schemes=("tcp", "unix"))
+    async def test_prd_09_a_transport_is_a_producer(self, net: Net) -> None:
+        """A transport is a producer itself: pauseProducing and resumeProducing act on its reads,
+        stopProducing is loseConnection. One that is registered with another transport counts as
+        unregistered once its own read side has ended or it is lost, so that a proxy written the
+        Twisted way (portforward) closes.
+
+        Where to look: ``pause_reading`` and ``resume_reading`` come at any time, from inside
+        another connection's ``write`` and ``writable`` too; and ``read_ended`` is told even where
+        nothing else happens on the connection.
+        """
+        pair = await net.recorded()
+        pair.protocol.verb("write", b"x")
+        pair.protocol.verb("stopProducing")
+        assert await pair.peer.read_to_eof() == b"x"
+        assert type(await net.lost(pair.protocol)) is ConnectionDone
+        await _a_producer_that_has_ended(net)
+        await _a_half_closing_proxy(net)
+        endings = ("close", "data", "reset", "leave")
+        hanging = [one for one in endings if not await _a_proxy_as_twisted_has_it(net, one)]
+        assert not hanging, f"proxies that stay open after: {', '.join(hanging)}"
+
+
+async def _proxy(net: Net, one: _Recording, other: _Recording) -> tuple[Pair, Pair]:  # type: ignore[type-arg]
+    """Two connections wired for flow control, as twisted.protocols.portforward does it."""
+    pairs = await net.pair(one), await net.pair(other)
+    one.verb("registerProducer", other.transport, True)
+    other.verb("registerProducer", one.transport, True)
+    return pairs
+
+
+async def _a_half_closing_proxy(net: Net) -> None:
+    others: dict[object, _Recording] = {}
+    one, other = (
+        Recorder(
+            dataReceived=lambda p, data: others[p].verb("write", data),
+            readConnectionLost=lambda p: others[p].verb("loseWriteConnection"),
+        )
+        for _ in range(2)
+    )
+    others[one], others[other] = other, one
+    left, right = await _proxy(net, one, other)
+    # Nobody reads at the right end: so the left end can send no more than the buffers hold, those
+    # of two connections here.
+    limit = 4 * MORE_THAN_THE_KERNEL
+    sent = await flood(net, left.peer, limit)
+    assert sent < limit, f"{sent} bytes were taken that nobody reads"
+    forwarded = len(one.received)
+    assert forwarded < sent, "its reads were not paused"
+    received = await right.peer.read_exactly(sent)
+    assert_same(received, bytes(one.received))
+    left.peer.shutdown()
+    assert await right.peer.read_to_eof() == b""
+    right.peer.send_now(b"reply")
+    right.peer.shutdown()
+    assert await left.peer.read_to_eof() == b"reply"
+    for recorder in (one, other):
+        assert type(await net.lost(recorder)) is ConnectionDone
+        assert recorder.events.count("readConnectionLost") == 1
+        assert recorder.events.count("writeConnectionLost") == 1
+
+
+async def _a_proxy_as_twisted_has_it(net: Net, ending: str) -> bool:
+    """Whether both connections are lost when one has ended so."""
+    others: dict[object, _Recording] = {}
+    one, other = (
+        PlainRecorder(
+            dataReceived=lambda p, data: others[p].verb("write", data),
+            connectionLost=lambda p, _: others[p].verb("loseConnection"),
+        )
+        for _ in range(2)
+    )
+    others[one], others[other] = other, one
+    left, right = await _proxy(net, one, other)
+    if ending == "reset":
+        right.peer.send_now(b"unread")
+        await left.peer.until_input()
+        left.peer.reset()
+        received = b""
+    elif ending == "data":
+        # As much as the kernel takes, since nobody reads it yet.
+        received = pattern(30_000)
+        await left.peer.send(received)
+        left.peer.close()
+    elif ending == "close":
+        received = b""
+        left.peer.close()
+    elif ending == "leave":
+        # As leaving the backend does: neither can wait for the other.
+        received = b""
+        one.verb("loseConnection")
+        other.verb("loseConnection")
+    try:
+        for recorder in (one, other):
+            await net.lost(recorder, SOON)
+    except AssertionError:
+        for recorder in (one, other):
+            recorder.verb("abortConnection")
+            await net.lost(recorder)
+        return False
+    assert await right.peer.read_to_eof() == received, ending
+    return True
+
+
+async def _a_producer_that_has_ended(net: Net) -> None:
+    async def two() -> tuple[Pair[Recorder], Pair[Recorder]]:
+        return await net.recorded(), await net.recorded()
+
+    # It ends while we wait for it: its read side, or all of it.
+    for ending in ("shutdown", "abort"):
+        source, sink = await two()
+        sink.protocol.verb("registerProducer", source.transport, True)
+        sink.protocol.verb("loseWriteConnection")
+        await net.turns()
+        assert sink.protocol.events == ["connectionMade"], ending
+        if ending == "shutdown":
+            source.peer.shutdown()
+        else:
+            source.protocol.verb("abortConnection")
+        await net.until(sink.protocol, "writeConnectionLost")
+        assert await sink.peer.read_to_eof() == b""
+
+    # It has ended before it is registered.
+    source, sink = await two()
+    source.peer.shutdown()
+    await net.until(source.protocol, "readConnectionLost")
+    sink.protocol.verb("registerProducer", source.transport, True)
+    sink.protocol.verb("write", b"x")
+    sink.protocol.verb("loseWriteConnection")
+    assert await sink.peer.read_to_eof() == b"x"
+    await net.until(sink.protocol, "writeConnectionLost")
+
+    # The one for which it produces is lost: it is stopped.
+    source, sink = await two()
+    sink.protocol.verb("registerProducer", source.transport, True)
+    sink.protocol.verb("abortConnection")
+    assert await source.peer.read_to_eof() == b""
+    assert type(await net.lost(source.protocol)) is ConnectionDone

@@ -1,9 +1,558 @@
-"""VRB rules."""
+"""VRB: what a protocol may call, when, and what comes of it."""
 
 from __future__ import annotations
 
-__all__ = ["VerbRules"]
+import logging
+import os
+import select
+import socket
+from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from ..channel import Capabilities, Channel, ChannelSink
+from ..connection import Connection
+from ..endpoints import TCP, UNIX, Endpoint, StandardIO
+from ..lifecycle import State
+from ..options import ConnectionOptions
+from ..reasons import ConnectionAborted, ConnectionDone, ConnectionLost, Unsupported
+from .evt import lose, lose_write
+from .harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
+from .peers import LIMIT, RawPeer, SocketPeer
+from .recorder import Recorder
+from .threads import in_thread
+
+__all__ = ["FakeChannel", "VerbRules", "assert_same", "logged", "reset_by_peer"]
+
+EVENTS = (
+    "connectionMade",
+    "dataReceived",
+    "readConnectionLost",
+    "writeConnectionLost",
+    "connectionLost",
+)
+NOTHING = (b"", bytearray(), memoryview(b""))
+NO_BYTES = ("text", None, 7, [b"list"], array("B", b"array"), object())
+
+
+class _Collecting(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record not in self.records:
+            self.records.append(record)
+
+
+@contextmanager
+def logged() -> Iterator[list[logging.LogRecord]]:
+    """What is logged meanwhile: by halfclose, and by the event loop if something reached it."""
+    handler = _Collecting()
+    loggers = logging.getLogger("halfclose"), logging.getLogger()
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield handler.records
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+
+
+def warnings_in(records: list[logging.LogRecord]) -> list[str]:
+    """The messages of the warnings."""
+    return [record.getMessage() for record in records if record.levelno == logging.WARNING]
+
+
+def assert_same(received: bytes, expected: bytes) -> None:
+    """The same bytes; says where they differ, and does not show them: there are millions."""
+    if received != expected:
+        pairs = enumerate(zip(received, expected, strict=False))
+        least = min(len(received), len(expected))
+        where = next((index for index, (a, b) in pairs if a != b), least)
+        raise AssertionError(
+            f"{len(received)} bytes came and {len(expected)} were expected; "
+            f"they differ from byte {where} on"
+        )
+
+
+def _socket_of(peer: RawPeer) -> socket.socket:
+    assert isinstance(peer, SocketPeer)
+    return peer.sock
+
+
+async def reset_by_peer(net: Net, pair: Pair[Recorder]) -> None:
+    """The peer resets; when this returns, the reset is with our kernel and nobody has looked.
+
+    A unix socket is reset by closing it with bytes unread (PIP-01), so some are sent first.
+    """
+    sock = _socket_of(pair.peer)
+    pair.protocol.verb("write", b"unread")
+    ready = await in_thread(net.backend, select.select, [sock], [], [], LIMIT)
+    assert ready[0], "what was written never came"
+    pair.peer.reset()
+
+
+@contextmanager
+def _our_socket(peer: RawPeer) -> Iterator[socket.socket]:
+    """The TCP socket under test, found by its addresses, as another descriptor of the same."""
+    sock = _socket_of(peer)
+    ends = sock.getpeername(), sock.getsockname()
+    for name in os.listdir("/dev/fd"):
+        copy = None
+        try:
+            copy = os.dup(int(name))
+            found = socket.socket(fileno=copy)
+        except OSError:
+            if copy is not None:
+                os.close(copy)
+            continue
+        with found:
+            try:
+                matches = (found.getsockname(), found.getpeername()) == ends
+            except OSError:
+                matches = False
+            if matches:
+                yield found
+                return
+    raise AssertionError("the socket under test was not found")
+
+
+async def reset_by_peer_unseen(net: Net, pair: Pair[Recorder]) -> None:
+    """`reset_by_peer`, and somebody has taken the error from the TCP socket.
+
+    As a failed send does: from here on the socket only says that it is not connected.
+    """
+    with _our_socket(pair.peer) as ours:
+        await reset_by_peer(net, pair)
+        assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+class FakeChannel(Channel):
+    """A channel over nothing: it takes all bytes, and the test calls its sink."""
+
+    def __init__(self, capabilities: Capabilities) -> None:
+        self.capabilities = capabilities
+        self.sink: ChannelSink
+        self.sent = bytearray()
+        self.calls: list[str] = []
+
+    def attach(self, net: Net, protocol: Recorder) -> None:
+        """Make it *protocol*'s channel."""
+        Connection(net.backend, self, ConnectionOptions()).attach(protocol)
+        net.watch(protocol)
+
+    def start(self, sink: ChannelSink) -> None:
+        self.sink = sink
+
+    def resume_reading(self) -> None:
+        pass
+
+    def pause_reading(self) -> None:
+        pass
+
+    def write(self, data: bytes | memoryview) -> int:
+        self.sent += data
+        return len(data)
+
+    def end_write(self) -> bool:
+        self.calls.append("end_write")
+        return True
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+    def abort(self) -> None:
+        self.calls.append("abort")
+
+    def get_peer(self) -> Endpoint:
+        return TCP("192.0.2.1", 1)
+
+    def get_host(self) -> Endpoint:
+        return TCP("192.0.2.2", 2)
+
+
+class _Producer:
+    def pauseProducing(self) -> None:
+        pass
+
+    def resumeProducing(self) -> None:
+        pass
+
+    def stopProducing(self) -> None:
+        pass
 
 
 class VerbRules:
-    """To come."""
+    """The rules VRB-01 to VRB-10."""
+
+    @rule("VRB-01")
+    async def test_vrb_01_lose_write_twice(self, net: Net) -> None:
+        """lwc twice, or again inside wcl: one wcl, the connection stays up. † (a second call
+        kills it there)
+
+        Where to look: ``Channel.end_write`` is called once; if it tells by ``write_ended``, it
+        tells once, and neither releases the descriptor nor ends the reading.
+        """
+        pair = await net.recorded(writeConnectionLost=lose_write)
+        pair.protocol.verb("loseWriteConnection")
+        pair.protocol.verb("loseWriteConnection")
+        await net.until(pair.protocol, "writeConnectionLost")
+        await net.turns()
+        pair.protocol.verb("loseWriteConnection")
+        assert await pair.peer.read_to_eof() == b""
+        await net.turns()
+        assert pair.transport.state is State.WRITE_CLOSED
+        pair.peer.send_now(b"still up")
+        await net.until(pair.protocol, "dataReceived")
+        assert bytes(pair.protocol.received) == b"still up"
+        assert pair.protocol.events == ["connectionMade", "writeConnectionLost", "dataReceived"]
+
+    @rule("VRB-02")
+    async def test_vrb_02_lose_write_when_it_is_too_late(self, net: Net) -> None:
+        """lwc after loseConnection, abortConnection or connectionLost: a no-op, no exception. ‡
+        (cpython#75828)
+
+        Where to look: nothing in a channel; after ``close`` or ``abort`` it is told nothing more.
+        """
+        closings = {"loseConnection": ConnectionDone, "abortConnection": ConnectionAborted}
+        for verb, kind_of_reason in closings.items():
+            pair = await net.recorded(connectionLost=lose_write)
+            pair.protocol.verb(verb)
+            pair.protocol.verb("loseWriteConnection")
+            assert type(await net.lost(pair.protocol)) is kind_of_reason
+            pair.protocol.verb("loseWriteConnection")
+            await net.turns()
+            assert pair.protocol.events == ["connectionMade", "connectionLost"], verb
+
+        # While loseConnection still waits, too, it neither cuts off nor hurries anything.
+        waiting = await net.recorded()
+        data = b"x" * MORE_THAN_THE_KERNEL
+        waiting.protocol.verb("write", data)
+        waiting.protocol.verb("loseConnection")
+        await net.turns()
+        waiting.protocol.verb("loseWriteConnection")
+        assert waiting.transport.state is State.CLOSING
+        assert_same(await waiting.peer.read_to_eof(), data)
+        assert type(await net.lost(waiting.protocol)) is ConnectionDone
+        assert waiting.protocol.events == ["connectionMade", "connectionLost"]
+
+    @rule("VRB-03", schemes=("tcp", "unix"))
+    async def test_vrb_03_lose_write_after_a_reset(self, net: Net) -> None:
+        """lwc after the peer's RST: no exception to the caller; connectionLost(ConnectionLost). ‡
+        (websockets#1117)
+
+        Where to look: ``Channel.end_write`` raises an OSError, or calls ``write_failed`` later;
+        it does not take a connection that was reset for one that was ended. Ask for SO_ERROR
+        before shutdown(2), which says nothing on a unix socket.
+        """
+        for paused in (False, True):
+            pair = await net.recorded()
+            if paused:
+                pair.protocol.verb("pauseProducing")
+            await reset_by_peer(net, pair)
+            pair.protocol.verb("loseWriteConnection")
+            reason = await net.lost(pair.protocol)
+            await net.turns()
+            assert type(reason) is ConnectionLost, f"paused: {paused}"
+            # Our end of stream can never have reached the kernel (EVT-04).
+            assert pair.protocol.events == ["connectionMade", "connectionLost"]
+
+    @rule("VRB-04", schemes=("tcp", "unix"))
+    async def test_vrb_04_errors_of_shutdown_stay_inside(self, net: Net) -> None:
+        """ENOTCONN or EPIPE from shutdown(2) never escapes a verb. (tokio#4665)
+
+        Where to look: ``Channel.end_write`` may raise any OSError, and ``close`` and ``abort``
+        none: they also work on a socket that the system has given up already.
+        """
+        for verb in ("loseWriteConnection", "loseConnection", "abortConnection"):
+            pair = await net.recorded()
+            if net.kind.scheme == "tcp":
+                await reset_by_peer_unseen(net, pair)
+            else:
+                # Linux never fails here; other systems say ENOTCONN or EPIPE.
+                pair.peer.close()
+            pair.protocol.verb(verb)
+            pair.protocol.verb(verb)
+            reason = await net.lost(pair.protocol)
+            if verb == "abortConnection":
+                assert type(reason) is ConnectionAborted
+            elif net.kind.scheme == "tcp":
+                assert type(reason) is ConnectionLost, verb
+            else:
+                assert type(reason) in (ConnectionDone, ConnectionLost), verb
+
+    @rule("VRB-05")
+    async def test_vrb_05_late_writes_are_dropped(self, net: Net) -> None:
+        """A write after the *call* of lwc, loseConnection or abortConnection, or after
+        connectionLost, is dropped, in the same turn too, whether or not a buffer is pending; the
+        first drop on a connection logs one warning, and `transport.droppedBytes` counts them. † ‡
+        While a producer is registered, writes are taken until it unregisters (PRD-03).
+
+        Where to look: nothing in a channel: what it is given by ``write`` is to be sent.
+        """
+        for verb in ("loseWriteConnection", "loseConnection", "abortConnection"):
+            for size in (4, MORE_THAN_THE_KERNEL):
+                data = b"x" * size
+                pair = await net.recorded()
+                with logged() as records:
+                    pair.protocol.verb("write", data)
+                    pair.protocol.verb(verb)
+                    assert pair.transport.droppedBytes == 0
+                    pair.protocol.verb("write", b"same turn")
+                    pair.protocol.verb("writeSequence", [b"same", b" ", b"turn"])
+                    assert pair.transport.droppedBytes == 18, verb
+                    await net.turns()
+                    pair.protocol.verb("write", b"later")
+                    assert pair.transport.droppedBytes == 23, verb
+                    if verb == "abortConnection":
+                        await net.lost(pair.protocol)
+                    else:
+                        assert_same(await pair.peer.read_to_eof(), data)
+                        pair.peer.shutdown()
+                        await net.lost(pair.protocol)
+                    pair.protocol.verb("write", b"after the end")
+                    await net.turns()
+                    assert pair.transport.droppedBytes == 36, verb
+                found = warnings_in(records)
+                assert len(found) == 1, f"{verb}: {found}"
+
+        for verb in ("loseWriteConnection", "loseConnection"):
+            pair = await net.recorded()
+            with logged() as records:
+                pair.protocol.verb("registerProducer", _Producer(), True)
+                pair.protocol.verb("write", b"before, ")
+                pair.protocol.verb(verb)
+                pair.protocol.verb("write", b"at once, ")
+                await net.turns()
+                pair.protocol.verb("write", b"later")
+                assert pair.transport.droppedBytes == 0
+                assert not warnings_in(records)
+                pair.protocol.verb("unregisterProducer")
+                pair.protocol.verb("write", b"too late")
+                assert pair.transport.droppedBytes == 8
+            assert await pair.peer.read_to_eof() == b"before, at once, later"
+            pair.peer.shutdown()
+            await net.lost(pair.protocol)
+
+    @rule("VRB-06")
+    async def test_vrb_06_nothing_written_does_nothing(self, net: Net) -> None:
+        """`write(b"")` and `writeSequence([])` do nothing in any state, and never send a FIN.
+
+        Where to look: ``Channel.write`` is never given empty data; it must not send any by
+        itself, as some streams take that for the end.
+        """
+
+        def nothing(protocol: Recorder, *_: object) -> None:
+            before = protocol.transport.state
+            for empty in NOTHING:
+                protocol.verb("write", empty)
+                protocol.verb("writeSequence", [empty, empty])
+            protocol.verb("writeSequence", [])
+            assert protocol.transport.state is before
+            assert protocol.transport.droppedBytes == 0
+
+        inside_too = dict.fromkeys(EVENTS, nothing)
+
+        with logged() as records:
+            # Open, with bytes pending, and then each half ended in turn.
+            pair = await net.recorded(**inside_too)
+            nothing(pair.protocol)
+            pair.protocol.verb("write", b"x")
+            assert await pair.peer.read_exactly(1) == b"x"
+            pair.peer.send_now(b"y")
+            pair.peer.shutdown()
+            await net.until(pair.protocol, "readConnectionLost")
+            nothing(pair.protocol)
+            data = b"z" * 1_000_000
+            pair.protocol.verb("write", data)
+            nothing(pair.protocol)
+            pair.protocol.verb("loseWriteConnection")
+            nothing(pair.protocol)
+            assert_same(await pair.peer.read_to_eof(), data)
+            assert type(await net.lost(pair.protocol)) is ConnectionDone
+            nothing(pair.protocol)
+
+            for verb in ("loseWriteConnection", "loseConnection", "abortConnection"):
+                other = await net.recorded(**inside_too)
+                other.protocol.verb(verb)
+                nothing(other.protocol)
+                await net.turns()
+                nothing(other.protocol)
+                if verb == "loseWriteConnection":
+                    other.peer.shutdown()
+                await net.lost(other.protocol)
+                nothing(other.protocol)
+        assert not [record.getMessage() for record in records]
+
+    @rule("VRB-07")
+    async def test_vrb_07_what_write_takes(self, net: Net) -> None:
+        """`write` takes bytes, bytearray and memoryview, and a later change of the caller's
+        buffer changes nothing that was sent; anything else is a TypeError, closed or not.
+
+        Where to look: ``Channel.write`` is given immutable data; it may keep a view of it.
+        """
+        pair = await net.recorded()
+        buffer = bytearray(b"a") * MORE_THAN_THE_KERNEL
+        numbers = array("I", range(1000))
+        expected = bytearray()
+
+        def refused(protocol: Recorder) -> None:
+            for wrong in NO_BYTES:
+                with pytest.raises(TypeError):
+                    protocol.verb("write", wrong)
+                with pytest.raises(TypeError):
+                    protocol.verb("writeSequence", [wrong])
+
+        pair.protocol.verb("write", buffer)
+        expected += buffer
+        # Its content and its size are the caller's own again.
+        buffer[:1000] = b"b" * 1000
+        buffer[-1000:] = b"b" * 1000
+        buffer.clear()
+        refused(pair.protocol)
+        pieces = [bytearray(b"one"), b"two", memoryview(b"three")]
+        pair.protocol.verb("write", memoryview(numbers))
+        pair.protocol.verb("write", memoryview(b"0123456789")[::2])
+        pair.protocol.verb("writeSequence", pieces)
+        pair.protocol.verb("writeSequence", iter(pieces))
+        expected += numbers.tobytes() + b"02468" + 2 * b"onetwothree"
+        numbers.byteswap()
+        numbers.append(1)
+        first = pieces[0]
+        assert isinstance(first, bytearray)
+        first.clear()
+
+        pair.protocol.verb("loseWriteConnection")
+        refused(pair.protocol)
+        assert_same(await pair.peer.read_to_eof(), bytes(expected))
+        pair.protocol.verb("loseConnection")
+        refused(pair.protocol)
+        await net.lost(pair.protocol)
+        refused(pair.protocol)
+        assert pair.transport.droppedBytes == 0
+
+    @rule("VRB-08")
+    async def test_vrb_08_closing_again(self, net: Net) -> None:
+        """loseConnection and abortConnection are idempotent; abortConnection after loseConnection
+        still aborts.
+
+        Where to look: ``Channel.close`` and ``Channel.abort``, in any order and number; the first
+        of them releases the descriptor.
+        """
+        for verb, kind_of_reason in (
+            ("loseConnection", ConnectionDone),
+            ("abortConnection", ConnectionAborted),
+        ):
+            pair = await net.recorded(connectionLost=lose)
+            pair.protocol.verb(verb)
+            pair.protocol.verb(verb)
+            pair.protocol.verb("loseConnection")
+            assert type(await net.lost(pair.protocol)) is kind_of_reason
+            await net.turns()
+            pair.protocol.verb(verb)
+            pair.protocol.verb("abortConnection")
+            await net.turns()
+            assert pair.protocol.events == ["connectionMade", "connectionLost"], verb
+            assert type(await pair.transport.whenClosed()) is kind_of_reason
+
+        pair = await net.recorded()
+        pair.protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
+        pair.protocol.verb("loseConnection")
+        await net.quiet()
+        assert pair.protocol.events == ["connectionMade"]
+        pair.protocol.verb("abortConnection")
+        assert type(await net.lost(pair.protocol)) is ConnectionAborted
+        received, end = await pair.peer.read_all()
+        assert len(received) < MORE_THAN_THE_KERNEL
+        if pair.can.can_reset:
+            assert end == "reset"
+
+    @rule("VRB-09")
+    async def test_vrb_09_what_is_always_known(self, net: Net) -> None:
+        """`transport.state`, `getPeer` and `getHost` answer at any time, after connectionLost
+        too.
+
+        Where to look: ``get_peer`` and ``get_host`` are asked once, when the connection is made;
+        they answer also if the peer has reset it by then.
+        """
+        seen: list[tuple[Endpoint, Endpoint]] = []
+
+        def ask(protocol: Recorder, *_: object) -> None:
+            assert isinstance(protocol.transport.state, State)
+            seen.append((protocol.transport.getPeer(), protocol.transport.getHost()))
+
+        def ask_and_end(protocol: Recorder, *_: object) -> None:
+            ask(protocol)
+            protocol.verb("loseWriteConnection")
+            ask(protocol)
+
+        pair = await net.recorded(
+            connectionMade=ask,
+            dataReceived=ask,
+            readConnectionLost=ask_and_end,
+            writeConnectionLost=ask,
+            connectionLost=ask,
+        )
+        peer, host = pair.transport.getPeer(), pair.transport.getHost()
+        if net.kind.scheme == "stdio":
+            assert (peer, host) == (StandardIO(), StandardIO())
+        elif net.kind.scheme == "unix":
+            assert isinstance(peer, UNIX)
+            assert host == UNIX(_socket_of(pair.peer).getpeername())
+        else:
+            assert peer == TCP(*_socket_of(pair.peer).getsockname())
+            assert host == TCP(*_socket_of(pair.peer).getpeername())
+        states = [pair.transport.state]
+        pair.peer.send_now(b"x")
+        await net.until(pair.protocol, "dataReceived")
+        pair.peer.shutdown()
+        await net.lost(pair.protocol)
+        ask(pair.protocol)
+        states.append(pair.transport.state)
+        assert states == [State.OPEN, State.CLOSED]
+        assert len(seen) == 7
+        assert set(seen) == {(peer, host)}
+
+        for verb in ("loseConnection", "abortConnection"):
+            other = await net.recorded(connectionLost=ask)
+            peer, host = other.transport.getPeer(), other.transport.getHost()
+            seen.clear()
+            other.protocol.verb(verb)
+            ask(other.protocol)
+            await net.lost(other.protocol)
+            await net.turns()
+            ask(other.protocol)
+            assert other.transport.state is State.CLOSED
+            assert seen == [(peer, host)] * 3
+
+    @rule("VRB-10")
+    async def test_vrb_10_a_stream_that_cannot_half_close(self, net: Net) -> None:
+        """Capability `can_half_close` off (a stream that cannot): lwc raises `Unsupported` and
+        changes nothing.
+
+        Where to look: the channel's ``capabilities``; nothing else is asked of it.
+        """
+        channel = FakeChannel(Capabilities(can_half_close=False))
+        protocol = Recorder()
+        channel.attach(net, protocol)
+        protocol.verb("write", b"before, ")
+        for _ in range(2):
+            with pytest.raises(Unsupported):
+                protocol.verb("loseWriteConnection")
+        await net.turns()
+        assert protocol.transport.state is State.OPEN
+        protocol.verb("write", b"after")
+        assert bytes(channel.sent) == b"before, after"
+        assert protocol.transport.droppedBytes == 0
+        channel.sink.received(b"input")
+        assert protocol.events == ["connectionMade", "dataReceived"]
+        assert not channel.calls
+        protocol.verb("loseConnection")
+        # As on every other connection, it is too late now (VRB-02).
+        protocol.verb("loseWriteConnection")
+        assert type(await net.lost(protocol)) is ConnectionDone
+        protocol.verb("loseWriteConnection")
+        assert protocol.events == ["connectionMade", "dataReceived", "connectionLost"]

@@ -1,0 +1,123 @@
+"""``halfclose backends``."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import halfclose.plugins
+import pytest
+from cli.support import ECHO, Result, halfclose_
+from halfclose.cli import main
+
+
+def _plugin(folder: Path, name: str, source: str, *, distribution: str = "third-party") -> None:
+    """An installed distribution that offers a backend of that *name* by a module of *source*."""
+    module = distribution.replace("-", "_")
+    (folder / f"{module}.py").write_text(source)
+    info = folder / f"{module}-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text(f"[halfclose]\n{name} = {module}\n")
+
+
+def _with(folder: Path) -> dict[str, str]:
+    before = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join([str(folder), *([before] if before else [])])}
+
+
+def _rows(result: Result) -> dict[str, dict[str, Any]]:
+    assert result.status == 0
+    assert result.err == ""
+    return {row["name"]: row for row in json.loads(result.out)}
+
+
+def test_json() -> None:
+    rows = _rows(halfclose_("backends", "--json"))
+    assert set(rows) == set(halfclose.available_backends())
+    assert rows["anyio+trio"] == {
+        "name": "anyio+trio",
+        "distribution": "halfclose-anyio",
+        "version": halfclose.available_backends()["anyio+trio"].version,
+        "entry_point": "halfclose_anyio.plugin",
+        "loads": True,
+        "error": None,
+    }
+    assert all(row["loads"] for row in rows.values())
+
+
+def test_table() -> None:
+    result = halfclose_("backends")
+    lines = result.out.decode().splitlines()
+    assert (result.status, result.err) == (0, "")
+    assert lines[0].split() == ["Backend", "Version", "From", "Entry", "point", "Loads"]
+    assert lines[1].split()[0] == "anyio"
+    assert len(lines) == 1 + len(halfclose.available_backends())
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("import no_such_framework", "No module named 'no_such_framework'"),
+        ("raise ValueError('two\\nlines')", "two lines"),
+        ("", "declares a backend 'third+party' and its plugin offers none"),
+        (
+            "from halfclose import BackendSpec, hookimpl\n"
+            "@hookimpl\n"
+            "def halfclose_backends():\n"
+            "    return [BackendSpec('third+party', 'no_such_module:B', install='pip install it')]",
+            "No module named 'no_such_module'; to install what is missing: pip install it",
+        ),
+    ],
+)
+def test_broken_plugin(tmp_path: Path, source: str, why: str) -> None:
+    _plugin(tmp_path, "third+party", source)
+    env = _with(tmp_path)
+    rows = _rows(halfclose_("backends", "--json", env=env))
+    broken = rows.pop("third+party")
+    assert (broken["loads"], broken["version"]) == (False, "1.2")
+    assert (broken["distribution"], broken["entry_point"]) == ("third-party", "third_party")
+    assert why in broken["error"]
+    assert set(rows) == set(halfclose.available_backends())
+    assert all(row["loads"] for row in rows.values())
+    # The reason stays on one line, and the others go on working.
+    table = halfclose_("backends", env=env)
+    assert table.status == 0
+    assert broken["error"] in table.out.decode().splitlines()
+    used = halfclose_("run", ECHO, "stdio:", "--backend", "anyio+asyncio", env=env, data=b"hi")
+    assert (used.status, used.out) == (0, b"hi")
+    asked = halfclose_("run", ECHO, "stdio:", "--backend", "third+party", env=env)
+    assert asked.status == 2
+    assert asked.problem == f"halfclose: {broken['error']}"
+
+
+def test_two_plugins_of_one_name(tmp_path: Path) -> None:
+    _plugin(tmp_path, "same", "", distribution="first")
+    _plugin(tmp_path, "same", "", distribution="second")
+    row = _rows(halfclose_("backends", "--json", env=_with(tmp_path)))["same"]
+    assert not row["loads"]
+    assert "first" in row["error"]
+    assert "second" in row["error"]
+
+
+def test_interrupted_while_loading(tmp_path: Path) -> None:
+    _plugin(tmp_path, "slow", "raise KeyboardInterrupt")
+    result = halfclose_("backends", env=_with(tmp_path))
+    assert result.status == 130
+    assert "Traceback" not in result.err
+
+
+def test_none_installed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(halfclose.plugins, "entry_points", lambda group: [])
+    assert main(["backends"]) == 0
+    assert "pip install halfclose-anyio" in capsys.readouterr().out
+    assert main(["backends", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert main(["demo"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "pip install halfclose-anyio" in said.err

@@ -1,0 +1,158 @@
+"""What is said where the arguments, the terminal or the installation are not as they should be."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import halfclose
+import pytest
+from cli.support import ECHO, LIMIT, PROGRAM, halfclose_
+from halfclose.cli import main
+
+MODULES = {
+    "raises": "raise RuntimeError('two\\nlines')",
+    "quits": "raise SystemExit('bye')",
+    "wrong": "def f(:",
+    "needs": "import no_such_module",
+    "mine": """\
+import halfclose
+class Abstract(halfclose.HalfCloseableProtocol): pass
+class Needy(halfclose.Protocol):
+    def __init__(self, x): pass
+class Other: pass
+function = print
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("", "no command; there are: backends, connect, demo, run (see 'halfclose --help')"),
+        ("nope", "No such command 'nope'"),
+        ("--nope", "--nope"),
+        ("run", "Missing argument 'MODULE:CLASS' (see 'halfclose run --help')"),
+        ("run mine:Other", "Missing argument 'ENDPOINT'"),
+        ("run {echo} tcp:x:1 more", "more"),
+        ("run {echo} tcp:", "endpoint 'tcp:': host and port are missing"),
+        ("run {echo} tcp:127.0.0.1:65536", "65536"),
+        ("run {echo} tcp:127.0.0.1:x", "'x'"),
+        ("run {echo} unix:", "the path is missing"),
+        ("run {echo} stdio:x", "nothing may follow 'stdio:'"),
+        ("run {echo} http://x", "no kind of endpoint is called 'http'"),
+        ("run {echo} stdio: --backend nope", "no backend 'nope' is installed"),
+        ("run {echo} stdio: --backend anyio+tri", "Did you mean anyio+trio"),
+        ("run {echo} stdio: --half-close-timeout -1", "'-1' is no number of seconds"),
+        ("run {echo} stdio: --close-timeout soon", "'soon' is no number of seconds"),
+        ("run {echo} stdio: --linger nan", "'nan' is no number of seconds"),
+        ("run {echo} stdio: --linger inf", "'inf' is no number of seconds"),
+        ("run {echo} stdio: --linger 1e9", "'1e9' is no number of seconds"),
+        ("run {echo} stdio: --log-level loud", "'loud'"),
+        ("run {echo} stdio: --backend", "--backend"),
+        ("run Echo stdio:", "'Echo' names no protocol"),
+        ("run mine: stdio:", "'mine:' names no protocol"),
+        ("run :Echo stdio:", "':Echo' names no protocol"),
+        ("run no.such:Echo stdio:", "No module named 'no'"),
+        ("run ./none.py:Echo stdio:", "No such file or directory"),
+        ("run ./:Echo stdio:", "cannot import './'"),
+        ("run ..up:Echo stdio:", "cannot import '..up'"),
+        ("run needs:Echo stdio:", "No module named 'no_such_module' (needs.py, line 1)"),
+        ("run raises:Echo stdio:", "RuntimeError: two lines (raises.py, line 1)"),
+        ("run ./raises.py:Echo stdio:", "RuntimeError: two lines (raises.py, line 1)"),
+        ("run quits:Echo stdio:", "SystemExit: bye"),
+        ("run wrong:Echo stdio:", "SyntaxError: invalid syntax (wrong.py, line 1)"),
+        ("run mine:Missing stdio:", "module 'mine' has no 'Missing'"),
+        ("run mine:function stdio:", "'mine:function' is no class, but builtin_function_or_method"),
+        ("run mine:Other stdio:", "'mine:Other' is no protocol"),
+        ("run mine:Abstract stdio:", "it lacks readConnectionLost, writeConnectionLost"),
+        ("run mine:Needy stdio:", "missing a required argument: 'x'"),
+        ("connect", "Missing argument 'ENDPOINT'"),
+        ("connect tcp:127.0.0.1", "the port is missing"),
+        ("connect stdio:", "connect carries stdio: to another endpoint"),
+        ("connect tcp:127.0.0.1:1 --timeout -1", "'-1' is no number of seconds"),
+        ("connect tcp:127.0.0.1:1 --timeout x", "'x' is no number of seconds"),
+        ("connect tcp:127.0.0.1:1 --backend nope", "no backend 'nope'"),
+        ("backends --jso", "--jso"),
+        ("backends all", "all"),
+        ("demo all", "all"),
+    ],
+)
+def test_bad_arguments(tmp_path: Path, arguments: str, said: str) -> None:
+    for name, source in MODULES.items():
+        (tmp_path / f"{name}.py").write_text(source)
+    result = halfclose_(*arguments.format(echo=ECHO).split(), cwd=tmp_path)
+    assert said in result.problem
+    assert (result.status, result.out) == (2, b"")
+
+
+def test_arguments_that_are_no_text() -> None:
+    result = halfclose_("run", ECHO, "tcp:\udcff\n:1")
+    assert result.status == 2
+    assert result.problem
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("", ["run", "connect", "backends", "demo", "--version"]),
+        ("run", ["MODULE:CLASS", "ENDPOINT", "--backend", "--half-close-timeout", "--linger"]),
+        ("connect", ["ENDPOINT", "--backend", "--timeout"]),
+        ("backends", ["--json"]),
+        ("demo", []),
+    ],
+)
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help(command: str, words: list[str], option: str) -> None:
+    result = halfclose_(*command.split(), option)
+    assert (result.status, result.err) == (0, "")
+    for word in words:
+        assert word in result.out.decode()
+
+
+def test_version() -> None:
+    assert halfclose_("--version") == (0, f"halfclose {halfclose.__version__}\n".encode(), "")
+
+
+@pytest.mark.parametrize("missing", ["click", "rich"])
+def test_without_its_extra(
+    missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert main(["demo"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == (f"halfclose: the command needs {missing}: pip install 'halfclose[cli]'\n")
+
+
+@pytest.mark.parametrize("arguments", [["backends"], ["backends", "--json"], ["demo"], ["--help"]])
+def test_nobody_reads_the_output(arguments: list[str]) -> None:
+    with subprocess.Popen(
+        [PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        _, err = process.communicate(timeout=LIMIT)
+    assert err == b""
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize("arguments", [["backends"], ["demo"], ["--help"]])
+def test_output_that_cannot_be_written(arguments: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        result = halfclose_(*arguments, stdout=full)
+    assert result.status == 1
+    assert result.problem == "halfclose: [Errno 28] No space left on device"
+
+
+def test_importing_the_command_imports_no_framework() -> None:
+    code = (
+        "import sys, halfclose.cli, halfclose.cli.commands\n"
+        "print({'twisted', 'anyio', 'trio', 'uvloop', 'rich'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=LIMIT, check=True, text=True
+    )
+    assert done.stdout == "set()\n"
