@@ -505,21 +505,18 @@ def test_tls_whose_peer_never_answers_the_close(
         with socket.create_server(("127.0.0.1", 0)) as server:
             stream = await anyio.connect_tcp(*server.getsockname())
             raw, _ = server.accept()
-        peers: list[ssl.SSLSocket] = []
 
         def peer() -> None:
             raw.settimeout(10)
-            peers.append(
-                client_context.wrap_socket(
-                    raw, server_hostname="localhost", suppress_ragged_eofs=False
-                )
+            wrapped = client_context.wrap_socket(
+                raw, server_hostname="localhost", suppress_ragged_eofs=False
             )
-            peers[0].sendall(b"x")
-            assert peers[0].recv(100) == b"bye"
+            stack.callback(wrapped.close)
+            wrapped.sendall(b"x")
+            assert wrapped.recv(100) == b"bye"
 
         with raw, contextlib.ExitStack() as stack:
             protocol = Bye()
-            stack.callback(lambda: [each.close() for each in peers])
             async with anyio.create_task_group() as group:
                 group.start_soon(anyio.to_thread.run_sync, peer)
                 wrapped = await TLSStream.wrap(stream, server_side=True, ssl_context=server_context)

@@ -110,26 +110,26 @@ def test_half_close_of_the_peer_ends_the_output(variant: str) -> None:
         assert read_all(peer) == b", and done"
 
 
-def test_from_file_to_file(tmp_path: Path, variant: str) -> None:
+def test_from_file_to_file(tmp_path: Path) -> None:
     data = os.urandom(MIB)
     (tmp_path / "in").write_bytes(data)
     with (
-        start("run", ECHO, f"unix:{tmp_path}/echo", "--backend", variant) as server,
+        start("run", ECHO, f"unix:{tmp_path}/echo") as server,
         open(tmp_path / "in", "rb") as source,
         open(tmp_path / "out", "wb") as target,
     ):
         endpoint = server.endpoint()
-        result = halfclose_("connect", endpoint, "--backend", variant, stdin=source, stdout=target)
+        result = halfclose_("connect", endpoint, stdin=source, stdout=target)
         assert result == (0, b"", "")
         server.send(signal.SIGTERM)
         assert server.finish().status == 0
     assert (tmp_path / "out").read_bytes() == data
 
 
-def test_nothing_to_say_and_nothing_to_hear(variant: str) -> None:
+def test_nothing_to_say_and_nothing_to_hear() -> None:
     with (
         listening() as (listener, endpoint),
-        start("connect", endpoint, "--backend", variant) as command,
+        start("connect", endpoint) as command,
         accepted(listener) as peer,
     ):
         peer.shutdown(socket.SHUT_WR)
@@ -256,11 +256,11 @@ def test_reader_of_the_output_leaves_some_unread(variant: str) -> None:
     assert result.problem == "halfclose: stdio lost: nobody reads the output any more"
 
 
-def test_output_that_cannot_be_written(variant: str) -> None:
+def test_output_that_cannot_be_written() -> None:
     with (
         open("/dev/full", "wb") as full,
         listening() as (listener, endpoint),
-        start("connect", endpoint, "--backend", variant, stdout=full) as command,
+        start("connect", endpoint, stdout=full) as command,
         accepted(listener) as peer,
     ):
         peer.sendall(b"answer")
@@ -269,10 +269,10 @@ def test_output_that_cannot_be_written(variant: str) -> None:
     assert result.problem == "halfclose: stdio lost: [Errno 28] No space left on device"
 
 
-def test_half_close_timeout(variant: str) -> None:
+def test_half_close_timeout() -> None:
     with (
         listening() as (listener, endpoint),
-        start("connect", endpoint, "--backend", variant, "--half-close-timeout", "0.1") as command,
+        start("connect", endpoint, "--half-close-timeout", "0.1") as command,
         accepted(listener),
     ):
         result = command.finish(b"anyone?")
@@ -311,13 +311,13 @@ def test_signal_while_connecting(tmp_path: Path, variant: str, number: signal.Si
             assert command.finish() == (128 + number, b"", "")
 
 
-def test_connecting_takes_too_long(tmp_path: Path, variant: str) -> None:
+def test_connecting_takes_too_long(tmp_path: Path) -> None:
     path = str(tmp_path / "full")
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as waiting:
         listener.bind(path)
         listener.listen(0)
         waiting.connect(path)
-        result = halfclose_("connect", f"unix:{path}", "--backend", variant, "--timeout", "0.1")
+        result = halfclose_("connect", f"unix:{path}", "--timeout", "0.1")
     assert result.status == 1
     assert result.problem.startswith(f"halfclose: cannot connect to unix:{path}: no answer")
 

@@ -24,8 +24,8 @@ def test_sum() -> None:
     assert (result.status, result.out) == (0, hashlib.sha256(data).hexdigest().encode() + b"\n")
 
 
-def test_discard(variant: str) -> None:
-    with start("run", "halfclose.examples:Discard", "tcp:127.0.0.1:0", "--backend", variant) as it:
+def test_discard() -> None:
+    with start("run", "halfclose.examples:Discard", "tcp:127.0.0.1:0") as it:
         with dial(it.endpoint()) as peer:
             assert read_all(peer) == b""
             peer.sendall(b"x" * 1_000_000)
@@ -37,8 +37,8 @@ def test_discard(variant: str) -> None:
         assert it.finish().status == 0
 
 
-def test_daytime(variant: str) -> None:
-    with start("run", "halfclose.examples:Daytime", "tcp:127.0.0.1:0", "--backend", variant) as it:
+def test_daytime() -> None:
+    with start("run", "halfclose.examples:Daytime", "tcp:127.0.0.1:0") as it:
         with dial(it.endpoint()) as peer:
             peer.sendall(b"what time is it?")
             answer = read_all(peer)

@@ -292,9 +292,7 @@ class Connection(Transport, ChannelSink):
             self._reason = self._clean_reason()
             self._channel.close()
         elif self._deadline is None and self._options.half_close_timeout is not None:
-            self._deadline = Deadline(
-                self._backend, self._options.half_close_timeout, self._half_close_expired
-            )
+            self._limit(self._options.half_close_timeout, self._half_close_expired)
 
     def _deliver_lost(self) -> None:
         if self._deadline is not None:
@@ -438,6 +436,10 @@ class Connection(Transport, ChannelSink):
             return _lost(self._write_error)
         return ConnectionDone("the connection was closed cleanly")
 
+    def _limit(self, seconds: float, expired: Callable[[], None]) -> None:
+        # A big socket buffer takes nothing for a long while although the peer reads.
+        self._deadline = Deadline(self._backend, seconds, expired, self._channel.unsent)
+
     def _half_close_expired(self) -> None:
         self.abandon(
             HalfCloseTimeout(f"half-closed and idle for {self._options.half_close_timeout} s")
@@ -534,9 +536,7 @@ class Connection(Transport, ChannelSink):
         if self._options.close_timeout is not None:
             if self._deadline is not None:
                 self._deadline.cancel()
-            self._deadline = Deadline(
-                self._backend, self._options.close_timeout, self._close_expired
-            )
+            self._limit(self._options.close_timeout, self._close_expired)
         # The peer may be unable to read before it has sent everything (END-01): make room.
         if not self._peer_ended:
             if self._channel.capabilities.drains:

@@ -1,4 +1,4 @@
-"""A timer that runs out when nothing has happened for a while."""
+"""A timer that runs out when nothing has moved for a while."""
 
 from __future__ import annotations
 
@@ -12,32 +12,51 @@ __all__ = ["Deadline"]
 
 
 class Deadline:
-    """Calls *expired* once, after *seconds* without a `touch`.
+    """Calls *expired* once, after *seconds* without progress.
 
-    A touch only notes the time; the timer below is set again when it rings early. So a touch
-    costs next to nothing, however often it comes.
+    Progress is a `touch`, or *remaining* giving less than when it was last asked. A touch only
+    notes the time, so it costs next to nothing, however often it comes. Nothing tells when the
+    kernel's queue shrinks, so it is looked at now and then: the end comes up to a quarter of
+    *seconds*, and at most a second, late.
     """
 
-    __slots__ = ("_backend", "_expired", "_seconds", "_timer", "_touched")
+    __slots__ = ("_backend", "_expired", "_last", "_remaining", "_seconds", "_timer", "_touched")
 
-    def __init__(self, backend: Backend, seconds: float, expired: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        seconds: float,
+        expired: Callable[[], object],
+        remaining: Callable[[], int],
+    ) -> None:
         self._backend = backend
         self._seconds = seconds
         self._expired = expired
+        self._remaining = remaining
+        self._last = remaining()
         self._touched = backend.time()
-        self._timer = backend.call_later(seconds, self._ring)
+        self._wait(seconds)
 
     def touch(self) -> None:
-        """Something happened: begin to wait anew."""
+        """Something moved: begin to wait anew."""
         self._touched = self._backend.time()
 
     def cancel(self) -> None:
         """Never call *expired*. Idempotent."""
         self._timer.cancel()
 
-    def _ring(self) -> None:
-        remaining = self._touched + self._seconds - self._backend.time()
-        if remaining > 0:
-            self._timer = self._backend.call_later(remaining, self._ring)
+    def _wait(self, left: float) -> None:
+        pause = min(left, self._seconds / 4, 1.0)
+        self._timer = self._backend.call_later(pause, self._look)
+
+    def _look(self) -> None:
+        now = self._backend.time()
+        remaining = self._remaining()
+        if remaining < self._last:
+            self._touched = now
+        self._last = remaining
+        left = self._touched + self._seconds - now
+        if left > 0:
+            self._wait(left)
         else:
             self._expired()

@@ -137,7 +137,11 @@ class StreamChannel(Channel):
 
     def look_for_error(self) -> OSError | None:
         with self._socket() as sock:
-            return pending_error(sock) if sock is not None and self._own_socket else None
+            if sock is None or not self._own_socket:
+                return None
+            error = pending_error(sock)
+            self._write_error = self._write_error or error
+            return error
 
     def unsent(self) -> int:
         with self._socket() as sock:

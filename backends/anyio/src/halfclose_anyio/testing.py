@@ -15,6 +15,7 @@ from halfclose.backend import make_protocol
 from halfclose.testing import Dial, Kind, RawPeer
 from halfclose.testing.kinds import dial, temporary_unix_path
 
+from .channel import StreamChannel
 from .stream import serve_stream
 
 __all__ = ["AnyioTCP", "AnyioUnix"]
@@ -32,7 +33,14 @@ class _Listener(Kind):
         self, backend: Backend, factory: ProtocolFactory, options: ConnectionOptions
     ) -> AsyncIterator[Dial]:
         async def serve(stream: Any) -> None:
-            await serve_stream(stream, make_protocol(factory), options)
+            try:
+                protocol = make_protocol(factory)
+            except BaseException:
+                channel = StreamChannel(backend, stream)
+                channel.abort()
+                await channel.run()
+                raise
+            await serve_stream(stream, protocol, options)
 
         async def accept() -> None:
             with suppress(anyio.ClosedResourceError):

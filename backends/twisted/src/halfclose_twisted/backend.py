@@ -290,11 +290,15 @@ class TwistedBackend(Backend):
             # Twisted releases an aborted socket in its next turn.
             self._all_released = Deferred()
             await self._all_released
+        if self._fatal is not None and self._main is None:
+            raise self._fatal
 
     def fatal(self, error: BaseException) -> None:
-        if self._main is not None:
+        runner = self.of_run(self.reactor)
+        if runner is not None:
             self._fatal = self._fatal or error
-            self.call_soon(self.interrupt)
+            runner._fatal = runner._fatal or error
+            self.call_soon(runner.interrupt)
         else:
             _log.critical(
                 "an event raised %s; the reactor stops", type(error).__name__, exc_info=error

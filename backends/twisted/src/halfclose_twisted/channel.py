@@ -7,6 +7,7 @@ Any other transport (TLS, wrappers) takes everything until it pauses a *push* pr
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -89,6 +90,7 @@ class TwistedChannel(Channel):
         self._reading = True
         self._read_ended = False
         self._ending = False
+        self._error: OSError | None = None
         self._released = False
         self._gone = False
         backend.hold_channel(self)
@@ -155,6 +157,10 @@ class TwistedChannel(Channel):
         self._tell(self._end_of_stream)
 
     def _end_of_stream(self) -> None:
+        # See SocketChannel: an error that was taken from the socket leaves an end of stream there.
+        if self._error is not None and self._error.errno != errno.EPIPE:
+            self.sink.failed(self._error)
+            return
         self._read_ended = True
         self.sink.read_ended()
 
@@ -195,7 +201,7 @@ class TwistedChannel(Channel):
         if not self._pulls:
             # Its loseConnection sends everything first; nothing tells when.
             return True
-        self._look_for_error()
+        self._raise_error()
         if self._ready:
             self._end_write()
         else:
@@ -204,7 +210,7 @@ class TwistedChannel(Channel):
 
     def _end_now(self) -> None:
         try:
-            self._look_for_error()
+            self._raise_error()
         except OSError as error:
             self.sink.write_failed(error)
         else:
@@ -215,14 +221,19 @@ class TwistedChannel(Channel):
         self._call("unregisterProducer")
         self._call("loseWriteConnection")
 
-    def _look_for_error(self) -> None:
+    def _raise_error(self) -> None:
         """Twisted swallows what shutdown(2) says, so ask the socket first (FLU-11)."""
         handle = self.get_handle()
-        if isinstance(handle, socket.socket):
-            error = pending_error(handle)
-            if error is not None:
-                raise error
+        if not isinstance(handle, socket.socket):
+            return
+        try:
+            self._error = self._error or pending_error(handle)
+            if self._error is not None:
+                raise self._error
             handle.getpeername()
+        except OSError as error:
+            self._error = error
+            raise
 
     def write_connection_lost(self) -> None:
         self._tell(self._write_ended)
@@ -252,7 +263,7 @@ class TwistedChannel(Channel):
 
     def look_for_error(self) -> OSError | None:
         try:
-            self._look_for_error()
+            self._raise_error()
         except OSError as error:
             return error
         return None

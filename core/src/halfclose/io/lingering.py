@@ -7,12 +7,14 @@ for a while (rules END-01, END-02). Apache and nginx call this a lingering close
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from ..channel import Channel, ChannelSink
+from ..deadline import Deadline
 
 if TYPE_CHECKING:
-    from ..backend import Backend
+    from ..backend import Backend, TimerHandle
 
 __all__ = ["AFTER_EMPTY", "LIMIT", "Lingering"]
 
@@ -23,28 +25,41 @@ AFTER_EMPTY = 30.0
 """Seconds that a channel lingers at most once the peer has acknowledged everything."""
 
 
+_thread = threading.local()
+
+
+def _oldest_first() -> dict[_Lingerer, None]:
+    """All that linger in this thread: several backends can share its loop, and its descriptors."""
+    if not hasattr(_thread, "everyone"):
+        _thread.everyone = {}
+    found: dict[_Lingerer, None] = _thread.everyone
+    return found
+
+
 class Lingering:
     """The channels of one backend that are closed and still drained."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._open: dict[_Lingerer, None] = {}
+        self._everyone = _oldest_first()
 
     def __len__(self) -> int:
         return len(self._open)
 
     def add(self, channel: Channel, timeout: float) -> None:
         """Drain *channel* until its end of stream, or *timeout* seconds without progress."""
-        if len(self._open) >= LIMIT:
-            next(iter(self._open)).done()
+        while len(self._everyone) >= LIMIT:
+            next(iter(self._everyone)).done()
         lingerer = _Lingerer(self, self._backend, channel, timeout)
-        self._open[lingerer] = None
+        self._open[lingerer] = self._everyone[lingerer] = None
         channel.start(lingerer)
         channel.resume_reading()
 
     def remove(self, lingerer: _Lingerer) -> None:
         """*lingerer* is done."""
         self._open.pop(lingerer, None)
+        self._everyone.pop(lingerer, None)
         self._backend.check_quiet()
 
     def abort(self) -> None:
@@ -54,7 +69,7 @@ class Lingering:
 
 
 class _Lingerer(ChannelSink):
-    """Discards one channel's input. Progress is input, or the kernel's send queue shrinking."""
+    """Discards one channel's input. Progress is that input, or a shrinking send queue."""
 
     def __init__(
         self, lingering: Lingering, backend: Backend, channel: Channel, timeout: float
@@ -62,39 +77,25 @@ class _Lingerer(ChannelSink):
         self._lingering = lingering
         self._backend = backend
         self._channel = channel
-        self._timeout = timeout
-        self._progress = backend.time()
-        self._unsent = channel.unsent()
-        self._empty_since = None if self._unsent else self._progress
-        self._timer = backend.call_later(self._pause(), self._look)
+        self._empty_timer: TimerHandle | None = None
+        self._deadline = Deadline(backend, timeout, self.done, self._unsent)
 
-    def _pause(self) -> float:
-        # The queue tells no moment at which it shrank, so it is looked at now and then.
-        return min(self._timeout / 4, 1.0)
-
-    def _look(self) -> None:
-        now = self._backend.time()
+    def _unsent(self) -> int:
         unsent = self._channel.unsent()
-        if unsent < self._unsent:
-            self._progress = now
-        self._unsent = unsent
-        if not unsent and self._empty_since is None:
-            self._empty_since = now
-        stalled = now - self._progress >= self._timeout
-        expired = self._empty_since is not None and now - self._empty_since >= AFTER_EMPTY
-        if stalled or expired:
-            self.done()
-        else:
-            self._timer = self._backend.call_later(self._pause(), self._look)
+        if not unsent and self._empty_timer is None:
+            self._empty_timer = self._backend.call_later(AFTER_EMPTY, self.done)
+        return unsent
 
     def done(self) -> None:
         """Release the channel."""
-        self._timer.cancel()
+        self._deadline.cancel()
+        if self._empty_timer is not None:
+            self._empty_timer.cancel()
         self._channel.close()
         self._lingering.remove(self)
 
     def received(self, data: bytes) -> None:
-        self._progress = self._backend.time()
+        self._deadline.touch()
 
     def read_ended(self) -> None:
         self.done()

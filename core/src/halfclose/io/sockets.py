@@ -85,7 +85,7 @@ class SocketChannel(Channel):
         """The socket broke while nothing is wanted of it (FLU-11): tell, unless input waits."""
         if not self._ended and self.has_input():
             return
-        error = self._error or pending_error(self._sock)
+        error = self.look_for_error()
         if error is not None:
             self._fail(error)
 
@@ -128,7 +128,8 @@ class SocketChannel(Channel):
         return bool(data) or self._error is None or self._error.errno == errno.EPIPE
 
     def look_for_error(self) -> OSError | None:
-        return pending_error(self._sock)
+        self._error = self._error or pending_error(self._sock)
+        return self._error
 
     def unsent(self) -> int:
         return unsent(self._sock)

@@ -122,6 +122,7 @@ class StdioChannel(Channel):
         self._reading = False
         self._turn_due = False
         self._input_ended = False
+        self._end_may_be_silent = True
         self._closed = False
         self._output_blocked = False
         self._reader_gone_told = False
@@ -135,7 +136,7 @@ class StdioChannel(Channel):
             self._input_poll = self._register(poller, files[0].fd, self._input_ready)
             self._output_poll = self._register(poller, files[1].fd, self._output_ready)
         except OSError as error:
-            for file in files:
+            for file in reversed(files):
                 file.restore()
                 file.close()
             raise ConnectError(f"cannot connect to stdio: {error}") from error
@@ -161,23 +162,29 @@ class StdioChannel(Channel):
         self._reading = True
         if self._input_poll is not None:
             self._input_poll.want(READ)
-        elif not self._turn_due:
-            self._turn_due = True
-            self._call_soon(self._turn)
+        self._take_turn()
 
     def pause_reading(self) -> None:
         self._reading = False
         if self._input_poll is not None:
             self._input_poll.want(0)
 
+    def _take_turn(self) -> None:
+        """Read one chunk a turn, unasked, where no poller would ask.
+
+        No poller takes a regular file. And of a pipe that was opened anew after its last writer
+        had gone, none tells the end; one that once had nothing to read still had a writer.
+        """
+        unasked = self._input_poll is None or self._end_may_be_silent
+        if unasked and self._reading and not self._turn_due:
+            self._turn_due = True
+            self._call_soon(self._turn)
+
     def _turn(self) -> None:
-        """A regular file is always ready, and no poller takes it: one chunk a turn."""
         self._turn_due = False
         if self._reading:
             self._read()
-        if self._reading and not self._turn_due:
-            self._turn_due = True
-            self._call_soon(self._turn)
+        self._take_turn()
 
     def _input_ready(self, ready: int) -> None:
         if self._reading:
@@ -186,7 +193,8 @@ class StdioChannel(Channel):
     def _read(self) -> None:
         try:
             data = self._input.read()
-        except (BlockingIOError, InterruptedError):
+        except BlockingIOError:
+            self._end_may_be_silent = False
             return
         except OSError as error:
             if error.errno != errno.EIO or not os.isatty(self._input.fd):
@@ -276,9 +284,10 @@ class StdioChannel(Channel):
         self.pause_reading()
         if self._input_poll is not None:
             self._input_poll.stop()
+        # The last that was changed first: both may be duplicates of one description.
+        self._release_output()
         self._input.restore()
         self._input.close()
-        self._release_output()
         _in_use = False
 
     def abort(self) -> None:

@@ -86,10 +86,6 @@ class Ends(ExitStack):
             self._open.remove(fd)
             os.close(fd)
 
-    def pipe(self) -> tuple[int, int]:
-        """A pipe's two ends, neither kept."""
-        return os.pipe()
-
     def terminal(self) -> tuple[int, int]:
         """A terminal's master, kept, and its slave, which does not echo."""
         master, slave = pty.openpty()
@@ -140,7 +136,7 @@ class Output:
 
 
 def _input_pipe(ends: Ends) -> Input:
-    stdin, theirs = ends.pipe()
+    stdin, theirs = os.pipe()
     ends.keep(theirs)
     return Input(stdin, lambda line: os.write(theirs, line), lambda: ends.close_one(theirs))
 
@@ -218,7 +214,7 @@ def _read_descriptor(fd: int) -> Callable[[int], bytes]:
 
 
 def _output_pipe(ends: Ends) -> Output:
-    theirs, stdout = ends.pipe()
+    theirs, stdout = os.pipe()
     return Output(stdout, _read_descriptor(ends.keep(theirs)), ends=True)
 
 
@@ -347,7 +343,7 @@ class PipeRules:
 
         with Ends() as ends:
             stdin = _input_pipe(ends)
-            read_end, stdout = ends.pipe()
+            read_end, stdout = os.pipe()
             ends.keep(read_end)
             ends.keep(os.dup(stdout))
             async with connected(net, stdin.fd, stdout) as protocol:
@@ -627,7 +623,7 @@ class PipeRules:
         # A pipe that has lost its reader cannot be opened anew.
         with Ends() as ends:
             stdin = _input_pipe(ends)
-            reader, stdout = ends.pipe()
+            reader, stdout = os.pipe()
             os.close(reader)
             shared = ends.keep(os.dup(stdout))
             before = flags(shared)
