@@ -96,6 +96,8 @@ class Backend(ABC):
         self._listeners: dict[Listener, None] = {}
         self._channels: set[Channel] = set()
         self._quiet: Event | None = None
+        self.left = False
+        """Whether the backend has been left: nothing can be begun any more."""
 
     # -- what a framework must offer -----------------------------------------------------------
 
@@ -216,10 +218,12 @@ class Backend(ABC):
         :param timeout: seconds for everything, the name lookup included; None: no limit.
         :raises EndpointError: *endpoint* is malformed.
         :raises ValueError: *timeout* is negative.
+        :raises RuntimeError: the backend has been left.
         :raises ConnectError: `ConnectionRefused`, `DNSLookupFailed`, `ConnectTimeout`, or any
             other reason; names the endpoint and each attempt.
         :raises BaseException: what *factory* or ``connectionMade`` raised.
         """
+        self._check_open()
         target = as_endpoint(endpoint)
         if timeout is not None:
             seconds("timeout", timeout)
@@ -227,12 +231,15 @@ class Backend(ABC):
         if isinstance(target, StandardIO):
             channel = StdioChannel(self.lane.poller, self.call_soon)
         else:
-            sock = await connect_socket(self, target, timeout)
+            sock, lost = await connect_socket(self, target, timeout)
             try:
-                channel = self.lane.channel(sock)
-            except OSError as error:
+                self._check_open()
+                channel = self.lane.channel(sock, lost)
+            except BaseException as error:
                 sock.close()
-                raise ConnectError(f"cannot connect to {target}: {error}") from error
+                if isinstance(error, OSError):
+                    raise ConnectError(f"cannot connect to {target}: {error}") from error
+                raise
         try:
             protocol = make_protocol(factory)
         except BaseException:
@@ -257,8 +264,10 @@ class Backend(ABC):
             A unix path that is a stale socket is taken over.
         :returns: the listener, an asynchronous context manager.
         :raises EndpointError: *endpoint* is malformed.
+        :raises RuntimeError: the backend has been left.
         :raises ListenError: it cannot be listened on; names the endpoint.
         """
+        self._check_open()
         settings = options or ConnectionOptions()
         listener = await listen_sockets(
             self,
@@ -343,18 +352,27 @@ class Backend(ABC):
         traceback: TracebackType | None,
     ) -> None:
         try:
-            for listener in list(self._listeners):
-                listener.close()
             if error is None:
                 await self._wind_down()
         except BaseException as interruption:
             error = interruption
             raise
         finally:
+            self.left = True
             self._abort_all()
-            await self.stop(error)
+            try:
+                await self.stop(error)
+            finally:
+                # What a cancelled task began all the same.
+                self._abort_all()
+
+    def _check_open(self) -> None:
+        if self.left:
+            raise RuntimeError(f"backend {self.name!r} has been left")
 
     async def _wind_down(self) -> None:
+        for listener in list(self._listeners):
+            listener.close()
         for connection in list(self._connections):
             connection.loseConnection()
         if not self._busy:
@@ -367,6 +385,8 @@ class Backend(ABC):
             timer.cancel()
 
     def _abort_all(self) -> None:
+        for listener in list(self._listeners):
+            listener.close()
         for connection in list(self._connections):
             connection.abandon(ConnectionAborted(f"backend {self.name} was left"))
         self.lingering.abort()

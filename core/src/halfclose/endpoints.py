@@ -56,9 +56,14 @@ class UNIX:
     path: str
 
     def __post_init__(self) -> None:
+        if not isinstance(self.path, str):
+            raise EndpointError(f"unix path {self.path!r}: not a string")
         if "\0" in self.path:
             raise EndpointError(f"unix path {self.path!r}: holds a NUL character")
-        length = len(os.fsencode(self.path))
+        try:
+            length = len(os.fsencode(self.path))
+        except UnicodeEncodeError as error:
+            raise EndpointError(f"unix path {self.path!r}: {error.reason}") from None
         if length > UNIX_PATH_BYTES:
             raise EndpointError(
                 f"unix path {self.path!r}: {length} bytes long, at most {UNIX_PATH_BYTES} fit"
@@ -94,7 +99,7 @@ def _parse_tcp(text: str, rest: str) -> TCP:
             raise _wrong(text, "only an IPv6 address stands in brackets", right)
     elif ":" in host:
         raise _wrong(text, "an IPv6 address needs brackets", right)
-    if not (port.isascii() and port.isdigit()):
+    if not (port.isascii() and port.isdigit()) or len(port) > 9:
         raise _wrong(text, f"the port {port!r} is not a number from 0 to 65535", right)
     try:
         return TCP(host, int(port))

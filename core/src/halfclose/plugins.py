@@ -125,7 +125,8 @@ class _Registry:
             if key in self._failures:
                 raise self._failures[key]
             plugin = entry.load()
-            self.manager.register(plugin, key)
+            if not self.manager.is_registered(plugin):
+                self.manager.register(plugin, key)
         except Exception as error:
             self._failures[key] = error
             raise BackendLoadError(
@@ -148,6 +149,10 @@ class _Registry:
         if not self._loaded:
             self._loaded = True
             self.load_all()
+
+    def failure(self, key: str) -> Exception | None:
+        """What the plugin of that key failed with, if it did."""
+        return self._failures.get(key)
 
     def specs(self) -> dict[str, BackendSpec]:
         """What the loaded plugins offer, by name."""
@@ -200,12 +205,12 @@ class Hooks:
         self._lost = hook.halfclose_connection_lost
 
     def _call(self, hook: Any, **arguments: object) -> None:
-        if not hook.get_hookimpls():
-            return
-        try:
-            hook(**arguments)
-        except Exception:
-            _log.exception("a plugin's %s failed", hook.name)
+        # One by one: pluggy itself stops at the first that raises.
+        for implementation in hook.get_hookimpls():
+            try:
+                implementation.function(*(arguments[name] for name in implementation.argnames))
+            except Exception:
+                _log.exception("%s of plugin %s failed", hook.name, implementation.plugin_name)
 
     def connection_made(self, transport: Transport, protocol: BaseProtocol) -> None:
         """``connectionMade`` has returned."""
@@ -230,7 +235,7 @@ def _not_found(name: str, names: list[str]) -> BackendNotFound:
     message = f"no backend {name!r} is installed; there are: {there}."
     if close:
         message += f" Did you mean {' or '.join(close)}?"
-    elif name.isprintable() and name.replace("+", "").replace("-", "").isalnum():
+    if name.isprintable() and name.replace("+", "").replace("-", "").isalnum():
         message += f" If it is a package: {_install_command(name)}"
     return BackendNotFound(message)
 
@@ -259,7 +264,11 @@ def load_backend(name: str) -> type[Backend]:
         if name not in specs:
             raise _not_found(name, sorted(_entries()))
     if name not in specs:
-        raise BackendLoadError(f"{origin} declares a backend {name!r} and its plugin offers none")
+        failure = _registry.failure(key)
+        raise BackendLoadError(
+            f"backend {name!r} ({origin}) does not load: its plugin "
+            + (f"failed: {type(failure).__name__}: {failure}" if failure else "offers none")
+        ) from failure
     spec = specs[name]
     module, _, attribute = spec.implementation.partition(":")
     try:
@@ -270,6 +279,14 @@ def load_backend(name: str) -> type[Backend]:
             f"backend {name!r} ({origin}) does not load: {type(error).__name__}: {error}{hint}"
         ) from error
     return implementation
+
+
+def _runs(spec: BackendSpec) -> bool:
+    try:
+        return bool(spec.running())
+    except Exception:
+        _log.exception("the plugin of backend %r cannot tell whether it runs", spec.name)
+        return False
 
 
 def select_backend(name: str | None = None, *, running: bool) -> str:
@@ -286,7 +303,7 @@ def select_backend(name: str | None = None, *, running: bool) -> str:
     specs = sorted(_registry.specs().values(), key=lambda spec: (-spec.priority, spec.name))
     if running:
         for spec in specs:
-            if spec.running():
+            if _runs(spec):
                 return spec.name
     chosen = os.environ.get(ENVIRONMENT)
     if chosen:

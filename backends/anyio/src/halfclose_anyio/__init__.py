@@ -4,8 +4,20 @@
 everything else goes through `halfclose.run` and `halfclose.open_backend`.
 """
 
-from .stream import serve_stream
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .stream import serve_stream
 
 __version__ = "0.1.0"
 
 __all__ = ["__version__", "serve_stream"]
+
+
+def __getattr__(name: str) -> Any:
+    # Discovery imports this package for its plugin, and must not import anyio by it.
+    if name == "serve_stream":
+        from .stream import serve_stream
+
+        return serve_stream
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -122,7 +122,8 @@ class AnyioBackend(Backend):
         try:
             await function(*args)
         except anyio.get_cancelled_exc_class():
-            raise
+            # The task is over either way; raised on, one that it raised itself would end us all.
+            pass
         except _FATAL as error:
             self.fatal(error)
         except BaseException:

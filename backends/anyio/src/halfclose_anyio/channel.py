@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import sys
@@ -12,13 +13,16 @@ from typing import Any
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSStream
-from halfclose import TCP, Backend, Capabilities, Channel, ChannelSink, Endpoint
+from halfclose import LINGER_TIMEOUT, TCP, Backend, Capabilities, Channel, ChannelSink, Endpoint
 from halfclose.io.addresses import endpoint_of, host_of, peer_of
 from halfclose.io.syscalls import end_stream, pending_error, reset_on_close, unsent
 
 __all__ = ["StreamChannel"]
+
+_log = logging.getLogger("halfclose")
 
 _PIECE = 64 * 1024
 
@@ -46,6 +50,7 @@ class StreamChannel(Channel):
         self._own_socket = self._sock is not None or isinstance(below, anyio.abc.SocketStream)
         self._sink: ChannelSink
         self._may_read = anyio.Event()
+        self._reading = anyio.CancelScope()
         self._work = anyio.Event()
         self._piece: bytes | None = None
         self._wanted = False
@@ -172,9 +177,15 @@ class StreamChannel(Channel):
                     self._stream = await self._wrap()
                 tasks.start_soon(self._read)
                 await self._write()
-                await self._stream.aclose()
-                self._released = True
+                # TLS reads while it closes, so the reader must have gone.
+                self._reading.cancel()
+                await anyio.lowlevel.checkpoint()
+                with anyio.move_on_after(LINGER_TIMEOUT):
+                    await self._stream.aclose()
+                    self._released = True
                 tasks.cancel_scope.cancel()
+        except Exception:
+            _log.exception("the stream to %s did not close cleanly", self._peer)
         finally:
             if not self._released:
                 self.abort()
@@ -200,6 +211,10 @@ class StreamChannel(Channel):
         return self._closing or self._aborted
 
     async def _read(self) -> None:
+        with self._reading:
+            await self._read_on()
+
+    async def _read_on(self) -> None:
         while not self._over:
             await self._may_read.wait()
             try:
@@ -211,7 +226,7 @@ class StreamChannel(Channel):
                 if not self._over:
                     self._read_ended()
                 return
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as error:
+            except Exception as error:
                 if not self._over:
                     self._sink.failed(_system_error(error))
                 return
@@ -245,12 +260,11 @@ class StreamChannel(Channel):
                     self._ending = False
                     await self._end()
                     self._sink.write_ended()
-            except (
-                anyio.BrokenResourceError,
-                anyio.ClosedResourceError,
-                NotImplementedError,
-                OSError,
-            ) as error:
+            except NotImplementedError as error:
+                # A stream that cannot end its half, and did not say so before.
+                self._write_error = error
+                self._sink.failed(error)
+            except Exception as error:
                 self._piece = None
                 self._write_error = _system_error(error)
                 if not self._over:

@@ -4,8 +4,20 @@
 reactor; everything else goes through `halfclose.run` and `halfclose.open_backend`.
 """
 
-from .factory import as_factory
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .factory import as_factory
 
 __version__ = "0.1.0"
 
 __all__ = ["__version__", "as_factory"]
+
+
+def __getattr__(name: str) -> Any:
+    # Discovery imports this package for its plugin, and must not import Twisted by it.
+    if name == "as_factory":
+        from .factory import as_factory
+
+        return as_factory
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

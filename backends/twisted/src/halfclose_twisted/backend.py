@@ -10,12 +10,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from types import FrameType
 from typing import Any, TypeVar
 
 from halfclose import Backend, Channel
 from halfclose.io.addresses import Address
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import (
     IReadDescriptor,
     IResolutionReceiver,
@@ -27,6 +29,7 @@ from zope.interface import implementer
 
 from . import reactors
 from .channel import TwistedChannel, adopt_socket
+from .reactors import asyncio_task_runs
 
 __all__ = ["TwistedBackend"]
 
@@ -215,8 +218,6 @@ class TwistedBackend(Backend):
 
         def finish(result: Any) -> None:
             outcome.append(result)
-            self._ended = True
-            self.reactor.addSystemEventTrigger("after", "shutdown", self._end)
             # Triggers of the program and the thread pool's own end here, as on reactor.stop().
             self.reactor.fireSystemEvent("shutdown")
 
@@ -226,6 +227,20 @@ class TwistedBackend(Backend):
 
         # One turn later: on an asyncio reactor the loop itself is not running before that.
         self.reactor.callWhenRunning(self.reactor.callLater, 0, begin)
+
+        def stopping() -> None:
+            # Begun by somebody's reactor.stop(), after which it cannot be run again.
+            self._ended = bool(outcome)
+
+        # A reactor's own triggers for these are gone after its first run.
+        triggers = [
+            self.reactor.addSystemEventTrigger(phase, "shutdown", function)
+            for phase, function in (
+                ("before", stopping),
+                ("during", self._disconnect_all),
+                ("after", self._end),
+            )
+        ]
         before = reactors.enter(self.reactor)
         _runs[self.reactor] = self
         try:
@@ -239,6 +254,9 @@ class TwistedBackend(Backend):
             reactors.enter(before)
             for call in self.reactor.getDelayedCalls():
                 call.cancel()
+            for trigger in triggers:
+                with suppress(ValueError):
+                    self.reactor.removeSystemEventTrigger(trigger)
         if self._fatal is not None:
             raise self._fatal
         if not outcome:
@@ -256,6 +274,11 @@ class TwistedBackend(Backend):
     def of_run(reactor: Any) -> TwistedBackend | None:
         """The backend whose `halfclose.run` runs *reactor*, if one does."""
         return _runs.get(reactor)
+
+    def _disconnect_all(self) -> None:
+        """End what the program left open on the reactor."""
+        for selectable in self.reactor.removeAll():
+            selectable.connectionLost(Failure(ConnectionLost()))
 
     def _end(self) -> None:
         if self.reactor.running:
@@ -275,8 +298,12 @@ class TwistedBackend(Backend):
     async def start(self) -> None:
         if self.reactor is None:
             self.reactor = reactors.current() or sys.modules.get("twisted.internet.reactor")
-        if self.reactor is None or not self.reactor.running:
+        if self.reactor is None or asyncio_task_runs():
             raise RuntimeError(f"backend {self.name!r}: no Twisted reactor is running here")
+        if not self.reactor.running:
+            running: Deferred[None] = Deferred()
+            self.reactor.callWhenRunning(running.callback, None)
+            await running
         if self._variant is not None and not reactors.of_variant(self.reactor, self._variant):
             raise RuntimeError(
                 f"backend {self.name!r}: the reactor that runs here is "
@@ -334,6 +361,9 @@ class TwistedBackend(Backend):
     def _start_task(
         self, function: Callable[..., Awaitable[object]], args: tuple[object, ...]
     ) -> None:
+        if self.left:
+            return
+
         async def body() -> None:
             await function(*args)
 

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from halfclose import TCP, UNIX, Capabilities, Channel, ChannelSink, Endpoint
 from halfclose.io.syscalls import pending_error, unsent
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
-    IHalfCloseableDescriptor,
     IHalfCloseableProtocol,
-    INegotiated,
     ITCPTransport,
     IUNIXTransport,
 )
@@ -73,9 +72,10 @@ class TwistedChannel(Channel):
         self._backend = backend
         self._transport = transport
         self._sink: ChannelSink | None = None
-        half_closeable = IHalfCloseableDescriptor.providedBy(
-            transport
-        ) and not INegotiated.providedBy(transport)
+        # A wrapper provides what the transport that it wraps provides, and does not relay it all.
+        half_closeable = isinstance(transport, FileDescriptor) and not getattr(
+            transport, "TLS", False
+        )
         self.capabilities = Capabilities(
             can_half_close=half_closeable,
             can_reset=half_closeable and not IUNIXTransport.providedBy(transport),
@@ -170,12 +170,15 @@ class TwistedChannel(Channel):
         if not self._ready:
             self._wanted = True
             return 0
-        piece = bytes(data[:_PIECE])
-        if self._pulls:
-            self._ready = False
-        self._call("write", piece)
-        self._wanted = len(piece) < len(data)
-        return len(piece)
+        taken = 0
+        while self._ready and taken < len(data):
+            piece = bytes(data[taken : taken + _PIECE])
+            if self._pulls:
+                self._ready = False
+            self._call("write", piece)
+            taken += len(piece)
+        self._wanted = taken < len(data)
+        return taken
 
     def resumeProducing(self) -> None:
         """The transport's buffer has emptied (pull), or has room again (push)."""

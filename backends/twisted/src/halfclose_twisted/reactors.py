@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["borrow", "current", "give_back", "of_variant", "runs_on_uvloop"]
+__all__ = ["asyncio_task_runs", "borrow", "current", "give_back", "of_variant", "runs_on_uvloop"]
 
 _idle: dict[str, list[Any]] = {}
 _lock = threading.Lock()
@@ -103,3 +103,11 @@ def runs_on_uvloop() -> bool:
     except RuntimeError:
         return False
     return type(loop).__module__.partition(".")[0] == "uvloop"
+
+
+def asyncio_task_runs() -> bool:
+    """Whether the caller is a task of asyncio's, which can await nothing of Twisted's."""
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False

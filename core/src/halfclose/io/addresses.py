@@ -48,7 +48,7 @@ def literal(host: str, port: int) -> Address | None:
             found = socket.getaddrinfo(
                 host, port, family, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST
             )
-        except OSError:
+        except (OSError, UnicodeError):
             continue
         return family, found[0][4]
     return None

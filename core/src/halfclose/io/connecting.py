@@ -13,6 +13,7 @@ from ..endpoints import TCP, UNIX
 from ..reasons import ConnectError, ConnectionRefused, ConnectTimeout, DNSLookupFailed
 from .addresses import Address, describe, literal
 from .poller import WRITE, Registration
+from .syscalls import pending_error
 
 if TYPE_CHECKING:
     from ..backend import Backend, TimerHandle
@@ -27,9 +28,10 @@ _FULL_QUEUE_DELAY = 0.01
 
 async def connect_socket(
     backend: Backend, endpoint: TCP | UNIX, timeout: float | None
-) -> socket.socket:
+) -> tuple[socket.socket, OSError | None]:
     """A non-blocking socket, connected to *endpoint*; cancelled, it leaves none behind.
 
+    :returns: the socket, and the error that ended the connection if it is lost already (ERR-11).
     :raises ConnectError: see `Backend.connect`.
     """
     race = _Race(backend, endpoint, timeout)
@@ -54,6 +56,7 @@ class _Race:
         self._failures: list[tuple[Address, OSError]] = []
         self._lookup_failure: Exception | None = None
         self._sock: socket.socket | None = None
+        self._lost: OSError | None = None
         self._timed_out = False
         self._next_timer: TimerHandle | None = None
         self._timer = backend.call_later(timeout, self._expired) if timeout is not None else None
@@ -74,7 +77,7 @@ class _Race:
             addresses = await self.backend.resolve(endpoint.host, endpoint.port)
             if not addresses:
                 raise socket.gaierror(socket.EAI_NONAME, "no address")
-        except (OSError, UnicodeError) as error:
+        except Exception as error:
             self._lookup_failure = error
             self.over.set()
         else:
@@ -94,8 +97,9 @@ class _Race:
             self._next_timer = self.backend.call_later(ATTEMPT_DELAY, self._next)
         attempt.start()
 
-    def connected(self, sock: socket.socket) -> None:
+    def connected(self, sock: socket.socket, lost: OSError | None) -> None:
         self._sock = sock
+        self._lost = lost
         self.over.set()
         self._stop_attempts()
 
@@ -127,14 +131,14 @@ class _Race:
         if self._sock is not None:
             self._sock.close()
 
-    def winner(self) -> socket.socket:
-        """The connected socket, now the caller's.
+    def winner(self) -> tuple[socket.socket, OSError | None]:
+        """The connected socket, now the caller's, and the error that it may be lost by.
 
         :raises ConnectError: there is none.
         """
         sock, self._sock = self._sock, None
         if sock is not None:
-            return sock
+            return sock, self._lost
         raise self._error()
 
     def _error(self) -> ConnectError:
@@ -199,9 +203,12 @@ class _Attempt:
 
     def _ready(self, ready: int) -> None:
         assert self._sock is not None
-        code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            self._fail(OSError(code, os.strerror(code)))
+        error = pending_error(self._sock)
+        if error is not None and error.errno == errno.ECONNRESET:
+            # It was connected, and reset before we looked.
+            self._succeed(error)
+        elif error is not None:
+            self._fail(error)
         elif self._met_itself():
             self._fail(OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)))
         else:
@@ -216,12 +223,12 @@ class _Attempt:
             # Connected and reset already, which the connection will find out.
             return False
 
-    def _succeed(self) -> None:
+    def _succeed(self, lost: OSError | None = None) -> None:
         sock, self._sock = self._sock, None
         assert sock is not None
         if self._poll is not None:
             self._poll.stop()
-        self._race.connected(sock)
+        self._race.connected(sock, lost)
 
     def _fail(self, error: OSError) -> None:
         self.stop()

@@ -33,22 +33,35 @@ class Lane:
         self._backend = backend
         self._own = has_epoll and sockets != "native"
         self._poller: Poller | None = None
+        self._closed = False
 
     @property
     def poller(self) -> Poller:
-        """The backend's poller."""
+        """The backend's poller.
+
+        :raises RuntimeError: it is closed.
+        """
+        if self._closed:
+            raise RuntimeError(f"backend {self._backend.name!r} has been left")
         if self._poller is None:
             self._poller = (EpollPoller if self._own else WatchPoller)(self._backend)
         return self._poller
 
-    def channel(self, sock: socket.socket) -> Channel:
-        """A channel that owns the connected, non-blocking *sock*."""
+    def channel(self, sock: socket.socket, lost: OSError | None = None) -> Channel:
+        """A channel that owns the connected, non-blocking *sock*.
+
+        :param lost: the error that was already taken from the socket, if it is lost.
+        :raises OSError: the framework takes no socket that is lost.
+        """
         if self._own:
-            return SocketChannel(sock, self.poller)
+            return SocketChannel(sock, self.poller, lost)
+        if lost is not None:
+            raise lost
         return self._backend.adopt(sock)
 
     def close(self) -> None:
         """Release the poller. Idempotent."""
+        self._closed = True
         if self._poller is not None:
             self._poller.close()
             self._poller = None

@@ -43,7 +43,9 @@ class Listener:
     ) -> None:
         self._backend = backend
         self._endpoint = endpoint
-        self._path_id = _path_id(endpoint)
+        # Absolute, since the program may change its folder.
+        self._path = os.path.abspath(endpoint.path) if isinstance(endpoint, UNIX) else None
+        self._path_id = _path_id(self._path)
         self._accepting = [_Accepting(backend, sock, accepted) for sock in socks]
 
     @property
@@ -55,9 +57,8 @@ class Listener:
         """Stop accepting, and remove the path of a unix socket if it is still ours. Idempotent."""
         for accepting in self._accepting:
             accepting.close()
-        if self._path_id is not None and _path_id(self._endpoint) == self._path_id:
-            assert isinstance(self._endpoint, UNIX)
-            os.unlink(self._endpoint.path)
+        if self._path is not None and _path_id(self._path) == self._path_id is not None:
+            os.unlink(self._path)
         self._path_id = None
         self._backend.forget(self)
 
@@ -149,7 +150,7 @@ async def listen_sockets(
             socks = _listen_tcp(endpoint, await _addresses(backend, endpoint))
             port = socks[0].getsockname()[1]
             endpoint = TCP(endpoint.host, port)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise ListenError(f"cannot listen on {endpoint}: {error}") from error
     return Listener(backend, endpoint, socks, accepted)
 
@@ -226,11 +227,11 @@ def _remove_stale(path: str) -> None:
         raise OSError(errno.EADDRINUSE, "somebody listens there", path)
 
 
-def _path_id(endpoint: Endpoint) -> tuple[int, int] | None:
-    if not isinstance(endpoint, UNIX):
+def _path_id(path: str | None) -> tuple[int, int] | None:
+    if path is None:
         return None
     try:
-        status = os.lstat(endpoint.path)
+        status = os.lstat(path)
     except OSError:
         return None
     return status.st_dev, status.st_ino

@@ -71,10 +71,11 @@ class Poller(ABC):
             handler(ready)
         except (KeyboardInterrupt, SystemExit) as error:
             self._backend.fatal(error)
-        except Exception as error:
+        except BaseException as error:
             _log.exception("a descriptor's handler failed")
             registration.stop()
-            self._backend.guarded(broken, error)
+            failure = error if isinstance(error, Exception) else RuntimeError(repr(error))
+            self._backend.guarded(broken, failure)
 
 
 class EpollPoller(Poller):
@@ -100,9 +101,10 @@ class EpollPoller(Poller):
                 self._serve(registration, registration.handler, registration.broken, ready)
 
     def close(self) -> None:
+        for registration in list(self._table.values()):
+            registration.stop()
         self._watch.stop()
         self._epoll.close()
-        self._table.clear()
 
 
 class _EpollRegistration(Registration):
@@ -170,18 +172,20 @@ class _WatchRegistration(Registration):
         self._poller = poller
         self._fd = fd
         self._watches: dict[int, Watch] = {}
+        self._stopped = False
         self.handler = handler
         self.broken = broken
 
     def want(self, events: int) -> None:
         for event in (READ, WRITE):
-            if events & event and event not in self._watches:
+            if events & event and event not in self._watches and not self._stopped:
                 self._watches[event] = self._poller.watch(self, self._fd, event)
             elif not events & event and event in self._watches:
                 self._watches.pop(event).stop()
 
     def stop(self) -> None:
         self.want(0)
+        self._stopped = True
         self._poller.forget(self)
 
 

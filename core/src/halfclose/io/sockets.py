@@ -23,14 +23,15 @@ class SocketChannel(Channel):
     """One connected TCP or unix socket.
 
     :param sock: connected and non-blocking; the channel owns it.
+    :param lost: the error that was already taken from the socket, if it is lost.
     """
 
-    def __init__(self, sock: socket.socket, poller: Poller) -> None:
+    def __init__(self, sock: socket.socket, poller: Poller, lost: OSError | None = None) -> None:
         self._sock = sock
         self._sink: ChannelSink
         self._events = 0
         self._ended = False
-        self._error: OSError | None = None
+        self._error = lost
         # The kernel has no reset for unix sockets (PIP-01).
         self.capabilities = _NOT_RESETTABLE if sock.family == socket.AF_UNIX else _RESETTABLE
         self.set_no_delay(True)

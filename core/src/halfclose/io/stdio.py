@@ -122,7 +122,6 @@ class StdioChannel(Channel):
         self._reading = False
         self._turn_due = False
         self._input_ended = False
-        self._end_may_be_silent = True
         self._closed = False
         self._output_blocked = False
         self._reader_gone_told = False
@@ -131,6 +130,7 @@ class StdioChannel(Channel):
             for standard, access in ((_STDIN, os.O_RDONLY), (_STDOUT, os.O_WRONLY)):
                 files.append(_open(standard, access))
             self._input: _File = files[0]
+            self._end_may_be_silent = stat.S_ISFIFO(os.fstat(files[0].fd).st_mode)
             self._output: _File | None = files[1]
             self._output_is_pipe = stat.S_ISFIFO(os.fstat(files[1].fd).st_mode)
             self._input_poll = self._register(poller, files[0].fd, self._input_ready)

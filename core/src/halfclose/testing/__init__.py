@@ -1,4 +1,7 @@
-"""The contract as a test suite, for the authors of backends (``pip install 'halfclose[testing]'``)."""
+"""The contract as a test suite, for the authors of backends.
+
+Install it with ``pip install 'halfclose[testing]'``.
+"""
 
 from .harness import Net, Pair, rule
 from .kinds import Dial, Kind, LaneTCP, LaneUnix, Stdio
