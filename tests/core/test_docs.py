@@ -20,7 +20,7 @@ def contract() -> dict[str, str]:
     return {identifier: " ".join(rule.split()) for identifier, rule in found}
 
 
-def tests() -> dict[str, str]:
+def suite_rules() -> dict[str, str]:
     """The suite's rules, by id, each with its test's docstring as one line."""
     return {
         function.rule: " ".join((function.__doc__ or "").split())
@@ -30,12 +30,12 @@ def tests() -> dict[str, str]:
 
 
 def test_every_rule_has_its_test_and_no_other() -> None:
-    assert sorted(tests()) == sorted(contract())
+    assert sorted(suite_rules()) == sorted(contract())
 
 
 @pytest.mark.parametrize("identifier", sorted(contract()))
 def test_docstring_quotes_the_rule_and_says_where_to_look(identifier: str) -> None:
-    docstring = tests()[identifier]
+    docstring = suite_rules()[identifier]
     assert docstring.startswith(contract()[identifier])
     assert "Where to look:" in docstring
 

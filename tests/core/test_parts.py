@@ -225,7 +225,7 @@ def clock() -> Clock:
 
 
 def deadline(clock: Clock, seconds: float, expired: Callable[[], None]) -> Deadline:
-    return Deadline(cast(Backend, clock), seconds, expired)
+    return Deadline(cast(Backend, clock), seconds, expired, lambda: 0)
 
 
 def test_a_deadline_runs_out_once(clock: Clock) -> None:

@@ -180,18 +180,25 @@ class StreamChannel(Channel):
                 # TLS reads while it closes, so the reader must have gone.
                 self._reading.cancel()
                 await anyio.lowlevel.checkpoint()
-                with anyio.move_on_after(LINGER_TIMEOUT):
-                    await self._stream.aclose()
-                    self._released = True
+                self._released = await self._close_stream()
                 tasks.cancel_scope.cancel()
-        except Exception:
-            _log.exception("the stream to %s did not close cleanly", self._peer)
         finally:
             if not self._released:
                 self.abort()
                 await self._release()
                 self._released = True
             self._backend.release_channel(self)
+
+    async def _close_stream(self) -> bool:
+        """Close the stream, if it can be done soon: TLS waits for the peer's answer."""
+        with anyio.move_on_after(LINGER_TIMEOUT):
+            try:
+                await self._stream.aclose()
+            except Exception:
+                _log.exception("the stream to %s did not close cleanly", self._peer)
+            else:
+                return True
+        return False
 
     async def _wrap(self) -> anyio.abc.SocketStream:
         assert self._sock is not None

@@ -57,8 +57,9 @@ class Signals:
                 self._backend.call_soon_threadsafe(self._backend.fatal, SystemExit(128 + number))
 
     def _restore(self) -> None:
-        while self._before:
-            number, handler = self._before.popitem()
+        # Taken away first: the next signal can come in the middle of this.
+        before, self._before = self._before, {}
+        for number, handler in before.items():
             signal.signal(number, handler)
 
     def __enter__(self) -> Signals:

@@ -74,8 +74,15 @@ class Poller(ABC):
         except BaseException as error:
             _log.exception("a descriptor's handler failed")
             registration.stop()
-            failure = error if isinstance(error, Exception) else RuntimeError(repr(error))
-            self._backend.guarded(broken, failure)
+            self._backend.guarded(broken, _as_exception(error))
+
+
+def _as_exception(error: BaseException) -> Exception:
+    if isinstance(error, Exception):
+        return error
+    wrapped = RuntimeError(f"the handler raised {error!r}")
+    wrapped.__cause__ = error
+    return wrapped
 
 
 class EpollPoller(Poller):
@@ -101,8 +108,9 @@ class EpollPoller(Poller):
                 self._serve(registration, registration.handler, registration.broken, ready)
 
     def close(self) -> None:
-        for registration in list(self._table.values()):
-            registration.stop()
+        for registration in self._table.values():
+            registration.detach()
+        self._table.clear()
         self._watch.stop()
         self._epoll.close()
 
@@ -135,6 +143,10 @@ class _EpollRegistration(Registration):
     def stop(self) -> None:
         if self._fd >= 0 and self._table.pop(self._fd, None) is not None:
             self._epoll.unregister(self._fd)
+        self._fd = -1
+
+    def detach(self) -> None:
+        """The poller is gone, and the descriptor may be."""
         self._fd = -1
 
 
