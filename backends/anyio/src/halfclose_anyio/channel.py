@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -175,8 +175,8 @@ class StreamChannel(Channel):
                     return
                 if self._stream is None:
                     self._stream = await self._wrap()
-                tasks.start_soon(self._read)
-                await self._write()
+                tasks.start_soon(self._guarded, self._read)
+                await self._guarded(self._write)
                 # TLS reads while it closes, so the reader must have gone.
                 self._reading.cancel()
                 await anyio.lowlevel.checkpoint()
@@ -188,6 +188,15 @@ class StreamChannel(Channel):
                 await self._release()
                 self._released = True
             self._backend.release_channel(self)
+
+    async def _guarded(self, serve: Callable[[], Awaitable[None]]) -> None:
+        """ERR-12: a failure of ours is this connection's alone."""
+        try:
+            await serve()
+        except Exception as error:
+            _log.exception("the channel to %s failed", self._peer)
+            self._backend.guarded(self._sink.failed, error)
+            self.abort()
 
     async def _close_stream(self) -> bool:
         """Close the stream, if it can be done soon: TLS waits for the peer's answer."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import socket
 import stat
@@ -21,6 +22,8 @@ from ..reasons import ConnectError
 from .poller import READ, WRITE, Poller, Registration
 
 __all__ = ["StdioChannel"]
+
+_log = logging.getLogger("halfclose")
 
 _CHUNK = 64 * 1024
 _STDIN, _STDOUT = 0, 1
@@ -150,6 +153,16 @@ class StdioChannel(Channel):
         except PermissionError:
             return None
 
+    def _soon(self, function: Callable[..., None], *args: object) -> None:
+        self._call_soon(self._guarded, function, args)
+
+    def _guarded(self, function: Callable[..., None], args: tuple[object, ...]) -> None:
+        try:
+            function(*args)
+        except Exception as error:
+            _log.exception("the channel over standard input and output failed")
+            self._broken(error)
+
     def start(self, sink: ChannelSink) -> None:
         self._sink = sink
         self._want_output()
@@ -178,7 +191,7 @@ class StdioChannel(Channel):
         unasked = self._input_poll is None or self._end_may_be_silent
         if unasked and self._reading and not self._turn_due:
             self._turn_due = True
-            self._call_soon(self._turn)
+            self._soon(self._turn)
 
     def _turn(self) -> None:
         self._turn_due = False
@@ -242,14 +255,14 @@ class StdioChannel(Channel):
         except BrokenPipeError as error:
             if not self._output_is_pipe:
                 raise
-            self._call_soon(self._tell_reader_gone, error)
+            self._soon(self._tell_reader_gone, error)
             return 0
         if taken < len(data):
             self._output_blocked = True
             if self._output_poll is not None:
                 self._want_output()
             else:
-                self._call_soon(self._output_ready, WRITE)
+                self._soon(self._output_ready, WRITE)
         return taken
 
     def end_write(self) -> bool:
