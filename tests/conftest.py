@@ -78,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
         not config.getoption("keyword")
         and not config.getoption("markexpr")
         and not config.getoption("collectonly")
-        and not config.getoption("lf")
+        and not config.getoption("lf", default=False)
         and not config.getoption("deselect")
         and list(config.args) == config.getini("testpaths")
     )

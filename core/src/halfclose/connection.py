@@ -509,7 +509,7 @@ class Connection(Transport, ChannelSink):
                 "later ones are only counted",
                 self._protocol.logPrefix(),
                 size,
-                self.state.value,
+                self.state.value if self._write_error is None else "failed",
                 self._peer,
             )
         self._dropped += size

@@ -109,7 +109,7 @@ class _Registry:
     def __init__(self) -> None:
         self.manager = pluggy.PluginManager(GROUP)
         self.manager.add_hookspecs(HookSpecs)
-        self._failures: dict[str, Exception] = {}
+        self._failures: dict[str, BaseException] = {}
         self._loaded = False
 
     def load(self, entry: EntryPoint) -> Any:
@@ -127,7 +127,7 @@ class _Registry:
             plugin = entry.load()
             if not self.manager.is_registered(plugin):
                 self.manager.register(plugin, key)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._failures[key] = error
             raise BackendLoadError(
                 f"backend {entry.name!r} does not load: entry point {entry.value!r} of "
@@ -150,7 +150,7 @@ class _Registry:
             self._loaded = True
             self.load_all()
 
-    def failure(self, key: str) -> Exception | None:
+    def failure(self, key: str) -> BaseException | None:
         """What the plugin of that key failed with, if it did."""
         return self._failures.get(key)
 
@@ -272,12 +272,18 @@ def load_backend(name: str) -> type[Backend]:
     spec = specs[name]
     module, _, attribute = spec.implementation.partition(":")
     try:
-        implementation: type[Backend] = getattr(import_module(module), attribute)
-    except Exception as error:
+        implementation = getattr(import_module(module), attribute)
+    except (Exception, SystemExit) as error:
         hint = f"; to install what is missing: {spec.install}" if spec.install else ""
         raise BackendLoadError(
             f"backend {name!r} ({origin}) does not load: {type(error).__name__}: {error}{hint}"
         ) from error
+    from .backend import Backend
+
+    if not (isinstance(implementation, type) and issubclass(implementation, Backend)):
+        raise BackendLoadError(
+            f"backend {name!r} ({origin}) does not load: {spec.implementation} is no halfclose.Backend"
+        )
     return implementation
 
 

@@ -143,7 +143,13 @@ class _Race:
 
     def _error(self) -> ConnectError:
         cause: BaseException | None
-        tried = "; ".join(f"{describe(address)}: {error}" for address, error in self._failures)
+        tried = "; ".join(
+            # An address that was given as such is not told twice.
+            str(error)
+            if describe(address) == str(self._endpoint)
+            else f"{describe(address)}: {error}"
+            for address, error in self._failures
+        )
         kind: type[ConnectError]
         if self._timed_out:
             kind, cause = ConnectTimeout, None

@@ -127,6 +127,7 @@ class StdioChannel(Channel):
         self._input_ended = False
         self._closed = False
         self._output_blocked = False
+        self._output_error: OSError | None = None
         self._reader_gone_told = False
         files: list[_File] = []
         try:
@@ -186,9 +187,12 @@ class StdioChannel(Channel):
         """Read one chunk a turn, unasked, where no poller would ask.
 
         No poller takes a regular file. And of a pipe that was opened anew after its last writer
-        had gone, none tells the end; one that once had nothing to read still had a writer.
+        had gone, none tells the end; one that once had nothing to read still had a writer. After
+        a failed write, input that is there comes first, and only that (FLU-09).
         """
-        unasked = self._input_poll is None or self._end_may_be_silent
+        unasked = (
+            self._input_poll is None or self._end_may_be_silent or self._output_error is not None
+        )
         if unasked and self._reading and not self._turn_due:
             self._turn_due = True
             self._soon(self._turn)
@@ -208,6 +212,9 @@ class StdioChannel(Channel):
             data = self._input.read()
         except BlockingIOError:
             self._end_may_be_silent = False
+            if self._output_error is not None:
+                self.pause_reading()
+                self._sink.failed(self._output_error)
             return
         except OSError as error:
             if error.errno != errno.EIO or not os.isatty(self._input.fd):
@@ -252,11 +259,13 @@ class StdioChannel(Channel):
             taken = self._output.write(data)
         except (BlockingIOError, InterruptedError):
             taken = 0
-        except BrokenPipeError as error:
-            if not self._output_is_pipe:
-                raise
-            self._soon(self._tell_reader_gone, error)
-            return 0
+        except OSError as error:
+            if self._output_is_pipe and isinstance(error, BrokenPipeError):
+                self._soon(self._tell_reader_gone, error)
+                return 0
+            self._output_error = error
+            self._take_turn()
+            raise
         if taken < len(data):
             self._output_blocked = True
             if self._output_poll is not None:
