@@ -282,7 +282,8 @@ def load_backend(name: str) -> type[Backend]:
 
     if not (isinstance(implementation, type) and issubclass(implementation, Backend)):
         raise BackendLoadError(
-            f"backend {name!r} ({origin}) does not load: {spec.implementation} is no halfclose.Backend"
+            f"backend {name!r} ({origin}) does not load: "
+            f"{spec.implementation} is no halfclose.Backend"
         )
     return implementation
 

@@ -261,32 +261,43 @@ class StreamChannel(Channel):
         while True:
             await self._work.wait()
             self._work = anyio.Event()
-            try:
-                while self._piece is not None and not self._aborted:
-                    # FLU-11: an asyncio transport fails after send has returned, and says nothing.
-                    error = None if self.capabilities.keeps_input else self.look_for_error()
-                    if error is not None:
-                        raise error
-                    await self._stream.send(self._piece)
-                    self._piece = None
-                    if self._wanted and not self._over:
-                        self._wanted = False
-                        self._sink.writable()
-                if self._ending and not self._over:
-                    self._ending = False
-                    await self._end()
-                    self._sink.write_ended()
-            except NotImplementedError as error:
-                # A stream that cannot end its half, and did not say so before.
-                self._write_error = error
-                self._sink.failed(error)
-            except Exception as error:
+            while self._piece is not None and not self._aborted:
+                if not await self._succeeds(self._send(self._piece)):
+                    break
                 self._piece = None
-                self._write_error = _system_error(error)
-                if not self._over:
-                    self._sink.write_failed(self._write_error)
+                if self._wanted and not self._over:
+                    self._wanted = False
+                    self._sink.writable()
+            if self._ending and not self._over:
+                self._ending = False
+                if await self._succeeds(self._end()):
+                    self._sink.write_ended()
             if self._closing:
                 return
+
+    async def _succeeds(self, sending: Awaitable[None]) -> bool:
+        """Whether *sending* did; if not, nothing more can be sent."""
+        try:
+            await sending
+        except NotImplementedError as error:
+            # A stream that cannot end its half, and did not say so before.
+            self._write_error = error
+            self._sink.failed(error)
+        except Exception as error:
+            self._piece = None
+            self._write_error = _system_error(error)
+            if not self._over:
+                self._sink.write_failed(self._write_error)
+        else:
+            return True
+        return False
+
+    async def _send(self, piece: bytes) -> None:
+        # FLU-11: an asyncio transport fails after send has returned, and says nothing.
+        error = None if self.capabilities.keeps_input else self.look_for_error()
+        if error is not None:
+            raise error
+        await self._stream.send(piece)
 
     async def _end(self) -> None:
         if not self.capabilities.can_half_close:
