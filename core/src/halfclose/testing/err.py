@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import functools
 import gc
@@ -58,6 +57,10 @@ PREFIX = "a protocol of the contract suite"
 
 class Boom(Exception):
     """What the protocols of this chapter raise."""
+
+
+class StrayCancellation(BaseException):
+    """Like the cancellation of an event loop: no Exception, and no end of the program either."""
 
 
 class Stray(BaseException):
@@ -873,7 +876,7 @@ async def _check_strays(backend: Backend, kind: Kind) -> None:
     net = Net(backend, kind)
     try:
         async with neighbour(net) as other:
-            errors = (asyncio.CancelledError("stray"), GeneratorExit(), Stray())
+            errors = (StrayCancellation("stray"), GeneratorExit(), Stray())
             for error, event in zip(
                 errors, ("dataReceived", "readConnectionLost", "writeConnectionLost"), strict=True
             ):
