@@ -23,7 +23,25 @@ VARIANTS = {
 
 EVERYWHERE = ("tcp", "unix", "stdio")
 
-PARTIAL: dict[str, tuple[str, ...]] = {}
+PARTIAL: dict[str, tuple[str, ...]] = {
+    "END-01": ("tcp", "unix"),
+    "END-02": ("tcp", "unix"),
+    "ERR-07": ("tcp", "unix"),
+    "ERR-08": ("tcp", "unix"),
+    "ERR-09": ("tcp", "unix"),
+    "ERR-10": ("tcp", "unix"),
+    "ERR-11": ("tcp", "unix"),
+    "FLU-11": ("tcp", "unix"),
+    "PIP-01": ("unix", "stdio"),
+    "PIP-02": ("stdio",),
+    "PIP-03": ("stdio",),
+    "PIP-04": ("tcp", "stdio"),
+    "PIP-05": ("stdio",),
+    "PIP-06": ("stdio",),
+    "PRD-09": ("tcp", "unix"),
+    "VRB-03": ("tcp", "unix"),
+    "VRB-04": ("tcp", "unix"),
+}
 """Rules that can be seen on some raw peers only, and on which."""
 
 

@@ -1,9 +1,9 @@
 """The contract on the five reactors: the lane, stdio, and Twisted's own transports."""
 
-from halfclose.testing import ContractSuite
+from halfclose.testing import ContractSuite, NativeTCP, NativeUnix
 from halfclose_twisted.testing import TwistedTCP, TwistedUnix
 
-KINDS = (*ContractSuite.kinds, TwistedTCP(), TwistedUnix())
+KINDS = (*ContractSuite.kinds, TwistedTCP(), TwistedUnix(), NativeTCP(), NativeUnix())
 
 
 class TestSelect(ContractSuite):

@@ -330,11 +330,13 @@ class Connection(Transport, ChannelSink):
             self._finish(error, abort=True)
 
     def _log_failure(self, name: str) -> None:
+        _log.exception("%s: %s raised on the connection with %s", self._prefix(), name, self._peer)
+
+    def _prefix(self) -> str:
         try:
-            prefix = self._protocol.logPrefix()
+            return self._protocol.logPrefix()
         except Exception:
-            prefix = type(self._protocol).__name__
-        _log.exception("%s: %s raised on the connection with %s", prefix, name, self._peer)
+            return type(self._protocol).__name__
 
     # -- states --------------------------------------------------------------------------------
 
@@ -507,7 +509,7 @@ class Connection(Transport, ChannelSink):
             _log.warning(
                 "%s: %d bytes written on the %s connection with %s were dropped; "
                 "later ones are only counted",
-                self._protocol.logPrefix(),
+                self._prefix(),
                 size,
                 self.state.value if self._write_error is None else "failed",
                 self._peer,

@@ -173,8 +173,8 @@ class StreamChannel(Channel):
                 self._scope = tasks.cancel_scope
                 if self._aborted:
                     return
-                if self._stream is None:
-                    self._stream = await self._wrap()
+                if self._stream is None and not await self._wrap():
+                    return
                 tasks.start_soon(self._guarded, self._read)
                 await self._guarded(self._write)
                 # TLS reads while it closes, so the reader must have gone.
@@ -209,12 +209,20 @@ class StreamChannel(Channel):
                 return True
         return False
 
-    async def _wrap(self) -> anyio.abc.SocketStream:
+    async def _wrap(self) -> bool:
+        """Make a stream of the socket, if it still is connected."""
         assert self._sock is not None
-        sock, self._sock = self._sock, None
-        if self._family == socket.AF_UNIX:
-            return await anyio.abc.UNIXSocketStream.from_socket(sock)
-        return await anyio.abc.SocketStream.from_socket(sock)
+        try:
+            if self._family == socket.AF_UNIX:
+                self._stream = await anyio.abc.UNIXSocketStream.from_socket(self._sock)
+            else:
+                self._stream = await anyio.abc.SocketStream.from_socket(self._sock)
+        except (OSError, ValueError) as error:
+            # anyio calls a socket that was reset meanwhile a wrong argument.
+            self._sink.failed(_system_error(error))
+            return False
+        self._sock = None
+        return True
 
     async def _release(self) -> None:
         if self._stream is not None:

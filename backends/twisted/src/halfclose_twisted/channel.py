@@ -340,6 +340,7 @@ def adopt_socket(backend: TwistedBackend, sock: socket.socket) -> TwistedChannel
     factory = Factory.forProtocol(lambda: Attached(attach))
     factory.noisy = False
     with sock:
-        # Twisted takes a duplicate of the descriptor.
+        # Twisted takes a duplicate of the descriptor, and leaks it where this very call fails.
+        sock.getpeername()
         backend.reactor.adoptStreamConnection(sock.fileno(), sock.family, factory)
     return made[0]

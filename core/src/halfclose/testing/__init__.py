@@ -4,7 +4,7 @@ Install it with ``pip install 'halfclose[testing]'``.
 """
 
 from .harness import Net, Pair, rule
-from .kinds import Dial, Kind, LaneTCP, LaneUnix, Stdio
+from .kinds import Dial, Kind, LaneTCP, LaneUnix, NativeTCP, NativeUnix, Stdio
 from .peers import PipePeer, RawPeer, SocketPeer
 from .recorder import PlainRecorder, Recorder
 from .suite import ContractSuite
@@ -15,6 +15,8 @@ __all__ = [
     "Kind",
     "LaneTCP",
     "LaneUnix",
+    "NativeTCP",
+    "NativeUnix",
     "Net",
     "Pair",
     "PipePeer",

@@ -217,7 +217,7 @@ def _run(
             await net.close()
 
     try:
-        run(main, backend=suite.backend, options=options)
+        run(main, backend=suite.backend, options={**kind.options, **(options or {})})
         for net in nets:
             net.check_order()
     except BaseException as error:
@@ -239,7 +239,7 @@ def _warm_up(backend: str, kind: Kind) -> None:
         async with kind.serve(opened, Recorder, ConnectionOptions()) as connect:
             (await connect()).close()
 
-    run(once, backend=backend)
+    run(once, backend=backend, options=kind.options)
     _warm.add((backend, kind.name))
 
 

@@ -6,9 +6,9 @@ import os
 import socket
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..backend import Backend
 from ..endpoints import TCP, UNIX, Endpoint
@@ -16,7 +16,17 @@ from ..interfaces import Protocol, ProtocolFactory
 from ..options import ConnectionOptions
 from .peers import PipePeer, RawPeer, SocketPeer
 
-__all__ = ["Dial", "Kind", "LaneTCP", "LaneUnix", "Stdio", "dial", "temporary_unix_path"]
+__all__ = [
+    "Dial",
+    "Kind",
+    "LaneTCP",
+    "LaneUnix",
+    "NativeTCP",
+    "NativeUnix",
+    "Stdio",
+    "dial",
+    "temporary_unix_path",
+]
 
 Dial = Callable[[], Awaitable[RawPeer]]
 """Connects one raw peer; the factory's protocol is attached on our side."""
@@ -33,6 +43,8 @@ class Kind(ABC):
     """What the run's report calls it."""
     scheme: ClassVar[str]
     """"tcp", "unix" or "stdio": what the raw peer is."""
+    options: ClassVar[Mapping[str, Any]] = {}
+    """Options with which the backend is opened for it."""
 
     @abstractmethod
     def serve(
@@ -93,6 +105,20 @@ class LaneUnix(_Lane):
 
     def _listen_on(self, folder: str) -> Endpoint:
         return UNIX(os.path.join(folder, "s"))
+
+
+class NativeTCP(LaneTCP):
+    """``backend.listen`` on TCP, served by the framework's own transports."""
+
+    name = "native-tcp"
+    options: ClassVar[Mapping[str, Any]] = {"sockets": "native"}
+
+
+class NativeUnix(LaneUnix):
+    """``backend.listen`` on a unix socket, served by the framework's own transports."""
+
+    name = "native-unix"
+    options: ClassVar[Mapping[str, Any]] = {"sockets": "native"}
 
 
 class Stdio(Kind):
