@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("halfclose.testing")
+
 ROOT = Path(__file__).parent.parent
 
 VARIANTS = {

@@ -95,6 +95,8 @@ class Backend(ABC):
         self._connections: dict[Connection, None] = {}
         self._listeners: dict[Listener, None] = {}
         self._channels: set[Channel] = set()
+        self._leaving: dict[Callable[[], None], None] = {}
+        self._entered = False
         self._quiet: Event | None = None
         self.left = False
         """Whether the backend has been left: nothing can be begun any more."""
@@ -218,7 +220,7 @@ class Backend(ABC):
         :param timeout: seconds for everything, the name lookup included; None: no limit.
         :raises EndpointError: *endpoint* is malformed.
         :raises ValueError: *timeout* is negative.
-        :raises RuntimeError: the backend has been left.
+        :raises RuntimeError: the backend has been left, or not been entered.
         :raises ConnectError: `ConnectionRefused`, `DNSLookupFailed`, `ConnectTimeout`, or any
             other reason; names the endpoint and each attempt.
         :raises BaseException: what *factory* or ``connectionMade`` raised.
@@ -264,7 +266,7 @@ class Backend(ABC):
             A unix path that is a stale socket is taken over.
         :returns: the listener, an asynchronous context manager.
         :raises EndpointError: *endpoint* is malformed.
-        :raises RuntimeError: the backend has been left.
+        :raises RuntimeError: the backend has been left, or not been entered.
         :raises ListenError: it cannot be listened on; names the endpoint.
         """
         self._check_open()
@@ -317,6 +319,14 @@ class Backend(ABC):
         self._channels.discard(channel)
         self.check_quiet()
 
+    def on_leaving(self, leave: Callable[[], None]) -> None:
+        """Call *leave* when the backend is left, unless `forget_leaving` comes before."""
+        self._leaving[leave] = None
+
+    def forget_leaving(self, leave: Callable[[], None]) -> None:
+        """Take back `on_leaving`."""
+        self._leaving.pop(leave, None)
+
     def forget(self, listener: Listener) -> None:
         """*listener* is closed."""
         self._listeners.pop(listener, None)
@@ -343,6 +353,7 @@ class Backend(ABC):
 
     async def __aenter__(self: B) -> B:
         await self.start()
+        self._entered = True
         return self
 
     async def __aexit__(
@@ -359,16 +370,23 @@ class Backend(ABC):
             raise
         finally:
             self.left = True
-            self._abort_all()
             try:
-                await self.stop(error)
-            finally:
-                # What a cancelled task began all the same.
                 self._abort_all()
+            finally:
+                await self._stop(error)
+
+    async def _stop(self, error: BaseException | None) -> None:
+        try:
+            await self.stop(error)
+        finally:
+            # What a cancelled task began all the same.
+            self._abort_all()
 
     def _check_open(self) -> None:
         if self.left:
             raise RuntimeError(f"backend {self.name!r} has been left")
+        if not self._entered:
+            raise RuntimeError(f"backend {self.name!r} is not entered: async with it")
 
     async def _wind_down(self) -> None:
         for listener in list(self._listeners):
@@ -387,6 +405,8 @@ class Backend(ABC):
     def _abort_all(self) -> None:
         for listener in list(self._listeners):
             listener.close()
+        for leave in list(self._leaving):
+            leave()
         for connection in list(self._connections):
             connection.abandon(ConnectionAborted(f"backend {self.name} was left"))
         self.lingering.abort()

@@ -186,8 +186,8 @@ class Connection(Transport, ChannelSink):
         if self._life.state in ENDED or self._write_ended:
             return
         if self._outgoing.size:
-            self._dropped += self._outgoing.size
             self._write_error = error
+            self._drop(self._outgoing.size)
         self._outgoing.clear()
         self._end_requested = self._write_ended = True
         self._accepting = False
@@ -388,7 +388,7 @@ class Connection(Transport, ChannelSink):
             return True
         if self._peer_ended:
             return False
-        return not self._paused or self._channel.has_input()
+        return self._channel.has_input()
 
     def _after_sending(self) -> None:
         """Something was sent: resume or ask the producer, or send the end of stream if due."""
@@ -507,7 +507,7 @@ class Connection(Transport, ChannelSink):
     def _drop(self, size: int) -> None:
         if not self._dropped:
             _log.warning(
-                "%s: %d bytes written on the %s connection with %s were dropped; "
+                "%s: %d bytes for the %s connection with %s were dropped; "
                 "later ones are only counted",
                 self._prefix(),
                 size,

@@ -206,10 +206,10 @@ class Hooks:
 
     def _call(self, hook: Any, **arguments: object) -> None:
         # One by one: pluggy itself stops at the first that raises.
-        for implementation in hook.get_hookimpls():
+        for implementation in reversed(hook.get_hookimpls()):
             try:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
-            except Exception:
+            except BaseException:
                 _log.exception("%s of plugin %s failed", hook.name, implementation.plugin_name)
 
     def connection_made(self, transport: Transport, protocol: BaseProtocol) -> None:

@@ -7,8 +7,8 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -45,8 +45,10 @@ class StreamChannel(Channel):
         self._stream: Any = None if isinstance(below, socket.socket) else below
         self._sock = below if isinstance(below, socket.socket) else None
         raw = self._sock or below.extra(SocketAttribute.raw_socket, None)
-        self._fileno = raw.fileno() if raw is not None else None
-        self._family = raw.family if raw is not None else None
+        # Some loops show a stand-in that can do little, so a duplicate is kept; it goes before the
+        # stream does, or the peer would see no end.
+        self._raw = _duplicate(raw)
+        self._family = self._raw.family if self._raw is not None else None
         self._own_socket = self._sock is not None or isinstance(below, anyio.abc.SocketStream)
         self._sink: ChannelSink
         self._may_read = anyio.Event()
@@ -61,10 +63,11 @@ class StreamChannel(Channel):
         self._write_error: Exception | None = None
         self._scope: anyio.CancelScope | None = None
         self._peer, self._host = self._endpoints()
-        self.capabilities = self._declare(raw)
+        self.capabilities = self._declare()
         backend.hold_channel(self)
 
-    def _declare(self, raw: Any) -> Capabilities:
+    def _declare(self) -> Capabilities:
+        raw = self._raw
         reads_socket = raw is not None and not _has_transport(self._family)
         return Capabilities(
             can_half_close=not isinstance(self._stream, TLSStream),
@@ -76,9 +79,8 @@ class StreamChannel(Channel):
 
     def _endpoints(self) -> tuple[Endpoint, Endpoint]:
         nowhere = TCP("0.0.0.0", 0)
-        with self._socket() as sock:
-            if sock is not None:
-                return peer_of(sock), host_of(sock)
+        if self._raw is not None:
+            return peer_of(self._raw), host_of(self._raw)
         if self._stream is None:
             return nowhere, nowhere
         attributes = (SocketAttribute.remote_address, SocketAttribute.local_address)
@@ -88,20 +90,6 @@ class StreamChannel(Channel):
             for address in found
         ]
         return ends[0], ends[1]
-
-    @contextmanager
-    def _socket(self) -> Iterator[socket.socket | None]:
-        """The socket below, if there is one. Some loops show a stand-in that can do little."""
-        if self._fileno is None or self._released:
-            yield None
-            return
-        try:
-            duplicate = os.dup(self._fileno)
-        except OSError:
-            yield None
-            return
-        with socket.socket(fileno=duplicate) as sock:
-            yield sock
 
     # -- what the sink calls -------------------------------------------------------------------
 
@@ -130,27 +118,22 @@ class StreamChannel(Channel):
         return False
 
     def has_input(self) -> bool:
-        if not self.capabilities.keeps_input:
+        if not self.capabilities.keeps_input or self._raw is None:
             return False
-        with self._socket() as sock:
-            if sock is None:
-                return False
-            try:
-                return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-            except OSError:
-                return False
+        try:
+            return bool(self._raw.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return False
 
     def look_for_error(self) -> OSError | None:
-        with self._socket() as sock:
-            if sock is None or not self._own_socket:
-                return None
-            error = pending_error(sock)
-            self._write_error = self._write_error or error
-            return error
+        if self._raw is None or not self._own_socket:
+            return None
+        error = pending_error(self._raw)
+        self._write_error = self._write_error or error
+        return error
 
     def unsent(self) -> int:
-        with self._socket() as sock:
-            return unsent(sock) if sock is not None else 0
+        return unsent(self._raw) if self._raw is not None else 0
 
     def close(self) -> None:
         self._closing = True
@@ -158,11 +141,16 @@ class StreamChannel(Channel):
 
     def abort(self) -> None:
         self._aborted = True
-        with self._socket() as sock:
-            if sock is not None:
-                reset_on_close(sock)
+        if self._raw is not None:
+            reset_on_close(self._raw)
+        self._drop_raw()
         if self._scope is not None:
             self._scope.cancel()
+
+    def _drop_raw(self) -> None:
+        if self._raw is not None:
+            self._raw.close()
+            self._raw = None
 
     # -- the tasks -----------------------------------------------------------------------------
 
@@ -200,6 +188,7 @@ class StreamChannel(Channel):
 
     async def _close_stream(self) -> bool:
         """Close the stream, if it can be done soon: TLS waits for the peer's answer."""
+        self._drop_raw()
         with anyio.move_on_after(LINGER_TIMEOUT):
             try:
                 await self._stream.aclose()
@@ -217,16 +206,18 @@ class StreamChannel(Channel):
                 self._stream = await anyio.abc.UNIXSocketStream.from_socket(self._sock)
             else:
                 self._stream = await anyio.abc.SocketStream.from_socket(self._sock)
-        except (OSError, ValueError) as error:
+        except Exception as error:
             # anyio calls a socket that was reset meanwhile a wrong argument.
-            self._sink.failed(_system_error(error))
+            self._sink.failed(self.look_for_error() or _system_error(error))
             return False
         self._sock = None
         return True
 
     async def _release(self) -> None:
         if self._stream is not None:
-            await anyio.aclose_forcefully(self._stream)
+            # One that fails even so has been told of before, or was never asked to close.
+            with suppress(Exception):
+                await anyio.aclose_forcefully(self._stream)
         elif self._sock is not None:
             self._sock.close()
 
@@ -255,7 +246,7 @@ class StreamChannel(Channel):
                     self._sink.failed(_system_error(error))
                 return
             if data and not self._over:
-                self._sink.received(data)
+                self._sink.received(bytes(data))
 
     def _read_ended(self) -> None:
         # See SocketChannel: after a failed send, a reset reads as an end of stream.
@@ -310,13 +301,12 @@ class StreamChannel(Channel):
     async def _end(self) -> None:
         if not self.capabilities.can_half_close:
             return
-        with self._socket() as sock:
-            if sock is not None and self._own_socket:
-                # What send has taken is with the kernel; send_eof would hide a reset, and on
-                # uvloop it comes only later.
-                end_stream(sock)
-                return
-        await self._stream.send_eof()
+        if self._raw is not None and self._own_socket:
+            # What send has taken is with the kernel; send_eof would hide a reset, and on uvloop
+            # it comes only later.
+            end_stream(self._raw)
+        else:
+            await self._stream.send_eof()
 
     # -- what is known -------------------------------------------------------------------------
 
@@ -336,13 +326,22 @@ class StreamChannel(Channel):
         self._set(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
 
     def _set(self, level: int, option: int, enabled: bool) -> None:
-        with self._socket() as sock:
-            if sock is not None and sock.family != socket.AF_UNIX:
-                try:
-                    sock.setsockopt(level, option, enabled)
-                except OSError:
-                    # Reset already; the next read tells.
-                    pass
+        if self._raw is not None and self._family != socket.AF_UNIX:
+            try:
+                self._raw.setsockopt(level, option, enabled)
+            except OSError:
+                # Reset already; the next read tells.
+                pass
+
+
+def _duplicate(raw: Any) -> socket.socket | None:
+    if raw is None:
+        return None
+    try:
+        return socket.socket(fileno=os.dup(raw.fileno()))
+    except OSError:
+        # No descriptor is left, or the socket is closed: the stream alone has to do.
+        return None
 
 
 def _has_transport(family: int | None) -> bool:

@@ -28,7 +28,13 @@ class _Timer:
 
     def cancel(self) -> None:
         self.cancelled = True
+        # A cancelled timer stays in the heap for a while, and must keep nothing alive.
+        self.function = _nothing
         self.args = ()
+
+
+def _nothing() -> None:
+    pass
 
 
 class _Watch:
@@ -52,6 +58,7 @@ class TrioLoop(Loop):
         self._timers: list[tuple[float, int, _Timer]] = []
         self._number = count()
         self._sooner = trio.Event()
+        self._sweep_at = 100
         backend.spawn(self._run_timers)
 
     def time(self) -> float:
@@ -88,11 +95,10 @@ class TrioLoop(Loop):
         """Forget cancelled timers, also those far ahead once they are the most."""
         while self._timers and self._timers[0][2].cancelled:
             heapq.heappop(self._timers)
-        if len(self._timers) > 100:
-            alive = [entry for entry in self._timers if not entry[2].cancelled]
-            if len(alive) * 2 < len(self._timers):
-                self._timers = alive
-                heapq.heapify(self._timers)
+        if len(self._timers) > self._sweep_at:
+            self._timers = [entry for entry in self._timers if not entry[2].cancelled]
+            heapq.heapify(self._timers)
+            self._sweep_at = max(100, 2 * len(self._timers))
 
     def watch(self, fd: int, ready: Callable[[], object], write: bool) -> _Watch:
         watch = _Watch(fd)

@@ -199,6 +199,8 @@ class TwistedBackend(Backend):
             raise RuntimeError(
                 f"backend {name!r}: a reactor runs in this thread; use halfclose.open_backend"
             )
+        if backend._variant in ("asyncio", "uvloop") and reactors.loop_runs():
+            raise RuntimeError(f"backend {name!r}: an asyncio loop runs in this thread already")
         own: str | None = None
         if backend.reactor is None:
             own, backend.reactor = reactors.borrow(backend._variant)
@@ -314,7 +316,10 @@ class TwistedBackend(Backend):
         for task in list(self._tasks):
             task.cancel()
         if self._channels:
-            # Twisted releases an aborted socket in its next turn.
+            # Twisted releases an aborted socket in its next turn; one that is only closed waits
+            # for its peer.
+            for channel in list(self._channels):
+                channel.abort()
             self._all_released = Deferred()
             await self._all_released
         if self._fatal is not None and self._main is None:

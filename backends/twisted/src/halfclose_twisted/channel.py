@@ -167,6 +167,8 @@ class TwistedChannel(Channel):
     # -- writing -------------------------------------------------------------------------------
 
     def write(self, data: bytes | memoryview) -> int:
+        if self._gone:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         if not self._ready:
             self._wanted = True
             return 0
@@ -280,6 +282,8 @@ class TwistedChannel(Channel):
 
     def abort(self) -> None:
         aborts = hasattr(self._transport, "abortConnection")
+        if aborts and self._released and not self._gone:
+            self._call("abortConnection")
         self._release("abortConnection" if aborts else "loseConnection")
 
     def _release(self, verb: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import select
 import sys
 import threading
@@ -85,6 +86,17 @@ def current() -> Any:
     return getattr(_local, "reactor", None)
 
 
+def _after_fork() -> None:
+    """The child shares the descriptors of the parent's reactors, and must use none of them."""
+    global _lock
+    _idle.clear()
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def of_variant(reactor: Any, variant: str) -> bool:
     """Whether *reactor*, which is running in this thread, is of that *variant*."""
     module, name = _CLASSES[variant]
@@ -111,3 +123,12 @@ def asyncio_task_runs() -> bool:
         return asyncio.current_task() is not None
     except RuntimeError:
         return False
+
+
+def loop_runs() -> bool:
+    """Whether an asyncio loop runs in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -35,12 +35,16 @@ async def connect_socket(
     :raises ConnectError: see `Backend.connect`.
     """
     race = _Race(backend, endpoint, timeout)
+    backend.on_leaving(race.leave)
     try:
+        race.begin()
         await race.over.wait()
         return race.winner()
     except BaseException:
         race.stop()
         raise
+    finally:
+        backend.forget_leaving(race.leave)
 
 
 class _Race:
@@ -58,11 +62,12 @@ class _Race:
         self._sock: socket.socket | None = None
         self._lost: OSError | None = None
         self._timed_out = False
+        self._left = False
         self._next_timer: TimerHandle | None = None
         self._timer = backend.call_later(timeout, self._expired) if timeout is not None else None
-        self._begin()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Look the name up, or begin with the address that there is."""
         if isinstance(self._endpoint, UNIX):
             self._start([(socket.AF_UNIX, self._endpoint.path)])
             return
@@ -124,12 +129,18 @@ class _Race:
             attempt.stop()
         self._attempts.clear()
 
+    def leave(self) -> None:
+        """The backend is being left, and its timers with it: wait no more."""
+        self._left = True
+        self.stop()
+
     def stop(self) -> None:
         """Give up: nothing is left behind."""
         self.over.set()
         self._stop_attempts()
         if self._sock is not None:
             self._sock.close()
+            self._sock = None
 
     def winner(self) -> tuple[socket.socket, OSError | None]:
         """The connected socket, now the caller's, and the error that it may be lost by.
@@ -139,6 +150,8 @@ class _Race:
         sock, self._sock = self._sock, None
         if sock is not None:
             return sock, self._lost
+        if self._left:
+            raise RuntimeError(f"backend {self.backend.name!r} has been left")
         raise self._error()
 
     def _error(self) -> ConnectError:
@@ -192,15 +205,16 @@ class _Attempt:
                 self._sock = socket.socket(family, socket.SOCK_STREAM)
                 self._sock.setblocking(False)
             code = self._sock.connect_ex(address)
+            if code in (errno.EINPROGRESS, errno.EINTR):
+                poller = self._race.backend.lane.poller
+                self._poll = poller.register(self._sock.fileno(), self._ready, self._broken)
+                self._poll.want(WRITE)
+                return
         except OSError as error:
             self._fail(error)
             return
         if code == 0:
             self._succeed()
-        elif code in (errno.EINPROGRESS, errno.EINTR):
-            poller = self._race.backend.lane.poller
-            self._poll = poller.register(self._sock.fileno(), self._ready, self._broken)
-            self._poll.want(WRITE)
         elif code == errno.EAGAIN and family == socket.AF_UNIX:
             # The listener's queue is full, and nothing tells when it is not.
             self._retry = self._race.backend.call_later(_FULL_QUEUE_DELAY, self.start)

@@ -29,6 +29,8 @@ _ACCEPTS_A_TURN = 64
 _RETRY_DELAY = 0.1
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
+_NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
 Accepted = Callable[[socket.socket], None]
 
 
@@ -58,7 +60,10 @@ class Listener:
         for accepting in self._accepting:
             accepting.close()
         if self._path is not None and _path_id(self._path) == self._path_id is not None:
-            os.unlink(self._path)
+            try:
+                os.unlink(self._path)
+            except OSError as error:
+                _log.warning("%s: the socket's path stays behind: %s", self._endpoint, error)
         self._path_id = None
         self._backend.forget(self)
 
@@ -143,16 +148,20 @@ async def listen_sockets(
     """
     if isinstance(endpoint, StandardIO):
         raise ListenError("cannot listen on stdio: it is one connection; connect to it instead")
+    socks: list[socket.socket] = []
     try:
         if isinstance(endpoint, UNIX):
-            socks = [_listen_unix(endpoint, options.unix_mode)]
+            socks.append(_listen_unix(endpoint, options.unix_mode))
         else:
-            socks = _listen_tcp(endpoint, await _addresses(backend, endpoint))
-            port = socks[0].getsockname()[1]
-            endpoint = TCP(endpoint.host, port)
+            socks += _listen_tcp(endpoint, await _addresses(backend, endpoint))
+            endpoint = TCP(endpoint.host, socks[0].getsockname()[1])
+        return Listener(backend, endpoint, socks, accepted)
     except (OSError, UnicodeError) as error:
+        for sock in socks:
+            sock.close()
+        if socks and isinstance(endpoint, UNIX):
+            os.unlink(endpoint.path)
         raise ListenError(f"cannot listen on {endpoint}: {error}") from error
-    return Listener(backend, endpoint, socks, accepted)
 
 
 async def _addresses(backend: Backend, endpoint: TCP) -> list[Address]:
@@ -169,23 +178,37 @@ def _listen_tcp(endpoint: TCP, addresses: list[Address]) -> list[socket.socket]:
     socks: list[socket.socket] = []
     port = endpoint.port
     try:
-        for family, address in addresses:
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            socks.append(sock)
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            host, _, *rest = address
-            sock.bind((host, port, *rest))
-            sock.listen(BACKLOG)
+        for place, address in enumerate(addresses, 1):
+            try:
+                socks.append(_bind_tcp(address, port))
+            except OSError as error:
+                # A name may have an address that this machine has not, IPv6's for one.
+                if error.errno not in _NOT_HERE or (place == len(addresses) and not socks):
+                    raise
+                continue
             # Every address of one name listens on the same port, also where the system chose it.
-            port = sock.getsockname()[1]
+            port = socks[-1].getsockname()[1]
     except BaseException:
         for sock in socks:
             sock.close()
         raise
     return socks
+
+
+def _bind_tcp(address: Address, port: int) -> socket.socket:
+    family, (host, _, *rest) = address
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port, *rest))
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _listen_unix(endpoint: UNIX, mode: int) -> socket.socket:

@@ -102,9 +102,11 @@ class EpollPoller(Poller):
 
     def _ready(self) -> None:
         # One batch a turn, so that the loop's other work goes on (level-triggered: none is lost).
-        for fd, ready in self._epoll.poll(0, _BATCH):
-            registration = self._table.get(fd)
-            if registration is not None:
+        batch = [(self._table.get(fd), ready) for fd, ready in self._epoll.poll(0, _BATCH)]
+        for registration, ready in batch:
+            # Looked up before any is served: a handler can close a descriptor, and the next one
+            # to be opened then has its number.
+            if registration is not None and registration.watched:
                 self._serve(registration, registration.handler, registration.broken, ready)
 
     def close(self) -> None:
@@ -144,6 +146,11 @@ class _EpollRegistration(Registration):
         if self._fd >= 0 and self._table.pop(self._fd, None) is not None:
             self._epoll.unregister(self._fd)
         self._fd = -1
+
+    @property
+    def watched(self) -> bool:
+        """Whether `stop` was not called."""
+        return self._fd >= 0
 
     def detach(self) -> None:
         """The poller is gone, and the descriptor may be."""

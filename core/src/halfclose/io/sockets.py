@@ -72,6 +72,9 @@ class SocketChannel(Channel):
             return
         if data:
             self._sink.received(data)
+            # After a failed send the input that is there is wanted, and only that.
+            if self._error is not None and self._events & READ and not self.has_input():
+                self._fail(self._error)
             return
         # A send that failed has taken the reset out of the socket, which reads as an end of
         # stream from then on. Linux says EPIPE where the peer's end of stream came first.
