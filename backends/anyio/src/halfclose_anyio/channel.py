@@ -121,9 +121,10 @@ class StreamChannel(Channel):
         if not self.capabilities.keeps_input or self._raw is None:
             return False
         try:
-            return bool(self._raw.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+            data = self._raw.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except OSError:
             return False
+        return bool(data) or self._end_is_real()
 
     def look_for_error(self) -> OSError | None:
         if self._raw is None or not self._own_socket:
@@ -247,14 +248,21 @@ class StreamChannel(Channel):
                 return
             if data and not self._over:
                 self._sink.received(bytes(data))
+            if self._write_error is not None and not self._over and not self.has_input():
+                # After a failed send the input that is there is wanted, and only that.
+                self._sink.failed(self._write_error)
+                return
 
     def _read_ended(self) -> None:
-        # See SocketChannel: after a failed send, a reset reads as an end of stream.
-        error = self._write_error
-        if error is not None and getattr(error, "errno", None) != errno.EPIPE:
-            self._sink.failed(error)
-        else:
+        if self._end_is_real():
             self._sink.read_ended()
+        else:
+            self._sink.failed(self._write_error)
+
+    def _end_is_real(self) -> bool:
+        """See SocketChannel: after a failed send, a reset reads as an end of stream."""
+        error = self._write_error
+        return error is None or getattr(error, "errno", None) == errno.EPIPE
 
     async def _write(self) -> None:
         while True:
