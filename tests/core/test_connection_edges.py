@@ -323,3 +323,24 @@ def test_a_backend_that_was_not_entered(variant: str, tmp_path: Path) -> None:
             await other.listen("tcp:127.0.0.1:0", never)
 
     run(main, variant=variant)
+
+
+def test_a_hook_that_ends_the_program_ends_it(variant: str) -> None:
+    class Impatient:
+        @halfclose.hookimpl
+        def halfclose_connection_made(self, transport: halfclose.Transport) -> None:
+            raise SystemExit(7)
+
+    async def main(opened: halfclose.Backend) -> None:
+        async with await opened.listen("tcp:127.0.0.1:0", Recorder) as listener:
+            await opened.connect(listener.endpoint, Recorder)
+            await opened.sleep(10)
+
+    plugin = Impatient()
+    halfclose.register(plugin)
+    try:
+        with pytest.raises(SystemExit) as raised:
+            halfclose.run(main, backend=variant)
+    finally:
+        halfclose.unregister(plugin)
+    assert raised.value.code == 7

@@ -89,7 +89,7 @@ class Backend(ABC):
             known = ", ".join(sorted({"grace", "sockets"} | self.option_names))
             raise TypeError(f"backend {name!r} has no option {unknown[0]!r}; it has {known}")
         self._grace = seconds("grace", self.options.get("grace", GRACE))
-        self.hooks = Hooks()
+        self.hooks = Hooks(self.fatal)
         self.lane = Lane(self, self.options.get("sockets"))
         self.lingering = Lingering(self)
         self._connections: dict[Connection, None] = {}

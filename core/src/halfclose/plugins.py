@@ -197,7 +197,8 @@ def unregister(plugin: Any) -> None:
 class Hooks:
     """The hooks that connections call; what a plugin raises is logged and hurts nobody else."""
 
-    def __init__(self) -> None:
+    def __init__(self, fatal: Callable[[BaseException], None]) -> None:
+        self._fatal = fatal
         _registry.load_once()
         hook = _registry.manager.hook
         self._made = hook.halfclose_connection_made
@@ -209,6 +210,8 @@ class Hooks:
         for implementation in reversed(hook.get_hookimpls()):
             try:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
+            except (KeyboardInterrupt, SystemExit) as error:
+                self._fatal(error)
             except BaseException:
                 _log.exception("%s of plugin %s failed", hook.name, implementation.plugin_name)
 
