@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import subprocess
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -469,40 +468,6 @@ def test_an_aborted_wrapping_factory(variant: str) -> None:
         await client.transport.whenClosed()
         assert server.events == ["made", "lost"]
         assert isinstance(server.reason, ConnectionAborted)
-        await closed(port)
-
-    run(main, variant=variant)
-
-
-def test_over_tls(variant: str, tmp_path: Path) -> None:
-    pytest.importorskip("OpenSSL", reason="Twisted's TLS needs pyOpenSSL")
-    from twisted.internet import ssl
-
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"),
-            *("-days", "2", "-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "cert")),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
-
-    async def main(backend: Any) -> None:
-        context = ssl.DefaultOpenSSLContextFactory(str(tmp_path / "key"), str(tmp_path / "cert"))
-        server = endpoints.SSL4ServerEndpoint(backend.reactor, 0, context, interface="127.0.0.1")
-        port = await server.listen(as_factory(EchoBack))
-        endpoint = endpoints.SSL4ClientEndpoint(
-            backend.reactor, "127.0.0.1", port.getHost().port, ssl.CertificateOptions()
-        )
-        attached = await endpoint.connect(as_factory(Recorder))
-        client = attached.protocol
-        client.transport.write(b"x" * 1_000_000)
-        await until(backend, lambda: len(client.data) == 1_000_000)
-        with pytest.raises(Unsupported):
-            client.transport.loseWriteConnection()
-        client.transport.loseConnection()
-        assert isinstance(await client.transport.whenClosed(), ConnectionDone)
         await closed(port)
 
     run(main, variant=variant)
