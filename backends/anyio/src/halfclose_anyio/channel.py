@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import socket
@@ -18,7 +17,14 @@ from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSStream
 from halfclose import LINGER_TIMEOUT, TCP, Backend, Capabilities, Channel, ChannelSink, Endpoint
 from halfclose.io.addresses import endpoint_of, host_of, peer_of
-from halfclose.io.syscalls import end_stream, pending_error, reset_on_close, unsent
+from halfclose.io.syscalls import (
+    end_is_real,
+    end_stream,
+    pending_error,
+    reset_on_close,
+    set_tcp_option,
+    unsent,
+)
 
 __all__ = ["StreamChannel"]
 
@@ -124,7 +130,7 @@ class StreamChannel(Channel):
             data = self._raw.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except OSError:
             return False
-        return bool(data) or self._end_is_real()
+        return bool(data) or end_is_real(self._write_error)
 
     def look_for_error(self) -> OSError | None:
         if self._raw is None or not self._own_socket:
@@ -254,15 +260,10 @@ class StreamChannel(Channel):
                 return
 
     def _read_ended(self) -> None:
-        if self._end_is_real():
+        if end_is_real(self._write_error):
             self._sink.read_ended()
         else:
             self._sink.failed(self._write_error)
-
-    def _end_is_real(self) -> bool:
-        """See SocketChannel: after a failed send, a reset reads as an end of stream."""
-        error = self._write_error
-        return error is None or getattr(error, "errno", None) == errno.EPIPE
 
     async def _write(self) -> None:
         while True:
@@ -334,12 +335,8 @@ class StreamChannel(Channel):
         self._set(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
 
     def _set(self, level: int, option: int, enabled: bool) -> None:
-        if self._raw is not None and self._family != socket.AF_UNIX:
-            try:
-                self._raw.setsockopt(level, option, enabled)
-            except OSError:
-                # Reset already; the next read tells.
-                pass
+        if self._raw is not None:
+            set_tcp_option(self._raw, level, option, enabled)
 
 
 def _duplicate(raw: Any) -> socket.socket | None:

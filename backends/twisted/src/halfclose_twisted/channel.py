@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from halfclose import TCP, UNIX, Capabilities, Channel, ChannelSink, Endpoint
-from halfclose.io.syscalls import pending_error, unsent
+from halfclose.io.syscalls import end_is_real, pending_error, unsent
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
@@ -157,8 +157,7 @@ class TwistedChannel(Channel):
         self._tell(self._end_of_stream)
 
     def _end_of_stream(self) -> None:
-        # See SocketChannel: an error that was taken from the socket leaves an end of stream there.
-        if self._error is not None and self._error.errno != errno.EPIPE:
+        if not end_is_real(self._error):
             self.sink.failed(self._error)
             return
         self._read_ended = True

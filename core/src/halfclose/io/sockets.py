@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 
 from ..channel import Capabilities, Channel, ChannelSink
 from ..endpoints import Endpoint
 from .addresses import host_of, peer_of
 from .poller import ERROR, READ, WRITE, Poller
-from .syscalls import end_stream, pending_error, reset_on_close, unsent
+from .syscalls import (
+    end_is_real,
+    end_stream,
+    pending_error,
+    reset_on_close,
+    set_tcp_option,
+    unsent,
+)
 
 __all__ = ["SocketChannel"]
 
@@ -76,9 +82,7 @@ class SocketChannel(Channel):
             if self._error is not None and self._events & READ and not self.has_input():
                 self._fail(self._error)
             return
-        # A send that failed has taken the reset out of the socket, which reads as an end of
-        # stream from then on. Linux says EPIPE where the peer's end of stream came first.
-        if self._error is not None and self._error.errno != errno.EPIPE:
+        if self._error is not None and not end_is_real(self._error):
             self._fail(self._error)
             return
         self._ended = True
@@ -129,7 +133,7 @@ class SocketChannel(Channel):
         except OSError as error:
             self._error = self._error or error
             return False
-        return bool(data) or self._error is None or self._error.errno == errno.EPIPE
+        return bool(data) or end_is_real(self._error)
 
     def look_for_error(self) -> OSError | None:
         self._error = self._error or pending_error(self._sock)
@@ -159,15 +163,7 @@ class SocketChannel(Channel):
         return self._sock
 
     def set_no_delay(self, enabled: bool) -> None:
-        self._set(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
+        set_tcp_option(self._sock, socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
 
     def set_keep_alive(self, enabled: bool) -> None:
-        self._set(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
-
-    def _set(self, level: int, option: int, enabled: bool) -> None:
-        if self._sock.family != socket.AF_UNIX:
-            try:
-                self._sock.setsockopt(level, option, enabled)
-            except OSError:
-                # A connection that was reset takes no options; its reset is told by the next read.
-                pass
+        set_tcp_option(self._sock, socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
 import struct
 import termios
 
-__all__ = ["end_stream", "pending_error", "reset_on_close", "unsent"]
+__all__ = [
+    "end_is_real",
+    "end_stream",
+    "pending_error",
+    "reset_on_close",
+    "set_tcp_option",
+    "unsent",
+]
 
 
 def unsent(sock: socket.socket) -> int:
@@ -24,6 +32,27 @@ def pending_error(sock: socket.socket) -> OSError | None:
     """The error that *sock* has to report, taken from it."""
     code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     return OSError(code, os.strerror(code)) if code else None
+
+
+def end_is_real(error: Exception | None) -> bool:
+    """Whether an end of stream that is read after *error* is the peer's own.
+
+    A send that failed has taken the reset out of the socket, which reads as an end of stream from
+    then on. Linux says EPIPE where the peer's end of stream came first.
+
+    :param error: what was taken from the socket before, or None.
+    """
+    return error is None or getattr(error, "errno", None) == errno.EPIPE
+
+
+def set_tcp_option(sock: socket.socket, level: int, option: int, enabled: bool) -> None:
+    """Set a flag of a TCP socket; nothing on a unix socket."""
+    if sock.family != socket.AF_UNIX:
+        try:
+            sock.setsockopt(level, option, enabled)
+        except OSError:
+            # A connection that was reset takes no options; its reset is told by the next read.
+            pass
 
 
 def end_stream(sock: socket.socket) -> None:
