@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import re
 from pathlib import Path
 
@@ -22,11 +21,8 @@ def contract() -> dict[str, str]:
 
 def suite_rules() -> dict[str, str]:
     """The suite's rules, by id, each with its test's docstring as one line."""
-    return {
-        function.rule: " ".join((function.__doc__ or "").split())
-        for _, function in inspect.getmembers(ContractSuite, inspect.isfunction)
-        if hasattr(function, "rule")
-    }
+    rules = ContractSuite.rules()
+    return {identifier: " ".join(rule.text.split()) for identifier, rule in rules.items()}
 
 
 def test_every_rule_has_its_test_and_no_other() -> None:

@@ -4,9 +4,9 @@ Start with `HalfCloseableProtocol`, `run`, `Backend.connect` and `Backend.listen
 """
 
 from .backend import Backend, Event, TimerHandle, Watch
-from .channel import Capabilities, Channel, ChannelSink
+from .channel import BackendCapabilities, Capabilities, Channel, ChannelSink
 from .connection import Connection
-from .endpoints import TCP, UNIX, Endpoint, StandardIO, parse_endpoint
+from .endpoints import TCP, UNIX, Endpoint, Memory, StandardIO, parse_endpoint
 from .hooks import hookimpl
 from .interfaces import (
     BaseProtocol,
@@ -18,13 +18,14 @@ from .interfaces import (
     PushProducer,
     Transport,
 )
-from .io.listening import Listener
 from .lifecycle import State
+from .listener import Listener
 from .options import HIGH_WATER, LINGER_TIMEOUT, LOW_WATER, ConnectionOptions
 from .plugins import (
     BackendInfo,
     BackendSpec,
     available_backends,
+    find_backend,
     load_backend,
     register,
     unregister,
@@ -59,6 +60,7 @@ __all__ = [
     "TCP",
     "UNIX",
     "Backend",
+    "BackendCapabilities",
     "BackendError",
     "BackendInfo",
     "BackendLoadError",
@@ -87,6 +89,7 @@ __all__ = [
     "HalfcloseError",
     "ListenError",
     "Listener",
+    "Memory",
     "Producer",
     "Protocol",
     "ProtocolFactory",
@@ -100,6 +103,7 @@ __all__ = [
     "Watch",
     "__version__",
     "available_backends",
+    "find_backend",
     "hookimpl",
     "load_backend",
     "open_backend",

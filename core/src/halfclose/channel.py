@@ -11,7 +11,27 @@ from dataclasses import dataclass, fields
 
 from .endpoints import Endpoint
 
-__all__ = ["Capabilities", "Channel", "ChannelSink"]
+__all__ = ["BackendCapabilities", "Capabilities", "Channel", "ChannelSink"]
+
+
+def _all_but(capabilities: Capabilities | BackendCapabilities) -> str:
+    off = [field.name for field in fields(capabilities) if not getattr(capabilities, field.name)]
+    return "all" if not off else "all but " + ", ".join(off)
+
+
+@dataclass(frozen=True)
+class BackendCapabilities:
+    """What a backend can do: everything, unless it declares otherwise.
+
+    :param descriptors: it serves the operating system's sockets and pipes: the endpoints
+        ``tcp:``, ``unix:`` and ``stdio:``. Off: to connect to one raises `ConnectError`, to
+        listen on one `ListenError`.
+    """
+
+    descriptors: bool = True
+
+    def __str__(self) -> str:
+        return _all_but(self)
 
 
 @dataclass(frozen=True)
@@ -38,8 +58,7 @@ class Capabilities:
     drains: bool = True
 
     def __str__(self) -> str:
-        off = [field.name for field in fields(self) if not getattr(self, field.name)]
-        return "all" if not off else "all but " + ", ".join(off)
+        return _all_but(self)
 
 
 class ChannelSink(ABC):

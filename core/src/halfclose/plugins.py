@@ -24,6 +24,7 @@ from .reasons import BackendLoadError, BackendNotFound
 if TYPE_CHECKING:
     from .backend import Backend
     from .interfaces import BaseProtocol, Transport
+    from .testing.kinds import Kind
 
 __all__ = [
     "ENVIRONMENT",
@@ -31,7 +32,10 @@ __all__ = [
     "BackendSpec",
     "Hooks",
     "available_backends",
+    "find_backend",
     "load_backend",
+    "load_kinds",
+    "load_plugins",
     "register",
     "select_backend",
     "unregister",
@@ -54,6 +58,10 @@ class BackendSpec:
         nothing (look into ``sys.modules``).
     :param priority: of several that fit, the highest is taken; 0 for a third party's.
     :param install: what to install when *implementation* cannot be imported.
+    :param kinds: ``"module:attribute"`` of a tuple of `halfclose.testing.Kind`, on each of which
+        the contract suite runs; by default the socket lane's and stdio.
+    :param automatic: whether it may be chosen where none is named and its framework is not
+        running.
     """
 
     name: str
@@ -61,6 +69,8 @@ class BackendSpec:
     running: Callable[[], bool] = lambda: False
     priority: int = 0
     install: str = ""
+    kinds: str = "halfclose.testing.kinds:KINDS"
+    automatic: bool = True
 
 
 @dataclass(frozen=True)
@@ -194,12 +204,17 @@ def unregister(plugin: Any) -> None:
     _registry.manager.unregister(plugin)
 
 
+def load_plugins() -> None:
+    """Load every plugin, once in this process; a broken one is told of when it is asked for."""
+    _registry.load_once()
+
+
 class Hooks:
     """The hooks that connections call; what a plugin raises is logged and hurts nobody else."""
 
     def __init__(self, fatal: Callable[[BaseException], None]) -> None:
         self._fatal = fatal
-        _registry.load_once()
+        load_plugins()
         hook = _registry.manager.hook
         self._made = hook.halfclose_connection_made
         self._half = hook.halfclose_half_closed
@@ -243,13 +258,18 @@ def _not_found(name: str, names: list[str]) -> BackendNotFound:
     return BackendNotFound(message)
 
 
-def load_backend(name: str) -> type[Backend]:
-    """The `Backend` subclass of that *name*, its framework imported.
+def find_backend(name: str) -> BackendSpec:
+    """What the plugin of the backend of that *name* says of it. Its framework is not imported.
 
     :raises BackendNotFound: none is installed; the message has the names that are there, close
         ones, and the install command.
-    :raises BackendLoadError: it is installed and does not load, or two distributions offer it.
+    :raises BackendLoadError: its plugin does not load, or two distributions offer it.
     """
+    return _find(name)[0]
+
+
+def _find(name: str) -> tuple[BackendSpec, str]:
+    """`find_backend`, and where it comes from."""
     if not isinstance(name, str):
         raise TypeError(f"a backend's name is a string, not {name!r}")
     entries = _entries().get(name, [])
@@ -272,23 +292,55 @@ def load_backend(name: str) -> type[Backend]:
             f"backend {name!r} ({origin}) does not load: its plugin "
             + (f"failed: {type(failure).__name__}: {failure}" if failure else "offers none")
         ) from failure
-    spec = specs[name]
-    module, _, attribute = spec.implementation.partition(":")
+    return specs[name], origin
+
+
+def _import(spec: BackendSpec, origin: str, what: str) -> Any:
+    """The object that *what*, ``"module:attribute"``, names."""
+    module, _, attribute = what.partition(":")
     try:
-        implementation = getattr(import_module(module), attribute)
+        return getattr(import_module(module), attribute)
     except (Exception, SystemExit) as error:
         hint = f"; to install what is missing: {spec.install}" if spec.install else ""
         raise BackendLoadError(
-            f"backend {name!r} ({origin}) does not load: {type(error).__name__}: {error}{hint}"
+            f"backend {spec.name!r} ({origin}) does not load: {type(error).__name__}: {error}{hint}"
         ) from error
+
+
+def load_backend(name: str) -> type[Backend]:
+    """The `Backend` subclass of that *name*, its framework imported.
+
+    :raises BackendNotFound: see `find_backend`.
+    :raises BackendLoadError: it is installed and does not load, or two distributions offer it.
+    """
     from .backend import Backend
 
+    spec, origin = _find(name)
+    implementation = _import(spec, origin, spec.implementation)
     if not (isinstance(implementation, type) and issubclass(implementation, Backend)):
         raise BackendLoadError(
             f"backend {name!r} ({origin}) does not load: "
             f"{spec.implementation} is no halfclose.Backend"
         )
     return implementation
+
+
+def load_kinds(name: str) -> tuple[Kind, ...]:
+    """The kinds of channel on which the contract suite runs for the backend of that *name*.
+
+    :raises BackendNotFound: see `find_backend`.
+    :raises BackendLoadError: see `load_backend`; or what its `BackendSpec.kinds` names is no
+        tuple of kinds.
+    """
+    from .testing.kinds import Kind
+
+    spec, origin = _find(name)
+    kinds = _import(spec, origin, spec.kinds)
+    if not (isinstance(kinds, tuple) and kinds and all(isinstance(one, Kind) for one in kinds)):
+        raise BackendLoadError(
+            f"backend {name!r} ({origin}): {spec.kinds} is no tuple of halfclose.testing.Kind"
+        )
+    return kinds
 
 
 def _runs(spec: BackendSpec) -> bool:
@@ -310,7 +362,8 @@ def select_backend(name: str | None = None, *, running: bool) -> str:
     if name is not None:
         return name
     _registry.load_all()
-    specs = sorted(_registry.specs().values(), key=lambda spec: (-spec.priority, spec.name))
+    known = _registry.specs()
+    specs = sorted(known.values(), key=lambda spec: (-spec.priority, spec.name))
     if running:
         for spec in specs:
             if _runs(spec):
@@ -318,11 +371,11 @@ def select_backend(name: str | None = None, *, running: bool) -> str:
     chosen = os.environ.get(ENVIRONMENT)
     if chosen:
         return chosen
-    if specs:
-        return specs[0].name
-    names = sorted(_entries())
-    if names:
-        return names[0]
+    automatic = [spec.name for spec in specs if spec.automatic]
+    # One whose plugin is broken is chosen last: loading it says why.
+    broken = sorted(set(_entries()) - set(known))
+    for name in (*automatic, *broken):
+        return name
     raise BackendNotFound(
         "no backend is installed: pip install halfclose-anyio, or pip install halfclose-twisted"
     )

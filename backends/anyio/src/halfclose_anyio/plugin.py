@@ -9,6 +9,8 @@ from halfclose.plugins import BackendSpec
 
 __all__ = ["halfclose_backends"]
 
+_KINDS = "halfclose_anyio.testing:KINDS"
+
 
 def _trio_runs() -> bool:
     trio = sys.modules.get("trio")
@@ -46,6 +48,7 @@ def halfclose_backends() -> list[BackendSpec]:
             "halfclose_anyio.backend:AnyioBackend",
             priority=40,
             install="pip install halfclose-anyio",
+            kinds=_KINDS,
         ),
         BackendSpec(
             "anyio+asyncio",
@@ -53,6 +56,7 @@ def halfclose_backends() -> list[BackendSpec]:
             running=_asyncio_runs,
             priority=30,
             install="pip install halfclose-anyio",
+            kinds=_KINDS,
         ),
         BackendSpec(
             "anyio+uvloop",
@@ -60,6 +64,7 @@ def halfclose_backends() -> list[BackendSpec]:
             running=_uvloop_runs,
             priority=30,
             install="pip install 'halfclose-anyio[uvloop]'",
+            kinds=_KINDS,
         ),
         BackendSpec(
             "anyio+trio",
@@ -67,5 +72,6 @@ def halfclose_backends() -> list[BackendSpec]:
             running=_trio_runs,
             priority=30,
             install="pip install 'halfclose-anyio[trio]'",
+            kinds=_KINDS,
         ),
     ]

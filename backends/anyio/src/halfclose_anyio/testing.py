@@ -13,12 +13,13 @@ from anyio.abc import SocketAttribute
 from halfclose import TCP, UNIX, Backend, ConnectionOptions, Endpoint, ProtocolFactory
 from halfclose.backend import make_protocol
 from halfclose.testing import Dial, Kind, RawPeer
-from halfclose.testing.kinds import dial, temporary_unix_path
+from halfclose.testing.kinds import KINDS as EVERYWHERE
+from halfclose.testing.kinds import NativeTCP, NativeUnix, dial, temporary_unix_path
 
 from .channel import StreamChannel
 from .stream import serve_stream
 
-__all__ = ["AnyioTCP", "AnyioUnix"]
+__all__ = ["KINDS", "AnyioTCP", "AnyioUnix"]
 
 
 class _Listener(Kind):
@@ -85,3 +86,7 @@ class AnyioUnix(_Listener):
 
     def _address(self, listener: Any) -> Endpoint:
         return UNIX(listener.extra(SocketAttribute.local_address))
+
+
+KINDS = (*EVERYWHERE, AnyioTCP(), AnyioUnix(), NativeTCP(), NativeUnix())
+"""What the contract suite runs on: see `halfclose.BackendSpec`."""

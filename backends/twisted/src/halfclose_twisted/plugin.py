@@ -9,6 +9,8 @@ from halfclose.plugins import BackendSpec
 
 __all__ = ["VARIANTS", "halfclose_backends"]
 
+_KINDS = "halfclose_twisted.testing:KINDS"
+
 VARIANTS = ("select", "poll", "epoll", "asyncio", "uvloop")
 
 
@@ -29,6 +31,7 @@ def halfclose_backends() -> list[BackendSpec]:
         running=_reactor_runs,
         priority=20,
         install="pip install halfclose-twisted",
+        kinds=_KINDS,
     )
     variants = [
         BackendSpec(
@@ -40,6 +43,7 @@ def halfclose_backends() -> list[BackendSpec]:
             install="pip install 'halfclose-twisted[uvloop]'"
             if variant == "uvloop"
             else "pip install halfclose-twisted",
+            kinds=_KINDS,
         )
         for variant in VARIANTS
     ]

@@ -10,13 +10,14 @@ from typing import Any
 
 from halfclose import TCP, UNIX, Backend, ConnectionOptions, Endpoint, ProtocolFactory
 from halfclose.testing import Dial, Kind, RawPeer
-from halfclose.testing.kinds import dial, temporary_unix_path
+from halfclose.testing.kinds import KINDS as EVERYWHERE
+from halfclose.testing.kinds import NativeTCP, NativeUnix, dial, temporary_unix_path
 from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
 
 from .backend import TwistedBackend
 from .factory import as_factory
 
-__all__ = ["TwistedTCP", "TwistedUnix"]
+__all__ = ["KINDS", "TwistedTCP", "TwistedUnix"]
 
 
 class _Endpoint(Kind):
@@ -70,3 +71,7 @@ class TwistedUnix(_Endpoint):
 
     def _address(self, port: Any) -> Endpoint:
         return UNIX(os.fsdecode(port.getHost().name))
+
+
+KINDS = (*EVERYWHERE, TwistedTCP(), TwistedUnix(), NativeTCP(), NativeUnix())
+"""What the contract suite runs on: see `halfclose.BackendSpec`."""

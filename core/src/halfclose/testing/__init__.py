@@ -1,13 +1,19 @@
-"""The contract as a test suite, for the authors of backends.
+"""The contract as a kit: for the authors of backends, and of libraries that use one.
 
-Install it with ``pip install 'halfclose[testing]'``.
+Install it with ``pip install 'halfclose[testing]'``. `ContractSuite` proves a backend.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from .harness import Net, Pair, rule
 from .kinds import Dial, Kind, LaneTCP, LaneUnix, NativeTCP, NativeUnix, Stdio
 from .peers import PipePeer, RawPeer, SocketPeer
 from .recorder import PlainRecorder, Recorder
-from .suite import ContractSuite
+
+if TYPE_CHECKING:
+    from .suite import ContractSuite
 
 __all__ = [
     "ContractSuite",
@@ -27,3 +33,15 @@ __all__ = [
     "Stdio",
     "rule",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # These need pytest, which is not to be imported for the others.
+    if name == "ContractSuite":
+        from .explaining import explain_assertions
+
+        explain_assertions()
+        from .suite import ContractSuite
+
+        return ContractSuite
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import errno
-import functools
 import gc
 import logging
 import os
 import resource
 import socket
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
@@ -35,16 +33,9 @@ from ..reasons import (
 )
 from ..running import open_backend, run
 from .evt import lose, lose_write
-from .harness import (
-    MORE_THAN_THE_KERNEL,
-    Net,
-    Pair,
-    _descriptors,
-    _threads_since,
-    _warm_up,
-    rule,
-)
+from .harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
 from .kinds import Kind, LaneTCP, LaneUnix, dial, temporary_unix_path
+from .leaks import descriptors
 from .peers import LIMIT, PipePeer, RawPeer, SocketPeer
 from .recorder import Recorder
 from .threads import in_thread
@@ -156,34 +147,6 @@ async def check_works(net: Net, pair: Pair[Recorder]) -> None:
     assert await pair.peer.read_exactly(4) == b"pong"
 
 
-def of_a_whole_run(identifier: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """`rule` for a test that calls `halfclose.run` by itself."""
-
-    def decorate(test: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(test)
-        def run_rule(self: Any, kind: Kind) -> None:
-            _warm_up(self.backend, kind)
-            _warm_up(self.backend, LaneTCP())
-            threads = set(threading.enumerate())
-            before = _descriptors()
-            try:
-                test(self, kind)
-            except BaseException as error:
-                add_note = getattr(error, "add_note", None)
-                if add_note is not None:
-                    add_note(f"rule {identifier} on {self.backend}, {kind.name}\n{test.__doc__}")
-                raise
-            left = sorted(_descriptors() - before) + _threads_since(threads)
-            assert not left, f"{identifier} left behind: {', '.join(left)}"
-
-        del run_rule.__wrapped__
-        run_rule.rule = identifier  # type: ignore[attr-defined]
-        run_rule.schemes = ("tcp", "unix", "stdio")  # type: ignore[attr-defined]
-        return run_rule
-
-    return decorate
-
-
 def raised_by_run(backend: str, main: Callable[[Backend], Any]) -> BaseException:
     """What ``halfclose.run(main)`` raises."""
     try:
@@ -194,7 +157,7 @@ def raised_by_run(backend: str, main: Callable[[Backend], Any]) -> BaseException
 
 
 @contextmanager
-def no_more_descriptors() -> Iterator[None]:
+def no_moredescriptors() -> Iterator[None]:
     """Every call that makes a descriptor fails with EMFILE."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest = os.dup(0)
@@ -448,7 +411,7 @@ class FailureRules:
                     assert pair.protocol.events.count("connectionLost") == 1
                     await check_works(net, other)
 
-    @of_a_whole_run("ERR-05")
+    @rule("ERR-05")
     def test_err_05_exceptions_that_end_the_program(self: Any, kind: Kind) -> None:
         """KeyboardInterrupt or SystemExit in an event: the connection aborted, connectionLost(it),
         and then raised, bare, from `run` or `open_backend`; under a caller's own reactor it is
@@ -595,7 +558,7 @@ class FailureRules:
             # There in the queue, and nobody can take it.
             waiting = net.closing(await connect())
             begun = time.thread_time()
-            with no_more_descriptors():
+            with no_moredescriptors():
                 await net.backend.sleep(0.15)
                 used = time.thread_time() - begun
                 assert len(made) == 1
@@ -735,13 +698,13 @@ class FailureRules:
             assert (await (await accepted()).read_all())[0] == b""
 
         # Cancelled on its way, and while the name is looked up.
-        before = _descriptors()
+        before = descriptors()
         with black_hole(scheme) as endpoint:
             await _cancel_connecting(net, endpoint)
         if scheme == "tcp":
             with resolving(net.backend, None):
                 await _cancel_connecting(net, TCP("slow.invalid", 80), net.backend.resolve)
-        left = sorted(what for what in _descriptors() - before if "socket:" in what)
+        left = sorted(what for what in descriptors() - before if "socket:" in what)
         assert not left
 
     @rule("ERR-12")

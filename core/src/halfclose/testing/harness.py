@@ -1,10 +1,9 @@
-"""Runs one rule on one backend and one kind of channel, and says what was seen if it fails."""
+"""What a rule's test is written with: connections, raw peers, and waiting for events."""
 
 from __future__ import annotations
 
 import functools
-import os
-import threading
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -12,15 +11,12 @@ from typing import Any, Generic, TypeVar
 
 from ..backend import Backend
 from ..channel import Capabilities
-from ..connection import Connection
-from ..interfaces import Transport
 from ..options import ConnectionOptions
-from ..running import run
 from .kinds import Dial, Kind
 from .peers import LIMIT, RawPeer
 from .recorder import Recorder, _Recording
 
-__all__ = ["MORE_THAN_THE_KERNEL", "Net", "Pair", "rule"]
+__all__ = ["MORE_THAN_THE_KERNEL", "Net", "Pair", "Rule", "rule"]
 
 R = TypeVar("R", bound=_Recording)
 
@@ -40,16 +36,15 @@ class Pair(Generic[R]):
     peer: RawPeer
 
     @property
-    def transport(self) -> Connection:
+    def transport(self) -> Any:
         """The transport under test."""
-        transport: Transport = self.protocol.transport
-        assert isinstance(transport, Connection)
-        return transport
+        return self.protocol.transport
 
     @property
     def can(self) -> Capabilities:
         """What its channel declares."""
-        return self.transport.capabilities
+        can: Capabilities = self.transport.capabilities
+        return can
 
 
 class Net:
@@ -172,109 +167,52 @@ class Net:
             assert not protocol.broken, f"{protocol!r}: {'; '.join(protocol.broken)}"
 
 
-Test = Callable[[Any, Net], Awaitable[None]]
+Test = Callable[[Any, Net], Awaitable[None]] | Callable[[Any, Kind], None]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of the contract, and the test that holds a backend to it.
+
+    :param identifier: such as ``"EVT-05"``.
+    :param test: an asynchronous method of the suite, which gets a `Net`; or a plain one, which
+        gets the kind of channel, and calls `halfclose.run` by itself.
+    :param schemes: on which kinds of raw peers the rule can be seen.
+    :param options: of the backend.
+    :param needs: capabilities of the channel or of the backend without which it says something
+        else; see `instead`.
+    """
+
+    identifier: str
+    test: Any
+    schemes: tuple[str, ...]
+    options: Mapping[str, Any]
+    needs: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The rule, as the contract has it, and where to look if it is broken."""
+        return inspect.getdoc(self.test) or ""
 
 
 def rule(
     identifier: str,
     *,
-    schemes: tuple[str, ...] = ("tcp", "unix", "stdio"),
+    schemes: tuple[str, ...] = ("tcp", "unix", "stdio", "memory"),
     options: Mapping[str, Any] | None = None,
-) -> Callable[[Test], Callable[[Any, Kind], None]]:
-    """Make an asynchronous method the test of the rule *identifier*.
+    needs: tuple[str, ...] = (),
+) -> Callable[[Test], Any]:
+    """Make a method of the suite the test of a rule; see `Rule` for the parameters."""
 
-    :param schemes: on which raw peers the rule can be seen.
-    :param options: of the backend.
-    """
+    def decorate(test: Test) -> Any:
+        held = Rule(identifier, test, schemes, options or {}, needs)
 
-    def decorate(test: Test) -> Callable[[Any, Kind], None]:
         @functools.wraps(test)
         def run_rule(self: Any, kind: Kind) -> None:
-            _run(self, test, identifier, kind, options)
+            self.hold_to(held, kind)
 
         del run_rule.__wrapped__
-        run_rule.rule = identifier  # type: ignore[attr-defined]
-        run_rule.schemes = schemes  # type: ignore[attr-defined]
+        run_rule.rule = held  # type: ignore[attr-defined]
         return run_rule
 
     return decorate
-
-
-def _run(
-    suite: Any, test: Test, identifier: str, kind: Kind, options: Mapping[str, Any] | None
-) -> None:
-    _warm_up(suite.backend, kind)
-    threads = set(threading.enumerate())
-    before = _descriptors()
-    nets: list[Net] = []
-
-    async def main(backend: Backend) -> None:
-        net = Net(backend, kind)
-        nets.append(net)
-        try:
-            await test(suite, net)
-        finally:
-            await net.close()
-
-    try:
-        run(main, backend=suite.backend, options={**kind.options, **(options or {})})
-        for net in nets:
-            net.check_order()
-    except BaseException as error:
-        _explain(error, identifier, test, suite.backend, kind, nets)
-        raise
-    left = sorted(_descriptors() - before) + _threads_since(threads)
-    assert not left, f"{identifier} left behind: {', '.join(left)}"
-
-
-_warm: set[tuple[str, str]] = set()
-
-
-def _warm_up(backend: str, kind: Kind) -> None:
-    """Let the framework open what it keeps for good, such as a reactor's waker."""
-    if (backend, kind.name) in _warm:
-        return
-
-    async def once(opened: Backend) -> None:
-        async with kind.serve(opened, Recorder, ConnectionOptions()) as connect:
-            (await connect()).close()
-
-    run(once, backend=backend, options=kind.options)
-    _warm.add((backend, kind.name))
-
-
-def _descriptors() -> set[str]:
-    """Open descriptors, and what they are."""
-    found = set()
-    for fd in os.listdir("/dev/fd"):
-        try:
-            found.add(f"descriptor {fd} ({os.readlink(f'/dev/fd/{fd}')})")
-        except OSError:
-            continue
-    return found
-
-
-def _threads_since(before: set[threading.Thread]) -> list[str]:
-    """Threads that have come and do not end."""
-    left = []
-    for thread in set(threading.enumerate()) - before:
-        # A daemon thread is a cache of the framework's (trio keeps idle workers for a while).
-        if not thread.daemon:
-            thread.join(1.0)
-            if thread.is_alive():
-                left.append(f"thread {thread.name}")
-    return left
-
-
-def _explain(
-    error: BaseException, identifier: str, test: Test, backend: str, kind: Kind, nets: list[Net]
-) -> None:
-    add_note = getattr(error, "add_note", None)
-    if add_note is not None:
-        add_note(f"rule {identifier} on {backend}, {kind.name}\n{test.__doc__}")
-        for net in nets:
-            for protocol in net.protocols:
-                add_note(
-                    f"seen: {protocol!r}, {len(protocol.received)} bytes received, "
-                    f"reason {protocol.reason!r}"
-                )

@@ -17,6 +17,7 @@ from ..options import ConnectionOptions
 from .peers import PipePeer, RawPeer, SocketPeer
 
 __all__ = [
+    "KINDS",
     "Dial",
     "Kind",
     "LaneTCP",
@@ -51,6 +52,10 @@ class Kind(ABC):
         self, backend: Backend, factory: ProtocolFactory, options: ConnectionOptions
     ) -> AbstractAsyncContextManager[Dial]:
         """Wait for raw peers and attach what *factory* gives to each that dials."""
+
+    def left_behind(self) -> list[str]:
+        """What the kind itself still holds, by name; descriptors are looked for without it."""
+        return []
 
 
 def dial(backend: Backend, endpoint: Endpoint) -> SocketPeer:
@@ -159,3 +164,7 @@ class Stdio(Kind):
             for standard, copy in enumerate(saved):
                 os.dup2(copy, standard)
                 os.close(copy)
+
+
+KINDS: tuple[Kind, ...] = (LaneTCP(), LaneUnix(), Stdio())
+"""What the contract suite runs on where a backend names no others: see `halfclose.BackendSpec`."""

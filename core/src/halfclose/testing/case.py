@@ -1,0 +1,88 @@
+"""One rule on one kind of channel of one backend: what is to be judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..plugins import load_backend, load_plugins
+from .harness import Rule
+from .isolation import Died, Work, each, isolated
+from .kinds import Kind
+from .trial import Trial
+from .verdict import Verdict
+
+__all__ = ["TIME_LIMIT", "Case"]
+
+TIME_LIMIT = 60.0
+"""Seconds that one rule may take on one kind of channel."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One rule, to be held to in a process of its own.
+
+    :param suite: an instance of the suite whose method the rule is.
+    :param backend: the backend's name.
+    :param kind: the kind of channel.
+    :param rule: the rule and its test.
+    """
+
+    suite: Any
+    backend: str
+    kind: Kind
+    rule: Rule
+
+    def judge(self, limit: float = TIME_LIMIT) -> Verdict:
+        """Hold the backend to the rule.
+
+        :param limit: seconds; then the process is killed, and the rule has failed.
+        """
+        ((_, result),) = each([self.work(limit)], 1, limit)
+        return self.conclude(result, limit)
+
+    def work(self, limit: float) -> Work[Case, Verdict]:
+        """What the process is to do: the rule, or nothing where not even a connection works."""
+        useless = _useless(self.backend, self.kind, limit)
+        if useless is not None:
+            return Work(self, lambda: self._failed(useless.what, useless.output, 0.0))
+        trial = Trial(self.suite, self.backend, self.kind, self.rule)
+        return Work(self, trial.run, trial.about)
+
+    def conclude(self, result: Verdict | Died, limit: float) -> Verdict:
+        """The verdict, also where the process that was to give it died."""
+        if isinstance(result, Verdict):
+            return result
+        return self._failed(result.what, result.output, limit)
+
+    def _failed(self, what: str, report: str, seconds: float) -> Verdict:
+        return Verdict(
+            rule=self.rule.identifier,
+            backend=self.backend,
+            kind=self.kind.name,
+            passed=False,
+            seconds=seconds,
+            text=self.rule.text,
+            what=what,
+            report=report,
+        )
+
+
+_tried: dict[tuple[str, str], Died | None] = {}
+"""By backend and kind of channel: why no rule need be tried there, if that is so."""
+
+
+def _useless(backend: str, kind: Kind, limit: float) -> Died | None:
+    """Why no rule need be tried there: each would only fail, or hang, in the same way."""
+    key = backend, kind.name
+    if key not in _tried:
+        # Here, once, rather than in each process.
+        load_backend(backend)
+        load_plugins()
+        outcome = isolated(Trial(None, backend, kind).try_connection, limit)
+        _tried[key] = (
+            Died(f"not even one connection works: {outcome.what}", outcome.output)
+            if isinstance(outcome, Died)
+            else None
+        )
+    return _tried[key]

@@ -1,0 +1,37 @@
+"""Lets the suite's assertions show the values that they compare, as those of a test file do."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from unittest import mock
+
+import pytest
+
+__all__ = ["explain_assertions", "explain_outside_of_pytest"]
+
+_CHAPTERS = tuple(
+    f"{__package__}.{module}"
+    for module in ("evt", "vrb", "flu", "prd", "err", "end", "pip", "instead", "peers", "harness")
+)
+
+
+def explain_assertions() -> None:
+    """Have pytest, if it is running, rewrite the assertions of modules not imported yet."""
+    pytest.register_assert_rewrite(*(name for name in _CHAPTERS if name not in sys.modules))
+
+
+def explain_outside_of_pytest() -> None:
+    """The same where pytest is not running: it rewrites what is imported while it does."""
+    if "PYTEST_VERSION" in os.environ or f"{__package__}.suite" in sys.modules:
+        return
+
+    class Import:
+        def pytest_configure(self) -> None:
+            from . import ContractSuite  # noqa: F401
+
+    alone = {"PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": "", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    with tempfile.TemporaryDirectory() as nowhere, mock.patch.dict(os.environ, alone):
+        options = ["--noconftest", "-c", os.devnull, "--rootdir", nowhere, nowhere]
+        pytest.main(["-p", "no:terminal", "-p", "no:cacheprovider", *options], [Import()])

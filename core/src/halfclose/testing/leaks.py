@@ -1,0 +1,117 @@
+"""What a program leaves behind: descriptors, threads, tasks, and errors that nobody could catch."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import sys
+import threading
+import types
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["Footprint", "descriptors", "unheard"]
+
+_PATIENCE = 1.0
+"""Seconds that a thread which is about to end may take for it."""
+
+
+def descriptors() -> set[str]:
+    """Open descriptors, and what they are."""
+    found = set()
+    for fd in os.listdir("/dev/fd"):
+        try:
+            found.add(f"descriptor {fd} ({os.readlink(f'/dev/fd/{fd}')})")
+        except OSError:
+            continue
+    return found
+
+
+def _suspended() -> dict[int, Any]:
+    """Coroutines and asynchronous generators that were begun, and wait for ever."""
+    found = {}
+    for thing in gc.get_objects():
+        if isinstance(thing, types.CoroutineType):
+            waits = thing.cr_frame is not None and not thing.cr_running
+        elif isinstance(thing, types.AsyncGeneratorType):
+            waits = thing.ag_frame is not None and not thing.ag_running
+        else:
+            continue
+        if waits:
+            found[id(thing)] = thing
+    return found
+
+
+class Footprint:
+    """What this process holds now, to be compared with what it holds later."""
+
+    def __init__(self) -> None:
+        gc.collect()
+        self._descriptors = descriptors()
+        self._threads = set(threading.enumerate())
+        self._tasks = _suspended()
+
+    def left(self) -> list[str]:
+        """What has come since and does not go, by name. Threads that are daemons: see `daemons`."""
+        gc.collect()
+        left = [f"thread {thread.name}" for thread in self._new_threads(daemon=False)]
+        left += [f"task {task.__qualname__}" for task in self._new_tasks()]
+        return sorted(descriptors() - self._descriptors) + sorted(left)
+
+    def daemons(self) -> set[threading.Thread]:
+        """Daemon threads that have come since: they may be a cache that is used again."""
+        return set(self._new_threads(daemon=True))
+
+    def _new_threads(self, *, daemon: bool) -> Iterator[threading.Thread]:
+        for thread in set(threading.enumerate()) - self._threads:
+            if thread.daemon is daemon:
+                if not daemon:
+                    thread.join(_PATIENCE)
+                if thread.is_alive():
+                    yield thread
+
+    def _new_tasks(self) -> list[Any]:
+        return [task for key, task in _suspended().items() if key not in self._tasks]
+
+
+@contextmanager
+def unheard() -> Iterator[list[str]]:
+    """Collect what would be printed and go unheard.
+
+    That is what is raised in finalizers and in threads, warnings about resources that were never
+    closed and coroutines that were never awaited, and what an event loop logs about tasks that
+    were thrown away.
+    """
+    heard: list[str] = []
+
+    def unraisable(args: Any) -> None:
+        where = f" in {args.object!r}" if args.object is not None else ""
+        heard.append(f"{type(args.exc_value).__name__}: {args.exc_value}{where}")
+
+    def in_thread(args: Any) -> None:
+        name = args.thread.name if args.thread is not None else "?"
+        heard.append(f"{args.exc_type.__name__}: {args.exc_value} in thread {name}")
+
+    class Collecting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if collecting[0] and record.levelno >= logging.ERROR:
+                heard.append(f"logged by {record.name}: {record.getMessage()}")
+
+    collecting = [False]
+    handler = Collecting()
+    before = sys.unraisablehook, threading.excepthook
+    sys.unraisablehook, threading.excepthook = unraisable, in_thread
+    logging.getLogger().addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ResourceWarning)
+            warnings.filterwarnings("error", ".*never awaited", RuntimeWarning)
+            yield heard
+            collecting[0] = True
+            gc.collect()
+    finally:
+        logging.getLogger().removeHandler(handler)
+        sys.unraisablehook, threading.excepthook = before

@@ -1,0 +1,59 @@
+"""Runs the suite on any installed backends, without pytest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from .case import TIME_LIMIT, Case
+from .explaining import explain_outside_of_pytest
+from .isolation import each
+from .verdict import Verdict
+
+__all__ = ["check", "plan"]
+
+
+def plan(backend: str, only: Iterable[str] = ()) -> list[Case]:
+    """Every rule on every kind of channel of the backend of that name.
+
+    :param only: ids of rules, or of chapters such as ``"EVT"``; by default all.
+    :raises BackendNotFound: no such backend is installed.
+    :raises BackendLoadError: it does not load.
+    :raises LookupError: there is no such rule; its message names it, and the chapters.
+    """
+    explain_outside_of_pytest()
+    from .suite import ContractSuite
+
+    suite: type[ContractSuite] = type("Suite", (ContractSuite,), {"backend": backend})
+    rules = suite.rules()
+    asked = {wanted.upper() for wanted in only}
+    chapters = {identifier.partition("-")[0] for identifier in rules}
+    unknown = sorted(asked - set(rules) - chapters)
+    if unknown:
+        raise LookupError(
+            f"the contract has no rule {unknown[0]!r}; its chapters are "
+            f"{', '.join(sorted(chapters))}, and a rule is such as EVT-05"
+        )
+    instance = suite()
+    return [
+        Case(instance, backend, kind, rule)
+        for rule in rules.values()
+        if not asked or {rule.identifier, rule.identifier.partition("-")[0]} & asked
+        for kind in suite.kinds_of(rule)
+    ]
+
+
+def check(
+    cases: Iterable[Case], jobs: int | None = None, limit: float = TIME_LIMIT
+) -> Iterator[Verdict]:
+    """Judge *cases*, each in a process of its own, and give each verdict as it comes.
+
+    Closing the generator kills what still runs.
+
+    :param jobs: how many run at once; by default one for each processor.
+    :param limit: seconds for each; then it is killed, and has failed.
+    """
+
+    work = (case.work(limit) for case in cases)
+    for case, result in each(work, jobs or os.cpu_count() or 1, limit):
+        yield case.conclude(result, limit)

@@ -1,0 +1,53 @@
+"""What came of one rule on one kind of channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Verdict"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One rule, held to on one kind of channel of one backend.
+
+    :param rule: the rule's id.
+    :param backend: the backend's name.
+    :param kind: the kind of channel's name.
+    :param passed: whether the rule was kept.
+    :param seconds: how long that took.
+    :param text: the rule, as the contract has it, and where to look if it is broken.
+    :param what: what was seen instead, in one line; empty if it was kept.
+    :param report: everything that is known about that: the traceback, the events, the log.
+    """
+
+    rule: str
+    backend: str
+    kind: str
+    passed: bool
+    seconds: float
+    text: str
+    what: str = ""
+    report: str = ""
+
+    @property
+    def statement(self) -> str:
+        """The rule itself, in one line."""
+        return " ".join(self.text.partition("Where to look:")[0].split())
+
+    @property
+    def where(self) -> str:
+        """Where to look, in one line."""
+        return " ".join(self.text.partition("Where to look:")[2].split())
+
+    def __str__(self) -> str:
+        """The whole of a failure, for people."""
+        if self.passed:
+            return f"{self.rule} on {self.backend}, {self.kind}: kept"
+        parts = [
+            f"{self.rule} on {self.backend}, {self.kind}: {self.what}",
+            f"The rule: {self.statement}",
+            f"Where to look: {self.where}",
+            self.report,
+        ]
+        return "\n\n".join(part for part in parts if part)

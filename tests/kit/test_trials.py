@@ -1,0 +1,137 @@
+"""What a backend leaves behind, how it hangs and how it dies is that rule's failure, and named."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from halfclose.testing import ContractSuite, LaneTCP
+from halfclose.testing import case as cases
+from halfclose.testing.case import Case
+from halfclose.testing.verdict import Verdict
+from kit import defects
+
+RULE = ContractSuite.rules()["EVT-01"]
+
+
+@pytest.fixture
+def judge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Verdict]]:
+    """Judges EVT-01 on a backend that works, but for one defect."""
+    monkeypatch.setattr(cases, "_tried", {})
+    with defects.installed("Defective") as name:
+        suite = type("Suite", (ContractSuite,), {"backend": name})()
+
+        def judge(defect: Callable[[Any], object], limit: float = 60.0) -> Verdict:
+            case = Case(suite, name, LaneTCP(), RULE)
+            # The first connection of all, which must work for a rule to be tried.
+            monkeypatch.setattr(defects.Defective, "defect", lambda backend: None, raising=False)
+            case.work(limit)
+            monkeypatch.setattr(defects.Defective, "defect", defect)
+            return case.judge(limit)
+
+        yield judge
+
+
+def test_without_a_defect_it_is_kept(judge: Callable[..., Verdict]) -> None:
+    verdict = judge(lambda backend: None)
+    assert verdict.passed, str(verdict)
+    assert (verdict.rule, verdict.backend, verdict.kind) == ("EVT-01", defects.NAME, "tcp")
+    assert not verdict.what
+    assert not verdict.report
+
+
+@pytest.mark.parametrize(
+    ("defect", "named"),
+    [
+        (defects.keep_a_descriptor, "/dev/null"),
+        (defects.keep_a_socket_for_the_collector, "unclosed <socket.socket"),
+        (defects.keep_a_thread, "thread straggler"),
+        (defects.keep_a_daemon, "thread straggler, one more each time"),
+        (defects.keep_a_task, "task forgotten"),
+        (defects.never_await, "'forgotten' was never awaited"),
+        (defects.raise_in_a_finalizer, "ZeroDivisionError: in a finalizer"),
+        (defects.raise_in_a_thread, "ZeroDivisionError: in a thread"),
+    ],
+)
+def test_what_is_left_behind_is_named(
+    judge: Callable[..., Verdict], defect: Callable[[Any], object], named: str
+) -> None:
+    verdict = judge(defect)
+    assert not verdict.passed
+    assert verdict.what.startswith("left behind: ")
+    assert named in verdict.what
+
+
+def test_a_worker_that_is_used_again_is_no_leak(judge: Callable[..., Verdict]) -> None:
+    verdict = judge(defects.reuse_a_daemon)
+    assert verdict.passed, str(verdict)
+
+
+@pytest.mark.parametrize(
+    "defect", [defects.block, defects.swallow_everything, defects.wait_for_ever]
+)
+def test_a_hang_is_the_rules_failure(
+    judge: Callable[..., Verdict], defect: Callable[[Any], object]
+) -> None:
+    begun = time.monotonic()
+    verdict = judge(defect, limit=1.5)
+    assert time.monotonic() - begun < 15
+    assert not verdict.passed
+    assert verdict.what == "it did not end within 1.5 s"
+    if defect is not defects.wait_for_ever:
+        assert f"in {defect.__name__}" in verdict.report, "where it hung is not told"
+
+
+@pytest.mark.parametrize(
+    ("defect", "how"),
+    [
+        (defects.crash, "its process was ended by SIGSEGV"),
+        (defects.leave, "its process ended with status 7 and without a word"),
+    ],
+)
+def test_a_death_is_the_rules_failure(
+    judge: Callable[..., Verdict], defect: Callable[[Any], object], how: str
+) -> None:
+    verdict = judge(defect)
+    assert not verdict.passed
+    assert verdict.what == how
+
+
+def test_the_judge_keeps_no_process_and_no_descriptor(judge: Callable[..., Verdict]) -> None:
+    judge(lambda backend: None)
+    before = sorted(os.listdir("/dev/fd"))
+    for defect in (defects.crash, defects.keep_a_thread, lambda backend: None):
+        judge(defect)
+    judge(defects.block, limit=1.0)
+    assert sorted(os.listdir("/dev/fd")) == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_where_no_connection_works_no_rule_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cases, "_tried", {})
+    with defects.installed("HangsAtTheEnd") as name:
+        suite = type("Suite", (ContractSuite,), {"backend": name})()
+        begun = time.monotonic()
+        verdicts = [
+            Case(suite, name, LaneTCP(), rule).judge(1.0)
+            for rule in list(ContractSuite.rules().values())[:10]
+        ]
+        assert time.monotonic() - begun < 8
+    for verdict in verdicts:
+        assert not verdict.passed
+        assert verdict.what == "not even one connection works: it did not end within 1 s"
+        assert "in run" in verdict.report
+
+
+def test_a_failure_shows_the_rule_what_was_seen_and_where_to_look(
+    judge: Callable[..., Verdict],
+) -> None:
+    shown = str(judge(defects.keep_a_descriptor))
+    assert shown.startswith("EVT-01 on defective, tcp: left behind: descriptor")
+    assert "The rule: `makeConnection` sets `transport`" in shown
+    assert "Where to look: attach the protocol with ``Connection.attach``" in shown
+    assert "seen: <Recorder connectionMade, dataReceived, connectionLost>, 1 bytes" in shown
