@@ -49,7 +49,7 @@ def test_without_a_defect_it_is_kept(judge: Callable[..., Verdict]) -> None:
         (defects.keep_a_descriptor, "/dev/null"),
         (defects.keep_a_socket_for_the_collector, "unclosed <socket.socket"),
         (defects.keep_a_thread, "thread straggler"),
-        (defects.keep_a_daemon, "thread straggler, one more each time"),
+        (defects.keep_a_daemon, "thread straggler"),
         (defects.keep_a_task, "task forgotten"),
         (defects.never_await, "'forgotten' was never awaited"),
         (defects.raise_in_a_finalizer, "ZeroDivisionError: in a finalizer"),

@@ -55,15 +55,20 @@ class Footprint:
         self._tasks = _suspended()
 
     def left(self) -> list[str]:
-        """What has come since and does not go, by name. Threads that are daemons: see `daemons`."""
+        """What has come since and must not stay, by name: threads and tasks."""
         gc.collect()
         left = [f"thread {thread.name}" for thread in self._new_threads(daemon=False)]
         left += [f"task {task.__qualname__}" for task in self._new_tasks()]
-        return sorted(descriptors() - self._descriptors) + sorted(left)
+        return sorted(left)
 
-    def daemons(self) -> set[threading.Thread]:
-        """Daemon threads that have come since: they may be a cache that is used again."""
-        return set(self._new_threads(daemon=True))
+    def kept(self) -> list[str]:
+        """What has come since and may be a framework's for the next time, by name.
+
+        Descriptors, and threads that are daemons.
+        """
+        gc.collect()
+        kept = [f"thread {thread.name}" for thread in self._new_threads(daemon=True)]
+        return sorted(descriptors() - self._descriptors) + sorted(kept)
 
     def _new_threads(self, *, daemon: bool) -> Iterator[threading.Thread]:
         for thread in set(threading.enumerate()) - self._threads:

@@ -22,6 +22,9 @@ from .verdict import Verdict
 
 __all__ = ["Trial"]
 
+_TIMES = 6
+"""How often a rule is run that keeps something: what is kept for the next time does not grow."""
+
 _LOG_LINES = 30
 """How much of the log a report shows."""
 
@@ -104,19 +107,22 @@ class Trial:
         test = self._test(self.try_connection())
         # What is there already is no leak of this rule's, and need not be looked through.
         gc.freeze()
-        footprint = Footprint()
         with unheard() as heard:
-            self._once(test)
-            left = footprint.left() + self._kind.left_behind()
-            daemons = footprint.daemons()
-            if daemons:
-                # Those that a framework keeps idle for the next time serve the next time.
-                self._once(test)
-                left = footprint.left() + self._kind.left_behind()
-                more = {thread.name for thread in footprint.daemons() - daemons}
-                left += [f"thread {name}, one more each time" for name in sorted(more)]
+            left = self._left_behind(test)
         left += heard
         assert not left, f"left behind: {'; '.join(left)}"
+
+    def _left_behind(self, test: Any) -> list[str]:
+        """Run *test*; what it leaves behind, by name."""
+        kept: list[str] = []
+        for _ in range(_TIMES):
+            footprint = Footprint()
+            self._once(test)
+            left = footprint.left() + self._kind.left_behind()
+            kept = footprint.kept()
+            if left or not kept:
+                return left
+        return kept
 
     def _test(self, can: Capabilities) -> Any:
         """The rule's test, or what it says of a backend or channel that declares a need off."""
