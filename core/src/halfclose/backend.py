@@ -7,21 +7,23 @@ The author of a backend derives from `Backend` and writes the abstract methods; 
 from __future__ import annotations
 
 import logging
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 from typing import Protocol as Interface
 
-from .channel import Channel
+from .channel import BackendCapabilities, Channel
 from .connection import Connection
-from .endpoints import Endpoint, StandardIO, as_endpoint
+from .endpoints import Endpoint, Memory, StandardIO, as_endpoint
 from .interfaces import Protocol, ProtocolFactory
 from .io.connecting import Address, connect_socket
 from .io.lane import Lane
 from .io.lingering import Lingering
-from .io.listening import Listener, listen_sockets
+from .io.listening import listen_sockets
 from .io.stdio import StdioChannel
+from .listener import Listener
 from .options import ConnectionOptions, seconds
 from .plugins import Hooks
 from .reasons import ConnectError, ConnectionAborted
@@ -77,6 +79,9 @@ class Backend(ABC):
     :raises TypeError: an option that this backend does not know.
     :raises ValueError: an option's value is out of range.
     """
+
+    capabilities: ClassVar[BackendCapabilities] = BackendCapabilities()
+    """What it can do: everything, unless it declares otherwise."""
 
     option_names: ClassVar[frozenset[str]] = frozenset()
     """Options of this backend's own, beside ``grace`` and ``sockets``."""
@@ -225,23 +230,11 @@ class Backend(ABC):
             other reason; names the endpoint and each attempt.
         :raises BaseException: what *factory* or ``connectionMade`` raised.
         """
-        self._check_open()
+        self.check_open()
         target = as_endpoint(endpoint)
         if timeout is not None:
             seconds("timeout", timeout)
-        channel: Channel
-        if isinstance(target, StandardIO):
-            channel = StdioChannel(self.lane.poller, self.call_soon)
-        else:
-            sock, lost = await connect_socket(self, target, timeout)
-            try:
-                self._check_open()
-                channel = self.lane.channel(sock, lost)
-            except BaseException as error:
-                sock.close()
-                if isinstance(error, OSError):
-                    raise ConnectError(f"cannot connect to {target}: {error}") from error
-                raise
+        channel = await self.open_channel(target, timeout)
         try:
             protocol = make_protocol(factory)
         except BaseException:
@@ -269,35 +262,78 @@ class Backend(ABC):
         :raises RuntimeError: the backend has been left, or not been entered.
         :raises ListenError: it cannot be listened on; names the endpoint.
         """
-        self._check_open()
+        self.check_open()
         settings = options or ConnectionOptions()
-        listener = await listen_sockets(
-            self,
-            as_endpoint(endpoint),
-            settings,
-            lambda sock: self._accept(sock, factory, settings),
-        )
+
+        def accepted(channel: Channel) -> None:
+            self.accept(channel, factory, settings)
+
+        listener = await self.open_listener(as_endpoint(endpoint), settings, accepted)
         self._listeners[listener] = None
         return listener
 
-    def _accept(self, sock: Any, factory: ProtocolFactory, options: ConnectionOptions) -> None:
+    # -- what a backend without descriptors overrides ------------------------------------------
+
+    async def open_channel(self, endpoint: Endpoint, timeout: float | None) -> Channel:
+        """A channel that is connected to *endpoint*; cancelled, it leaves nothing behind.
+
+        :param timeout: seconds for everything; None: no limit.
+        :raises ConnectError: see `connect`.
+        :raises RuntimeError: the backend was left meanwhile.
+        """
+        if isinstance(endpoint, StandardIO):
+            return StdioChannel(self.lane.poller, self.call_soon)
+        if isinstance(endpoint, Memory):
+            raise ConnectError(f"cannot connect to {endpoint}: only the backend 'memory' has it")
+        sock, lost = await connect_socket(self, endpoint, timeout)
         try:
-            channel = self.lane.channel(sock)
-        except OSError:
-            # Reset before it could be served: as good as never accepted.
+            self.check_open()
+            return self.lane.channel(sock, lost)
+        except BaseException as error:
             sock.close()
-            return
+            if isinstance(error, OSError):
+                raise ConnectError(f"cannot connect to {endpoint}: {error}") from error
+            raise
+
+    async def open_listener(
+        self, endpoint: Endpoint, options: ConnectionOptions, accepted: Callable[[Channel], None]
+    ) -> Listener:
+        """A listener on *endpoint* that gives a channel for each new connection to *accepted*.
+
+        :raises ListenError: see `listen`.
+        """
+
+        def wrap(sock: socket.socket) -> None:
+            try:
+                channel = self.lane.channel(sock)
+            except OSError:
+                # Reset before it could be served: as good as never accepted.
+                sock.close()
+                return
+            accepted(channel)
+
+        return await listen_sockets(self, endpoint, options, wrap)
+
+    def accept(
+        self, channel: Channel, factory: ProtocolFactory, options: ConnectionOptions
+    ) -> Protocol | None:
+        """Attach what *factory* gives to a *channel* that nobody here asked for (rule ERR-08).
+
+        :returns: the protocol; None if the factory failed: then the channel was aborted, and the
+            failure logged, or given to `fatal`.
+        """
         try:
             protocol = make_protocol(factory)
         except (KeyboardInterrupt, SystemExit) as error:
             channel.abort()
             self.fatal(error)
-            return
+            return None
         except BaseException:
             _log.exception("the protocol factory %r failed; the connection was aborted", factory)
             channel.abort()
-            return
+            return None
         Connection(self, channel, options).attach(protocol)
+        return protocol
 
     # -- what connections and the lane use -----------------------------------------------------
 
@@ -382,7 +418,11 @@ class Backend(ABC):
             # What a cancelled task began all the same.
             self._abort_all()
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Make sure that connections can be begun.
+
+        :raises RuntimeError: the backend has been left, or not been entered.
+        """
         if self.left:
             raise RuntimeError(f"backend {self.name!r} has been left")
         if not self._entered:

@@ -663,6 +663,11 @@ class Connection(Transport, ChannelSink):
         return self._channel.capabilities
 
     @property
+    def channel(self) -> Channel:
+        """The channel below, which the connection drives; to look at it, and to test it."""
+        return self._channel
+
+    @property
     def protocol(self) -> BaseProtocol:
         """The protocol that is attached."""
         return self._protocol

@@ -1,22 +1,22 @@
 """Where to connect or listen, as values and as strings.
 
-``tcp:HOST:PORT`` (``tcp:[::1]:80`` for IPv6), ``unix:PATH``, ``stdio:``.
+``tcp:HOST:PORT`` (``tcp:[::1]:80`` for IPv6), ``unix:PATH``, ``stdio:``, ``memory:NAME``.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from .reasons import EndpointError
 
-__all__ = ["TCP", "UNIX", "Endpoint", "StandardIO", "as_endpoint", "parse_endpoint"]
+__all__ = ["TCP", "UNIX", "Endpoint", "Memory", "StandardIO", "as_endpoint", "parse_endpoint"]
 
 UNIX_PATH_BYTES = 107
 """The longest path that a unix socket can have on Linux, in bytes."""
 
-_EXAMPLES = "tcp:127.0.0.1:8000, tcp:[::1]:8000, unix:/tmp/echo.sock or stdio:"
+_EXAMPLES = "tcp:127.0.0.1:8000, tcp:[::1]:8000, unix:/tmp/echo.sock, stdio: or memory:echo"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,31 @@ class StandardIO:
         return "stdio:"
 
 
-Endpoint: TypeAlias = "TCP | UNIX | StandardIO"
+@dataclass(frozen=True)
+class Memory:
+    """A name in the network of the backend ``memory``, which lives in this process.
+
+    :param name: one or more printable characters, no spaces.
+    :raises EndpointError: it is anything else.
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise EndpointError(f"memory name {self.name!r}: a name is missing")
+        if " " in self.name or not self.name.isprintable():
+            raise EndpointError(
+                f"memory name {self.name!r}: holds a space or a character that cannot be printed"
+            )
+
+    def __str__(self) -> str:
+        return f"memory:{self.name}"
+
+
+Endpoint: TypeAlias = "TCP | UNIX | StandardIO | Memory"
+
+E = TypeVar("E", UNIX, Memory)
 
 
 def _wrong(text: str, what: str, right: str = _EXAMPLES) -> EndpointError:
@@ -113,7 +137,7 @@ def parse_endpoint(text: str) -> Endpoint:
     :raises EndpointError: *text* is no endpoint; the message says what is wrong with it.
     """
     kind, colon, rest = text.partition(":")
-    if not colon or kind not in ("tcp", "unix", "stdio"):
+    if not colon or kind not in ("tcp", "unix", "stdio", "memory"):
         raise _wrong(text, f"no kind of endpoint is called {kind!r}")
     if kind == "tcp":
         return _parse_tcp(text, rest)
@@ -121,12 +145,18 @@ def parse_endpoint(text: str) -> Endpoint:
         if rest:
             raise _wrong(text, f"nothing may follow 'stdio:', here {rest!r}", "stdio:")
         return StandardIO()
+    if kind == "memory":
+        return _parse_name(text, Memory, rest, "the name is missing", "memory:echo")
+    return _parse_name(text, UNIX, rest, "the path is missing", "unix:/tmp/echo.sock")
+
+
+def _parse_name(text: str, kind: type[E], rest: str, missing: str, right: str) -> E:
     if not rest:
-        raise _wrong(text, "the path is missing", "unix:/tmp/echo.sock")
+        raise _wrong(text, missing, right)
     try:
-        return UNIX(rest)
+        return kind(rest)
     except EndpointError as error:
-        raise _wrong(text, str(error), "unix:/tmp/echo.sock") from None
+        raise _wrong(text, str(error), right) from None
 
 
 def as_endpoint(value: str | Endpoint) -> Endpoint:
@@ -136,6 +166,6 @@ def as_endpoint(value: str | Endpoint) -> Endpoint:
     """
     if isinstance(value, str):
         return parse_endpoint(value)
-    if isinstance(value, (TCP, UNIX, StandardIO)):
+    if isinstance(value, (TCP, UNIX, StandardIO, Memory)):
         return value
     raise EndpointError(f"{value!r} is no endpoint; write it like {_EXAMPLES}")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from typing import Any
 
-from halfclose import Connection, ConnectionOptions, ProtocolFactory
-from halfclose.backend import make_protocol
+from halfclose import ConnectionOptions, ProtocolFactory
 from twisted.internet.interfaces import IAddress, IProtocolFactory
 from zope.interface import implementer
 
@@ -16,8 +14,6 @@ from .backend import TwistedBackend
 from .channel import Attached, TwistedChannel
 
 __all__ = ["as_factory"]
-
-_log = logging.getLogger("halfclose")
 
 _backends: dict[Any, TwistedBackend] = {}
 
@@ -70,18 +66,7 @@ class _Factory:
         assert isinstance(attached, _Attached)
         backend = _backend_of(self._reactor)
         attached.channel = TwistedChannel(backend, attached.transport)
-        try:
-            attached.protocol = make_protocol(self._factory)
-        except (KeyboardInterrupt, SystemExit) as error:
-            attached.channel.abort()
-            backend.fatal(error)
-        except BaseException:
-            _log.exception(
-                "the protocol factory %r failed; the connection was aborted", self._factory
-            )
-            attached.channel.abort()
-        else:
-            Connection(backend, attached.channel, self._options).attach(attached.protocol)
+        attached.protocol = backend.accept(attached.channel, self._factory, self._options)
 
 
 def _backend_of(reactor: Any) -> TwistedBackend:

@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from halfclose import TCP, UNIX, Backend, ConnectionOptions, Endpoint, ProtocolFactory
-from halfclose.testing import Dial, Kind, RawPeer
+from halfclose.testing import Dial, RawPeer, SocketKind
 from halfclose.testing.kinds import KINDS as EVERYWHERE
-from halfclose.testing.kinds import NativeTCP, NativeUnix, dial, temporary_unix_path
+from halfclose.testing.kinds import NativeTCP, NativeUnix
+from halfclose.testing.sockets import dial, temporary_unix_path
 from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
 
 from .backend import TwistedBackend
@@ -20,7 +21,7 @@ from .factory import as_factory
 __all__ = ["KINDS", "TwistedTCP", "TwistedUnix"]
 
 
-class _Endpoint(Kind):
+class _Endpoint(SocketKind):
     @abstractmethod
     def _endpoint(self, reactor: Any, folder: str) -> Any: ...
 

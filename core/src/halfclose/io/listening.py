@@ -8,10 +8,10 @@ import os
 import socket
 import stat
 from collections.abc import Callable
-from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ..endpoints import TCP, UNIX, Endpoint, StandardIO
+from ..endpoints import TCP, UNIX, Endpoint, Memory, StandardIO
+from ..listener import Listener
 from ..options import ConnectionOptions
 from ..reasons import ListenError
 from .addresses import Address, endpoint_of, literal
@@ -20,40 +20,38 @@ from .poller import READ, Registration
 if TYPE_CHECKING:
     from ..backend import Backend, TimerHandle
 
-__all__ = ["Listener", "listen_sockets"]
+__all__ = ["SocketListener", "listen_sockets"]
 
 _log = logging.getLogger("halfclose")
 
 BACKLOG = 1024
-_ACCEPTS_A_TURN = 64
-_RETRY_DELAY = 0.1
-_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+ACCEPTS_A_TURN = 64
+"""Connections that one listener accepts before others have their turn."""
+
+RETRY_DELAY = 0.1
+"""Seconds after which accepting is tried again, once resources were missing."""
+
+OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What accept(2) fails with although the connection is still there (ERR-09)."""
 
 _NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 Accepted = Callable[[socket.socket], None]
 
 
-class Listener:
-    """Accepts connections until it is closed; an asynchronous context manager.
-
-    Made by `Backend.listen`. Closing it only stops accepting: connections live on (END-03).
-    """
+class SocketListener(Listener):
+    """A listener on one or more sockets; it takes the path of a unix socket away at its end."""
 
     def __init__(
         self, backend: Backend, endpoint: Endpoint, socks: list[socket.socket], accepted: Accepted
     ) -> None:
+        super().__init__(endpoint)
         self._backend = backend
-        self._endpoint = endpoint
         # Absolute, since the program may change its folder.
         self._path = os.path.abspath(endpoint.path) if isinstance(endpoint, UNIX) else None
         self._path_id = _path_id(self._path)
         self._accepting = [_Accepting(backend, sock, accepted) for sock in socks]
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """Where it listens, with the real port; answers after `aclose` too."""
-        return self._endpoint
 
     def close(self) -> None:
         """Stop accepting, and remove the path of a unix socket if it is still ours. Idempotent."""
@@ -66,21 +64,6 @@ class Listener:
                 _log.warning("%s: the socket's path stays behind: %s", self._endpoint, error)
         self._path_id = None
         self._backend.forget(self)
-
-    async def aclose(self) -> None:
-        """`close`. Idempotent; it waits for nothing, so there is nothing to cancel."""
-        self.close()
-
-    async def __aenter__(self) -> Listener:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
 
 class _Accepting:
@@ -100,7 +83,7 @@ class _Accepting:
         return poll
 
     def _ready(self, ready: int) -> None:
-        for _ in range(_ACCEPTS_A_TURN):
+        for _ in range(ACCEPTS_A_TURN):
             if self._sock.fileno() < 0:
                 return
             try:
@@ -109,7 +92,7 @@ class _Accepting:
                 return
             except OSError as error:
                 # ERR-09. Any other error is that of the one connection (accept(2) on Linux).
-                if error.errno in _OUT_OF_RESOURCES:
+                if error.errno in OUT_OF_RESOURCES:
                     self._wait_for_resources(error)
                     return
                 continue
@@ -124,7 +107,7 @@ class _Accepting:
                 "accepting on %s waits: %s", endpoint_of(self._sock.family, self._name()), error
             )
         self._poll.want(0)
-        self._retry = self._backend.call_later(_RETRY_DELAY, self._poll.want, READ)
+        self._retry = self._backend.call_later(RETRY_DELAY, self._poll.want, READ)
 
     def _name(self) -> object:
         return self._sock.getsockname()
@@ -141,13 +124,15 @@ class _Accepting:
 
 async def listen_sockets(
     backend: Backend, endpoint: Endpoint, options: ConnectionOptions, accepted: Accepted
-) -> Listener:
+) -> SocketListener:
     """A listener on *endpoint* that gives each new, non-blocking socket to *accepted*.
 
     :raises ListenError: see `Backend.listen`.
     """
     if isinstance(endpoint, StandardIO):
         raise ListenError("cannot listen on stdio: it is one connection; connect to it instead")
+    if isinstance(endpoint, Memory):
+        raise ListenError(f"cannot listen on {endpoint}: only the backend 'memory' has it")
     socks: list[socket.socket] = []
     try:
         if isinstance(endpoint, UNIX):
@@ -155,7 +140,7 @@ async def listen_sockets(
         else:
             socks += _listen_tcp(endpoint, await _addresses(backend, endpoint))
             endpoint = TCP(endpoint.host, socks[0].getsockname()[1])
-        return Listener(backend, endpoint, socks, accepted)
+        return SocketListener(backend, endpoint, socks, accepted)
     except (OSError, UnicodeError) as error:
         for sock in socks:
             sock.close()

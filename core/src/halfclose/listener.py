@@ -1,0 +1,46 @@
+"""What `Backend.listen` gives: something that accepts connections until it is closed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+
+from .endpoints import Endpoint
+
+__all__ = ["Listener"]
+
+
+class Listener(ABC):
+    """Accepts connections until it is closed; an asynchronous context manager.
+
+    Made by `Backend.listen`. Closing it only stops accepting: connections live on (END-03).
+
+    :param endpoint: where it listens, with the real port.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens, with the real port; answers after `aclose` too."""
+        return self._endpoint
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop accepting, release what it held, and tell `Backend.forget`. Idempotent."""
+
+    async def aclose(self) -> None:
+        """`close`. Idempotent; it waits for nothing, so there is nothing to cancel."""
+        self.close()
+
+    async def __aenter__(self) -> Listener:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,45 @@
+"""The backend ``memory``: connections inside this process, a virtual clock, and faults to order.
+
+For unit tests, begin with `halfclose.testing.network`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .conditions import BUFFER, Chunks
+    from .listening import RawListener
+    from .network import Network, Way
+    from .tasks import Cancelled, Deadlock
+    from .wire import End
+
+__all__ = [
+    "BUFFER",
+    "Cancelled",
+    "Chunks",
+    "Deadlock",
+    "End",
+    "Network",
+    "RawListener",
+    "Way",
+]
+
+_HOMES = {
+    "BUFFER": "conditions",
+    "Cancelled": "tasks",
+    "Chunks": "conditions",
+    "Deadlock": "tasks",
+    "End": "wire",
+    "Network": "network",
+    "RawListener": "listening",
+    "Way": "network",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Discovery imports the plugin beside it in every program, which is to cost next to nothing.
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

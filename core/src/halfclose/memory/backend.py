@@ -1,0 +1,223 @@
+"""The backend ``memory``: what core asks of an event loop, without one."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar, NoReturn, TypeVar
+
+from ..backend import Backend, Watch
+from ..channel import BackendCapabilities, Channel
+from ..endpoints import Endpoint, Memory
+from ..options import ConnectionOptions
+from ..reasons import ConnectError, ConnectionRefused, ConnectTimeout, ListenError, Unsupported
+from .channel import MemoryChannel
+from .dialing import Dialing
+from .events import Event
+from .listener import MemoryListener
+from .network import Network
+from .scheduler import Timer, running
+from .tasks import Cancelled, Task
+from .wire import End
+
+__all__ = ["MemoryBackend"]
+
+_log = logging.getLogger("halfclose")
+
+T = TypeVar("T")
+
+_FATAL = (KeyboardInterrupt, SystemExit)
+
+_OF_A_NETWORK = frozenset({"seed", "chunks", "buffer", "latency"})
+
+
+class MemoryBackend(Backend):
+    """Connections within this process, a clock that jumps, and no event loop at all.
+
+    Its coroutines run by themselves under `halfclose.run`, and inside any other event loop: there,
+    to wait means to run the scheduler until what is waited for has happened, so the loop itself
+    stands still meanwhile. What is to run beside is begun by `start_soon`.
+
+    Opened inside a program that runs on it, it joins that program's network; else it makes one.
+
+    :param options: ``grace``; ``network``, a `Network` to join; or, for a network of its own, the
+        arguments of `Network`: ``seed``, ``chunks``, ``buffer``, ``latency``.
+    :raises TypeError: an option that this backend does not know; or one of a network of its own,
+        given with one to join.
+    """
+
+    option_names: ClassVar[frozenset[str]] = _OF_A_NETWORK | {"network"}
+    capabilities: ClassVar[BackendCapabilities] = BackendCapabilities(descriptors=False)
+
+    def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(name, options)
+        self.network: Network
+        self.interrupted = False
+        """Whether an event raised KeyboardInterrupt or SystemExit: all that waits in the body of
+        ``async with`` raises `Cancelled`."""
+        self._tasks: dict[Task, None] = {}
+        self._fatal: BaseException | None = None
+        self._find_network()
+
+    def _find_network(self) -> None:
+        given = self.options.get("network")
+        own = {key: value for key, value in self.options.items() if key in _OF_A_NETWORK}
+        outer = running()
+        if "sockets" in self.options:
+            raise TypeError(f"backend {self.name!r} has no sockets, and no option for them")
+        if given is not None and not isinstance(given, Network):
+            raise TypeError(f"the option 'network' is a Network, not {given!r}")
+        if own and (given is not None or outer is not None):
+            raise TypeError(
+                f"backend {self.name!r}: the option {min(own)!r} is for a network of its own, "
+                "and here it joins another"
+            )
+        if given is not None:
+            self.network = given
+        elif outer is not None:
+            self.network = outer.network
+        else:
+            self.network = Network(**own)
+
+    # -- running -------------------------------------------------------------------------------
+
+    @classmethod
+    def run(
+        cls,
+        name: str,
+        options: Mapping[str, Any] | None,
+        main: Callable[..., Awaitable[T]],
+        args: tuple[object, ...],
+    ) -> T:
+        if running() is not None and not (options and "network" in options):
+            raise RuntimeError(
+                f"backend {name!r} runs in this thread already; use halfclose.open_backend"
+            )
+        backend = cls(name, options)
+
+        async def body() -> T:
+            async with backend:
+                return await main(backend, *args)
+
+        task = Task(backend.network.scheduler, body(), "main")
+        backend.network.scheduler.drive(task)
+        if task.error is not None:
+            raise task.error
+        result: T = task.result
+        return result
+
+    async def start(self) -> None:
+        self._body = self.network.scheduler.current
+        self._body.scopes.append(self)
+
+    async def stop(self, error: BaseException | None) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        self.network.scheduler.settle()
+        self._body.scopes.remove(self)
+        if self._fatal is not None:
+            raise self._fatal from None
+
+    def fatal(self, error: BaseException) -> None:
+        self._fatal = self._fatal or error
+        self.interrupted = True
+        self._body.wake()
+
+    # -- time, tasks, events -------------------------------------------------------------------
+
+    def time(self) -> float:
+        return self.network.scheduler.now
+
+    def call_soon(self, function: Callable[..., object], *args: object) -> None:
+        self.network.scheduler.call_soon(self.guarded, function, *args)
+
+    def call_later(self, seconds: float, function: Callable[..., object], *args: object) -> Timer:
+        return self.network.scheduler.call_later(seconds, self.guarded, function, *args)
+
+    def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
+        if self.left:
+            raise RuntimeError(f"backend {self.name!r} has been left")
+        self.network.scheduler.call_soon_threadsafe(self.guarded, function, *args)
+
+    def start_soon(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        async def body() -> None:
+            await function(*args)
+
+        name = getattr(function, "__qualname__", None) or repr(function)
+        task = Task(self.network.scheduler, body(), f"task {name}", self._task_ended)
+        self._tasks[task] = None
+        self.network.scheduler.call_soon(task.step)
+
+    def _task_ended(self, task: Task) -> None:
+        self._tasks.pop(task, None)
+        if isinstance(task.error, _FATAL):
+            self.fatal(task.error)
+        elif task.error is not None and not isinstance(task.error, Cancelled):
+            _log.error("the %s failed", task.name, exc_info=task.error)
+
+    async def sleep(self, seconds: float) -> None:
+        event = self.create_event()
+        timer = self.network.scheduler.call_later(seconds, event.set)
+        try:
+            await event.wait()
+        finally:
+            timer.cancel()
+
+    def create_event(self) -> Event:
+        return Event(self.network.scheduler)
+
+    # -- connecting and listening --------------------------------------------------------------
+
+    async def open_channel(self, endpoint: Endpoint, timeout: float | None) -> Channel:
+        if not isinstance(endpoint, Memory):
+            raise ConnectError(f"cannot connect to {endpoint}: {self._serves_only()}")
+        dialing = Dialing(self.network, endpoint.name)
+        timer = self.call_later(timeout, dialing.give_up) if timeout is not None else None
+        self.on_leaving(dialing.give_up)
+        try:
+            await dialing.over.wait()
+            self.check_open()
+            end = dialing.take()
+        except OSError as error:
+            kinds = {errno.ECONNREFUSED: ConnectionRefused, errno.ETIMEDOUT: ConnectTimeout}
+            kind = kinds.get(error.errno or 0, ConnectError)
+            raise kind(f"cannot connect to {endpoint}: {error}") from error
+        except BaseException:
+            dialing.give_up()
+            raise
+        finally:
+            self.forget_leaving(dialing.give_up)
+            if timer is not None:
+                timer.cancel()
+        if end is None:
+            raise ConnectTimeout(f"cannot connect to {endpoint}: no answer within {timeout} s")
+        return self._channel(end)
+
+    async def open_listener(
+        self, endpoint: Endpoint, options: ConnectionOptions, accepted: Callable[[Channel], None]
+    ) -> MemoryListener:
+        if not isinstance(endpoint, Memory):
+            raise ListenError(f"cannot listen on {endpoint}: {self._serves_only()}")
+        try:
+            listening = self.network.listen(endpoint.name)
+        except OSError as error:
+            raise ListenError(f"cannot listen on {endpoint}: {error}") from error
+        return MemoryListener(self, listening, lambda end: accepted(self._channel(end)))
+
+    def _channel(self, end: End) -> MemoryChannel:
+        return MemoryChannel(self, self.network.scheduler, end)
+
+    # -- what there are no descriptors for -----------------------------------------------------
+
+    def _serves_only(self) -> str:
+        return f"the backend {self.name!r} serves memory:NAME only"
+
+    def watch(self, fd: int, ready: Callable[[], object], *, write: bool = False) -> Watch:
+        raise Unsupported(f"{self._serves_only()}: it watches no descriptor")
+
+    async def resolve(self, host: str, port: int) -> NoReturn:
+        raise Unsupported(f"{self._serves_only()}: it looks up no host")
+
+    def adopt(self, sock: Any) -> NoReturn:
+        raise Unsupported(f"{self._serves_only()}: it adopts no socket")

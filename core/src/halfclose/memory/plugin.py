@@ -1,0 +1,31 @@
+"""What discovery reads. Importing it imports no part of the backend."""
+
+from __future__ import annotations
+
+import sys
+
+from ..hooks import hookimpl
+from ..plugins import BackendSpec
+
+__all__ = ["halfclose_backends"]
+
+
+def _runs() -> bool:
+    scheduler = sys.modules.get("halfclose.memory.scheduler")
+    return scheduler is not None and scheduler.running() is not None
+
+
+@hookimpl
+def halfclose_backends() -> list[BackendSpec]:
+    """``memory``: never chosen unless it is named, or runs."""
+    return [
+        BackendSpec(
+            "memory",
+            "halfclose.memory.backend:MemoryBackend",
+            running=_runs,
+            # Inside another event loop, both are running: it is the inner one.
+            priority=100,
+            kinds="halfclose.testing.memory:KINDS",
+            automatic=False,
+        )
+    ]

@@ -1,0 +1,275 @@
+"""What is due, in an order that can be told beforehand, and a clock that nobody waits for."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from queue import Empty, SimpleQueue
+from random import Random
+from typing import TYPE_CHECKING, TypeAlias
+
+from .events import Event
+from .tasks import Deadlock, Outside, Task, Waiter
+
+if TYPE_CHECKING:
+    from .network import Network
+
+__all__ = ["Scheduler", "Timer", "running"]
+
+BUSY_TURNS = 1000
+"""Turns in a row, without a pause, after which the clock moves all the same."""
+
+BUSY_STEP = 0.001
+"""Seconds that it moves then: two protocols that answer each other for ever are timed out too."""
+
+SETTLING = 3
+"""Turns that what is being left may still take."""
+
+Call: TypeAlias = "tuple[Callable[..., object], tuple[object, ...]]"
+
+_thread = threading.local()
+
+
+def running() -> Scheduler | None:
+    """The scheduler that is at work in this thread; the innermost, if one works inside another."""
+    stack: list[Scheduler] = getattr(_thread, "stack", [])
+    return stack[-1] if stack else None
+
+
+class Timer:
+    """A call that is due later."""
+
+    __slots__ = ("_args", "_function")
+
+    def __init__(self, function: Callable[..., object], args: tuple[object, ...]) -> None:
+        self._function: Callable[..., object] | None = function
+        self._args = args
+
+    def cancel(self) -> None:
+        """Do not call. Idempotent; a no-op once it was called."""
+        # It stays in the heap for a while, and must keep nothing alive.
+        self._function = None
+        self._args = ()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether there is nothing to call."""
+        return self._function is None
+
+    def fire(self) -> None:
+        """Call, unless it was cancelled."""
+        function, args = self._function, self._args
+        self.cancel()
+        if function is not None:
+            function(*args)
+
+
+class Scheduler:
+    """Calls, ready connections and timers of one network, on one thread.
+
+    Nothing here waits for real time: where nothing is ready, the clock jumps to the next timer
+    (as trio's ``MockClock`` does). Every function that it calls must raise nothing.
+
+    :param random: draws the order in which connections that are ready together are served; None:
+        the order in which they became ready.
+    """
+
+    def __init__(self, network: Network, random: Random | None = None) -> None:
+        self.network = network
+        self.now = 0.0
+        """Seconds since the network was made."""
+        self.outside = Outside(self)
+        self.current: Waiter = self.outside
+        """Who runs now: a task of ours, or whoever called."""
+        self.tasks: dict[Task, None] = {}
+        self._random = random
+        self._soon: deque[Call] = deque()
+        self._ready: dict[Callable[[], object], None] = {}
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._number = count()
+        self._sweep_at = 100
+        self._from_threads: SimpleQueue[Call] = SimpleQueue()
+        self._idle: list[Event] = []
+        self._holds = 0
+        self._busy_turns = 0
+
+    # -- what is due ---------------------------------------------------------------------------
+
+    def call_soon(self, function: Callable[..., object], *args: object) -> None:
+        """Call in the next turn, in order of the calls."""
+        self._soon.append((function, args))
+
+    def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
+        """`call_soon`, from any thread or signal handler."""
+        self._from_threads.put((function, args))
+
+    def call_later(self, seconds: float, function: Callable[..., object], *args: object) -> Timer:
+        """Call after *seconds* of the virtual clock; timers of one moment in order of the calls."""
+        return self.call_at(self.now + seconds, function, *args)
+
+    def call_at(self, deadline: float, function: Callable[..., object], *args: object) -> Timer:
+        """`call_later`, by the time that the clock shows then."""
+        timer = Timer(function, args)
+        if deadline != math.inf:
+            heapq.heappush(self._timers, (deadline, next(self._number), timer))
+            self._sweep()
+        return timer
+
+    def serve(self, connection: Callable[[], object]) -> None:
+        """Call *connection*, which is ready, once, in the next turn after all `call_soon`."""
+        self._ready[connection] = None
+
+    async def idle(self) -> None:
+        """Wait until nothing is due at this moment; of a program that never pauses, a while."""
+        event = Event(self)
+        self._idle.append(event)
+        try:
+            await event.wait()
+        finally:
+            if event in self._idle:
+                self._idle.remove(event)
+
+    @contextmanager
+    def hold_clock(self) -> Iterator[None]:
+        """Let the clock stand still, and wait, in real time, for other threads' calls."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
+
+    # -- going round ---------------------------------------------------------------------------
+
+    def pump(self, done: Callable[[], object], stuck: Callable[[], object]) -> None:
+        """Go round until *done* says so; call *stuck* where it never will."""
+        with self._at_work():
+            while not done():
+                if not self._turn():
+                    stuck()
+
+    def settle(self) -> None:
+        """Let what is due now happen, and what follows from it, for a few turns."""
+        with self._at_work():
+            for _ in range(SETTLING):
+                self._take_calls()
+                self._run_due()
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        if not hasattr(_thread, "stack"):
+            _thread.stack = []
+        before, self.current = self.current, self.outside
+        _thread.stack.append(self)
+        try:
+            yield
+        finally:
+            _thread.stack.pop()
+            self.current = before
+
+    def _turn(self) -> bool:
+        """Do what is due, or go where something is; False: nothing ever will be."""
+        self._take_calls()
+        if self._soon or self._ready or self._next_deadline() <= self.now:
+            self._busy_turns += 1
+            if self._busy_turns % BUSY_TURNS == 0:
+                self._tell_idle()
+                if not self._holds:
+                    self.now += BUSY_STEP
+            self._run_due()
+            return True
+        self._busy_turns = 0
+        if self._idle:
+            self._tell_idle()
+            return True
+        if self._holds:
+            self._soon.append(self._from_threads.get())
+            return True
+        return self._jump()
+
+    def _tell_idle(self) -> None:
+        waiting, self._idle = self._idle, []
+        for event in waiting:
+            event.set()
+
+    def _take_calls(self) -> None:
+        try:
+            while True:
+                self._soon.append(self._from_threads.get_nowait())
+        except Empty:
+            pass
+
+    def _run_due(self) -> None:
+        # One by one off the queues: what is called may itself go round, or be interrupted.
+        for _ in range(len(self._soon)):
+            if not self._soon:
+                break
+            function, args = self._soon.popleft()
+            function(*args)
+        batch = list(self._ready)
+        if self._random is not None:
+            self._random.shuffle(batch)
+        for connection in batch:
+            if connection in self._ready:
+                del self._ready[connection]
+                connection()
+        self._fire_timers()
+
+    def _jump(self) -> bool:
+        """Let the clock jump to the next timer, if there is one."""
+        deadline = self._next_deadline()
+        if deadline == math.inf:
+            return False
+        self.now = max(self.now, deadline)
+        self._fire_timers()
+        return True
+
+    def _next_deadline(self) -> float:
+        while self._timers and self._timers[0][2].cancelled:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else math.inf
+
+    def _fire_timers(self) -> None:
+        now = self.now
+        while self._timers and self._timers[0][0] <= now:
+            heapq.heappop(self._timers)[2].fire()
+
+    def _sweep(self) -> None:
+        """Forget cancelled timers that are far ahead, once they may be the most."""
+        if len(self._timers) > self._sweep_at:
+            self._timers = [entry for entry in self._timers if not entry[2].cancelled]
+            heapq.heapify(self._timers)
+            self._sweep_at = max(100, 2 * len(self._timers))
+
+    # -- tasks ---------------------------------------------------------------------------------
+
+    def drive(self, task: Task) -> None:
+        """Go round until *task*, which has not begun, is over.
+
+        :raises BaseException: an interruption from without, such as SIGINT; the task has been
+            cancelled then.
+        """
+        self.call_soon(task.step)
+        try:
+            self.pump(task.is_over, lambda: task.step(self.deadlock()))
+        except BaseException:
+            task.cancel()
+            raise
+
+    def deadlock(self, place: str | None = None) -> Deadlock:
+        """What those that wait are told where nothing can happen any more.
+
+        :param place: where somebody waits who is no task.
+        """
+        waiting = [f"{task.name} ({task.place()})" for task in self.tasks]
+        if place is not None:
+            waiting.insert(0, place)
+        return Deadlock(
+            f"nothing is ready and no timer is set, but there wait for ever: {', '.join(waiting)}. "
+            "Other threads and event loops are not waited for; while Network.hold_clock() lasts, "
+            "calls of other threads are"
+        )

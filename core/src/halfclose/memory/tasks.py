@@ -1,0 +1,223 @@
+"""Who can wait: coroutines that the scheduler runs, and whoever calls from outside of it."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import copy_context
+from types import coroutine
+from typing import TYPE_CHECKING, Any
+from typing import Protocol as Interface
+
+from ..reasons import HalfcloseError
+
+if TYPE_CHECKING:
+    from .events import Event
+    from .scheduler import Scheduler
+
+__all__ = ["Cancelled", "Deadlock", "Outside", "Scope", "Task", "Waiter"]
+
+_MEMORY = os.path.dirname(os.path.abspath(__file__))
+
+
+class Cancelled(BaseException):
+    """Raised where a task waits that is to end, and at each further wait of it."""
+
+
+class Deadlock(HalfcloseError, RuntimeError):
+    """Somebody waits, nothing is ready, and no timer is set: it would wait for ever."""
+
+
+class Scope(Interface):
+    """A part of a program that can be interrupted: the body of a backend's ``async with``."""
+
+    interrupted: bool
+    """Whether it is to end: all its waits raise `Cancelled`."""
+
+
+class Waiter(ABC):
+    """Who can wait for an event."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self.scopes: list[Scope] = []
+
+    def interrupted(self) -> bool:
+        """Whether it is to wait no more."""
+        return any(scope.interrupted for scope in self.scopes)
+
+    def check(self) -> None:
+        """Before and after each wait.
+
+        :raises Cancelled: it is to end.
+        """
+        if self.interrupted():
+            raise Cancelled
+
+    @abstractmethod
+    def wake(self) -> None:
+        """What it waits for may have come: look again, in the next turn."""
+
+    @abstractmethod
+    async def wait(self, event: Event) -> None:
+        """Wait until *event* is set.
+
+        :raises Cancelled: see `check`.
+        :raises Deadlock: it never will be.
+        """
+
+
+class Outside(Waiter):
+    """Another event loop's coroutine, or a callback: to wait, it runs the scheduler itself.
+
+    So its coroutine never suspends, and it does not matter which loop drives it.
+    """
+
+    def wake(self) -> None:
+        """It looks by itself."""
+
+    async def wait(self, event: Event) -> None:
+        self.check()
+        if event.is_set():
+            return
+
+        def stuck() -> None:
+            raise self._scheduler.deadlock(_place_of_caller())
+
+        self._scheduler.pump(lambda: event.is_set() or self.interrupted(), stuck)
+        self.check()
+
+
+class Task(Waiter):
+    """A coroutine that the scheduler runs, in a context of its own.
+
+    :param name: what a `Deadlock` calls it.
+    :param ended: called with the task once it is over.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        body: Coroutine[Any, Any, Any],
+        name: str,
+        ended: Callable[[Task], object] = lambda task: None,
+    ) -> None:
+        super().__init__(scheduler)
+        self.name = name
+        self.result: Any = None
+        self.error: BaseException | None = None
+        """What it raised."""
+        self._coroutine = body
+        self._context = copy_context()
+        self._ended = ended
+        self._begun = False
+        self._over = False
+        self._stepping = False
+        self._cancelled = False
+        scheduler.tasks[self] = None
+
+    def is_over(self) -> bool:
+        """Whether it has returned or raised."""
+        return self._over
+
+    def interrupted(self) -> bool:
+        return self._cancelled or super().interrupted()
+
+    def wake(self) -> None:
+        self._scheduler.call_soon(self.step)
+
+    def cancel(self) -> None:
+        """End it now: every wait of it raises `Cancelled`, the present one at once. Idempotent.
+
+        One that is running, below the caller, ends at its next wait.
+        """
+        self._cancelled = True
+        if self._begun:
+            self.step()
+        elif not self._over:
+            self._coroutine.close()
+            self._end(None, Cancelled())
+
+    def step(self, error: BaseException | None = None) -> None:
+        """Run it to its next wait.
+
+        :param error: what is raised where it waits.
+        """
+        if self._over or self._stepping:
+            return
+        before, self._scheduler.current = self._scheduler.current, self
+        self._begun = self._stepping = True
+        try:
+            while True:
+                if error is None:
+                    what = self._context.run(self._coroutine.send, None)
+                else:
+                    what = self._context.run(self._coroutine.throw, error)
+                if what is _SUSPENDED:
+                    return
+                error = RuntimeError(
+                    f"{self.name} awaits {what!r}, which is of another event loop; "
+                    "the backend 'memory' can wait for its own events only"
+                )
+        except StopIteration as stop:
+            self._end(stop.value, None)
+        except BaseException as failure:
+            self._end(None, failure)
+        finally:
+            self._stepping = False
+            self._scheduler.current = before
+
+    def _end(self, result: Any, error: BaseException | None) -> None:
+        self._over = True
+        self.result, self.error = result, error
+        self._scheduler.tasks.pop(self, None)
+        self._ended(self)
+
+    async def wait(self, event: Event) -> None:
+        self.check()
+        while not event.is_set():
+            event.add(self)
+            try:
+                await _suspend()
+            finally:
+                event.discard(self)
+            self.check()
+
+    def place(self) -> str:
+        """Where it waits, as far as that can be seen."""
+        place = "somewhere" if self._begun else "not begun"
+        awaited: Any = self._coroutine
+        while awaited is not None:
+            frame = getattr(awaited, "cr_frame", None)
+            if frame is not None and not _is_ours(frame.f_code.co_filename):
+                place = _place(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+            awaited = getattr(awaited, "cr_await", None)
+        return place
+
+
+_SUSPENDED = object()
+
+
+@coroutine
+def _suspend() -> Generator[object, None, None]:
+    yield _SUSPENDED
+
+
+def _is_ours(file: str) -> bool:
+    """Whether it is core's own: nobody looks there for the reason of a deadlock."""
+    folder = os.path.dirname(os.path.abspath(file))
+    return folder in (_MEMORY, os.path.dirname(_MEMORY))
+
+
+def _place(file: str, line: int, function: str) -> str:
+    return f"{os.path.basename(file)}:{line} in {function}"
+
+
+def _place_of_caller() -> str:
+    for frame, line in traceback.walk_stack(None):
+        code = frame.f_code
+        if not _is_ours(code.co_filename):
+            return _place(code.co_filename, line, code.co_name)
+    return "the caller"
