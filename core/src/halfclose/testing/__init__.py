@@ -8,9 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .harness import Net, Pair, rule
-from .kinds import Dial, Kind, LaneTCP, LaneUnix, NativeTCP, NativeUnix, Stdio
-from .peers import PipePeer, RawPeer, SocketPeer
+from .kinds import (
+    Dial,
+    Kind,
+    LaneTCP,
+    LaneUnix,
+    NativeTCP,
+    NativeUnix,
+    SocketKind,
+    Stdio,
+)
+from .peers import RawPeer
+from .pipes import PipePeer
 from .recorder import PlainRecorder, Recorder
+from .sockets import SocketPeer
 
 if TYPE_CHECKING:
     from .suite import ContractSuite
@@ -29,6 +40,7 @@ __all__ = [
     "PlainRecorder",
     "RawPeer",
     "Recorder",
+    "SocketKind",
     "SocketPeer",
     "Stdio",
     "rule",

@@ -9,19 +9,13 @@ from typing import Any
 from ..lifecycle import State
 from ..reasons import ConnectionDone, ConnectionLost
 from .harness import MORE_THAN_THE_KERNEL, Net, rule
+from .reactions import lose, lose_write
 from .recorder import PlainRecorder, Recorder
+from .waiting import eventually
 
 __all__ = ["EventRules"]
 
 BOTH_ENDED = {"readConnectionLost", "writeConnectionLost"}
-
-
-def lose_write(protocol: Any, *_: object) -> None:
-    protocol.verb("loseWriteConnection")
-
-
-def lose(protocol: Any, *_: object) -> None:
-    protocol.verb("loseConnection")
 
 
 class EventRules:
@@ -77,7 +71,7 @@ class EventRules:
         assert bytes(pair.protocol.received) == b"the last words"
         assert pair.protocol.events == ["connectionMade", "dataReceived", "readConnectionLost"]
 
-    @rule("EVT-04")
+    @rule("EVT-04", needs=("can_half_close",))
     async def test_evt_04_our_end_of_stream(self, net: Net) -> None:
         """lwc: exactly one wcl, after every accepted byte and the FIN have been handed to the
         kernel, never inside the call.
@@ -102,7 +96,7 @@ class EventRules:
         pair.peer.send_now(b"reply")
         await net.until(pair.protocol, "dataReceived")
 
-    @rule("EVT-05")
+    @rule("EVT-05", needs=("can_half_close",))
     async def test_evt_05_both_halves_end(self, net: Net) -> None:
         """Both halves end, in either order or at once, and nobody calls loseConnection: rcl and
         wcl once each, then connectionLost(ConnectionDone), unaided, and the descriptor is
@@ -170,7 +164,7 @@ class EventRules:
         assert isinstance(reason, ConnectionLost)
         assert racing.protocol.events.count("connectionLost") == 1
 
-    @rule("EVT-07")
+    @rule("EVT-07", needs=("can_half_close",))
     async def test_evt_07_no_event_inside_a_verb_or_an_event(self, net: Net) -> None:
         """No event is ever delivered inside a verb, and no event inside another event of the same
         connection. † (twisted#5210)
@@ -196,7 +190,7 @@ class EventRules:
             assert "connectionLost" not in other.protocol.events
             await net.lost(other.protocol)
 
-    @rule("EVT-08")
+    @rule("EVT-08", needs=("can_half_close",))
     async def test_evt_08_lose_write_then_lose_inside_the_events(self, net: Net) -> None:
         """lwc inside rcl, then loseConnection inside wcl: one connectionLost, after wcl returned.
         † (twisted#3037)
@@ -233,7 +227,7 @@ class EventRules:
         assert all(pair.protocol.chunks)
         await net.quiet()
 
-    @rule("EVT-10")
+    @rule("EVT-10", needs=("can_half_close",))
     async def test_evt_10_lives_without_references(self, net: Net) -> None:
         """A connection that is idle, half-closed or paused, and to which user code holds no
         reference, lives until connectionLost. † ‡ (twisted#3313; uvloop crashes here: hold a
@@ -295,7 +289,7 @@ class EventRules:
                 "connectionLost",
             ], size
 
-    @rule("EVT-12")
+    @rule("EVT-12", needs=("can_half_close",))
     async def test_evt_12_a_protocol_that_is_not_half_closeable(self, net: Net) -> None:
         """A `Protocol` that is not half-closeable: the peer's FIN acts as loseConnection (pending
         bytes are flushed, then one connectionLost(ConnectionDone)). Its lwc works, without a wcl.
@@ -338,15 +332,12 @@ class EventRules:
         peer = net.closing(await connect())
         peer.send_now(b"early")
         peer.shutdown()
-        event = net.backend.create_event()
-        while not made:
-            await net.turns(1)
-        event.set()
+        assert await eventually(net, lambda: made), "the factory was not called"
         await net.until(made[0], "readConnectionLost")
         assert bytes(made[0].received) == b"early"
         assert made[0].events == ["connectionMade", "dataReceived", "readConnectionLost"]
 
-    @rule("EVT-14")
+    @rule("EVT-14", needs=("can_half_close",))
     async def test_evt_14_nothing_but_connection_lost_after_closing(self, net: Net) -> None:
         """After loseConnection or abortConnection the only event is connectionLost: no
         dataReceived, rcl or wcl, also where an lwc was still pending.

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import os
-import socket
-import tempfile
+import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, ClassVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+    nullcontext,
+)
+from typing import Any, ClassVar, TypeAlias
 
 from ..backend import Backend
 from ..endpoints import TCP, UNIX, Endpoint
 from ..interfaces import Protocol, ProtocolFactory
 from ..options import ConnectionOptions
-from .peers import PipePeer, RawPeer, SocketPeer
+from .peers import RawListener, RawPeer
+from .pipes import install_pipes, preserved_descriptors
+from .sockets import (
+    SocketListener,
+    black_hole,
+    dial,
+    open_sockets,
+    refusing,
+    temporary_unix_path,
+)
+from .threads import run_in_thread
 
 __all__ = [
     "KINDS",
@@ -24,26 +40,32 @@ __all__ = [
     "LaneUnix",
     "NativeTCP",
     "NativeUnix",
+    "Serve",
+    "SocketKind",
     "Stdio",
-    "dial",
-    "temporary_unix_path",
+    "SystemKind",
 ]
 
-Dial = Callable[[], Awaitable[RawPeer]]
+Dial: TypeAlias = Callable[[], Awaitable[RawPeer]]
 """Connects one raw peer; the factory's protocol is attached on our side."""
+
+Serve: TypeAlias = Callable[
+    [Backend, ProtocolFactory, ConnectionOptions], AbstractAsyncContextManager[Dial]
+]
+"""What `Kind.serve` is."""
 
 
 class Kind(ABC):
-    """One kind of channel, for the suite.
+    """One kind of channel, for the suite: everything that a rule does beside the backend.
 
-    To add one for a framework's own transports, derive from it and name it in the suite's
-    ``kinds``.
+    To add one for a framework's own TCP or unix sockets, derive from `SocketKind`, which needs
+    only `serve`, and name it in `halfclose.BackendSpec.kinds` or in the suite's ``kinds``.
     """
 
     name: ClassVar[str]
     """What the run's report calls it."""
     scheme: ClassVar[str]
-    """"tcp", "unix" or "stdio": what the raw peer is."""
+    """"tcp", "unix", "stdio" or "memory": what the raw peer is."""
     options: ClassVar[Mapping[str, Any]] = {}
     """Options with which the backend is opened for it."""
 
@@ -53,28 +75,132 @@ class Kind(ABC):
     ) -> AbstractAsyncContextManager[Dial]:
         """Wait for raw peers and attach what *factory* gives to each that dials."""
 
+    # -- other kinds ---------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def lane(self) -> Kind:
+        """The kind that ``Backend.listen`` serves by itself, closest to this one."""
+
+    @property
+    def beside(self) -> Kind:
+        """The kind for a second connection beside one of this: this one, if there can be two."""
+        return self
+
+    # -- the other end, by no backend ----------------------------------------------------------
+
+    @abstractmethod
+    def listening(self, backend: Backend) -> AbstractContextManager[RawListener]:
+        """A raw listener, to which the backend connects.
+
+        :param backend: the one in whose loop the test waits for it.
+        """
+
+    @abstractmethod
+    def refusing(self, backend: Backend) -> AbstractContextManager[Endpoint]:
+        """Where nobody listens, nor can come to listen meanwhile."""
+
+    @abstractmethod
+    def black_hole(self, backend: Backend) -> AbstractContextManager[Endpoint]:
+        """Where nobody answers, ever."""
+
+    @abstractmethod
+    def hopeless(self, backend: Backend) -> AbstractContextManager[Endpoint]:
+        """Where connecting fails at once, for a reason that has no exception of its own."""
+
+    @abstractmethod
+    def holdings(self, backend: Backend) -> set[object]:
+        """The identity of every end of a connection that is held now, of the raw peers' too.
+
+        No peer could see whether our end was released, or only shut down.
+        """
+
     def left_behind(self) -> list[str]:
         """What the kind itself still holds, by name; descriptors are looked for without it."""
         return []
 
+    # -- whole programs ------------------------------------------------------------------------
 
-def dial(backend: Backend, endpoint: Endpoint) -> SocketPeer:
-    """A raw peer connected to *endpoint*, whose listener has room in its queue."""
-    if isinstance(endpoint, UNIX):
-        sock = socket.socket(socket.AF_UNIX)
-        sock.connect(endpoint.path)
-    else:
-        assert isinstance(endpoint, TCP)
-        sock = socket.create_connection((endpoint.host, endpoint.port))
-    return SocketPeer(backend, sock)
+    @abstractmethod
+    async def run_program(
+        self,
+        backend: Backend,
+        main: Callable[[Backend], Awaitable[object]],
+        options: Mapping[str, Any],
+    ) -> BaseException | None:
+        """Run ``main(backend)`` as a program of its own, on the same kind of backend.
+
+        The test goes on meanwhile.
+
+        :param backend: the one in whose loop the test waits for it.
+        :param options: of the program's own backend.
+        :returns: what the program raised.
+        """
+
+    @abstractmethod
+    def time(self, backend: Backend) -> float:
+        """Seconds of a clock that can be read by such a program and after it.
+
+        :param backend: the test's.
+        """
+
+    @abstractmethod
+    def outliving(self, backend: Backend) -> AbstractContextManager[Serve]:
+        """`serve`, for a connection that is left to the program's backend.
+
+        To be entered around the whole program.
+        """
 
 
-def temporary_unix_path() -> tempfile.TemporaryDirectory[str]:
-    """A folder for a unix socket, with a path that is short enough."""
-    return tempfile.TemporaryDirectory(prefix="hc")
+class SystemKind(Kind):
+    """A kind over the operating system's descriptors, by its clock."""
+
+    @property
+    def lane(self) -> Kind:
+        return LaneTCP()
+
+    def holdings(self, backend: Backend) -> set[object]:
+        return open_sockets()
+
+    async def run_program(
+        self,
+        backend: Backend,
+        main: Callable[[Backend], Awaitable[object]],
+        options: Mapping[str, Any],
+    ) -> BaseException | None:
+        return await run_in_thread(backend, main, {**self.options, **options})
+
+    def time(self, backend: Backend) -> float:
+        return time.monotonic()
 
 
-class _Lane(Kind):
+class SocketKind(SystemKind):
+    """A kind whose raw peers are TCP or unix sockets, as `scheme` says."""
+
+    @property
+    def lane(self) -> Kind:
+        return LaneUnix() if self.scheme == "unix" else LaneTCP()
+
+    def listening(self, backend: Backend) -> AbstractContextManager[RawListener]:
+        return SocketListener(backend, self.scheme)
+
+    def refusing(self, backend: Backend) -> AbstractContextManager[Endpoint]:
+        return refusing(self.scheme)
+
+    def black_hole(self, backend: Backend) -> AbstractContextManager[Endpoint]:
+        return black_hole(backend, self.scheme)
+
+    def hopeless(self, backend: Backend) -> AbstractContextManager[Endpoint]:
+        if self.scheme == "unix":
+            return nullcontext(UNIX("/nonexistent/halfclose"))
+        # A multicast address.
+        return nullcontext(TCP("224.0.0.1", 9))
+
+    def outliving(self, backend: Backend) -> AbstractContextManager[Serve]:
+        return nullcontext(self.serve)
+
+
+class _Lane(SocketKind):
     @abstractmethod
     def _listen_on(self, folder: str) -> Endpoint: ...
 
@@ -126,27 +252,24 @@ class NativeUnix(LaneUnix):
     options: ClassVar[Mapping[str, Any]] = {"sockets": "native"}
 
 
-class Stdio(Kind):
+class Stdio(SystemKind):
     """``backend.connect("stdio:")``, with pipes put at descriptors 0 and 1 of this process."""
 
     name = "stdio"
     scheme = "stdio"
 
+    @property
+    def beside(self) -> Kind:
+        return self.lane
+
     @asynccontextmanager
     async def serve(
         self, backend: Backend, factory: ProtocolFactory, options: ConnectionOptions
     ) -> AsyncIterator[Dial]:
-        saved = os.dup(0), os.dup(1)
         attached: list[Protocol] = []
 
         async def connect() -> RawPeer:
-            stdin, to_stdin = os.pipe()
-            from_stdout, stdout = os.pipe()
-            os.dup2(stdin, 0)
-            os.dup2(stdout, 1)
-            os.close(stdin)
-            os.close(stdout)
-            peer = PipePeer(backend, to_stdin, from_stdout)
+            peer = install_pipes(backend)
             try:
                 attached.append(await backend.connect("stdio:", factory, options=options))
             except BaseException:
@@ -154,16 +277,44 @@ class Stdio(Kind):
                 raise
             return peer
 
-        try:
-            yield connect
-        finally:
-            # Before the descriptors are put back: its end replaces descriptor 1.
-            for protocol in attached:
-                protocol.transport.abortConnection()
-                await protocol.transport.whenClosed()
-            for standard, copy in enumerate(saved):
-                os.dup2(copy, standard)
-                os.close(copy)
+        with preserved_descriptors():
+            try:
+                yield connect
+            finally:
+                # Before the descriptors are put back: its end replaces descriptor 1.
+                for protocol in attached:
+                    protocol.transport.abortConnection()
+                    await protocol.transport.whenClosed()
+
+    @contextmanager
+    def outliving(self, backend: Backend) -> Iterator[Serve]:
+        with preserved_descriptors(), closing(install_pipes(backend)) as peer:
+
+            @asynccontextmanager
+            async def serve(
+                inner: Backend, factory: ProtocolFactory, options: ConnectionOptions
+            ) -> AsyncIterator[Dial]:
+                async def connect() -> RawPeer:
+                    await inner.connect("stdio:", factory, options=options)
+                    return peer
+
+                yield connect
+
+            yield serve
+
+    # Nobody can listen for standard input and output.
+
+    def listening(self, backend: Backend) -> AbstractContextManager[RawListener]:
+        return self.lane.listening(backend)
+
+    def refusing(self, backend: Backend) -> AbstractContextManager[Endpoint]:
+        return self.lane.refusing(backend)
+
+    def black_hole(self, backend: Backend) -> AbstractContextManager[Endpoint]:
+        return self.lane.black_hole(backend)
+
+    def hopeless(self, backend: Backend) -> AbstractContextManager[Endpoint]:
+        return self.lane.hopeless(backend)
 
 
 KINDS: tuple[Kind, ...] = (LaneTCP(), LaneUnix(), Stdio())

@@ -1,41 +1,64 @@
-"""The other end: plain sockets and pipes, driven by the test and by no backend.
-
-Calls that can block run in a thread and give up after `LIMIT` seconds, as a failure of the rule.
-"""
+"""The other end of a connection, driven by the test and by no backend."""
 
 from __future__ import annotations
 
-import os
-import select
-import socket
-import struct
-import time
 from abc import ABC, abstractmethod
 
 from ..backend import Backend
-from .threads import in_thread
+from ..endpoints import Endpoint
 
-__all__ = ["LIMIT", "PipePeer", "RawPeer", "SocketPeer"]
+__all__ = ["LIMIT", "RawListener", "RawPeer"]
 
 LIMIT = 10.0
 """Seconds that the test waits for anything; then the rule has failed."""
 
 
 class RawPeer(ABC):
-    """The raw other end of one connection. Close it when done: it is a context manager."""
+    """The raw other end of one connection. Close it when done: it is a context manager.
+
+    Whatever it waits for, it waits `LIMIT` seconds at most, and then raises AssertionError.
+
+    :param backend: the one in whose loop the test waits for this peer; it may be replaced.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
 
-    # -- without blocking ----------------------------------------------------------------------
+    # -- at once -------------------------------------------------------------------------------
+
+    def send_now(self, data: bytes) -> None:
+        """Send *data*, which is small.
+
+        :raises AssertionError: it does not fit.
+        """
+        sent = self.send_some(data)
+        assert sent == len(data), f"the raw peer could send {sent} bytes of {len(data)}"
 
     @abstractmethod
-    def send_now(self, data: bytes) -> None:
-        """Put *data*, which is small, into the kernel."""
+    def send_some(self, data: bytes) -> int:
+        """Send as much of *data* as fits now, and give how much that was.
+
+        :raises ConnectionError: the other end is gone.
+        """
+
+    @abstractmethod
+    def receive_now(self, limit: int) -> bytes | None:
+        """Up to *limit* bytes of what is there; ``b""`` at the end of stream; None: nothing yet.
+
+        :raises ConnectionResetError: the connection was reset.
+        """
+
+    @abstractmethod
+    def rest(self) -> tuple[bytes, str]:
+        """`read_all` for when the loop is over, and the other end with it."""
 
     @abstractmethod
     def shutdown(self) -> None:
         """Send the end of stream and go on reading."""
+
+    @abstractmethod
+    def stop_reading(self) -> None:
+        """Read no more; where the other end can be told of that, it is."""
 
     @abstractmethod
     def reset(self) -> None:
@@ -46,51 +69,68 @@ class RawPeer(ABC):
         """
 
     @abstractmethod
-    def wait_for_input(self) -> None:
-        """Block until there is something to read, and leave it there."""
+    def reset_unseen(self) -> None:
+        """`reset`, and somebody takes the error from the other end's kernel, as a failed send does.
+
+        From here on the other end is only told that it is not connected.
+        """
 
     @abstractmethod
     def close(self) -> None:
         """Release everything. Idempotent."""
 
-    # -- blocking, for threads -----------------------------------------------------------------
+    # -- what is known -------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def address(self) -> Endpoint:
+        """This end, as the other end sees it."""
+
+    @property
+    @abstractmethod
+    def other_address(self) -> Endpoint:
+        """The other end, as this end sees it."""
 
     @abstractmethod
-    def send_blocking(self, data: bytes) -> int:
-        """Send *data*; return how much went out before the other end went away."""
+    def holdings(self) -> set[object]:
+        """What of `Kind.holdings` is this end."""
+
+    def unread(self) -> int:
+        """Bytes that have reached this end and were not read; 0 if that cannot be told."""
+        return 0
+
+    def narrow(self, size: int) -> None:  # noqa: B027 - nothing to do where it has no size
+        """Let about *size* bytes wait at this end; what more is sent waits at the other."""
+
+    # -- waiting -------------------------------------------------------------------------------
 
     @abstractmethod
-    def recv_blocking(self, limit: int) -> bytes:
-        """Up to *limit* bytes, ``b""`` at the end of stream.
+    async def send(self, data: bytes) -> int:
+        """Send *data*, however slowly the other end reads.
+
+        :returns: how much went out before the other end went away; all of it, if it did not.
+        """
+
+    @abstractmethod
+    async def until_input(self) -> None:
+        """Wait until there is something to read, and leave it there."""
+
+    @abstractmethod
+    async def receive(self, limit: int) -> bytes:
+        """Wait for something to read: up to *limit* bytes of it, ``b""`` at the end of stream.
 
         :raises ConnectionResetError: the connection was reset.
         """
 
-    def read_all_blocking(self) -> tuple[bytes, str]:
-        """Everything until the end, and how it ended: "eof" or "reset"."""
-        data = bytearray()
-        while True:
-            try:
-                piece = self.recv_blocking(1 << 18)
-            except (ConnectionResetError, BrokenPipeError):
-                return bytes(data), "reset"
-            if not piece:
-                return bytes(data), "eof"
-            data += piece
-
-    # -- asynchronous --------------------------------------------------------------------------
-
-    async def send(self, data: bytes) -> int:
-        """Send *data*, however long the other end takes; return how much went out."""
-        return await in_thread(self.backend, self.send_blocking, data)
-
-    async def until_input(self) -> None:
-        """Wait until there is something to read, and leave it there."""
-        await in_thread(self.backend, self.wait_for_input)
-
     async def read_all(self) -> tuple[bytes, str]:
         """Everything until the end, and how it ended: "eof" or "reset"."""
-        return await in_thread(self.backend, self.read_all_blocking)
+        data = bytearray()
+        try:
+            while piece := await self.receive(1 << 18):
+                data += piece
+        except (ConnectionResetError, BrokenPipeError):
+            return bytes(data), "reset"
+        return bytes(data), "eof"
 
     async def read_to_eof(self) -> bytes:
         """Everything until a clean end of stream.
@@ -107,17 +147,14 @@ class RawPeer(ABC):
         """*size* bytes.
 
         :raises AssertionError: the stream ended before.
+        :raises ConnectionResetError: the connection was reset before.
         """
-
-        def read() -> bytes:
-            data = bytearray()
-            while len(data) < size:
-                piece = self.recv_blocking(size - len(data))
-                assert piece, f"EOF after {len(data)} of {size} bytes"
-                data += piece
-            return bytes(data)
-
-        return await in_thread(self.backend, read)
+        data = bytearray()
+        while len(data) < size:
+            piece = await self.receive(size - len(data))
+            assert piece, f"EOF after {len(data)} of {size} bytes"
+            data += piece
+        return bytes(data)
 
     def __enter__(self) -> RawPeer:
         return self
@@ -126,106 +163,25 @@ class RawPeer(ABC):
         self.close()
 
 
-class SocketPeer(RawPeer):
-    """A blocking TCP or unix socket."""
+class RawListener(ABC):
+    """Listens by no backend. It is a context manager."""
 
-    def __init__(self, backend: Backend, sock: socket.socket) -> None:
-        super().__init__(backend)
-        self.sock = sock
-        sock.settimeout(LIMIT)
+    endpoint: Endpoint
+    """Where."""
 
-    def send_now(self, data: bytes) -> None:
-        assert self.sock.send(data) == len(data)
+    @abstractmethod
+    async def accept(self) -> RawPeer:
+        """Wait for a connection, and give this end of it.
 
-    def shutdown(self) -> None:
-        self.sock.shutdown(socket.SHUT_WR)
+        :raises AssertionError: none came within `LIMIT` seconds.
+        """
 
-    def reset(self) -> None:
-        if self.sock.family != socket.AF_UNIX:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        else:
-            ready, _, _ = select.select([self.sock], [], [], 0)
-            assert ready, "nothing unread: a unix socket cannot be reset so; see until_input"
-        self.sock.close()
-
-    def wait_for_input(self) -> None:
-        ready, _, _ = select.select([self.sock], [], [], LIMIT)
-        assert ready, "the raw peer waited in vain for input"
-
+    @abstractmethod
     def close(self) -> None:
-        self.sock.close()
+        """Stop listening. Idempotent."""
 
-    def send_blocking(self, data: bytes) -> int:
-        sent = 0
-        view = memoryview(data)
-        try:
-            while sent < len(data):
-                sent += self.sock.send(view[sent : sent + (1 << 18)])
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-        return sent
+    def __enter__(self) -> RawListener:
+        return self
 
-    def recv_blocking(self, limit: int) -> bytes:
-        return self.sock.recv(limit)
-
-
-class PipePeer(RawPeer):
-    """What stands at the other ends of our standard input and output: two pipes."""
-
-    def __init__(self, backend: Backend, to_stdin: int, from_stdout: int) -> None:
-        super().__init__(backend)
-        self.to_stdin: int | None = to_stdin
-        self.from_stdout: int | None = from_stdout
-
-    def send_now(self, data: bytes) -> None:
-        assert self.to_stdin is not None
-        assert os.write(self.to_stdin, data) == len(data)
-
-    def shutdown(self) -> None:
-        if self.to_stdin is not None:
-            os.close(self.to_stdin)
-            self.to_stdin = None
-
-    def stop_reading(self) -> None:
-        """Go away as the reader of our standard output (rule PIP-04)."""
-        if self.from_stdout is not None:
-            os.close(self.from_stdout)
-            self.from_stdout = None
-
-    def reset(self) -> None:
-        raise NotImplementedError("a pipe has no reset")
-
-    def wait_for_input(self) -> None:
-        assert self.from_stdout is not None
-        self._wait(self.from_stdout, write=False)
-
-    def close(self) -> None:
-        self.shutdown()
-        self.stop_reading()
-
-    def _wait(self, fd: int, write: bool) -> None:
-        want: tuple[list[int], list[int], list[int]]
-        want = ([], [fd], []) if write else ([fd], [], [])
-        if not any(select.select(*want, LIMIT)):
-            raise TimeoutError("the raw pipe peer waited in vain")
-
-    def send_blocking(self, data: bytes) -> int:
-        assert self.to_stdin is not None
-        os.set_blocking(self.to_stdin, False)
-        sent = 0
-        end = time.monotonic() + 4 * LIMIT
-        while sent < len(data):
-            assert time.monotonic() < end
-            self._wait(self.to_stdin, write=True)
-            try:
-                sent += os.write(self.to_stdin, data[sent : sent + 65536])
-            except BlockingIOError:
-                continue
-            except BrokenPipeError:
-                break
-        return sent
-
-    def recv_blocking(self, limit: int) -> bytes:
-        assert self.from_stdout is not None
-        self._wait(self.from_stdout, write=False)
-        return os.read(self.from_stdout, min(limit, 1 << 18))
+    def __exit__(self, *exception: object) -> None:
+        self.close()

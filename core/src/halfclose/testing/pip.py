@@ -11,40 +11,19 @@ import socket
 import sys
 import tempfile
 import termios
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from ..lifecycle import State
 from ..reasons import ConnectError, ConnectionAborted, ConnectionDone, ConnectionLost
-from .harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
-from .peers import LIMIT, PipePeer, SocketPeer
+from .harness import MORE_THAN_THE_KERNEL, Net, rule
+from .peers import LIMIT
+from .pipes import STDIN, STDOUT, standard_descriptors
 from .recorder import Recorder
 from .threads import in_thread
 
-__all__ = ["PipeRules", "standard_descriptors"]
-
-STDIN, STDOUT = 0, 1
-
-
-@contextmanager
-def standard_descriptors(stdin: int, stdout: int) -> Iterator[None]:
-    """Put *stdin* and *stdout* at descriptors 0 and 1, close them, and put all back at the end.
-
-    End the connection that uses them before: its own end replaces descriptor 1.
-    """
-    saved = os.dup(STDIN), os.dup(STDOUT)
-    os.dup2(stdin, STDIN)
-    os.dup2(stdout, STDOUT)
-    for fd in {stdin, stdout}:
-        os.close(fd)
-    try:
-        yield
-    finally:
-        for standard, copy in enumerate(saved):
-            os.dup2(copy, standard)
-            os.close(copy)
+__all__ = ["PipeRules"]
 
 
 @asynccontextmanager
@@ -268,6 +247,12 @@ def is_null(fd: int) -> bool:
     return os.path.samestat(os.fstat(fd), os.stat(os.devnull))
 
 
+def what_is_left() -> bytes:
+    """What can be read from standard input, without waiting for any."""
+    ready, _, _ = select.select([STDIN], [], [], 0)
+    return os.read(STDIN, 100) if ready else b""
+
+
 def flags(*descriptors: int) -> list[int]:
     """The status flags of the descriptions below, as every process that shares them has them."""
     return [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in descriptors]
@@ -276,7 +261,7 @@ def flags(*descriptors: int) -> list[int]:
 class PipeRules:
     """The rules PIP-01 to PIP-06."""
 
-    @rule("PIP-01", schemes=("unix", "stdio"))
+    @rule("PIP-01", schemes=("unix", "stdio", "memory"), needs=("descriptors",))
     async def test_pip_01_no_reset_on_unix_sockets_and_pipes(self, net: Net) -> None:
         """A unix socket keeps every rule that TCP keeps, but that `can_reset` is off there and on
         stdio: the kernel has no RST for them. Abort discards what is pending and closes; a raw
@@ -308,7 +293,7 @@ class PipeRules:
                 cause = reason.__cause__
                 assert isinstance(cause, (ConnectionResetError, BrokenPipeError)), repr(cause)
 
-    @rule("PIP-02", schemes=("stdio",))
+    @rule("PIP-02", schemes=("stdio", "memory"), needs=("descriptors",))
     async def test_pip_02_our_end_of_stream(self, net: Net) -> None:
         """stdio lwc: the reader of our stdout sees EOF. † (it never does there) Descriptor 1 is
         replaced by /dev/null, never left free for reuse; a socket is shut down for writing too.
@@ -361,7 +346,7 @@ class PipeRules:
         assert bytes(protocol.received) == b"in\n"
         assert protocol.transport.state is State.WRITE_CLOSED
 
-    @rule("PIP-03", schemes=("stdio",))
+    @rule("PIP-03", schemes=("stdio", "memory"), needs=("descriptors",))
     async def test_pip_03_lose_write_then_lose(self, net: Net) -> None:
         """stdio lwc, then loseConnection: connectionLost. † (it never comes there)
 
@@ -382,7 +367,7 @@ class PipeRules:
             assert is_null(STDOUT)
             events = ["connectionMade", "writeConnectionLost", "connectionLost"]
             assert pair.protocol.events == [e for e in events if wait or e != events[1]]
-            assert os.read(STDIN, 100) == b"for the next program"
+            assert what_is_left() == b"for the next program"
 
         # Without lwc, and with output that is still to be sent when the input comes.
         pair = await net.recorded()
@@ -392,9 +377,9 @@ class PipeRules:
         await net.quiet()
         assert len(await pair.peer.read_to_eof()) == MORE_THAN_THE_KERNEL
         assert type(await net.lost(pair.protocol)) is ConnectionDone
-        assert os.read(STDIN, 100) == b"for the next program"
+        assert what_is_left() == b"for the next program"
 
-    @rule("PIP-04", schemes=("tcp", "stdio"))
+    @rule("PIP-04", schemes=("tcp", "stdio", "memory"))
     async def test_pip_04_the_reader_goes_away(self, net: Net) -> None:
         """stdout is a pipe and its reader goes away: wcl, at once also when we are idle, and
         reading goes on; bytes that were pending count as dropped, and the final reason is then
@@ -403,7 +388,7 @@ class PipeRules:
         Where to look: a pipe's writing end polls as broken when its reader goes away; tell it by
         ``reader_gone``, once. EPIPE of any other descriptor is a failed write.
         """
-        if net.kind.scheme == "tcp":
+        if net.kind.scheme != "stdio":
             await self._never_on_tcp(net)
             return
         await self._idle_reader_goes(net, paused=False)
@@ -413,15 +398,11 @@ class PipeRules:
         await self._reader_goes_while_closing(net)
 
     async def _never_on_tcp(self, net: Net) -> None:
-        for action in ("shutdown", "shutdown reading", "reset", "close"):
-            pair: Pair[Any] = await net.recorded(
+        for action in ("shutdown", "stop_reading", "reset", "close"):
+            pair = await net.recorded(
                 connectionMade=lambda p: p.verb("write", b"x" * MORE_THAN_THE_KERNEL)
             )
-            if action == "shutdown reading":
-                assert isinstance(pair.peer, SocketPeer)
-                pair.peer.sock.shutdown(socket.SHUT_RD)
-            else:
-                getattr(pair.peer, action)()
+            getattr(pair.peer, action)()
             await net.turns()
             pair.protocol.verb("write", b"more")
             await net.turns()
@@ -432,7 +413,6 @@ class PipeRules:
 
     async def _idle_reader_goes(self, net: Net, paused: bool) -> None:
         pair = await net.recorded()
-        assert isinstance(pair.peer, PipePeer)
         pair.protocol.verb("write", b"out")
         assert await pair.peer.read_exactly(3) == b"out"
         if paused:
@@ -462,7 +442,6 @@ class PipeRules:
 
     async def _bytes_were_pending(self, net: Net, ending: str) -> None:
         pair = await net.recorded()
-        assert isinstance(pair.peer, PipePeer)
         pair.protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
         delivered = len(await pair.peer.read_exactly(1 << 17))
         pair.peer.stop_reading()
@@ -486,7 +465,6 @@ class PipeRules:
     async def _reader_goes_while_closing(self, net: Net) -> None:
         for verb in ("loseWriteConnection", "loseConnection"):
             pair = await net.recorded()
-            assert isinstance(pair.peer, PipePeer)
             pair.protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
             pair.protocol.verb(verb)
             pair.peer.stop_reading()
@@ -498,7 +476,7 @@ class PipeRules:
             assert isinstance(reason.__cause__, BrokenPipeError)
             assert pair.transport.droppedBytes > 0
 
-    @rule("PIP-05", schemes=("stdio",))
+    @rule("PIP-05", schemes=("stdio", "memory"), needs=("descriptors",))
     async def test_pip_05_every_type_of_descriptor(self, net: Net) -> None:
         """stdin or stdout may be a pipe, a terminal, a socket, /dev/null or a regular file. ‡
         (epoll refuses regular files)
@@ -579,7 +557,7 @@ class PipeRules:
             protocol.verb("loseConnection")
             assert type(await net.lost(protocol)) is ConnectionDone
 
-    @rule("PIP-06", schemes=("stdio",))
+    @rule("PIP-06", schemes=("stdio", "memory"), needs=("descriptors",))
     async def test_pip_06_inherited_descriptions_keep_their_flags(self, net: Net) -> None:
         """Inherited descriptions keep their flags where the platform allows it: O_NONBLOCK on a
         shared description makes other processes, and our own stderr, fail (a pipe can be reopened

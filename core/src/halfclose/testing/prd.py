@@ -2,123 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from .. import HIGH_WATER, LOW_WATER
 from ..interfaces import Producer
 from ..options import ConnectionOptions
 from ..reasons import ConnectionAborted, ConnectionDone, ConnectionLost
-from .flu import SOON, assert_same, flood, leave_unread, pattern
+from .data import assert_same, pattern
 from .harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
+from .producers import Idle, Pull, Push
+from .reactions import leave_unread
 from .recorder import PlainRecorder, Recorder, _Recording
+from .waiting import SOON, flood
 
 __all__ = ["ProducerRules"]
 
 ANSWERS = 10_000
 """What PRD-02 asks of a pull producer."""
-
-CHUNK = 64 * 1024
-"""What a streaming producer writes at a time."""
-
-
-class Idle:
-    """A producer of either kind that writes nothing, and notes what it is told and where.
-
-    Its calls wake ``Net.until(protocol, ...)``, as the protocol's events do.
-    """
-
-    def __init__(self, protocol: _Recording) -> None:
-        self.protocol = protocol
-        self.calls: list[tuple[str, str | None]] = []
-        """Each call, and the verb or event inside which it came, if any."""
-
-    @property
-    def names(self) -> list[str]:
-        return [name for name, _ in self.calls]
-
-    def _note(self, name: str) -> None:
-        inside = self.protocol._inside
-        self.calls.append((name, inside))
-        if name != "pauseProducing" and inside is not None and inside.startswith("the verb"):
-            self.protocol.broken.append(f"{name} inside {inside} (PRD-01)")
-        for wake in list(self.protocol._wakers):
-            wake()
-
-    def pauseProducing(self) -> None:
-        self._note("pauseProducing")
-
-    def resumeProducing(self) -> None:
-        self._note("resumeProducing")
-
-    def stopProducing(self) -> None:
-        self._note("stopProducing")
-
-
-class Push(Idle):
-    """A streaming producer of *data*: a loop of writes that looks whether it was paused."""
-
-    def __init__(self, protocol: _Recording, data: bytes) -> None:
-        super().__init__(protocol)
-        self.data = data
-        self.position = 0
-        self.paused = False
-
-    def register(self) -> None:
-        self.protocol.verb("registerProducer", self, True)
-
-    def pauseProducing(self) -> None:
-        super().pauseProducing()
-        self.paused = True
-
-    def resumeProducing(self) -> None:
-        super().resumeProducing()
-        self.paused = False
-        self.produce()
-
-    def produce(self) -> None:
-        while self.position < len(self.data) and not self.paused:
-            piece = self.data[self.position : self.position + CHUNK]
-            self.position += len(piece)
-            self.protocol.verb("write", piece)
-        if self.position >= len(self.data) and not self.paused:
-            self.protocol.verb("unregisterProducer")
-
-
-class Pull(Idle):
-    """A pull producer that gives each of *answers* when it is asked, and then unregisters."""
-
-    def __init__(self, net: Net, protocol: _Recording, answers: Iterable[bytes]) -> None:
-        super().__init__(protocol)
-        self._net = net
-        self._answers = iter(answers)
-        self._inside_answer = False
-        self._asked_this_turn = 0
-        self.asked = 0
-
-    def register(self) -> None:
-        self.protocol.verb("registerProducer", self, False)
-
-    def resumeProducing(self) -> None:
-        self.asked += 1
-        self._asked_this_turn += 1
-        self._net.backend.call_soon(self._next_turn)
-        if self._inside_answer:
-            self.protocol.broken.append("resumeProducing inside resumeProducing (PRD-02)")
-        if self._asked_this_turn > 1:
-            self.protocol.broken.append("resumeProducing twice in one turn (PRD-02)")
-        self._note("resumeProducing")
-        self._inside_answer = True
-        try:
-            answer = next(self._answers, None)
-            if answer is None:
-                self.protocol.verb("unregisterProducer")
-            else:
-                self.protocol.verb("write", answer)
-        finally:
-            self._inside_answer = False
-
-    def _next_turn(self) -> None:
-        self._asked_this_turn -= 1
 
 
 def _refuses(protocol: _Recording, producer: Producer, streaming: bool) -> bool:
@@ -175,7 +73,7 @@ async def _waits_for_its_producer(net: Net, verb: str, last_event: str) -> None:
 class ProducerRules:
     """The rules PRD-01 to PRD-09."""
 
-    @rule("PRD-01")
+    @rule("PRD-01", needs=("can_half_close",))
     async def test_prd_01_a_streaming_producer(self, net: Net) -> None:
         """A streaming producer is paused inside the write that crosses the high-water mark, so
         that a loop which looks stops, and resumed below the low-water mark, never twice in a row.
@@ -231,7 +129,7 @@ class ProducerRules:
         assert watched.names == ["pauseProducing", "resumeProducing"]
         other.protocol.verb("unregisterProducer")
 
-    @rule("PRD-02")
+    @rule("PRD-02", needs=("can_half_close",))
     async def test_prd_02_a_pull_producer(self, net: Net) -> None:
         """A pull producer is asked once after registration and again each time that the buffer
         has emptied, at most once a turn: ten thousand answers neither stall nor recurse.
@@ -268,7 +166,7 @@ class ProducerRules:
         assert await other.peer.read_exactly(8) == b"the last"
         await net.until(other.protocol, lambda: slow.asked > 3)
 
-    @rule("PRD-03")
+    @rule("PRD-03", needs=("can_half_close",))
     async def test_prd_03_the_end_of_stream_waits_for_the_producer(self, net: Net) -> None:
         """lwc waits for a registered producer to unregister, then sends the FIN, with or without
         a further write. † (the FIN is never sent there)
@@ -285,7 +183,7 @@ class ProducerRules:
         """
         await _waits_for_its_producer(net, "loseConnection", "connectionLost")
 
-    @rule("PRD-05")
+    @rule("PRD-05", needs=("can_half_close",))
     async def test_prd_05_registered_too_late(self, net: Net) -> None:
         """registerProducer once lwc or loseConnection has been called, or after connectionLost:
         stopProducing, in the next turn. †
@@ -364,7 +262,7 @@ class ProducerRules:
                 assert at_the_stop == [["connectionMade"]], case
                 assert producer.names[-1] == "stopProducing", case
 
-    @rule("PRD-07")
+    @rule("PRD-07", needs=("can_half_close",))
     async def test_prd_07_a_second_producer(self, net: Net) -> None:
         """A second registerProducer raises RuntimeError and leaves the first in place.
 
@@ -396,7 +294,7 @@ class ProducerRules:
             other.protocol.verb("unregisterProducer")
             other.protocol.verb("unregisterProducer")
 
-    @rule("PRD-08")
+    @rule("PRD-08", needs=("can_half_close",))
     async def test_prd_08_the_abort_does_not_wait(self, net: Net) -> None:
         """abortConnection does not wait for a producer. (twisted#8992)
 
@@ -418,7 +316,7 @@ class ProducerRules:
                 data, end = await pair.peer.read_all()
                 assert (data, end) == (b"", "reset" if pair.can.can_reset else "eof"), case
 
-    @rule("PRD-09", schemes=("tcp", "unix"))
+    @rule("PRD-09", schemes=("tcp", "unix", "memory"), needs=("can_half_close",))
     async def test_prd_09_a_transport_is_a_producer(self, net: Net) -> None:
         """A transport is a producer itself: pauseProducing and resumeProducing act on its reads,
         stopProducing is loseConnection. One that is registered with another transport counts as

@@ -7,9 +7,16 @@ from typing import Any
 
 from ..interfaces import HalfCloseableProtocol, Protocol, Transport
 
-__all__ = ["PlainRecorder", "Recorder"]
+__all__ = ["EVENTS", "PlainRecorder", "Recorder"]
 
-_ORDER_RULES = "EVT-01, EVT-06, EVT-07, EVT-09"
+EVENTS = (
+    "connectionMade",
+    "dataReceived",
+    "readConnectionLost",
+    "writeConnectionLost",
+    "connectionLost",
+)
+"""Every event, by name."""
 
 
 class _Recording(Protocol):

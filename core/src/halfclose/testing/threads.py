@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import TypeVar
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 from ..backend import Backend
+from ..running import run
+from .peers import LIMIT, RawPeer
 
-__all__ = ["in_thread"]
+__all__ = ["ThreadedPeer", "in_thread", "run_in_thread"]
 
 T = TypeVar("T")
 
@@ -37,3 +40,75 @@ async def in_thread(backend: Backend, function: Callable[..., T], *args: object)
     if failure:
         raise failure[0]
     return outcome[0]
+
+
+async def run_in_thread(
+    backend: Backend, main: Callable[[Backend], Awaitable[object]], options: Mapping[str, Any]
+) -> BaseException | None:
+    """`halfclose.run` *main* on the same kind of backend; give what that raised."""
+
+    def program() -> BaseException | None:
+        try:
+            run(main, backend=backend.name, options=options)
+        except BaseException as error:
+            return error
+        return None
+
+    return await in_thread(backend, program)
+
+
+class ThreadedPeer(RawPeer):
+    """A raw peer whose waiting is done by blocking calls, each in a thread of its own."""
+
+    @abstractmethod
+    def _wait_for_input(self) -> None:
+        """Block until there is something to read."""
+
+    @abstractmethod
+    def _send(self, data: bytes) -> int:
+        """Send *data*; return how much went out before the other end went away."""
+
+    @abstractmethod
+    def _receive(self, limit: int) -> bytes:
+        """Up to *limit* bytes; ``b""`` at the end of stream."""
+
+    def rest(self) -> tuple[bytes, str]:
+        data = bytearray()
+        try:
+            while piece := self._receive(1 << 18):
+                data += piece
+        except (ConnectionResetError, BrokenPipeError):
+            return bytes(data), "reset"
+        except TimeoutError:
+            raise AssertionError(
+                f"the raw peer read {len(data)} bytes, and no end came within {LIMIT} s"
+            ) from None
+        return bytes(data), "eof"
+
+    async def send(self, data: bytes) -> int:
+        return await in_thread(self.backend, self._send, data)
+
+    async def until_input(self) -> None:
+        await in_thread(self.backend, self._wait_for_input)
+
+    async def receive(self, limit: int) -> bytes:
+        return await in_thread(self.backend, self._receive, limit)
+
+    async def read_all(self) -> tuple[bytes, str]:
+        return await in_thread(self.backend, self.rest)
+
+    async def read_exactly(self, size: int) -> bytes:
+        def read() -> bytes:
+            data = bytearray()
+            while len(data) < size:
+                try:
+                    piece = self._receive(size - len(data))
+                except TimeoutError:
+                    raise AssertionError(
+                        f"{len(data)} of {size} bytes came, and no more within {LIMIT} s"
+                    ) from None
+                assert piece, f"EOF after {len(data)} of {size} bytes"
+                data += piece
+            return bytes(data)
+
+        return await in_thread(self.backend, read)

@@ -1,0 +1,29 @@
+"""Bytes for the rules to send, and whether the same came."""
+
+from __future__ import annotations
+
+import random
+
+__all__ = ["LAST_WORDS", "assert_same", "pattern"]
+
+LAST_WORDS = b"the last words"
+
+# Of prime length, so that no piece of a buffer's size comes twice in the same place.
+_BLOCK = random.Random(0).randbytes(1_000_003)
+
+
+def pattern(size: int) -> bytes:
+    """*size* bytes in which a piece that was lost, doubled or moved shows."""
+    return (_BLOCK * (size // len(_BLOCK) + 1))[:size]
+
+
+def assert_same(received: bytes, sent: bytes) -> None:
+    """`==`, for more bytes than a report can show: it says where they differ."""
+    if received == sent:
+        return
+    pairs = enumerate(zip(received, sent, strict=False))
+    shorter = min(len(received), len(sent))
+    place = next((number for number, (one, other) in pairs if one != other), shorter)
+    raise AssertionError(
+        f"{len(received)} bytes came and {len(sent)} were sent; they differ from byte {place} on"
+    )

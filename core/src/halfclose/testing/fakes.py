@@ -1,0 +1,56 @@
+"""A channel over nothing, for what no peer and no kernel can be made to do."""
+
+from __future__ import annotations
+
+from ..channel import Capabilities, Channel, ChannelSink
+from ..connection import Connection
+from ..endpoints import TCP, Endpoint
+from ..options import ConnectionOptions
+from .harness import Net
+from .recorder import Recorder
+
+__all__ = ["FakeChannel"]
+
+
+class FakeChannel(Channel):
+    """It takes all bytes, and the test calls its sink."""
+
+    def __init__(self, capabilities: Capabilities) -> None:
+        self.capabilities = capabilities
+        self.sink: ChannelSink
+        self.sent = bytearray()
+        self.calls: list[str] = []
+
+    def attach(self, net: Net, protocol: Recorder) -> None:
+        """Make it *protocol*'s channel."""
+        Connection(net.backend, self, ConnectionOptions()).attach(protocol)
+        net.watch(protocol)
+
+    def start(self, sink: ChannelSink) -> None:
+        self.sink = sink
+
+    def resume_reading(self) -> None:
+        pass
+
+    def pause_reading(self) -> None:
+        pass
+
+    def write(self, data: bytes | memoryview) -> int:
+        self.sent += data
+        return len(data)
+
+    def end_write(self) -> bool:
+        self.calls.append("end_write")
+        return True
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+    def abort(self) -> None:
+        self.calls.append("abort")
+
+    def get_peer(self) -> Endpoint:
+        return TCP("192.0.2.1", 1)
+
+    def get_host(self) -> Endpoint:
+        return TCP("192.0.2.2", 2)
