@@ -262,3 +262,37 @@ def test_a_call_from_a_thread_to_a_backend_that_was_left_says_so() -> None:
     backend = MemoryBackend.run("memory", None, main, ())
     with pytest.raises(RuntimeError, match="has been left"):
         backend.call_soon_threadsafe(print)
+
+
+def test_advancing_is_over_when_nothing_is_due_any_more() -> None:
+    async def main() -> None:
+        net = Network()
+        called: list[float] = []
+
+        def again() -> None:
+            called.append(net.clock)
+            if len(called) < 10:
+                net.scheduler.call_soon(net.scheduler.call_later, 0, again)
+
+        net.scheduler.call_later(5, again)
+        await net.advance(4.999)
+        assert called == []
+        await net.advance(0.001)
+        assert called == [5.0] * 10
+        assert net.clock == 5
+
+    drive(main())
+
+
+def test_advancing_a_program_that_never_pauses_comes_to_an_end() -> None:
+    async def main() -> None:
+        net = Network()
+
+        def again() -> None:
+            net.scheduler.call_soon(again)
+
+        again()
+        await net.advance(0.01)
+        assert 0.01 <= net.clock < 0.02
+
+    drive(main())

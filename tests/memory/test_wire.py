@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from functools import partial
 
 import pytest
 from halfclose.memory import BUFFER, Chunks, End, Network
@@ -327,7 +328,7 @@ def test_a_closed_end_is_a_bad_descriptor() -> None:
     server.reset()
     client.close()
     for end in (client, server):
-        for call in (lambda end=end: end.send(b"x"), end.recv, end.shutdown):  # type: ignore[misc]
+        for call in (partial(end.send, b"x"), end.recv, end.shutdown):
             with pytest.raises(OSError, match="Bad file descriptor") as caught:
                 call()
             assert caught.value.errno == errno.EBADF

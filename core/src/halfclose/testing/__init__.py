@@ -1,6 +1,7 @@
 """The contract as a kit: for the authors of backends, and of libraries that use one.
 
-Install it with ``pip install 'halfclose[testing]'``. `ContractSuite` proves a backend.
+Install it with ``pip install 'halfclose[testing]'``. `ContractSuite` proves a backend;
+`network` is a network in memory, with a clock of its own, for the unit tests of a library.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from .kinds import (
     SocketKind,
     Stdio,
 )
+from .networks import OpenNetwork, network
 from .peers import RawPeer
 from .pipes import PipePeer
 from .recorder import PlainRecorder, Recorder
@@ -35,6 +37,7 @@ __all__ = [
     "NativeTCP",
     "NativeUnix",
     "Net",
+    "OpenNetwork",
     "Pair",
     "PipePeer",
     "PlainRecorder",
@@ -43,6 +46,7 @@ __all__ = [
     "SocketKind",
     "SocketPeer",
     "Stdio",
+    "network",
     "rule",
 ]
 
