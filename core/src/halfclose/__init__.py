@@ -18,6 +18,7 @@ from .interfaces import (
     PushProducer,
     Transport,
 )
+from .io.addresses import Address
 from .lifecycle import State
 from .listener import Listener
 from .options import HIGH_WATER, LINGER_TIMEOUT, LOW_WATER, ConnectionOptions
@@ -59,6 +60,7 @@ __all__ = [
     "LOW_WATER",
     "TCP",
     "UNIX",
+    "Address",
     "Backend",
     "BackendCapabilities",
     "BackendError",

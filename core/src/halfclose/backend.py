@@ -162,7 +162,7 @@ class Backend(ABC):
     ) -> TimerHandle:
         """Call ``function(*args)`` after *seconds*; the handle's ``cancel()`` prevents it.
 
-        What the function raises is logged.
+        What the function raises is logged. It is not called once the backend has been left.
         """
 
     @abstractmethod
@@ -384,6 +384,11 @@ class Backend(ABC):
             self.fatal(error)
         except BaseException:
             _log.exception("%r failed", function)
+
+    def guarded_timer(self, function: Callable[..., object], *args: object) -> None:
+        """`guarded`, for what `call_later` calls: nothing, once the backend has been left."""
+        if not self.left:
+            self.guarded(function, *args)
 
     # -- entering and leaving ------------------------------------------------------------------
 

@@ -159,7 +159,9 @@ def _running_loop() -> str | None:
     trio = sys.modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_run():
         return "trio"
-    asyncio = sys.modules["asyncio"]
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return None
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:

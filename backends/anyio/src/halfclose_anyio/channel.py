@@ -226,7 +226,9 @@ class StreamChannel(Channel):
             with suppress(Exception):
                 await anyio.aclose_forcefully(self._stream)
         elif self._sock is not None:
-            self._sock.close()
+            # The framework may have closed the descriptor below it.
+            with suppress(OSError):
+                self._sock.close()
 
     @property
     def _over(self) -> bool:

@@ -45,7 +45,7 @@ class AsyncioLoop(Loop):
     def call_later(
         self, seconds: float, function: Callable[..., object], *args: object
     ) -> asyncio.TimerHandle:
-        return self._loop.call_later(seconds, self._backend.guarded, function, *args)
+        return self._loop.call_later(seconds, self._backend.guarded_timer, function, *args)
 
     def watch(self, fd: int, ready: Callable[[], object], write: bool) -> _Watch:
         if write:

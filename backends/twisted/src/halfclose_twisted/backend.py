@@ -355,7 +355,7 @@ class TwistedBackend(Backend):
             self.guarded(function, *args)
 
     def call_later(self, seconds: float, function: Callable[..., object], *args: object) -> _Timer:
-        return _Timer(self.reactor.callLater(seconds, self.guarded, function, *args))
+        return _Timer(self.reactor.callLater(seconds, self.guarded_timer, function, *args))
 
     def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
         self.reactor.callFromThread(self.guarded, function, *args)

@@ -133,7 +133,7 @@ class MemoryBackend(Backend):
         self.network.scheduler.call_soon(self.guarded, function, *args)
 
     def call_later(self, seconds: float, function: Callable[..., object], *args: object) -> Timer:
-        return self.network.scheduler.call_later(seconds, self.guarded, function, *args)
+        return self.network.scheduler.call_later(seconds, self.guarded_timer, function, *args)
 
     def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
         if self.left:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .harness import Net, Pair, rule
 from .kinds import (
+    KINDS,
     Dial,
     Kind,
     LaneTCP,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .suite import ContractSuite
 
 __all__ = [
+    "KINDS",
     "ContractSuite",
     "Dial",
     "Kind",

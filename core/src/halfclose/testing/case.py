@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ..plugins import load_backend, load_plugins
 from .harness import Rule
-from .isolation import Died, Work, each, isolated
+from .isolation import Died, Work, each
 from .kinds import Kind
 from .trial import Trial
 from .verdict import Verdict
 
-__all__ = ["TIME_LIMIT", "Case"]
+__all__ = ["CONNECTION_LIMIT", "TIME_LIMIT", "Case", "try_connections"]
 
 TIME_LIMIT = 60.0
 """Seconds that one rule may take on one kind of channel."""
+
+CONNECTION_LIMIT = 20.0
+"""Seconds that a first connection may take, before any rule is tried."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class Case:
 
     def work(self, limit: float) -> Work[Case, Verdict]:
         """What the process is to do: the rule, or nothing where not even a connection works."""
-        useless = _useless(self.backend, self.kind, limit)
+        try_connections([self], 1, limit)
+        useless = _tried[self.backend, self.kind.name]
         if useless is not None:
             return Work(self, lambda: self._failed(useless.what, useless.output, 0.0))
         trial = Trial(self.suite, self.backend, self.kind, self.rule)
@@ -72,17 +77,22 @@ _tried: dict[tuple[str, str], Died | None] = {}
 """By backend and kind of channel: why no rule need be tried there, if that is so."""
 
 
-def _useless(backend: str, kind: Kind, limit: float) -> Died | None:
-    """Why no rule need be tried there: each would only fail, or hang, in the same way."""
-    key = backend, kind.name
-    if key not in _tried:
-        # Here, once, rather than in each process.
-        load_backend(backend)
-        load_plugins()
-        outcome = isolated(Trial(None, backend, kind).try_connection, limit)
-        _tried[key] = (
-            Died(f"not even one connection works: {outcome.what}", outcome.output)
-            if isinstance(outcome, Died)
-            else None
-        )
-    return _tried[key]
+def try_connections(cases: Iterable[Case], jobs: int, limit: float) -> None:
+    """Find out where one connection works at all: elsewhere each rule would only hang alike.
+
+    :param jobs: how many are tried at once.
+    :param limit: seconds that a rule has; a connection has no more than `CONNECTION_LIMIT`.
+    """
+    works: dict[tuple[str, str], Work[tuple[str, str], str | Died]] = {}
+    for case in cases:
+        key = case.backend, case.kind.name
+        if key not in _tried and key not in works:
+            # Here, once, rather than in each process.
+            load_backend(case.backend)
+            load_plugins()
+            works[key] = Work(key, Trial(None, case.backend, case.kind).attempt)
+    for key, outcome in each(works.values(), jobs, min(limit, CONNECTION_LIMIT)):
+        _tried[key] = None
+        if isinstance(outcome, Died):
+            what = f"not even one connection works: {outcome.what}"
+            _tried[key] = Died(what, outcome.output)

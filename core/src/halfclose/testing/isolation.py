@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Child", "Died", "Work", "each", "isolated"]
+__all__ = ["Child", "Died", "Work", "each"]
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -194,12 +194,6 @@ class Work(Generic[K, T]):
     key: K
     function: Callable[[], T]
     about: Callable[[], str] = str
-
-
-def isolated(function: Callable[[], T], limit: float, about: Callable[[], str] = str) -> T | Died:
-    """What *function* gives in a process of its own; see `Child`."""
-    ((_, result),) = each([Work(None, function, about)], 1, limit)
-    return result
 
 
 def each(work: Iterable[Work[K, T]], jobs: int, limit: float) -> Iterator[tuple[K, T | Died]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from .case import TIME_LIMIT, Case
+from .case import TIME_LIMIT, Case, try_connections
 from .explaining import explain_outside_of_pytest
 from .isolation import each
 from .verdict import Verdict
@@ -54,6 +54,8 @@ def check(
     :param limit: seconds for each; then it is killed, and has failed.
     """
 
-    work = (case.work(limit) for case in cases)
-    for case, result in each(work, jobs or os.cpu_count() or 1, limit):
+    cases = list(cases)
+    jobs = jobs or os.cpu_count() or 1
+    try_connections(cases, jobs, limit)
+    for case, result in each((case.work(limit) for case in cases), jobs, limit):
         yield case.conclude(result, limit)

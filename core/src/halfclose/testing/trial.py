@@ -15,6 +15,7 @@ from ..options import ConnectionOptions
 from ..plugins import load_backend
 from ..running import run
 from .harness import Net, Rule
+from .isolation import Died
 from .kinds import Kind
 from .leaks import Footprint, unheard
 from .recorder import Recorder
@@ -64,6 +65,14 @@ class Trial:
             what=what,
             report=report,
         )
+
+    def attempt(self) -> str | Died:
+        """Make one connection; why that did not work, or nothing to say."""
+        try:
+            self.try_connection()
+        except BaseException as error:
+            return Died(_one_line(error), "".join(traceback.format_exception(error)))
+        return ""
 
     def about(self) -> str:
         """What the rule's protocols have seen so far."""

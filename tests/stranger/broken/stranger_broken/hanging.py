@@ -1,0 +1,71 @@
+"""Backends that hang."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from halfclose.io.addresses import Address
+from stranger_loop.backend import StrangerBackend
+from stranger_loop.loop import Timer
+
+__all__ = ["AfterMain", "InCallback", "InResolve", "InStop", "NoTimers", "SpinsInResolve"]
+
+T = TypeVar("T")
+
+FOR_EVER = 1e6
+
+
+class InCallback(StrangerBackend):
+    """The first function that the loop is to call soon never returns: nothing works."""
+
+    def call_soon(self, function: Callable[..., object], *args: object) -> None:
+        super().call_soon(time.sleep, FOR_EVER)
+
+
+class AfterMain(StrangerBackend):
+    """``run`` does not return although ``main`` has."""
+
+    @classmethod
+    def run(
+        cls,
+        name: str,
+        options: Mapping[str, Any] | None,
+        main: Callable[..., Awaitable[T]],
+        args: tuple[object, ...],
+    ) -> T:
+        result = super().run(name, options, main, args)
+        time.sleep(FOR_EVER)
+        return result
+
+
+class InStop(StrangerBackend):
+    """Leaving waits for an event that never comes."""
+
+    async def stop(self, error: BaseException | None) -> None:
+        await super().stop(error)
+        await self.create_event().wait()
+
+
+class NoTimers(StrangerBackend):
+    """``call_later`` never calls: a wait of the suite's own has no end."""
+
+    def call_later(self, seconds: float, function: Callable[..., object], *args: object) -> Timer:
+        return super().call_later(FOR_EVER, function, *args)
+
+
+class InResolve(StrangerBackend):
+    """A name is looked up for ever, in the loop's thread: all else works."""
+
+    async def resolve(self, host: str, port: int) -> list[Address]:
+        time.sleep(FOR_EVER)
+        return []
+
+
+class SpinsInResolve(StrangerBackend):
+    """Likewise, in Python code that takes the processor."""
+
+    async def resolve(self, host: str, port: int) -> list[Address]:
+        while True:
+            pass

@@ -1,0 +1,79 @@
+"""Backends that leave something behind each time that they are left."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+from stranger_loop.backend import StrangerBackend
+
+__all__ = ["DaemonThread", "Descriptor", "SignalHandler", "Task", "Thread", "Timer"]
+
+T = TypeVar("T")
+
+_kept: list[Any] = []
+
+
+class Descriptor(StrangerBackend):
+    """A socket that nobody closes."""
+
+    async def stop(self, error: BaseException | None) -> None:
+        await super().stop(error)
+        _kept.append(socket.socket())
+
+
+class Thread(StrangerBackend):
+    """A thread that waits for ever."""
+
+    daemon = False
+
+    async def stop(self, error: BaseException | None) -> None:
+        await super().stop(error)
+        for_ever = threading.Event()
+        threading.Thread(target=for_ever.wait, name="the stranger's", daemon=self.daemon).start()
+
+
+class DaemonThread(Thread):
+    """Likewise, one more each time, which the interpreter would not wait for."""
+
+    daemon = True
+
+
+class Task(StrangerBackend):
+    """A coroutine that was begun and is neither cancelled nor ended."""
+
+    async def stop(self, error: BaseException | None) -> None:
+        await super().stop(error)
+        left: Coroutine[Any, Any, None] = self.create_event().wait()
+        left.send(None)
+        _kept.append(left)
+
+
+class Timer(StrangerBackend):
+    """Timers outlive the backend, and their functions are called after it was left."""
+
+    def call_later(self, seconds: float, function: Callable[..., object], *args: object) -> Any:
+        timer = super().call_later(seconds, function, *args)
+        self._timers.discard(timer)
+        return timer
+
+
+class SignalHandler(StrangerBackend):
+    """``run`` does not put the handler of SIGINT back."""
+
+    @classmethod
+    def run(
+        cls,
+        name: str,
+        options: Mapping[str, Any] | None,
+        main: Callable[..., Awaitable[T]],
+        args: tuple[object, ...],
+    ) -> T:
+        try:
+            return super().run(name, options, main, args)
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, signal.SIG_IGN)

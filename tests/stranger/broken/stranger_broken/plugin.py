@@ -1,0 +1,63 @@
+"""Every backend of this package that has a plugin, by name; what each does is its docstring."""
+
+from __future__ import annotations
+
+from halfclose import BackendSpec, hookimpl
+
+__all__ = ["halfclose_backends"]
+
+_LANE = "halfclose.testing.kinds:KINDS"
+
+_CLASSES = {
+    "hanging+after-main": "hanging:AfterMain",
+    "hanging+in-callback": "hanging:InCallback",
+    "hanging+in-resolve": "hanging:InResolve",
+    "hanging+in-stop": "hanging:InStop",
+    "hanging+no-timers": "hanging:NoTimers",
+    "hanging+spins-in-resolve": "hanging:SpinsInResolve",
+    "leaving+daemon-thread": "leaving:DaemonThread",
+    "leaving+descriptor": "leaving:Descriptor",
+    "leaving+signal-handler": "leaving:SignalHandler",
+    "leaving+task": "leaving:Task",
+    "leaving+thread": "leaving:Thread",
+    "leaving+timer": "leaving:Timer",
+    "loading+no-class": "loading:NOT_A_CLASS",
+    "loading+no-module": "no_such_module:Backend",
+    "loading+unfinished": "loading:Unfinished",
+}
+
+_LIES = (
+    *("descriptors-off", "can_half_close-off", "can_half_close-on", "can_reset-off"),
+    *("can_reset-on", "keeps_input-off", "keeps_input-on", "bounds_input-off", "bounds_input-on"),
+    *("tells_cause-off", "tells_cause-on", "drains-off", "drains-on"),
+)
+
+
+@hookimpl
+def halfclose_backends() -> list[BackendSpec]:
+    """See `loading`, `hanging`, `leaving` and `lying`."""
+    plain = [
+        BackendSpec(
+            name,
+            f"stranger_broken.{implementation}",
+            install="pip install stranger-broken[more]",
+            automatic=False,
+        )
+        for name, implementation in _CLASSES.items()
+    ]
+    bad_kinds = BackendSpec(
+        "loading+no-kinds",
+        "stranger_loop.backend:StrangerBackend",
+        kinds="stranger_broken.loading:KINDS",
+        automatic=False,
+    )
+    liars = [
+        BackendSpec(
+            f"lying+{lie}",
+            f"stranger_broken.lying:{lie.replace('-', '_')}",
+            kinds=_LANE if lie == "descriptors-off" else "stranger_broken.lying:KINDS",
+            automatic=False,
+        )
+        for lie in _LIES
+    ]
+    return [*plain, bad_kinds, *liars]

@@ -1,0 +1,1 @@
+"""An event loop of its own, and halfclose on it."""
