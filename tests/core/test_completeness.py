@@ -42,13 +42,13 @@ def test_every_rule_variant_and_kind_is_asked_for(conftest: ModuleType) -> None:
     expected = conftest.expected()
     assert len(conftest.rules()) == 68
     assert {line.split()[0] for line in expected} == set(conftest.VARIANTS)
-    assert len(conftest.VARIANTS) == 8
+    assert len(conftest.VARIANTS) == 9
     for rule in conftest.rules():
         assert any(f" {rule} " in line for line in expected), rule
     kinds = {line.split()[2] for line in expected}
     assert kinds == {
         *("tcp", "unix", "stdio", "native-tcp", "native-unix"),
-        *("twisted-tcp", "twisted-unix", "anyio-tcp", "anyio-unix"),
+        *("twisted-tcp", "twisted-unix", "anyio-tcp", "anyio-unix", "memory"),
     }
 
 

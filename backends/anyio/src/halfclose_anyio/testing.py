@@ -12,7 +12,7 @@ import anyio
 from anyio.abc import SocketAttribute
 from halfclose import TCP, UNIX, Backend, ConnectionOptions, Endpoint, ProtocolFactory
 from halfclose.backend import make_protocol
-from halfclose.testing import Dial, RawPeer, SocketKind
+from halfclose.testing import Dial, Kind, RawPeer
 from halfclose.testing.kinds import KINDS as EVERYWHERE
 from halfclose.testing.kinds import NativeTCP, NativeUnix
 from halfclose.testing.sockets import dial, temporary_unix_path
@@ -23,7 +23,7 @@ from .stream import serve_stream
 __all__ = ["KINDS", "AnyioTCP", "AnyioUnix"]
 
 
-class _Listener(SocketKind):
+class _Listener(Kind):
     @abstractmethod
     async def _listen(self, folder: str) -> Any: ...
 

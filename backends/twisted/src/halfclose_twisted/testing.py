@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from halfclose import TCP, UNIX, Backend, ConnectionOptions, Endpoint, ProtocolFactory
-from halfclose.testing import Dial, RawPeer, SocketKind
+from halfclose.testing import Dial, Kind, RawPeer
 from halfclose.testing.kinds import KINDS as EVERYWHERE
 from halfclose.testing.kinds import NativeTCP, NativeUnix
 from halfclose.testing.sockets import dial, temporary_unix_path
@@ -21,7 +21,7 @@ from .factory import as_factory
 __all__ = ["KINDS", "TwistedTCP", "TwistedUnix"]
 
 
-class _Endpoint(SocketKind):
+class _Endpoint(Kind):
     @abstractmethod
     def _endpoint(self, reactor: Any, folder: str) -> Any: ...
 

@@ -17,7 +17,6 @@ from .kinds import (
     LaneUnix,
     NativeTCP,
     NativeUnix,
-    SocketKind,
     Stdio,
 )
 from .networks import OpenNetwork, network
@@ -45,7 +44,6 @@ __all__ = [
     "PlainRecorder",
     "RawPeer",
     "Recorder",
-    "SocketKind",
     "SocketPeer",
     "Stdio",
     "network",

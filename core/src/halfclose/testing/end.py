@@ -21,6 +21,7 @@ from ..reasons import (
 )
 from ..running import open_backend
 from .harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
+from .loops import check_leaving, check_timers
 from .peers import LIMIT, RawPeer
 from .producers import Idle
 from .programs import Program
@@ -30,15 +31,8 @@ from .waiting import at_once, eventually, ticking
 
 __all__ = ["EndRules"]
 
-TIMEOUT = 0.15
-"""Seconds to which the rules set the timeouts that they look at."""
-
-TICK = TIMEOUT / 6
-"""Seconds between two steps of a peer that is slow and alive."""
-
-
 SLOWLY = {"tcp": (1 << 16, 1 << 21), "unix": (12 << 10, 1 << 17), "memory": (1 << 12, 1 << 17)}
-"""How many bytes of how many a peer reads in a `TICK`, by the scheme of the raw peer.
+"""How many bytes of how many a peer reads at a time, by the scheme of the raw peer.
 
 A queue of TCP's and of a unix socket's gets shorter by whole packets only, of up to 64 or 36 KiB.
 """
@@ -136,7 +130,7 @@ class EndRules:
         """
         await self._discards(net)
         await at_once(net, self._gives_up)
-        await self._gives_up_in_spite_of_progress(net)
+        await at_once(net, self._gives_up_in_spite_of_progress)
         await self._oldest_goes(net)
 
     async def _discards(self, net: Net) -> None:
@@ -162,7 +156,7 @@ class EndRules:
         watched.peer.shutdown()
         await watched.released()
 
-    async def _gives_up(self, net: Net) -> None:
+    async def _gives_up(self, net: Net, timeout: float) -> None:
         clock = net.backend.time
         off = await Watched.connect(net, linger_timeout=0)
         begun = clock()
@@ -171,7 +165,7 @@ class EndRules:
 
         # One peer stalls, one goes on sending, and one reads its reply slowly.
         step, size = SLOWLY[net.kind.scheme]
-        reader = await Watched.connect(net, b"x" * size, linger_timeout=TIMEOUT)
+        reader = await Watched.connect(net, b"x" * size, linger_timeout=timeout)
         # Let the queue be ours, not this peer's.
         reader.peer.narrow(1 << 16)
         read = 0
@@ -181,8 +175,9 @@ class EndRules:
             since = clock()
             read += len(await reader.peer.read_exactly(step))
             await net.turns(20)
-        stalled = await Watched.connect(net, linger_timeout=TIMEOUT)
-        sender = await Watched.connect(net, linger_timeout=TIMEOUT)
+        stalled_since = clock()
+        stalled = await Watched.connect(net, linger_timeout=timeout)
+        sender = await Watched.connect(net, linger_timeout=timeout)
         begun = clock()
         lingered = stalled.held()
 
@@ -195,32 +190,32 @@ class EndRules:
                     times["still sending"] = clock() - begun
                     held.append(reader.held())
             if "released" not in times and not stalled.held():
-                times["released"] = clock() - begun
+                times["released"] = clock() - stalled_since
 
         held: list[bool] = []
         times: dict[str, float] = {}
-        await ticking(net, 2 * TIMEOUT, TIMEOUT, progress, since)
+        await ticking(net, 2 * timeout, timeout, progress, since)
         assert lingered, "it did not linger"
         assert sender.held(), "input was not taken for progress"
         # On a unix socket it may be too short by now to be seen for longer than the timeout.
-        assert times.get("still sending", 0.0) > 1.3 * TIMEOUT or net.kind.scheme == "unix"
+        assert times.get("still sending", 0.0) > 1.3 * timeout or net.kind.scheme == "unix"
         assert all(held), "a send queue that shrinks was not taken for progress"
         await stalled.released()
-        assert times.get("released", LIMIT) >= TIMEOUT * 0.9, "it gave up before its timeout"
+        assert times.get("released", LIMIT) >= timeout * 0.9, "it gave up before its timeout"
         await sender.released()
         await reader.released()
 
-    async def _gives_up_in_spite_of_progress(self, net: Net) -> None:
-        before, lingering.AFTER_EMPTY = lingering.AFTER_EMPTY, TIMEOUT
+    async def _gives_up_in_spite_of_progress(self, net: Net, timeout: float) -> None:
+        before, lingering.AFTER_EMPTY = lingering.AFTER_EMPTY, timeout
         try:
             assert before == 30.0
-            sender = await Watched.connect(net, linger_timeout=TIMEOUT)
+            sender = await Watched.connect(net, linger_timeout=timeout)
             assert await sender.peer.read_to_eof() == b"x"
             end = net.backend.time() + LIMIT
             while sender.held():
                 assert net.backend.time() < end, "a peer that sends for ever is read for ever"
                 await sender.peer.send(b"u")
-                await net.backend.sleep(TICK)
+                await net.backend.sleep(timeout / 6)
         finally:
             lingering.AFTER_EMPTY = before
 
@@ -259,6 +254,7 @@ class EndRules:
         await self._leaves_after_grace(net)
         await self._body_raises(net)
         await self._body_is_cancelled(net)
+        await check_leaving(net)
 
     async def _listener_closes(self, net: Net) -> None:
         made = Recorder()
@@ -422,19 +418,19 @@ class EndRules:
         """
         data = b"x" * MORE_THAN_THE_KERNEL
 
-        async def stuck(net: Net) -> None:
+        async def stuck(net: Net, timeout: float) -> None:
             begun = net.backend.time()
             made = Recorder(connectionMade=write_and_lose(data))
-            pair = await net.pair(made, close_timeout=TIMEOUT)
+            pair = await net.pair(made, close_timeout=timeout)
             reason = await net.lost(made)
             assert type(reason) is CloseTimeout
             assert isinstance(reason, ConnectionLost)
-            assert net.backend.time() - begun >= TIMEOUT * 0.9
+            assert net.backend.time() - begun >= timeout * 0.9
             received, end = await pair.peer.read_all()
             assert len(received) < len(data)
             assert end == "reset" or not pair.can.can_reset
 
-        async def waits_for_a_producer(net: Net) -> None:
+        async def waits_for_a_producer(net: Net, timeout: float) -> None:
             begun = net.backend.time()
             made = Recorder(
                 connectionMade=lambda p: (
@@ -443,27 +439,27 @@ class EndRules:
                 )
             )
             producer = Idle(made)
-            await net.pair(made, close_timeout=TIMEOUT)
+            await net.pair(made, close_timeout=timeout)
             assert type(await net.lost(made)) is CloseTimeout
-            assert net.backend.time() - begun >= TIMEOUT * 0.9
+            assert net.backend.time() - begun >= timeout * 0.9
             assert producer.names == ["stopProducing"]
 
-        async def producer_writes(net: Net) -> None:
-            pair = await net.pair(Recorder(), close_timeout=TIMEOUT)
+        async def producer_writes(net: Net, timeout: float) -> None:
+            pair = await net.pair(Recorder(), close_timeout=timeout)
             pair.protocol.verb("registerProducer", Idle(pair.protocol), True)
             pair.protocol.verb("loseConnection")
 
             async def write() -> None:
                 pair.protocol.verb("write", b"p")
 
-            await ticking(net, 1.6 * TIMEOUT, TIMEOUT, write)
+            await ticking(net, 1.6 * timeout, timeout, write)
             pair.protocol.verb("unregisterProducer")
             received = await pair.peer.read_to_eof()
             assert set(received) == {ord("p")}
             assert type(await net.lost(pair.protocol)) is ConnectionDone
 
-        async def slow(net: Net) -> None:
-            pair = await net.pair(Recorder(), close_timeout=TIMEOUT)
+        async def slow(net: Net, timeout: float) -> None:
+            pair = await net.pair(Recorder(), close_timeout=timeout)
             write_and_lose(data)(pair.protocol)
             size = 0
 
@@ -472,7 +468,7 @@ class EndRules:
                 size += len(await pair.peer.read_exactly(1 << 17))
 
             with suppress(ConnectionResetError):
-                await ticking(net, 2 * TIMEOUT, TIMEOUT, read)
+                await ticking(net, 2 * timeout, timeout, read)
             assert "connectionLost" not in pair.protocol.events, (
                 f"{pair.protocol.reason!r} although the peer reads, {size} bytes so far"
             )
@@ -480,11 +476,12 @@ class EndRules:
             assert (size + len(received), end) == (len(data), "eof")
             assert type(await net.lost(pair.protocol)) is ConnectionDone
 
-        async def off(net: Net) -> None:
+        async def off(net: Net, timeout: float) -> None:
             pair = await net.recorded(connectionMade=write_and_lose(data))
-            await net.backend.sleep(1.3 * TIMEOUT)
+            await net.backend.sleep(1.3 * timeout)
             await aborted(net, pair)
 
+        await check_timers(net)
         await at_once(net, stuck, waits_for_a_producer, producer_writes, slow, off)
 
     @rule("END-05", needs=("can_half_close",))
@@ -497,29 +494,31 @@ class EndRules:
         ``received`` and takes by ``write``, and a shorter ``unsent``, as for `close_timeout`.
         """
 
-        async def our_half(net: Net) -> None:
-            pair = await net.pair(Recorder(), half_close_timeout=TIMEOUT)
-            await net.backend.sleep(1.3 * TIMEOUT)
+        async def our_half(net: Net, timeout: float) -> None:
+            pair = await net.pair(Recorder(), half_close_timeout=timeout)
+            await net.backend.sleep(1.3 * timeout)
             assert pair.protocol.events == ["connectionMade"], "it was open both ways"
+            begun = net.backend.time()
             pair.protocol.verb("loseWriteConnection")
             await net.until(pair.protocol, "writeConnectionLost")
 
             async def send() -> None:
                 pair.peer.send_now(b"x")
 
-            await ticking(net, 1.6 * TIMEOUT, TIMEOUT, send)
+            await ticking(net, 1.6 * timeout, timeout, send, begun)
             assert "connectionLost" not in pair.protocol.events, "input did not reset it"
             await self._reaped(net, pair, "writeConnectionLost")
 
-        async def peers_half(net: Net) -> None:
-            pair = await net.pair(Recorder(), half_close_timeout=TIMEOUT)
+        async def peers_half(net: Net, timeout: float) -> None:
+            pair = await net.pair(Recorder(), half_close_timeout=timeout)
+            begun = net.backend.time()
             pair.peer.shutdown()
             await net.until(pair.protocol, "readConnectionLost")
 
             async def write() -> None:
                 pair.protocol.verb("write", b"x")
 
-            await ticking(net, 1.6 * TIMEOUT, TIMEOUT, write)
+            await ticking(net, 1.6 * timeout, timeout, write, begun)
             assert "connectionLost" not in pair.protocol.events, "output did not reset it"
             # A peer that reads slowly: the kernel has taken bytes long before it sends them.
             pair.protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
@@ -528,30 +527,30 @@ class EndRules:
                 await pair.peer.read_exactly(1 << 17)
 
             with suppress(ConnectionResetError):
-                await ticking(net, 1.6 * TIMEOUT, TIMEOUT, read)
+                await ticking(net, 1.6 * timeout, timeout, read)
             assert "connectionLost" not in pair.protocol.events, "slow output did not reset it"
             await self._reaped(net, pair, "readConnectionLost")
 
-        async def not_yet_ended(net: Net) -> None:
-            pair = await net.pair(Recorder(), half_close_timeout=TIMEOUT)
+        async def not_yet_ended(net: Net, timeout: float) -> None:
+            pair = await net.pair(Recorder(), half_close_timeout=timeout)
             pair.protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
             pair.protocol.verb("loseWriteConnection")
-            await net.backend.sleep(1.3 * TIMEOUT)
+            await net.backend.sleep(1.3 * timeout)
             assert pair.protocol.events == ["connectionMade"], "our half had not ended"
             await aborted(net, pair)
 
-        async def plain(net: Net) -> None:
-            pair = await net.pair(PlainRecorder(), half_close_timeout=TIMEOUT)
+        async def plain(net: Net, timeout: float) -> None:
+            pair = await net.pair(PlainRecorder(), half_close_timeout=timeout)
             begun = net.backend.time()
             pair.protocol.verb("loseWriteConnection")
             assert type(await net.lost(pair.protocol)) is HalfCloseTimeout
-            assert net.backend.time() - begun >= TIMEOUT * 0.9
+            assert net.backend.time() - begun >= timeout * 0.9
 
-        async def off(net: Net) -> None:
+        async def off(net: Net, timeout: float) -> None:
             pair = await net.recorded()
             pair.peer.shutdown()
             await net.until(pair.protocol, "readConnectionLost")
-            await net.backend.sleep(1.3 * TIMEOUT)
+            await net.backend.sleep(1.3 * timeout)
             await aborted(net, pair)
 
         await at_once(net, our_half, peers_half, not_yet_ended, plain, off)

@@ -34,6 +34,15 @@ from .fakes import FakeChannel
 from .harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
 from .kinds import Kind
 from .logs import errors_in, logged, showing
+from .loops import (
+    check_failures,
+    check_fatal,
+    check_interruption,
+    check_names,
+    check_program,
+    check_threads,
+    check_watches,
+)
 from .peers import LIMIT, RawListener, RawPeer
 from .producers import Idle
 from .reactions import Boom, abort, lose, lose_write, raises, raising
@@ -368,6 +377,9 @@ class FailureRules:
         _check_fatal_event(self.backend, kind, "dataReceived", SystemExit(3))
         _check_fatal_in_open_backend(self.backend, kind)
         run(_check_strays, kind, backend=self.backend, options=kind.options)
+        check_fatal(self.backend)
+        check_interruption(self.backend)
+        check_program(self.backend)
 
     @rule("ERR-06", needs=("can_half_close",))
     async def test_err_06_abort(self, net: Net) -> None:
@@ -549,6 +561,7 @@ class FailureRules:
             return
 
         # Names, which only TCP has.
+        await check_names(net)
         unknown = "tcp:nosuch.invalid:80"
         assert type(await refusal(net, unknown)) is DNSLookupFailed
         with raises(ListenError) as caught:
@@ -681,6 +694,10 @@ class FailureRules:
                 await check_works(net, other)
             again = await net.recorded()
             await check_works(net, again)
+        await check_failures(net)
+        if net.backend.capabilities.descriptors:
+            await check_watches(net)
+            await check_threads(net)
 
 
 def _check_fatal_event(backend: str, kind: Kind, event: str, error: BaseException) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from ..lifecycle import State
 from ..reasons import ConnectionDone, ConnectionLost
 from .harness import MORE_THAN_THE_KERNEL, Net, rule
+from .loops import check_calls, check_events
 from .reactions import lose, lose_write
 from .recorder import PlainRecorder, Recorder
 from .waiting import eventually
@@ -189,6 +190,7 @@ class EventRules:
             other.protocol.verb(verb)
             assert "connectionLost" not in other.protocol.events
             await net.lost(other.protocol)
+        await check_calls(net)
 
     @rule("EVT-08", needs=("can_half_close",))
     async def test_evt_08_lose_write_then_lose_inside_the_events(self, net: Net) -> None:
@@ -389,3 +391,4 @@ class EventRules:
         assert reasons == [pair.protocol.reason] * 3
         assert await pair.transport.whenClosed() is pair.protocol.reason
         assert await pair.transport.whenClosed() is pair.protocol.reason
+        await check_events(net)

@@ -13,7 +13,7 @@ __all__ = ["explain_assertions", "explain_outside_of_pytest"]
 
 _CHAPTERS = tuple(
     f"{__package__}.{module}"
-    for module in ("evt", "vrb", "flu", "prd", "err", "end", "pip", "instead", "peers", "harness")
+    for module in ("evt", "vrb", "flu", "prd", "err", "end", "pip", "loops", "waiting", "instead")
 )
 
 

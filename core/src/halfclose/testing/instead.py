@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import pytest
-
 from ..reasons import ConnectError, ListenError
 from .harness import Net
+from .reactions import raises
 from .recorder import Recorder
+from .vrb import cannot_half_close
 
 __all__ = ["INSTEAD"]
 
@@ -19,12 +19,12 @@ _OF_THE_SYSTEM = ("tcp:127.0.0.1:9", "unix:/nonexistent/halfclose", "stdio:")
 async def no_descriptors(suite: Any, net: Net) -> None:
     """Capability `descriptors` off: the system's endpoints are refused, each by name."""
     for endpoint in _OF_THE_SYSTEM:
-        with pytest.raises(ConnectError) as refused:
+        with raises(ConnectError) as refused:
             await net.backend.connect(endpoint, Recorder)
         assert type(refused.value) is ConnectError, "descriptors is declared off, and works"
         assert endpoint in str(refused.value)
         assert net.backend.name in str(refused.value)
-        with pytest.raises(ListenError) as unheard:
+        with raises(ListenError) as unheard:
             await net.backend.listen(endpoint, Recorder)
         assert endpoint in str(unheard.value)
         assert net.backend.name in str(unheard.value)
@@ -32,8 +32,6 @@ async def no_descriptors(suite: Any, net: Net) -> None:
 
 async def no_half_close(suite: Any, net: Net) -> None:
     """Capability `can_half_close` off: rule VRB-10, and that it truly cannot."""
-    from .vrb import cannot_half_close
-
     await cannot_half_close(net)
 
 

@@ -41,9 +41,7 @@ __all__ = [
     "NativeTCP",
     "NativeUnix",
     "Serve",
-    "SocketKind",
     "Stdio",
-    "SystemKind",
 ]
 
 Dial: TypeAlias = Callable[[], Awaitable[RawPeer]]
@@ -58,8 +56,9 @@ Serve: TypeAlias = Callable[
 class Kind(ABC):
     """One kind of channel, for the suite: everything that a rule does beside the backend.
 
-    To add one for a framework's own TCP or unix sockets, derive from `SocketKind`, which needs
-    only `serve`, and name it in `halfclose.BackendSpec.kinds` or in the suite's ``kinds``.
+    To add one for a framework's own TCP or unix sockets, derive from it and write `serve`; name
+    it in `halfclose.BackendSpec.kinds` or in the suite's ``kinds``. What is not the operating
+    system's replaces the other methods too.
     """
 
     name: ClassVar[str]
@@ -78,9 +77,9 @@ class Kind(ABC):
     # -- other kinds ---------------------------------------------------------------------------
 
     @property
-    @abstractmethod
     def lane(self) -> Kind:
         """The kind that ``Backend.listen`` serves by itself, closest to this one."""
+        return LaneUnix() if self.scheme == "unix" else LaneTCP()
 
     @property
     def beside(self) -> Kind:
@@ -89,31 +88,34 @@ class Kind(ABC):
 
     # -- the other end, by no backend ----------------------------------------------------------
 
-    @abstractmethod
     def listening(self, backend: Backend) -> AbstractContextManager[RawListener]:
         """A raw listener, to which the backend connects.
 
         :param backend: the one in whose loop the test waits for it.
         """
+        return SocketListener(backend, self.lane.scheme)
 
-    @abstractmethod
     def refusing(self, backend: Backend) -> AbstractContextManager[Endpoint]:
         """Where nobody listens, nor can come to listen meanwhile."""
+        return refusing(self.lane.scheme)
 
-    @abstractmethod
     def black_hole(self, backend: Backend) -> AbstractContextManager[Endpoint]:
         """Where nobody answers, ever."""
+        return black_hole(backend, self.lane.scheme)
 
-    @abstractmethod
     def hopeless(self, backend: Backend) -> AbstractContextManager[Endpoint]:
         """Where connecting fails at once, for a reason that has no exception of its own."""
+        if self.scheme == "unix":
+            return nullcontext(UNIX("/nonexistent/halfclose"))
+        # A multicast address.
+        return nullcontext(TCP("224.0.0.1", 9))
 
-    @abstractmethod
     def holdings(self, backend: Backend) -> set[object]:
         """The identity of every end of a connection that is held now, of the raw peers' too.
 
         No peer could see whether our end was released, or only shut down.
         """
+        return open_sockets()
 
     def left_behind(self) -> list[str]:
         """What the kind itself still holds, by name; descriptors are looked for without it."""
@@ -121,7 +123,6 @@ class Kind(ABC):
 
     # -- whole programs ------------------------------------------------------------------------
 
-    @abstractmethod
     async def run_program(
         self,
         backend: Backend,
@@ -136,71 +137,24 @@ class Kind(ABC):
         :param options: of the program's own backend.
         :returns: what the program raised.
         """
+        return await run_in_thread(backend, main, {**self.options, **options})
 
-    @abstractmethod
     def time(self, backend: Backend) -> float:
         """Seconds of a clock that can be read by such a program and after it.
 
         :param backend: the test's.
         """
+        return time.monotonic()
 
-    @abstractmethod
     def outliving(self, backend: Backend) -> AbstractContextManager[Serve]:
         """`serve`, for a connection that is left to the program's backend.
 
         To be entered around the whole program.
         """
-
-
-class SystemKind(Kind):
-    """A kind over the operating system's descriptors, by its clock."""
-
-    @property
-    def lane(self) -> Kind:
-        return LaneTCP()
-
-    def holdings(self, backend: Backend) -> set[object]:
-        return open_sockets()
-
-    async def run_program(
-        self,
-        backend: Backend,
-        main: Callable[[Backend], Awaitable[object]],
-        options: Mapping[str, Any],
-    ) -> BaseException | None:
-        return await run_in_thread(backend, main, {**self.options, **options})
-
-    def time(self, backend: Backend) -> float:
-        return time.monotonic()
-
-
-class SocketKind(SystemKind):
-    """A kind whose raw peers are TCP or unix sockets, as `scheme` says."""
-
-    @property
-    def lane(self) -> Kind:
-        return LaneUnix() if self.scheme == "unix" else LaneTCP()
-
-    def listening(self, backend: Backend) -> AbstractContextManager[RawListener]:
-        return SocketListener(backend, self.scheme)
-
-    def refusing(self, backend: Backend) -> AbstractContextManager[Endpoint]:
-        return refusing(self.scheme)
-
-    def black_hole(self, backend: Backend) -> AbstractContextManager[Endpoint]:
-        return black_hole(backend, self.scheme)
-
-    def hopeless(self, backend: Backend) -> AbstractContextManager[Endpoint]:
-        if self.scheme == "unix":
-            return nullcontext(UNIX("/nonexistent/halfclose"))
-        # A multicast address.
-        return nullcontext(TCP("224.0.0.1", 9))
-
-    def outliving(self, backend: Backend) -> AbstractContextManager[Serve]:
         return nullcontext(self.serve)
 
 
-class _Lane(SocketKind):
+class _Lane(Kind):
     @abstractmethod
     def _listen_on(self, folder: str) -> Endpoint: ...
 
@@ -252,7 +206,7 @@ class NativeUnix(LaneUnix):
     options: ClassVar[Mapping[str, Any]] = {"sockets": "native"}
 
 
-class Stdio(SystemKind):
+class Stdio(Kind):
     """``backend.connect("stdio:")``, with pipes put at descriptors 0 and 1 of this process."""
 
     name = "stdio"
@@ -301,20 +255,6 @@ class Stdio(SystemKind):
                 yield connect
 
             yield serve
-
-    # Nobody can listen for standard input and output.
-
-    def listening(self, backend: Backend) -> AbstractContextManager[RawListener]:
-        return self.lane.listening(backend)
-
-    def refusing(self, backend: Backend) -> AbstractContextManager[Endpoint]:
-        return self.lane.refusing(backend)
-
-    def black_hole(self, backend: Backend) -> AbstractContextManager[Endpoint]:
-        return self.lane.black_hole(backend)
-
-    def hopeless(self, backend: Backend) -> AbstractContextManager[Endpoint]:
-        return self.lane.hopeless(backend)
 
 
 KINDS: tuple[Kind, ...] = (LaneTCP(), LaneUnix(), Stdio())

@@ -12,13 +12,12 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
-
 from ..backend import Backend
 from ..running import open_backend, run
 from .harness import Net
 from .logs import logged, showing
 from .peers import LIMIT
+from .reactions import Boom, raises, raising
 
 __all__ = [
     "check_calls",
@@ -36,19 +35,6 @@ __all__ = [
 
 SHORT = 0.02
 """Seconds of a timer that the checks wait for."""
-
-
-class Boom(Exception):
-    """What the functions raise that a backend calls."""
-
-
-def raising(error: BaseException) -> Callable[..., None]:
-    """A function that raises *error*."""
-
-    def function(*_: object) -> None:
-        raise error
-
-    return function
 
 
 async def elapse(net: Net, seconds: float) -> None:
@@ -204,7 +190,7 @@ async def check_names(net: Net) -> None:
     found = await net.backend.resolve("localhost", 80)
     assert found, "localhost has no address"
     assert {address[1] for _, address in found} == {80}, f"localhost, port 80, is {found}"
-    with pytest.raises(OSError, match=r"."):
+    with raises(OSError):
         await net.backend.resolve("nosuch.invalid", 80)
 
 
@@ -233,17 +219,25 @@ async def check_leaving(net: Net) -> None:
 
 
 def check_program(backend: str) -> None:
-    """``run`` gives what its main gives, and refuses to run inside of itself."""
+    """``run`` gives what its main gives, and refuses to run inside of itself.
+
+    And ``open_backend`` cannot be entered where the loop does not run.
+    """
 
     async def nothing(inner: Backend) -> None:
         raise AssertionError("run ran inside of itself")
 
     async def main(opened: Backend) -> int:
-        with pytest.raises(RuntimeError):
+        with raises(RuntimeError):
             run(nothing, backend=opened.name)
         return 17
 
     assert run(main, backend=backend) == 17, "run does not give what its main gives"
+    outside = open_backend(backend)
+    if outside.capabilities.descriptors:
+        entering: Any = outside.__aenter__()
+        with raises(RuntimeError):
+            entering.send(None)
 
 
 def check_fatal(backend: str) -> None:
@@ -289,7 +283,7 @@ def check_interruption(backend: str) -> None:
         finally:
             cancelled.append(True)
 
-    with pytest.raises(KeyboardInterrupt):
+    with raises(KeyboardInterrupt):
         run(main, backend=backend)
     assert cancelled == [True], "main was not cancelled"
     assert signal.getsignal(signal.SIGINT) is before, "the handler of SIGINT was not put back"

@@ -18,13 +18,14 @@ SOON = 2.0
 _WINDOW = 0.1
 """Seconds in which the loop's processor time is measured."""
 
-_ATTEMPTS = 8
-"""How often a scenario is begun that was late."""
+_TIMEOUTS = (0.15, 0.3, 0.6, 1.2, 2.4)
+"""Seconds to which scenarios set timeouts: longer each time that one was late."""
 
 _BUSY = 0.05
 """The share of a core that an idle connection may cost."""
 
-Scenario: TypeAlias = Callable[[Net], Awaitable[None]]
+Scenario: TypeAlias = Callable[[Net, float], Awaitable[None]]
+"""Called with the seconds to which it sets the timeouts that it looks at."""
 
 
 async def eventually(net: Net, reached: Callable[[], object], limit: float = LIMIT) -> bool:
@@ -51,7 +52,7 @@ async def ticking(
     """Do *step* again and again for *seconds*, with pauses that no *timeout* of a rule reaches.
 
     :param since: when there was something to see before the first step; by default now.
-    :raises Late: one pause may have reached it after all. `at_once` begins again then.
+    :raises Late: one pause may have reached it after all. `at_once` then begins again.
     """
     clock = net.backend.time
     last = clock() if since is None else since
@@ -77,7 +78,7 @@ async def at_once(net: Net, *scenarios: Scenario) -> None:
     """Run *scenarios* side by side, so that they wait for their timeouts together.
 
     One after another on stdio, of which there can be only one connection. One that was `Late` is
-    begun again, some times.
+    begun again, with a longer timeout.
     """
     if net.kind.beside is not net.kind:
         for scenario in scenarios:
@@ -105,13 +106,13 @@ async def at_once(net: Net, *scenarios: Scenario) -> None:
 
 
 async def _play(net: Net, scenario: Scenario) -> None:
-    for attempt in range(_ATTEMPTS):
+    for timeout in _TIMEOUTS:
         inner = Net(net.backend, net.kind)
         try:
-            await scenario(inner)
+            await scenario(inner, timeout)
             return
         except Late:
-            if attempt == _ATTEMPTS - 1:
+            if timeout == _TIMEOUTS[-1]:
                 raise
         finally:
             for protocol in inner.protocols:
