@@ -1,0 +1,72 @@
+"""To search a backend for scripts that break the contract, and to perform one again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+from random import SystemRandom
+
+from hypothesis import settings
+
+from .kinds import explorable
+from .parsing import parse_script
+from .report import Report
+from .search import Search
+from .worker import Worker
+
+__all__ = ["explore", "replay"]
+
+_BATCH = 50
+"""Examples on one kind of channel before the next has its turn."""
+
+
+def explore(
+    backend: str,
+    seconds: float,
+    seed: int | None = None,
+    performed: Callable[[], object] = lambda: None,
+) -> Report | None:
+    """Search the backend of that name for a script that breaks the contract, on each of its kinds
+    of channel in turn.
+
+    :param seconds: how long to search; to shorten what is found takes up to a minute more.
+    :param seed: what the scripts are drawn from; None: anything.
+    :param performed: called after each script that was performed.
+    :returns: the first failure, shortened; None if there was none.
+    :raises BackendNotFound: see `halfclose.load_backend`.
+    :raises BackendLoadError: likewise.
+    """
+    kinds = explorable(backend)
+    first = SystemRandom().randrange(1 << 32) if seed is None else seed
+    end = time.monotonic() + seconds
+    # The profile that is loaded may be derandomized, and would draw the same ones each time.
+    chosen = settings(max_examples=_BATCH, database=None, derandomize=False)
+    with Worker(backend, kinds) as worker:
+        for number in count(first):
+            for kind in kinds:
+                if time.monotonic() >= end:
+                    return None
+                found = Search(worker, kind, performed).run(chosen, number, end)
+                if found is not None:
+                    return found
+    return None
+
+
+def replay(backend: str, script_text: str, kind: str | None = None) -> Report:
+    """Perform a script once more.
+
+    :param backend: the backend's name.
+    :param script_text: what a report's `Report.script` is, as text.
+    :param kind: a kind of channel in place of the script's own.
+    :raises ScriptError: the text is no script, or it cannot be performed on that kind.
+    :raises BackendNotFound: see `halfclose.load_backend`.
+    :raises BackendLoadError: likewise.
+    """
+    script = parse_script(script_text)
+    if kind is not None:
+        script = replace(script, kind=kind)
+    with Worker(backend, explorable(backend)) as worker:
+        outcome = worker.perform(script)
+    return Report(backend, script, outcome.broken, outcome.trace)

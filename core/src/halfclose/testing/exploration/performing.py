@@ -1,0 +1,336 @@
+"""Performs one script on one backend, and says what broke the contract."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...backend import Backend
+from ...endpoints import TCP, UNIX, Endpoint, Memory
+from ...interfaces import Protocol
+from ...memory.network import Network
+from ...options import ConnectionOptions
+from ...reasons import ConnectError
+from ...running import run
+from ..kinds import Kind
+from ..leaks import descriptors
+from ..logs import logged
+from ..sockets import temporary_unix_path
+from .ends import Actor, HalfEnd, PlainEnd, Planned
+from .expected_log import check_log
+from .model import Model
+from .obligations import due
+from .raw import RawEnd
+from .script import ENDS, WAYS, Act, Fault, Script, Step, Turns, Verb, Wait
+
+__all__ = ["Outcome", "perform"]
+
+TURNS = 6
+"""Turns of the loop in which something that must not come is given the chance to come."""
+
+VIRTUAL = 30.0
+"""The limit by a clock that costs no time."""
+
+LEAVING = 3.0
+"""Seconds that leaving the backend may take when both ends are over: less than its grace."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one script.
+
+    :param broken: what broke the contract first, with the rule; empty if nothing did.
+    :param trace: the calls and the events, in order.
+    :param seen: of each end its events, how many bytes it wrote and received, and its reason.
+    :param free: whether timing has decided any of that.
+    """
+
+    broken: str
+    trace: tuple[str, ...] = ()
+    seen: tuple[str, ...] = field(default=(), compare=False)
+    free: bool = True
+
+
+class _Performance:
+    """One script, in a backend that is open.
+
+    :param limit: seconds without any event after which what must come does not come.
+    :param network: the simulated network, if it is one.
+    """
+
+    def __init__(
+        self, backend: Backend, kind: Kind, script: Script, limit: float, network: Network | None
+    ) -> None:
+        self._backend = backend
+        self._kind = kind
+        self._script = script
+        self._limit = limit
+        self._network = network
+        self.model = Model(script.a.protocol, script.b.protocol)
+        self._actors = {
+            name: Actor(self.model, name, script.end(name), self._changed) for name in ENDS
+        }
+        self._raw: RawEnd | None = None
+        self._change: Any = None
+
+    def _changed(self) -> None:
+        if self._change is not None:
+            self._change.set()
+
+    def _protocol(self, name: str) -> Protocol:
+        actor = self._actors[name]
+        return HalfEnd(actor) if actor.side.half else PlainEnd(actor)
+
+    # -- the whole -----------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        async with AsyncExitStack() as stack:
+            if not await self._begin(stack):
+                return
+            for step in self._script.steps:
+                if self.model.broken:
+                    return
+                await self._do(step)
+            await self._finish()
+
+    async def _begin(self, stack: AsyncExitStack) -> bool:
+        """Whether both ends are there, or have been."""
+        settings = ConnectionOptions()
+        if self._script.water is not None:
+            low, high = self._script.water
+            settings = ConnectionOptions(low_water=low, high_water=high)
+        try:
+            if self.model.a.raw:
+                serving = self._kind.serve(self._backend, lambda: self._protocol("b"), settings)
+                connect = await stack.enter_async_context(serving)
+                peer = stack.enter_context(await connect())
+                self._raw = RawEnd(self.model, peer, self._kind.scheme != "unix")
+            else:
+                endpoint = _endpoint(self._kind, stack)
+                listener = await self._backend.listen(
+                    endpoint, lambda: self._protocol("b"), settings
+                )
+                await stack.enter_async_context(listener)
+                await self._backend.connect(
+                    listener.endpoint, lambda: self._protocol("a"), options=settings
+                )
+        except Planned:
+            pass
+        except ConnectError as error:
+            # ERR-11 promises a protocol; but a framework may refuse a socket that is lost.
+            if not (self.model.b.hard and self._kind.options.get("sockets") == "native"):
+                self.model.breaks("ERR-11", self.model.a, f"connect raised {error}")
+            return False
+        model = self.model
+        if not await self._wait(lambda: model.b.made or model.a.hard):
+            model.broken.extend(due(model)[:1])
+        if not model.b.made:
+            await self._turns(TURNS)
+        return True
+
+    async def _do(self, step: Step) -> None:
+        if isinstance(step, Act):
+            self._act(step.end, step.verbs)
+        elif isinstance(step, Wait):
+            await self._settle()
+        elif isinstance(step, Turns):
+            await self._turns(step.count)
+        else:
+            self._fault(step)
+
+    def _act(self, name: str, verbs: tuple[Verb, ...]) -> None:
+        if name == "a" and self._raw is not None:
+            self._raw.act(verbs)
+        elif self.model.side(name).made:
+            self._actors[name].act(verbs)
+
+    def _fault(self, fault: Fault) -> None:
+        network = self._network
+        assert network is not None
+        self.model.note(str(fault))
+        way: Any = fault.way
+        reader = self.model.side(WAYS[fault.way]).peer
+        if fault.name == "reset":
+            self.model.breakable()
+            network.reset_after(fault.number, way=way)
+        elif fault.name == "delay":
+            network.delay_end(fault.number, way=way)
+        elif fault.name == "stall":
+            reader.stalled = True
+            network.stall(way=way)
+        else:
+            reader.stalled = False
+            network.release(way=way)
+
+    async def _finish(self) -> None:
+        """Let everything that waits go on, and close both ends."""
+        if self._network is not None:
+            for way in WAYS:
+                self._fault(Fault("release", way))
+        for verbs in ((Verb("unregister"), Verb("resume")), (Verb("lose"),)):
+            await self._settle()
+            for name in ENDS:
+                if not self.model.broken:
+                    self._act(name, verbs)
+        await self._settle()
+        for side in self.model.sides:
+            transport = side.transport
+            if self.model.broken or transport is None:
+                continue
+            if not side.lost:
+                self.model.breaks("EVT-06", side, "connectionLost does not come")
+            elif await transport.whenClosed() is not side.reason:
+                self.model.breaks("EVT-15", side, "whenClosed gave another reason")
+            elif transport.droppedBytes != side.dropped:
+                what = f"droppedBytes is {transport.droppedBytes}, not {side.dropped}"
+                self.model.breaks("VRB-05", side, what)
+
+    # -- waiting -------------------------------------------------------------------------------
+
+    async def _settle(self) -> None:
+        """Wait until all that must come has come, and a little longer."""
+        model = self.model
+        while not model.broken:
+            if not await self._wait(lambda: not due(model)):
+                model.broken.extend(due(model)[:1])
+                return
+            await self._turns(TURNS)
+            if not due(model):
+                model.settled()
+                return
+
+    async def _wait(self, reached: Callable[[], object]) -> bool:
+        """Wait until *reached* says so, or something broke; False if nothing came for too long."""
+        while not reached() and not self.model.broken:
+            before = self.model.noted
+            if not await self._change_comes() and self.model.noted == before:
+                return bool(reached())
+        return True
+
+    async def _change_comes(self) -> bool:
+        """Wait for an event; False if none comes within the limit."""
+        if self._raw is not None:
+            return await self._polled(self._raw)
+        expired: list[bool] = []
+
+        def expire() -> None:
+            expired.append(True)
+            self._changed()
+
+        self._change = self._backend.create_event()
+        timer = self._backend.call_later(self._limit, expire)
+        try:
+            await self._change.wait()
+        finally:
+            timer.cancel()
+            self._change = None
+        return not expired
+
+    async def _polled(self, raw: RawEnd) -> bool:
+        """`_change_comes`, where nothing tells of the raw peer."""
+        before = self.model.noted
+        end = self._backend.time() + self._limit
+        quick = 10
+        while self._backend.time() < end:
+            raw.poll()
+            if self.model.noted > before:
+                return True
+            if quick:
+                quick -= 1
+                await self._turns(1)
+            else:
+                await self._backend.sleep(0.001)
+        return False
+
+    async def _turns(self, count: int) -> None:
+        for _ in range(count):
+            event = self._backend.create_event()
+            self._backend.call_soon(event.set)
+            await event.wait()
+            if self._raw is not None:
+                self._raw.poll()
+
+    def abort(self) -> None:
+        """End what something broke."""
+        for side in self.model.sides:
+            if side.transport is not None:
+                side.transport.abortConnection()
+
+
+def perform(backend: str, kind: Kind, script: Script, limit: float) -> Outcome:
+    """Perform *script* on the backend of that name, in an event loop of its own.
+
+    :param limit: seconds without any event after which what must come does not come.
+    """
+    network: Network | None = None
+    options = dict(kind.options)
+    if kind.scheme == "memory":
+        network = options["network"] = _network(script)
+        limit = VIRTUAL
+
+    performed: list[_Performance] = []
+
+    async def main(opened: Backend) -> None:
+        performance = _Performance(opened, kind, script, limit, network)
+        performed.append(performance)
+        await performance.run()
+        ended.append(_clock(network))
+        if performance.model.broken:
+            performance.abort()
+
+    before = descriptors()
+    ended: list[float] = []
+    with logged() as records:
+        run(main, backend=backend, options=options)
+    model = performed[0].model
+    if not model.broken:
+        _check_remains(model, _clock(network) - ended[0], descriptors() - before, network)
+        check_log(model, records)
+    broken = model.broken[0] if model.broken else ""
+    return Outcome(broken, tuple(model.trace), tuple(_seen(model)), model.free)
+
+
+def _network(script: Script) -> Network:
+    # Now and then all that there is, or a long stream would take a million events.
+    chunks = (script.chunk,) * 20 + (1 << 16,) if script.chunk else None
+    return Network(script.seed or None, chunks=chunks)
+
+
+def _clock(network: Network | None) -> float:
+    return time.monotonic() if network is None else network.clock
+
+
+def _check_remains(model: Model, leaving: float, left: set[str], network: Network | None) -> None:
+    remains = sorted(left) + (network.open_ends() if network is not None else [])
+    if remains:
+        model.breaks("END-03", model.a, f"left behind: {', '.join(remains)}")
+    if leaving > LEAVING:
+        model.breaks("END-03", model.a, f"leaving the backend took {leaving:.1f} s")
+
+
+def _seen(model: Model) -> list[str]:
+    """What each end saw, but for what may rightly come sooner or later."""
+    found = []
+    for side in model.sides:
+        events: list[str] = []
+        for name in side.events:
+            if name != "writeConnectionLost" and events[-1:] != [name]:
+                events.append(name)
+        ended = "writeConnectionLost" in side.events
+        found.append(
+            f"{side.name}: {', '.join(events)}, "
+            f"{'with' if ended else 'without'} writeConnectionLost; "
+            f"{side.accepted} bytes taken, {side.dropped} dropped, {side.received} received; "
+            f"{type(side.reason).__name__}"
+        )
+    return found
+
+
+def _endpoint(kind: Kind, stack: AsyncExitStack) -> Endpoint:
+    if kind.scheme == "unix":
+        return UNIX(os.path.join(stack.enter_context(temporary_unix_path()), "s"))
+    return Memory("exploration") if kind.scheme == "memory" else TCP("127.0.0.1", 0)

@@ -1,0 +1,48 @@
+"""The backend ``memory`` as the reference: where timing decides nothing, all see the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..kinds import Kind
+from .kinds import MEMORY
+from .performing import Outcome, perform
+from .script import ENDS, Act, Script, Wait
+
+__all__ = ["compare", "is_calm"]
+
+_HARMLESS = frozenset({"write", "sequence", "lwc"})
+"""Verbs that do the same whether they come sooner or later within one event."""
+
+
+def is_calm(script: Script) -> bool:
+    """Whether *script* waits after whatever it does, and decides nothing within events."""
+    if script.a.protocol == "raw":
+        return False
+    for name in ENDS:
+        for reaction in script.end(name).reactions:
+            if any(verb.name not in _HARMLESS for verb in reaction.verbs):
+                return False
+    after = (*script.steps[1:], Wait())
+    return all(
+        isinstance(step, Wait) or (isinstance(step, Act) and isinstance(then, Wait))
+        for step, then in zip(script.steps, after)  # noqa: B905 - without steps, one is longer
+    )
+
+
+def compare(kind: Kind, script: Script, outcome: Outcome) -> Outcome:
+    """*outcome*, or how it differs from what comes of *script* in memory."""
+    if outcome.broken or outcome.free or kind.scheme == "memory" or not is_calm(script):
+        return outcome
+    if kind.scheme == "unix" and any("abort" in str(step) for step in script.steps):
+        # It has no reset, and says something else instead (PIP-01).
+        return outcome
+    reference = perform("memory", MEMORY, replace(script, kind=MEMORY.name), 0.0)
+    if reference.broken or reference.free or reference.seen == outcome.seen:
+        return outcome
+    mine, other = next(
+        (mine, other)
+        for mine, other in zip(outcome.seen, reference.seen, strict=True)
+        if mine != other
+    )
+    return replace(outcome, broken=f"EVT-11: otherwise than in memory: {mine} (there: {other})")

@@ -1,0 +1,116 @@
+"""Has Hypothesis search one kind of channel for a script that breaks the contract."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from ..kinds import Kind
+from .machine import STEPS, machine
+from .performing import Outcome
+from .report import Report
+from .script import Script
+from .shortening import shorten
+from .worker import LIMIT, Worker
+
+__all__ = ["Search"]
+
+_SHORT = 1.0
+"""`LIMIT` while a failure is being shortened: much of what is tried then may hang."""
+
+_SHORTENING = 30.0
+"""Seconds after which a failure is short enough."""
+
+_TRIES = 5
+"""How often a failure that does not come each time is tried."""
+
+
+class _Broken(AssertionError):
+    """Tells Hypothesis that a script broke the contract."""
+
+
+class Search:
+    """One search.
+
+    :param worker: performs the scripts.
+    :param kind: the kind of channel.
+    :param performed: called after each script that was performed.
+    """
+
+    def __init__(
+        self, worker: Worker, kind: Kind, performed: Callable[[], object] = lambda: None
+    ) -> None:
+        self._worker = worker
+        self._kind = kind
+        self._performed = performed
+        self._found: Report | None = None
+        self._end: float | None = None
+
+    def run(
+        self, chosen: settings, start: int | None = None, end: float | None = None
+    ) -> Report | None:
+        """Search as *chosen* says, and give the first failure, shortened.
+
+        :param chosen: how many examples, which database, and the like. Its deadline and its
+            health checks, which are for tests that take no real time, do not count; nor does
+            whether Hypothesis shrinks, see `shorten`.
+        :param start: what the examples are drawn from, as for `hypothesis.seed`.
+        :param end: when to stop, by ``time.monotonic``.
+        """
+        self._end = end
+        target = machine(self._kind, self._check)
+        if start is not None:
+            target = seed(start)(target)
+        own = settings(
+            chosen,
+            deadline=None,
+            stateful_step_count=min(STEPS, chosen.stateful_step_count),
+            suppress_health_check=list(HealthCheck),
+            phases=[phase for phase in chosen.phases if phase not in (Phase.shrink, Phase.explain)],
+            verbosity=Verbosity.quiet,
+            report_multiple_bugs=False,
+            print_blob=False,
+        )
+        try:
+            run_state_machine_as_test(target, settings=own)
+        except Exception:
+            if self._found is None:
+                raise
+        return self._shortened(self._found) if self._found is not None else None
+
+    def _check(self, script: Script) -> None:
+        if self._found is None and (self._end is None or time.monotonic() < self._end):
+            report = self._perform(script, LIMIT)
+            if not report.passed:
+                self._found = report
+        # Hypothesis asks once more for what has failed, and expects the same whatever the timing.
+        if self._found is not None and script == self._found.script:
+            raise _Broken
+
+    def _perform(self, script: Script, limit: float) -> Report:
+        outcome: Outcome = self._worker.perform(script, limit)
+        self._performed()
+        return Report(self._worker.backend, script, outcome.broken, outcome.trace)
+
+    def _shortened(self, found: Report) -> Report:
+        """The shortest script that breaks the same rule, performed once more."""
+        fails = [self._perform(found.script, LIMIT).rule == found.rule for _ in range(_TRIES)]
+        if not any(fails):
+            return Report(found.backend, found.script, found.broken, found.trace, again=False)
+        tries = 1 if all(fails) else _TRIES
+        end = time.monotonic() + _SHORTENING
+
+        def still_breaks(script: Script) -> bool:
+            return time.monotonic() < end and any(
+                self._perform(script, _SHORT).rule == found.rule for _ in range(tries)
+            )
+
+        shortest = shorten(found.script, still_breaks)
+        for _ in range(_TRIES):
+            report = self._perform(shortest, LIMIT)
+            if report.rule == found.rule:
+                return report
+        return found

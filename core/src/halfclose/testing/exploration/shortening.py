@@ -1,0 +1,95 @@
+"""Makes a script that broke the contract as short as it can be and still break it.
+
+Hypothesis could, but knows nothing of scripts: to take a step away is one try here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from .script import Act, End, Reaction, Script, Step, Turns, Verb, Wait
+
+__all__ = ["shorten"]
+
+_NUMBERS = (0, 1, 2, 100, 70_000)
+"""What a number may become, if it is less."""
+
+
+def shorten(script: Script, still_breaks: Callable[[Script], bool]) -> Script:
+    """The shortest script that is found by taking things away from *script*, one by one.
+
+    :param still_breaks: whether a shorter one breaks the contract as well.
+    """
+    while True:
+        for shorter in _shorter(script):
+            if still_breaks(shorter):
+                script = shorter
+                break
+        else:
+            return script
+
+
+def _shorter(script: Script) -> Iterator[Script]:
+    """What is a little shorter, or simpler, than *script*; what takes most away comes first."""
+    for steps in _without_some(script.steps):
+        yield replace(script, steps=steps)
+    for name, end in (("a", script.a), ("b", script.b)):
+        for other in _simpler_ends(end):
+            yield replace(script, **{name: other})
+    for name, value in (("water", None), ("seed", 0), ("chunk", 0)):
+        if getattr(script, name) != value:
+            yield replace(script, **{name: value})
+    for index, step in enumerate(script.steps):
+        for simpler in _simpler_steps(step):
+            steps = (*script.steps[:index], simpler, *script.steps[index + 1 :])
+            yield replace(script, steps=steps)
+
+
+def _without_some(steps: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
+    size = len(steps)
+    while size:
+        for start in range(0, len(steps), size):
+            yield steps[:start] + steps[start + size :]
+        size //= 2
+
+
+def _simpler_ends(end: End) -> Iterator[End]:
+    if end.protocol == "plain":
+        yield replace(end, protocol="half")
+    for index, reaction in enumerate(end.reactions):
+        before, after = end.reactions[:index], end.reactions[index + 1 :]
+        yield replace(end, reactions=before + after)
+        for simpler in _simpler_reactions(reaction):
+            yield replace(end, reactions=(*before, simpler, *after))
+
+
+def _simpler_reactions(reaction: Reaction) -> Iterator[Reaction]:
+    if reaction.after > 1:
+        yield replace(reaction, after=1)
+    for verbs in _simpler_verbs(reaction.verbs):
+        yield replace(reaction, verbs=verbs)
+
+
+def _simpler_steps(step: Step) -> Iterator[Step]:
+    if isinstance(step, Act):
+        for verbs in _simpler_verbs(step.verbs):
+            yield replace(step, verbs=verbs)
+    elif isinstance(step, Turns):
+        yield Wait()
+        if step.count > 1:
+            yield Turns(1)
+
+
+def _simpler_verbs(verbs: tuple[Verb, ...]) -> Iterator[tuple[Verb, ...]]:
+    for index, verb in enumerate(verbs):
+        before, after = verbs[:index], verbs[index + 1 :]
+        if before or after:
+            yield before + after
+        if verb.name == "sequence":
+            yield (*before, Verb("write", (sum(verb.numbers),)), *after)
+        for place, number in enumerate(verb.numbers):
+            for less in _NUMBERS:
+                if less < number:
+                    numbers = (*verb.numbers[:place], less, *verb.numbers[place + 1 :])
+                    yield (*before, Verb(verb.name, numbers), *after)
