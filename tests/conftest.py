@@ -9,6 +9,10 @@ import pytest
 
 pytest.register_assert_rewrite("halfclose.testing")
 
+from halfclose.testing.exploration import register_profiles  # noqa: E402 - rewritten, as above
+
+register_profiles()
+
 ROOT = Path(__file__).parent.parent
 
 EVERYWHERE = ("tcp", "unix", "stdio", "native-tcp", "native-unix")

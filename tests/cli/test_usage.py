@@ -30,7 +30,7 @@ function = print
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("", "no command; there are: backends, connect, demo, run (see 'halfclose --help')"),
+        ("", "no command; there are: backends, connect, contract, demo, explore, run (see "),
         ("nope", "No such command 'nope'"),
         ("--nope", "--nope"),
         ("run", "Missing argument 'MODULE:CLASS' (see 'halfclose run --help')"),
@@ -94,11 +94,13 @@ def test_arguments_that_are_no_text() -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("", ["run", "connect", "backends", "demo", "--version"]),
+        ("", ["run", "connect", "backends", "demo", "contract", "explore", "--version"]),
         ("run", ["MODULE:CLASS", "ENDPOINT", "--backend", "--half-close-timeout", "--linger"]),
         ("connect", ["ENDPOINT", "--backend", "--timeout"]),
         ("backends", ["--json"]),
         ("demo", []),
+        ("contract", ["NAME...", "--only", "--json", "verdicts", "--verbose", "--time-limit"]),
+        ("explore", ["NAME...", "--seconds", "--seed", "--replay"]),
     ],
 )
 @pytest.mark.parametrize("option", ["--help", "-h"])
@@ -124,7 +126,20 @@ def test_without_its_extra(
     assert said.err == (f"halfclose: the command needs {missing}: pip install 'halfclose[cli]'\n")
 
 
-@pytest.mark.parametrize("arguments", [["backends"], ["backends", "--json"], ["demo"], ["--help"]])
+CONTRACT = ["contract", "anyio+trio", "--only", "EVT-01"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["backends"],
+        ["backends", "--json"],
+        ["demo"],
+        ["--help"],
+        CONTRACT,
+        [*CONTRACT, "--json"],
+    ],
+)
 def test_nobody_reads_the_output(arguments: list[str]) -> None:
     with subprocess.Popen(
         [PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -137,7 +152,7 @@ def test_nobody_reads_the_output(arguments: list[str]) -> None:
     assert process.returncode == 1
 
 
-@pytest.mark.parametrize("arguments", [["backends"], ["demo"], ["--help"]])
+@pytest.mark.parametrize("arguments", [["backends"], ["demo"], ["--help"], CONTRACT])
 def test_output_that_cannot_be_written(arguments: list[str]) -> None:
     with open("/dev/full", "wb") as full:
         result = halfclose_(*arguments, stdout=full)
@@ -148,7 +163,8 @@ def test_output_that_cannot_be_written(arguments: list[str]) -> None:
 def test_importing_the_command_imports_no_framework() -> None:
     code = (
         "import sys, halfclose.cli, halfclose.cli.commands\n"
-        "print({'twisted', 'anyio', 'trio', 'uvloop', 'rich'} & set(sys.modules))"
+        "heavy = {'twisted', 'anyio', 'trio', 'uvloop', 'rich', 'pytest', 'hypothesis'}\n"
+        "print(heavy & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, timeout=LIMIT, check=True, text=True

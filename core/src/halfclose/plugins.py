@@ -177,7 +177,7 @@ class _Registry:
         caller = self.manager.subset_hook_caller("halfclose_backends", others)
         try:
             return [spec for specs in caller() for spec in specs]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._failures[name] = error
             return []
 
@@ -332,15 +332,22 @@ def load_kinds(name: str) -> tuple[Kind, ...]:
     :raises BackendLoadError: see `load_backend`; or what its `BackendSpec.kinds` names is no
         tuple of kinds.
     """
-    from .testing.kinds import Kind
-
     spec, origin = _find(name)
     kinds = _import(spec, origin, spec.kinds)
-    if not (isinstance(kinds, tuple) and kinds and all(isinstance(one, Kind) for one in kinds)):
+    if not (isinstance(kinds, tuple) and kinds and all(_is_kind(one) for one in kinds)):
         raise BackendLoadError(
-            f"backend {name!r} ({origin}): {spec.kinds} is no tuple of halfclose.testing.Kind"
+            f"backend {name!r} ({origin}): {spec.kinds} is no tuple of halfclose.testing.Kind "
+            "with a name and a scheme"
         )
     return kinds
+
+
+def _is_kind(candidate: Any) -> bool:
+    from .testing.kinds import Kind
+
+    return (
+        isinstance(candidate, Kind) and hasattr(candidate, "name") and hasattr(candidate, "scheme")
+    )
 
 
 def _runs(spec: BackendSpec) -> bool:

@@ -13,6 +13,7 @@ import click
 from .. import __version__
 from ..endpoints import StandardIO, parse_endpoint
 from ..options import LINGER_TIMEOUT, ConnectionOptions
+from ..plugins import available_backends
 from ..reasons import HalfcloseError
 from .report import FAILED, USAGE, Problem, discard_output, one_line, say, status_of
 
@@ -20,6 +21,7 @@ __all__ = ["run_command"]
 
 _INTERRUPTED = 130
 _LEVELS = ("debug", "info", "warning", "error")
+_A_DAY = 86400.0
 
 
 def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -35,11 +37,38 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     return number
 
 
+def _time_limit(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """An option's value as a number of seconds in which something can happen; a callback."""
+    number = _seconds(ctx, param, value)
+    if not number or number > _A_DAY:
+        raise click.BadParameter(
+            f"{value!r} is no number of seconds, more than 0 and at most {_A_DAY:.0f}"
+        )
+    return number
+
+
+def _list(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> list[str]:
+    """The values of an option, each a list with commas; a callback."""
+    found = [item.strip() for items in value for item in items.split(",")]
+    if not all(found):
+        raise click.BadParameter("there is nothing before or after a comma")
+    return found
+
+
+def _names(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of backends, one at least; a callback."""
+    if not value:
+        there = ", ".join(available_backends()) or "none"
+        raise click.UsageError(f"which backend? Name one or more; there are: {there}", ctx)
+    return value
+
+
 _backend = click.option(
     "--backend",
     metavar="NAME",
     help="Backend to use, such as twisted or anyio+trio; see 'halfclose backends'.",
 )
+_backends = click.argument("names", metavar="NAME...", nargs=-1, callback=_names)
 _half_close_timeout = click.option(
     "--half-close-timeout",
     metavar="S",
@@ -165,6 +194,96 @@ def demo() -> int:
     from .demo import demo as hold
 
     return hold()
+
+
+@cli.command()
+@_backends
+@click.option(
+    "--only",
+    metavar="RULE",
+    multiple=True,
+    callback=_list,
+    help="Only this rule, such as EVT-05, or chapter, such as EVT. Repeatable; commas separate.",
+)
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object; see above.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the whole report of every failure.")
+@click.option(
+    "--jobs",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Judge N cases at once. [default: one for each processor]",
+)
+@click.option(
+    "--time-limit",
+    metavar="S",
+    callback=_time_limit,
+    default="60",
+    show_default=True,
+    help="Seconds for each case; one that takes longer is killed, and has failed.",
+)
+def contract(
+    names: tuple[str, ...],
+    only: list[str],
+    as_json: bool,
+    verbose: bool,
+    jobs: int | None,
+    time_limit: float,
+) -> int:
+    """Hold backends to the contract: every rule, on every kind of channel.
+
+    NAME is a backend or variant, such as anyio+trio; see 'halfclose backends'. Each case, a rule
+    on a kind of channel, runs in a process of its own. For a rule that is broken it is told what
+    was seen, what the rule says, and where to look. Exits with 1 if a rule is broken or a backend
+    does not load.
+
+    \b
+    --json prints one object:
+      kept      whether every backend loads and keeps every rule
+      complete  whether every case was judged; false after ^C
+      seconds   how long it took
+      backends  objects in the order asked: name, loads, error (or null),
+                kinds (of channel, by name), cases and broken (numbers)
+      rules     by id, objects: statement, where (to look)
+      verdicts  objects by backend, rule and kind: rule, backend, kind,
+                passed, seconds, what (was seen), report (many lines)
+    """
+    from .extras import need_testing
+
+    need_testing()
+    from .contracting import contract as hold_to_contract
+
+    return hold_to_contract(
+        names, only, jobs=jobs, limit=time_limit, as_json=as_json, verbose=verbose
+    )
+
+
+@cli.command()
+@_backends
+@click.option(
+    "--seconds",
+    metavar="S",
+    callback=_time_limit,
+    default="30",
+    show_default=True,
+    help="How long to search each backend.",
+)
+@click.option("--seed", metavar="N", type=click.IntRange(0), help="Draw the scripts from N.")
+@click.option("--replay", metavar="SCRIPT", help="Search nothing; perform this script again.")
+def explore(names: tuple[str, ...], seconds: float, seed: int | None, replay: str | None) -> int:
+    """Search backends for a conversation that breaks the contract.
+
+    Two ends write, pause, half-close and reset at random, as a script says, and what they hear is
+    compared with what the contract allows. The shortest script that breaks it is printed, with
+    the command that performs it again. Exits with 1 if there is one.
+    """
+    from .extras import need_testing
+
+    need_testing()
+    from . import exploring
+
+    if replay is not None:
+        return exploring.replay(names, replay)
+    return exploring.explore(names, seconds, seed)
 
 
 def run_command(arguments: Sequence[str] | None = None) -> int:

@@ -14,7 +14,8 @@ from ..backend import Backend
 from ..endpoints import TCP
 from ..examples import Ask, Echo
 from ..interfaces import HalfCloseableProtocol, Transport
-from ..plugins import available_backends
+from ..plugins import available_backends, find_backend
+from ..reasons import BackendError
 from .ladder import Entry, Events, Step, ladder, present
 from .listing import NONE_INSTALLED, load_error
 from .report import FAILED, Problem, one_line
@@ -125,9 +126,17 @@ async def _converse(backend: Backend) -> Events:
 
 
 def _variants() -> list[str]:
-    names = list(available_backends())
+    names = [name for name in available_backends() if _is_real(name)]
     parents = {name.partition("+")[0] for name in names if "+" in name}
     return [name for name in names if name not in parents]
+
+
+def _is_real(name: str) -> bool:
+    """Whether it is a backend that a program would be given, rather than one for its tests."""
+    try:
+        return find_backend(name).automatic
+    except BackendError:
+        return True  # It is told of as one that does not load.
 
 
 def demo() -> int:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from rich.table import Table
 from rich.text import Text
 
-from ..plugins import BackendInfo, available_backends, load_backend
-from ..reasons import BackendError
+from ..plugins import BackendInfo, available_backends, find_backend, load_backend
+from ..reasons import BackendError, BackendNotFound
 from .report import one_line
 from .screen import console
 
-__all__ = ["NONE_INSTALLED", "Row", "list_backends", "load_error"]
+__all__ = ["NONE_INSTALLED", "Row", "installed", "list_backends", "load_error"]
 
 NONE_INSTALLED = (
     "no backend is installed: pip install halfclose-anyio, or pip install halfclose-twisted"
@@ -41,6 +42,21 @@ def load_error(name: str) -> str | None:
     except (Exception, SystemExit) as error:
         return f"{type(error).__name__}: {one_line(error)}"
     return None
+
+
+def installed(names: Sequence[str]) -> list[str]:
+    """*names*, each once.
+
+    :raises BackendNotFound: one of them is no backend that is installed.
+    """
+    for name in names:
+        try:
+            find_backend(name)
+        except BackendNotFound:
+            raise
+        except (Exception, SystemExit):
+            pass  # It is installed; `load_error` says what is wrong with it.
+    return list(dict.fromkeys(names))
 
 
 def _row(info: BackendInfo) -> Row:

@@ -1,7 +1,8 @@
 """The contract as a kit: for the authors of backends, and of libraries that use one.
 
-Install it with ``pip install 'halfclose[testing]'``. `ContractSuite` proves a backend;
-`network` is a network in memory, with a clock of its own, for the unit tests of a library.
+Install it with ``pip install 'halfclose[testing]'``. `ContractSuite` proves a backend, and
+`ExplorationSuite` looks for what no rule has thought of; `network` is a network in memory, with a
+clock of its own, for the unit tests of a library.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ from .recorder import PlainRecorder, Recorder
 from .sockets import SocketPeer
 
 if TYPE_CHECKING:
+    from .exploration import ExplorationSuite
     from .suite import ContractSuite
 
 __all__ = [
     "KINDS",
     "ContractSuite",
     "Dial",
+    "ExplorationSuite",
     "Kind",
     "LaneTCP",
     "LaneUnix",
@@ -52,7 +55,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # These need pytest, which is not to be imported for the others.
+    # These need pytest and Hypothesis, which are not to be imported for the others.
     if name == "ContractSuite":
         from .explaining import explain_assertions
 
@@ -60,4 +63,8 @@ def __getattr__(name: str) -> Any:
         from .suite import ContractSuite
 
         return ContractSuite
+    if name == "ExplorationSuite":
+        from .exploration import ExplorationSuite
+
+        return ExplorationSuite
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

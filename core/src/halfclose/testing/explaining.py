@@ -32,6 +32,11 @@ def explain_outside_of_pytest() -> None:
             from . import ContractSuite  # noqa: F401
 
     alone = {"PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": "", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    # The first two write, the third needs a stderr.
+    without = ("cacheprovider", "terminal", "faulthandler")
+    plugins = [word for name in without for word in ("-p", f"no:{name}")]
     with tempfile.TemporaryDirectory() as nowhere, mock.patch.dict(os.environ, alone):
         options = ["--noconftest", "-c", os.devnull, "--rootdir", nowhere, nowhere]
-        pytest.main(["-p", "no:terminal", "-p", "no:cacheprovider", *options], [Import()])
+        status = pytest.main([*plugins, *options], [Import()])
+    if status == pytest.ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt

@@ -18,7 +18,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Any, Generic, TypeVar
@@ -33,6 +33,8 @@ _LINES = 30
 
 _DUMP = 1.0
 """Seconds that a process which hangs is given to say where."""
+
+_HELD = {signal.SIGINT, signal.SIGTERM}
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ class Child(Generic[T]):
             value: T = pickle.loads(self._received)
             return value
         except Exception:
-            return Died(f"its process {_how(status)}", self._said())
+            said = self._said()
+            return Died(f"its process {_how(status, said)}", said)
         finally:
             self._output.close()
 
@@ -119,7 +122,11 @@ class Child(Generic[T]):
         self._output.seek(0)
         lines = self._output.read().decode(errors="replace").rstrip().splitlines()
         # Below the fork there are only copies of the parent's own frames.
-        below = [n for n, line in enumerate(lines) if line.endswith(f" in {_live.__name__}")]
+        below = [
+            n
+            for n, line in enumerate(lines)
+            if line.endswith(f" in {_live.__name__}") and ", in " not in line
+        ]
         for n in reversed(below):
             rest = takewhile(lambda line: line.startswith("  File"), lines[n:])
             del lines[n : n + len(list(rest))]
@@ -140,10 +147,11 @@ class Child(Generic[T]):
         self._output.close()
 
 
-def _how(status: int) -> str:
+def _how(status: int, said: str) -> str:
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
-        return f"ended with status {code} and without a word"
+        last = said.rpartition("\n")[2]
+        return f"ended with status {code}" + (f": {last}" if last else " and without a word")
     return f"was ended by {signal.Signals(-code).name}"
 
 
@@ -165,6 +173,8 @@ def _live(
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(int(limit + 2 * _DUMP) + 1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
 
         def tell(number: int, frame: Any) -> None:
             print(about(), flush=True)
@@ -182,6 +192,16 @@ def _live(
     finally:
         # Threads that were left, and what the parent would do at its own end, end here.
         os._exit(status)
+
+
+@contextmanager
+def _held() -> Iterator[None]:
+    """Keep SIGINT and SIGTERM until we know of every process that there is, and its handlers."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass(frozen=True)
@@ -208,15 +228,20 @@ def each(work: Iterable[Work[K, T]], jobs: int, limit: float) -> Iterator[tuple[
     try:
         while True:
             for one in islice(waiting, jobs - len(running)):
-                running[Child(one.function, limit, one.about)] = one.key
+                with _held():
+                    running[Child(one.function, limit, one.about)] = one.key
             if not running:
                 return
             soonest = min(child.deadline for child in running)
             select.select(list(running), [], [], max(0.0, soonest - time.monotonic()))
             for child in list(running):
-                result = child.take()
-                if result is not None:
-                    yield running.pop(child), result
+                with _held():
+                    result = child.take()
+                    if result is None:
+                        continue
+                    key = running.pop(child)
+                yield key, result
     finally:
-        for child in running:
-            child.kill()
+        with _held():
+            for child in running:
+                child.kill()

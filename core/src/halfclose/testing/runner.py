@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 from .case import TIME_LIMIT, Case, try_connections
 from .explaining import explain_outside_of_pytest
@@ -45,7 +45,7 @@ def plan(backend: str, only: Iterable[str] = ()) -> list[Case]:
 
 def check(
     cases: Iterable[Case], jobs: int | None = None, limit: float = TIME_LIMIT
-) -> Iterator[Verdict]:
+) -> Generator[Verdict, None, None]:
     """Judge *cases*, each in a process of its own, and give each verdict as it comes.
 
     Closing the generator kills what still runs.

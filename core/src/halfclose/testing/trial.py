@@ -185,5 +185,7 @@ def _one_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     said = lines[0] if lines else ""
     if isinstance(error, AssertionError):
-        return said or "an assertion failed"
+        # After a message of its own, pytest shows the values in the next line.
+        shown = next((line for line in lines[1:2] if line.startswith("assert ")), "")
+        return ": ".join(part for part in (said, shown) if part) or "an assertion failed"
     return f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -185,6 +185,8 @@ class Model:
         if refusal is not None:
             if not isinstance(refusal, RuntimeError) or other is None:
                 self.breaks("PRD-07", side, f"registerProducer raised {refusal!r}")
+            # Whether the other one is done depends on how much fits into the kernel.
+            self.free = True
             return False
         if other is not None and not other.uncertain:
             self.breaks("PRD-07", side, "a second registerProducer did not raise")

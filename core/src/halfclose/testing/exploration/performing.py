@@ -127,7 +127,7 @@ class _Performance:
             return False
         model = self.model
         if not await self._wait(lambda: model.b.made or model.a.hard):
-            model.broken.extend(due(model)[:1])
+            self._miss()
         if not model.b.made:
             await self._turns(TURNS)
         return True
@@ -196,12 +196,17 @@ class _Performance:
         model = self.model
         while not model.broken:
             if not await self._wait(lambda: not due(model)):
-                model.broken.extend(due(model)[:1])
+                self._miss()
                 return
             await self._turns(TURNS)
             if not due(model):
                 model.settled()
                 return
+
+    def _miss(self) -> None:
+        for missing in due(self.model)[:1]:
+            self.model.broken.append(missing)
+            self.model.note(f"!! {missing}")
 
     async def _wait(self, reached: Callable[[], object]) -> bool:
         """Wait until *reached* says so, or something broke; False if nothing came for too long."""
@@ -280,10 +285,12 @@ def perform(backend: str, kind: Kind, script: Script, limit: float) -> Outcome:
         await performance.run()
         ended.append(_clock(network))
         if performance.model.broken:
+            trace.extend(performance.model.trace)
             performance.abort()
 
     before = descriptors()
     ended: list[float] = []
+    trace: list[str] = []
     with logged() as records:
         run(main, backend=backend, options=options)
     model = performed[0].model
@@ -291,7 +298,7 @@ def perform(backend: str, kind: Kind, script: Script, limit: float) -> Outcome:
         _check_remains(model, _clock(network) - ended[0], descriptors() - before, network)
         check_log(model, records)
     broken = model.broken[0] if model.broken else ""
-    return Outcome(broken, tuple(model.trace), tuple(_seen(model)), model.free)
+    return Outcome(broken, tuple(trace or model.trace), tuple(_seen(model)), model.free)
 
 
 def _network(script: Script) -> Network:

@@ -29,7 +29,6 @@ class RawEnd:
         self._pending = b""
         self._ending = False
         self._closing = False
-        self._ended = False
         self._side.life = State.OPEN
         self._verbs: dict[str, Callable[[], None]] = {
             "lwc": self._end,
@@ -61,8 +60,9 @@ class RawEnd:
             self._flush()
 
     def _end(self) -> None:
-        self._side.closing = self._ending = True
-        self._flush()
+        if not self._side.closing:
+            self._side.closing = self._ending = True
+            self._flush()
 
     def _close(self) -> None:
         self._side.closing = self._closing = True

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from ..kinds import Kind
 from .machine import STEPS, machine
-from .performing import Outcome
 from .report import Report
 from .script import Script
 from .shortening import shorten
@@ -18,11 +18,14 @@ from .worker import LIMIT, Worker
 
 __all__ = ["Search"]
 
-_SHORT = 1.0
+_SHORT = 0.5
 """`LIMIT` while a failure is being shortened: much of what is tried then may hang."""
 
 _SHORTENING = 30.0
 """Seconds after which a failure is short enough."""
+
+_CHECKS = 3
+"""How often a failure is performed again, to see whether it comes each time."""
 
 _TRIES = 5
 """How often a failure that does not come each time is tried."""
@@ -91,26 +94,35 @@ class Search:
             raise _Broken
 
     def _perform(self, script: Script, limit: float) -> Report:
-        outcome: Outcome = self._worker.perform(script, limit)
+        outcome = self._worker.perform(script, limit)
         self._performed()
         return Report(self._worker.backend, script, outcome.broken, outcome.trace)
 
     def _shortened(self, found: Report) -> Report:
         """The shortest script that breaks the same rule, performed once more."""
-        fails = [self._perform(found.script, LIMIT).rule == found.rule for _ in range(_TRIES)]
+        fails = [self._breaks(found, found.script, LIMIT) for _ in range(_CHECKS)]
         if not any(fails):
-            return Report(found.backend, found.script, found.broken, found.trace, again=False)
+            return replace(found, again=False)
         tries = 1 if all(fails) else _TRIES
         end = time.monotonic() + _SHORTENING
+        shorter: list[Script] = []
 
         def still_breaks(script: Script) -> bool:
-            return time.monotonic() < end and any(
-                self._perform(script, _SHORT).rule == found.rule for _ in range(tries)
-            )
+            if time.monotonic() < end and any(
+                self._breaks(found, script, _SHORT) for _ in range(tries)
+            ):
+                shorter.append(script)
+                return True
+            return False
 
-        shortest = shorten(found.script, still_breaks)
-        for _ in range(_TRIES):
-            report = self._perform(shortest, LIMIT)
-            if report.rule == found.rule:
-                return report
+        shorten(found.script, still_breaks)
+        # On a machine that was busy meanwhile, the last ones may have been taken for broken.
+        for script in reversed(shorter):
+            for _ in range(tries):
+                report = self._perform(script, LIMIT)
+                if report.rule == found.rule:
+                    return report
         return found
+
+    def _breaks(self, found: Report, script: Script, limit: float) -> bool:
+        return self._perform(script, limit).rule == found.rule

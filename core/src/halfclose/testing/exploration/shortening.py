@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 from .script import Act, End, Reaction, Script, Step, Turns, Verb, Wait
 
@@ -21,13 +22,17 @@ def shorten(script: Script, still_breaks: Callable[[Script], bool]) -> Script:
 
     :param still_breaks: whether a shorter one breaks the contract as well.
     """
-    while True:
-        for shorter in _shorter(script):
+    shortened = True
+    while shortened:
+        shortened = False
+        index = 0
+        while (shorter := next(islice(_shorter(script), index, None), None)) is not None:
             if still_breaks(shorter):
-                script = shorter
-                break
-        else:
-            return script
+                # At the same place there is now something else to take away.
+                script, shortened = shorter, True
+            else:
+                index += 1
+    return script
 
 
 def _shorter(script: Script) -> Iterator[Script]:

@@ -61,11 +61,10 @@ class Worker:
         try:
             # Several waits can each take that long, and none of them fail.
             outcome: Outcome = self._process.ask((script, limit), 4 * limit + _PATIENCE)
-        except EOFError:
-            where = self._process.end()
-            how = self._process.how
+        except (EOFError, TimeoutError) as error:
+            said = self._process.end()
             self._process = None
-            return Outcome(f"EVT-06: both: the process {how}", tuple(where[-_LINES:]))
+            return Outcome(f"EVT-06: both: the process {error}", tuple(said[-_LINES:]))
         return outcome
 
     def _serve(self) -> Callable[[tuple[Script, float]], Outcome]:
@@ -114,7 +113,6 @@ class _Process:
     def __init__(self, begin: Callable[[], Callable[[Any], Any]]) -> None:
         read_requests, write_requests = os.pipe()
         read_answers, write_answers = os.pipe()
-        self.how = "hung, and was ended"
         self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end
         with warnings.catch_warnings():
             # A test runner has threads of its own; the process runs none of them.
@@ -132,28 +130,29 @@ class _Process:
     def ask(self, request: Any, limit: float) -> Any:
         """The answer.
 
-        :raises EOFError: there is none within *limit* seconds, or the process has died.
+        :raises TimeoutError: there is none within *limit* seconds.
+        :raises EOFError: the process has died; says of what.
         """
         try:
             pickle.dump((request, limit), self._requests)
             self._requests.flush()
-        except BrokenPipeError:
-            raise EOFError from None
-        if not select.select([self._answers], [], [], limit)[0]:
-            raise EOFError
-        return pickle.load(self._answers)
+            if not select.select([self._answers], [], [], limit)[0]:
+                raise TimeoutError("hung, and was ended")
+            return pickle.load(self._answers)
+        except (EOFError, BrokenPipeError):
+            _, status = os.waitpid(self._pid, 0)
+            self._pid = 0
+            raise EOFError(f"died with status {os.waitstatus_to_exitcode(status)}") from None
 
     def end(self) -> list[str]:
-        """End the process; say where it was if it hung, and what it printed if it died."""
+        """End the process; give what it printed, and where it was if it hung."""
         with suppress(BrokenPipeError):
             self._requests.close()
-        self._answers.close()
-        ended, status = os.waitpid(self._pid, os.WNOHANG)
-        if ended:
-            self.how = f"died with status {os.waitstatus_to_exitcode(status)}"
-        else:
+        if self._pid:
+            # It ends by itself where it waits for a request, and says where it is elsewhere.
             os.kill(self._pid, signal.SIGALRM)
             os.waitpid(self._pid, 0)
+        self._answers.close()
         self._output.seek(0)
         said = self._output.read().decode(errors="replace").splitlines()
         self._output.close()

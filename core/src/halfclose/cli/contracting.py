@@ -1,0 +1,148 @@
+"""``halfclose contract``: which rules of the contract backends keep."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import time
+from collections.abc import Sequence
+from contextlib import closing
+
+from ..reasons import BackendError
+from ..testing.runner import check, plan
+from .failures import print_failures
+from .listing import installed, load_error
+from .progress import progress
+from .proof import Proof, Tried
+from .proof_table import print_table
+from .report import FAILED, USAGE, Problem, one_line, say
+from .screen import console
+from .stopping import Stopped, stoppable
+
+__all__ = ["contract"]
+
+
+def contract(
+    names: Sequence[str],
+    only: Sequence[str],
+    *,
+    jobs: int | None,
+    limit: float,
+    as_json: bool,
+    verbose: bool,
+) -> int:
+    """Hold backends to the contract, and print what each rule's verdict is.
+
+    :param names: of the backends; a name that comes twice counts once.
+    :param only: ids of rules or chapters; none: all rules.
+    :param jobs: how many cases run at once; None: one for each processor.
+    :param limit: seconds for each case.
+    :returns: the exit status: 0 if every backend loads and keeps every rule.
+    :raises BackendNotFound: one is not installed; nothing has run.
+    :raises Problem: there is nothing to run.
+    """
+    _fill_standard_descriptors()
+    proof = Proof([_planned(name, only) for name in installed(names)])
+    for tried in proof.backends:
+        if tried.error is not None:
+            say(f"halfclose: {tried.error}")
+    if proof.loaded and not proof.planned:
+        raise Problem(
+            f"on no kind of channel of {', '.join(tried.name for tried in proof.loaded)} can "
+            f"{', '.join(only)} be seen",
+            USAGE,
+        )
+    status = _judge(proof, jobs, limit)
+    if as_json:
+        print(json.dumps(proof.told(), indent=2))
+    elif proof.loaded:
+        _print(proof, verbose)
+    return status or (0 if proof.kept else FAILED)
+
+
+def _fill_standard_descriptors() -> None:
+    # What is opened for a case must not get the number of one that was closed.
+    while True:
+        number = os.open(os.devnull, os.O_RDWR)
+        if number > 2:
+            os.close(number)
+            return
+
+
+def _planned(name: str, only: Sequence[str]) -> Tried:
+    error = load_error(name)
+    try:
+        cases = plan(name, only)
+    except (BackendError, SystemExit) as failed:
+        return Tried(name, error=error or one_line(failed))
+    except LookupError as unknown:
+        raise Problem(one_line(unknown) + _close_to(only), USAGE) from None
+    return Tried(name, cases) if error is None else Tried(name, error=error)
+
+
+def _close_to(only: Sequence[str]) -> str:
+    """What may have been meant by the first, in the order of the alphabet, that is no rule."""
+    # After plan, which lets the suite's assertions explain themselves.
+    from ..testing import ContractSuite
+
+    rules = ContractSuite.rules()
+    known = [*rules, *{identifier.partition("-")[0] for identifier in rules}]
+    wanted = min(each.upper() for each in only if each.upper() not in known)
+    close = difflib.get_close_matches(wanted, known, n=3)
+    return f". Did you mean {' or '.join(close)}?" if close else ""
+
+
+def _judge(proof: Proof, jobs: int | None, limit: float) -> int:
+    """Fill in the verdicts; the status to exit with if a signal came, else 0."""
+    by_name = {tried.name: tried for tried in proof.backends}
+    cases = [case for tried in proof.backends for case in tried.cases]
+    judging = check(cases, jobs, limit)
+    begun = time.monotonic()
+    broken = status = 0
+    try:
+        with (
+            stoppable(),
+            progress(len(cases)) as advance,
+            closing(judging) as verdicts,
+        ):
+            for verdict in verdicts:
+                by_name[verdict.backend].verdicts.append(verdict)
+                broken += not verdict.passed
+                advance(f"{verdict.backend} {verdict.rule}", f"{broken} broken" if broken else "")
+    except Stopped as stopped:
+        status = stopped.status
+    proof.seconds = time.monotonic() - begun
+    for tried in proof.backends:
+        tried.sort()
+    return status
+
+
+def _print(proof: Proof, verbose: bool) -> None:
+    out = console()
+    print_table(out, proof)
+    print_failures(out, proof.broken, whole=verbose)
+    out.print(f"\n{_summary(proof)}", soft_wrap=True)
+
+
+def _summary(proof: Proof) -> str:
+    judged, broken = len(proof.verdicts), proof.broken
+    unloaded = len(proof.backends) - len(proof.loaded)
+    if not proof.complete:
+        text = f"Interrupted: {judged} of {proof.planned} cases were judged, {len(broken)} failed"
+    elif broken:
+        text = (
+            f"Broken: {len({each.rule for each in broken})} of {_count(proof.rules, 'rule')}, "
+            f"in {len(broken)} of {_count(proof.verdicts, 'case')}, "
+            f"on {len({each.backend for each in broken})} of {_count(proof.loaded, 'backend')}"
+        )
+    else:
+        text = (
+            f"Kept: {_count(proof.rules, 'rule')} in {_count(proof.verdicts, 'case')} "
+            f"on {_count(proof.loaded, 'backend')}"
+        )
+    return f"{text}{f' ({unloaded} not loaded)' if unloaded else ''}; {proof.seconds:.1f} s."
+
+
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"

@@ -1,0 +1,96 @@
+"""``halfclose explore``: random scripts, until one breaks the contract."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from random import SystemRandom
+
+from ..reasons import BackendError
+from ..testing.exploration.exploring import explore as search
+from ..testing.exploration.exploring import replay as perform
+from ..testing.exploration.parsing import ScriptError
+from .listing import installed, load_error
+from .progress import progress
+from .report import FAILED, USAGE, Problem, one_line, say
+from .screen import console
+from .stopping import Stopped, stoppable
+
+__all__ = ["explore", "replay"]
+
+
+def explore(names: Sequence[str], seconds: float, seed: int | None) -> int:
+    """Search backends for scripts that break the contract, and print the shortest of each.
+
+    :param names: of the backends; a name that comes twice counts once.
+    :param seconds: how long to search each.
+    :param seed: what the scripts are drawn from; None: anything.
+    :returns: the exit status: 0 if every backend loads and none was found.
+    :raises BackendNotFound: one is not installed; nothing has run.
+    """
+    drawn = SystemRandom().randrange(1 << 32) if seed is None else seed
+    return _each(names, lambda name: _explored(name, seconds, drawn))
+
+
+def replay(names: Sequence[str], script: str) -> int:
+    """Perform a script again, and print what comes of it on each backend.
+
+    :returns: the exit status: 0 if every backend loads and keeps the contract.
+    :raises BackendNotFound: one is not installed; nothing has run.
+    :raises Problem: *script* is none, or cannot be performed there.
+    """
+
+    def replayed(name: str) -> tuple[str, bool]:
+        report = perform(name, script)
+        return str(report), report.passed
+
+    return _each(names, replayed)
+
+
+def _each(names: Sequence[str], do: Callable[[str], tuple[str, bool]]) -> int:
+    """Print what *do* says of each backend; the exit status."""
+    status = 0
+    out = console()
+    for name in installed(names):
+        error = load_error(name)
+        said, passed = "", False
+        try:
+            if error is None:
+                with stoppable():
+                    said, passed = do(name)
+        except Stopped as stopped:
+            out.print(f"{name}: interrupted", soft_wrap=True)
+            return stopped.status
+        except BackendError as failed:
+            error = one_line(failed)
+        except ScriptError as wrong:
+            raise Problem(one_line(wrong), USAGE) from None
+        except Exception as problem:
+            raise Problem(f"{name}: {type(problem).__name__}: {one_line(problem)}") from problem
+        if error is not None:
+            say(f"halfclose: {error}")
+        else:
+            out.print(said, soft_wrap=True)
+        if not passed:
+            status = FAILED
+    return status
+
+
+def _explored(name: str, seconds: float, seed: int) -> tuple[str, bool]:
+    begun = time.monotonic()
+    performed = 0
+    with progress(seconds, " s") as advance:
+        before = begun
+
+        def count() -> None:
+            nonlocal performed, before
+            performed += 1
+            now = time.monotonic()
+            advance(f"{name}, {performed} scripts", by=now - before)
+            before = now
+
+        found = search(name, seconds, seed, count)
+    took = f"{performed} scripts in {time.monotonic() - begun:.1f} s, seed {seed}"
+    if found is None:
+        return f"{name}: {took}: none broke a rule.", True
+    return f"{found}\n\n{name}: {took}: this is the shortest that breaks a rule.", False

@@ -1,0 +1,19 @@
+"""What only some commands need."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from .report import Problem
+
+__all__ = ["need_testing"]
+
+
+def need_testing() -> None:
+    """Make sure that the contract suite can be imported.
+
+    :raises Problem: what it is written with is not installed.
+    """
+    missing = [name for name in ("pytest", "hypothesis") if find_spec(name) is None]
+    if missing:
+        raise Problem(f"the suite needs {' and '.join(missing)}: pip install 'halfclose[testing]'")

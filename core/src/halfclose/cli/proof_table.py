@@ -1,0 +1,96 @@
+"""Rules by backends, as wide as the screen."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.text import Text
+
+from .proof import Proof, Tried
+from .screen import marks
+
+__all__ = ["print_table"]
+
+_RULE = len("EVT-05 ")
+
+_READABLE = 24
+"""Columns of the screen below which a rule's beginning is not worth showing."""
+
+
+def print_table(out: Console, proof: Proof) -> None:
+    """Print it; in parts, one below the other, where it is too wide."""
+    parts = list(_fitting(proof, out.width))
+    for part in parts:
+        widths = [_width(proof, tried) for tried in part]
+        # Where there is room, what the rules are about.
+        room = out.width - _RULE - sum(widths) if len(parts) == 1 else 0
+        for line in _lines(proof, part, widths, room):
+            line.rstrip()
+            # soft_wrap: nothing is cut, where a single name is wider than the screen.
+            out.print(line, soft_wrap=True)
+        out.print()
+    tick, cross = marks()
+    legend = f"{tick} N: kept on all N kinds of channel. {cross} M/N: broken on M of N."
+    out.print(Text(legend, "dim"), soft_wrap=True)
+
+
+def _fitting(proof: Proof, room: int) -> Iterator[list[Tried]]:
+    """The backends, as many at once as there is room for."""
+    part: list[Tried] = []
+    left = room - _RULE
+    for tried in proof.loaded:
+        left -= _width(proof, tried)
+        # The last column needs no space after it.
+        if part and left < -1:
+            yield part
+            part, left = [], room - _RULE - _width(proof, tried)
+        part.append(tried)
+    yield part
+
+
+def _heading(name: str) -> tuple[str, str]:
+    framework, plus, variant = name.partition("+")
+    return (framework, f"+{variant}") if plus else ("", name)
+
+
+def _cell(tried: Tried, rule: str) -> Text:
+    tick, cross = marks()
+    planned, kept, broken = tried.count(rule)
+    if broken:
+        return Text(f"{cross} {broken}/{planned}", "bold red")
+    if kept < planned:
+        return Text(f"? {kept}/{planned}", "yellow")
+    return Text(f"{tick} {planned}", "green") if planned else Text()
+
+
+def _width(proof: Proof, tried: Tried) -> int:
+    """How wide a backend's column is, with the space after it."""
+    cells = [_cell(tried, rule).cell_len for rule in proof.rules]
+    return max(*map(len, _heading(tried.name)), *cells) + 1
+
+
+def _lines(proof: Proof, part: list[Tried], widths: list[int], room: int) -> Iterator[Text]:
+    headings = [_heading(tried.name) for tried in part]
+    for place, first in enumerate(("", "Rule")):
+        line = Text(first.ljust(_RULE), "bold")
+        for heading, width in zip(headings, widths, strict=True):
+            line.append(heading[place].ljust(width))
+        if line.plain.strip():
+            yield line
+    statements = {verdict.rule: verdict.statement for verdict in proof.verdicts}
+    chapter = ""
+    for rule in proof.rules:
+        if chapter and not rule.startswith(chapter):
+            yield Text()
+        chapter = rule.partition("-")[0]
+        line = Text(rule.ljust(_RULE))
+        for tried, width in zip(part, widths, strict=True):
+            cell = _cell(tried, rule)
+            cell.pad_right(width - cell.cell_len)
+            line.append_text(cell)
+        if room >= _READABLE:
+            statement = textwrap.shorten(statements.get(rule, ""), room, placeholder=" ...")
+            line.append(statement, "dim")
+        yield line
