@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 import weakref
-from typing import Any
 
 from ..lifecycle import State
 from ..reasons import ConnectionDone, ConnectionLost
+from ..running import open_backend
 from .harness import MORE_THAN_THE_KERNEL, Net, rule
 from .loops import check_calls, check_events
 from .reactions import lose, lose_write
@@ -381,11 +381,10 @@ class EventRules:
             net.backend.start_soon(waiter)
         await net.quiet()
         assert not reasons
-        # A waiter that is closed in the middle, as a cancelled task closes it.
-        cancelled = pair.transport.whenClosed()
-        coroutine: Any = cancelled
-        coroutine.send(None)
-        coroutine.close()
+        async with open_backend(net.backend.name) as inner:
+            inner.start_soon(pair.transport.whenClosed)
+            await net.turns()
+            # Leaving cancels this one.
         pair.protocol.verb("loseConnection")
         await net.wait(done, "the return of three waiters")
         assert reasons == [pair.protocol.reason] * 3
