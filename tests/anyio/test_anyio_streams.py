@@ -104,6 +104,10 @@ def test_a_tcp_stream(loop: str) -> None:
                 group.start_soon(serve_stream, stream, protocol)
                 found = await read_all(raw)
                 assert found == b"y" * MEGABYTE
+                # The peer may see our end a turn before we hear that it was sent.
+                with anyio.fail_after(10):
+                    while "write" not in protocol.events:
+                        await anyio.lowlevel.checkpoint()
                 assert protocol.events == ["made", "write"]
                 raw.sendall(b"last words")
                 raw.shutdown(socket.SHUT_WR)

@@ -173,8 +173,10 @@ class Connection(Transport, ChannelSink):
         self._pump()
 
     def write_ended(self) -> None:
-        self._write_ended = True
-        self._schedule_end()
+        # After a failed send an end of stream says nothing: not every byte went before it.
+        if self._write_error is None:
+            self._write_ended = True
+            self._schedule_end()
         self._pump()
 
     def write_failed(self, error: Exception) -> None:

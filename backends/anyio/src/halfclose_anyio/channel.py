@@ -247,6 +247,7 @@ class StreamChannel(Channel):
                 else:
                     data = await self._stream.receive()
             except anyio.EndOfStream:
+                await self._let_the_other_tell()
                 if not self._over:
                     self._read_ended()
                 return
@@ -281,7 +282,9 @@ class StreamChannel(Channel):
             if self._ending and not self._over:
                 self._ending = False
                 if await self._succeeds(self._end()):
-                    self._sink.write_ended()
+                    await self._let_the_other_tell()
+                    if not self._over:
+                        self._sink.write_ended()
             if self._closing:
                 return
 
@@ -302,12 +305,27 @@ class StreamChannel(Channel):
             return True
         return False
 
+    async def _let_the_other_tell(self) -> None:
+        """Let the other task tell of an error that it took from the socket, and yielded with.
+
+        Trio's sockets yield after a call; so the end of stream that a reset leaves behind can be
+        read, or our own end be sent over it, before whoever has got the reset goes on.
+        """
+        for _ in range(2):
+            await anyio.lowlevel.checkpoint()
+
     async def _send(self, piece: bytes) -> None:
         # FLU-11: an asyncio transport fails after send has returned, and says nothing.
-        error = None if self.capabilities.keeps_input else self.look_for_error()
+        asks = not self.capabilities.keeps_input
+        error = self.look_for_error() if asks else None
         if error is not None:
             raise error
         await self._stream.send(piece)
+        if asks and self._own_socket and not self._may_read.is_set():
+            # Or it has the error already, and tells it in the next turn; nobody reads to hear it.
+            # To send nothing asks for it; other streams than sockets may take that for a message.
+            await anyio.lowlevel.checkpoint()
+            await self._stream.send(b"")
 
     async def _end(self) -> None:
         if not self.capabilities.can_half_close:

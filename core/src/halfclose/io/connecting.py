@@ -224,8 +224,8 @@ class _Attempt:
     def _ready(self, ready: int) -> None:
         assert self._sock is not None
         error = pending_error(self._sock)
-        if error is not None and error.errno == errno.ECONNRESET:
-            # It was connected, and reset before we looked.
+        if error is not None and error.errno in (errno.ECONNRESET, errno.EPIPE):
+            # It was connected, and reset before we looked: EPIPE if its end of stream had come.
             self._succeed(error)
         elif error is not None:
             self._fail(error)

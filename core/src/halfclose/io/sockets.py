@@ -111,8 +111,7 @@ class SocketChannel(Channel):
         except (BlockingIOError, InterruptedError):
             taken = 0
         except OSError as error:
-            self._error = error
-            raise
+            raise self._first(error) from None
         if taken < len(data):
             self._want(self._events | WRITE)
         return taken
@@ -120,10 +119,14 @@ class SocketChannel(Channel):
     def end_write(self) -> bool:
         try:
             end_stream(self._sock)
-        except OSError as failure:
-            self._error = failure
-            raise
+        except OSError as error:
+            raise self._first(error) from None
         return True
+
+    def _first(self, error: OSError) -> OSError:
+        """What broke the socket: every error after the first is EPIPE, and says nothing."""
+        self._error = self._error or error
+        return self._error
 
     def has_input(self) -> bool:
         try:

@@ -134,7 +134,8 @@ class EndRules:
         await self._oldest_goes(net)
 
     async def _discards(self, net: Net) -> None:
-        watched = await Watched.connect(net)
+        # Only its end can end this one.
+        watched = await Watched.connect(net, linger_timeout=100 * LIMIT)
         # The peer has ended nothing, and still has something to say.
         assert type(await net.lost(watched.protocol)) is ConnectionDone
         assert await watched.peer.read_to_eof() == b"x"
@@ -476,13 +477,26 @@ class EndRules:
             assert (size + len(received), end) == (len(data), "eof")
             assert type(await net.lost(pair.protocol)) is ConnectionDone
 
+        async def only_sends(net: Net, timeout: float) -> None:
+            pair = await net.pair(
+                Recorder(connectionMade=write_and_lose(data)), close_timeout=timeout
+            )
+            begun = net.backend.time()
+            with suppress(ConnectionError):
+                while "connectionLost" not in pair.protocol.events:
+                    late = net.backend.time() - begun > LIMIT
+                    assert not late, "what the peer sends was taken for progress"
+                    pair.peer.send_some(b"u")
+                    await net.backend.sleep(timeout / 6)
+            assert type(await net.lost(pair.protocol)) is CloseTimeout
+
         async def off(net: Net, timeout: float) -> None:
             pair = await net.recorded(connectionMade=write_and_lose(data))
             await net.backend.sleep(1.3 * timeout)
             await aborted(net, pair)
 
         await check_timers(net)
-        await at_once(net, stuck, waits_for_a_producer, producer_writes, slow, off)
+        await at_once(net, stuck, waits_for_a_producer, producer_writes, slow, only_sends, off)
 
     @rule("END-05", needs=("can_half_close",))
     async def test_end_05_half_close_timeout(self, net: Net) -> None:

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import gc
 import weakref
+from typing import Any
 
+from ..channel import Capabilities
 from ..lifecycle import State
 from ..reasons import ConnectionDone, ConnectionLost
 from ..running import open_backend
-from .harness import MORE_THAN_THE_KERNEL, Net, rule
+from .data import assert_same, pattern
+from .fakes import FakeChannel
+from .harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
 from .loops import check_calls, check_events
-from .reactions import lose, lose_write
+from .reactions import lose, lose_write, paused_with_unread
 from .recorder import PlainRecorder, Recorder
 from .waiting import eventually
 
 __all__ = ["EventRules"]
 
 BOTH_ENDED = {"readConnectionLost", "writeConnectionLost"}
+
+
+async def _released(net: Net, ours: set[object]) -> bool:
+    """Whether our end of a connection, which is over, is released."""
+    return await eventually(net, lambda: not ours & net.kind.holdings(net.backend))
 
 
 class EventRules:
@@ -32,14 +41,15 @@ class EventRules:
         """
         seen: list[object] = []
 
-        def made(protocol: Recorder) -> None:
-            seen.append(protocol.transport.state)
-
-        pair = await net.recorded(connectionMade=made)
-        pair.peer.send_now(b"x")
-        await net.until(pair.protocol, "dataReceived")
+        made = Recorder(connectionMade=lambda p: seen.append(p.transport.state))
+        connect = await net.serve(lambda: made)
+        peer = net.closing(await connect())
+        # There before the protocol is, and not to be delivered before connectionMade.
+        peer.send_now(b"x")
+        await net.until(made, "dataReceived")
+        await net.quiet()
         assert seen == [State.OPEN]
-        assert pair.protocol.events == ["connectionMade", "dataReceived"]
+        assert made.events == ["connectionMade", "dataReceived"]
 
     @rule("EVT-02")
     async def test_evt_02_peers_end_of_stream(self, net: Net) -> None:
@@ -54,6 +64,7 @@ class EventRules:
         await net.quiet()
         assert pair.protocol.events == ["connectionMade", "readConnectionLost"]
         pair.protocol.verb("write", b"still here")
+        assert pair.transport.droppedBytes == 0
         assert await pair.peer.read_exactly(10) == b"still here"
         assert pair.transport.state is State.READ_CLOSED
 
@@ -65,11 +76,13 @@ class EventRules:
         ``read_ended``.
         """
         pair = await net.recorded(connectionMade=lambda p: p.transport.pauseProducing())
-        pair.peer.send_now(b"the last words")
+        # As much as the system takes at once: more than one read gives.
+        data = pattern(1 << 18)
+        sent = pair.peer.send_some(data)
         pair.peer.shutdown()
         pair.protocol.verb("resumeProducing")
         await net.until(pair.protocol, "readConnectionLost")
-        assert bytes(pair.protocol.received) == b"the last words"
+        assert_same(bytes(pair.protocol.received), data[:sent])
         assert pair.protocol.events == ["connectionMade", "dataReceived", "readConnectionLost"]
 
     @rule("EVT-04", needs=("can_half_close",))
@@ -107,33 +120,36 @@ class EventRules:
         independently; releasing is ``Channel.close``, called by the connection.
         """
 
-        async def peer_first() -> Recorder:
-            pair = await net.recorded(readConnectionLost=lose_write)
+        async def peer_first(pair: Pair[Recorder]) -> None:
             pair.peer.shutdown()
-            return pair.protocol
+            await net.until(pair.protocol, "readConnectionLost")
+            pair.protocol.verb("loseWriteConnection")
 
-        async def peer_last() -> Recorder:
-            pair = await net.recorded()
+        async def peer_last(pair: Pair[Recorder]) -> None:
             pair.protocol.verb("loseWriteConnection")
             await net.until(pair.protocol, "writeConnectionLost")
             await pair.peer.read_to_eof()
             pair.peer.shutdown()
-            return pair.protocol
 
-        async def at_once() -> Recorder:
-            pair = await net.recorded()
+        async def at_once(pair: Pair[Recorder]) -> None:
             pair.peer.shutdown()
             pair.protocol.verb("loseWriteConnection")
-            return pair.protocol
 
         for order in (peer_first, peer_last, at_once):
-            protocol = await order()
+            protocol = Recorder()
+            connect = await net.serve([protocol].pop)
+            before = net.kind.holdings(net.backend)
+            peer = net.closing(await connect())
+            await net.until(protocol, "connectionMade")
+            ours = net.kind.holdings(net.backend) - before - peer.holdings()
+            await order(Pair(protocol, peer))
             reason = await net.lost(protocol)
             assert type(reason) is ConnectionDone, order.__name__
             assert protocol.events[0] == "connectionMade"
             assert set(protocol.events[1:3]) == BOTH_ENDED
             assert protocol.events[3:] == ["connectionLost"]
             assert protocol.transport.getHandle() is None
+            assert await _released(net, ours), f"{order.__name__}: our end is still held"
 
     @rule("EVT-06")
     async def test_evt_06_connection_lost_once_and_last(self, net: Net) -> None:
@@ -190,6 +206,32 @@ class EventRules:
             other.protocol.verb(verb)
             assert "connectionLost" not in other.protocol.events
             await net.lost(other.protocol)
+        # Where the event is due already, and the verb need only let it happen.
+        paused = await net.recorded(connectionMade=lambda p: p.verb("pauseProducing"))
+        paused.peer.send_now(b"x")
+        paused.peer.shutdown()
+        await net.quiet()
+        paused.protocol.verb("resumeProducing")
+        assert paused.protocol.events == ["connectionMade"]
+        await net.until(paused.protocol, "readConnectionLost")
+        paused.protocol.verb("loseWriteConnection")
+        assert paused.protocol.events[-1] == "readConnectionLost"
+        await net.lost(paused.protocol)
+        if net.kind.scheme == "stdio":
+            return
+        # Where the verb finds that the connection is lost.
+        for verb, *arguments in (
+            ("resumeProducing",),
+            ("write", b"x"),
+            ("loseWriteConnection",),
+            ("loseConnection",),
+        ):
+            was_reset = await net.recorded(connectionMade=paused_with_unread)
+            await was_reset.peer.until_input()
+            was_reset.peer.reset()
+            was_reset.protocol.verb(verb, *arguments)
+            assert was_reset.protocol.events == ["connectionMade"], verb
+            await net.lost(was_reset.protocol)
         await check_calls(net)
 
     @rule("EVT-08", needs=("can_half_close",))
@@ -323,21 +365,22 @@ class EventRules:
 
         Where to look: a channel is made with reading paused; ``resume_reading`` starts it.
         """
-        made: list[Recorder] = []
-
-        def factory() -> Recorder:
-            # The peer's bytes are in the kernel by now, before there is a protocol.
-            made.append(Recorder())
-            return made[-1]
-
-        connect = await net.serve(factory)
-        peer = net.closing(await connect())
-        peer.send_now(b"early")
-        peer.shutdown()
-        assert await eventually(net, lambda: made), "the factory was not called"
-        await net.until(made[0], "readConnectionLost")
-        assert bytes(made[0].received) == b"early"
-        assert made[0].events == ["connectionMade", "dataReceived", "readConnectionLost"]
+        for data, ends in ((b"early", True), (b"early", False), (b"", True)):
+            made = Recorder()
+            connect = await net.serve([made].pop)
+            peer = net.closing(await connect())
+            # It is in the kernel before there is a protocol, where our side does not connect.
+            if data:
+                peer.send_now(data)
+            if ends:
+                peer.shutdown()
+            events = ["connectionMade"]
+            events += ["dataReceived"] * bool(data) + ["readConnectionLost"] * ends
+            await net.until(made, events[-1])
+            assert bytes(made.received) == data
+            assert made.events == events
+            made.verb("abortConnection")
+            await net.lost(made)
 
     @rule("EVT-14", needs=("can_half_close",))
     async def test_evt_14_nothing_but_connection_lost_after_closing(self, net: Net) -> None:
@@ -359,6 +402,36 @@ class EventRules:
                 await net.quiet()
                 assert pair.protocol.events == ["connectionMade", "connectionLost"], verb
 
+        # Also while it is closing, for as long as that takes.
+        for write_first in (False, True):
+            pair = await net.recorded()
+            pair.protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
+            if write_first:
+                pair.protocol.verb("loseWriteConnection")
+            pair.protocol.verb("loseConnection")
+            pair.peer.send_now(b"input")
+            pair.peer.shutdown()
+            await net.quiet()
+            assert pair.protocol.events == ["connectionMade"]
+            assert len(await pair.peer.read_to_eof()) == MORE_THAN_THE_KERNEL
+            await net.lost(pair.protocol)
+            assert pair.protocol.events == ["connectionMade", "connectionLost"]
+
+        # And what was kept, because a channel gave it although it was paused.
+        channel = FakeChannel(Capabilities(), room=0)
+        protocol = Recorder(connectionMade=lambda p: p.verb("pauseProducing"))
+        channel.attach(net, protocol)
+        protocol.verb("write", b"x")
+        channel.sink.received(b"kept")
+        channel.sink.read_ended()
+        protocol.verb("resumeProducing")
+        protocol.verb("loseConnection")
+        await net.turns()
+        assert protocol.events == ["connectionMade"]
+        channel.make_room(1)
+        await net.lost(protocol)
+        assert protocol.events == ["connectionMade", "connectionLost"]
+
     @rule("EVT-15")
     async def test_evt_15_when_closed(self, net: Net) -> None:
         """`whenClosed()` returns, never raises, the reason, after connectionLost has returned;
@@ -367,27 +440,36 @@ class EventRules:
 
         Where to look: ``Backend.create_event`` gives each waiter a primitive of its own.
         """
-        pair = await net.recorded()
-        reasons: list[object] = []
-        done = net.backend.create_event()
+        early: list[object] = []
+        answers: list[object] = []
+        answered: list[Any] = []
+        pair = await net.recorded(connectionLost=lambda *_: early.extend(answers))
 
-        async def waiter() -> None:
-            reasons.append(await pair.transport.whenClosed())
-            assert "connectionLost" in pair.protocol.events
-            if len(reasons) == 3:
-                done.set()
+        async def ask(done: Any) -> None:
+            try:
+                answers.append(await pair.transport.whenClosed())
+            except Exception as error:
+                answers.append(f"{error!r} was raised")
+            done.set()
+
+        def begin_to_ask() -> None:
+            answered.append(net.backend.create_event())
+            net.backend.start_soon(ask, answered[-1])
 
         for _ in range(3):
-            net.backend.start_soon(waiter)
+            begin_to_ask()
         await net.quiet()
-        assert not reasons
+        assert not answers
         async with open_backend(net.backend.name) as inner:
             inner.start_soon(pair.transport.whenClosed)
             await net.turns()
             # Leaving cancels this one.
         pair.protocol.verb("loseConnection")
-        await net.wait(done, "the return of three waiters")
-        assert reasons == [pair.protocol.reason] * 3
-        assert await pair.transport.whenClosed() is pair.protocol.reason
-        assert await pair.transport.whenClosed() is pair.protocol.reason
+        for done in answered:
+            await net.wait(done, "the return of whenClosed()")
+        for _ in range(2):
+            begin_to_ask()
+            await net.wait(answered[-1], "the return of a later whenClosed()")
+        assert not early, "whenClosed() returned before connectionLost was called"
+        assert answers == [pair.protocol.reason] * 5
         await check_events(net)

@@ -13,10 +13,14 @@ __all__ = ["FakeChannel"]
 
 
 class FakeChannel(Channel):
-    """It takes all bytes, and the test calls its sink."""
+    """The test calls its sink.
 
-    def __init__(self, capabilities: Capabilities) -> None:
+    :param room: how many bytes it takes until `make_room` is called; None: all.
+    """
+
+    def __init__(self, capabilities: Capabilities, room: int | None = None) -> None:
         self.capabilities = capabilities
+        self._room = room
         self.sink: ChannelSink
         self.sent = bytearray()
         self.calls: list[str] = []
@@ -36,8 +40,16 @@ class FakeChannel(Channel):
         pass
 
     def write(self, data: bytes | memoryview) -> int:
-        self.sent += data
-        return len(data)
+        taken = len(data) if self._room is None else min(self._room, len(data))
+        self.sent += data[:taken]
+        if self._room is not None:
+            self._room -= taken
+        return taken
+
+    def make_room(self, size: int) -> None:
+        """Take *size* bytes more, of those that wait."""
+        self._room = size
+        self.sink.writable()
 
     def end_write(self) -> bool:
         self.calls.append("end_write")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from itertools import product
 
 from ..backend import Backend
+from ..channel import Capabilities
 from ..reasons import ConnectionAborted, ConnectionDone, ConnectionLost
 from .data import LAST_WORDS, assert_same, pattern
+from .fakes import FakeChannel
 from .harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
 from .programs import Program
-from .reactions import Boom, leave_unread, lose_write, paused_with_unread
+from .reactions import Boom, leave_unread, lose_write, paused_with_unread, write_and_lose
 from .recorder import Recorder
 from .waiting import SOON, flood, idle
 
@@ -74,6 +77,11 @@ class FlushingRules:
         assert type(await net.lost(pair.protocol)) is ConnectionDone
         assert pair.protocol.events == ["connectionMade", "connectionLost"]
         assert pair.transport.droppedBytes == 0
+
+        # Also where the channel is closed at once, with the rest still in the kernel.
+        data = data[:MORE_THAN_THE_KERNEL]
+        off = await net.pair(Recorder(connectionMade=write_and_lose(data)), linger_timeout=0.0)
+        assert_same(await off.peer.read_to_eof(), data)
 
     @rule("FLU-03", needs=("can_half_close",))
     async def test_flu_03_pending_at_the_peers_end_of_stream(self, net: Net) -> None:
@@ -277,6 +285,21 @@ class FlushingRules:
         await net.until(pair.protocol, "readConnectionLost")
         assert_same(bytes(pair.protocol.received), data)
 
+        # What a channel gives all the same is kept, and comes in its place.
+        channel = FakeChannel(Capabilities())
+        kept = Recorder(connectionMade=lambda p: p.verb("pauseProducing"))
+        channel.attach(net, kept)
+        channel.sink.received(b"one, ")
+        await net.turns()
+        assert kept.events == ["connectionMade"]
+        kept.verb("resumeProducing")
+        channel.sink.received(b"two")
+        channel.sink.read_ended()
+        await net.until(kept, "readConnectionLost")
+        assert bytes(kept.received) == b"one, two"
+        kept.verb("abortConnection")
+        await net.lost(kept)
+
     @rule("FLU-09")
     async def test_flu_09_the_input_first(self, net: Net) -> None:
         """HUP, an error or a *failed send* with unread input: the input first (kept while
@@ -434,17 +457,19 @@ class FlushingRules:
         }
         silent: list[str] = []
         for verb, arguments in verbs.items():
-            for reads in ("paused", "ended"):
-                case = f"reads {reads}, then {verb}"
-                pair = await net.recorded(connectionMade=leave_unread)
+            # In whatever turn of the loop that comes: it may be finding it out itself.
+            for reads, turns in product(("never begun", "paused", "ended"), (0, 1, 2, 5)):
+                case = f"reads {reads}, then {verb} after {turns} turns"
+                made = paused_with_unread if reads == "never begun" else leave_unread
+                pair = await net.recorded(connectionMade=made)
                 await pair.peer.until_input()
                 if reads == "paused":
                     pair.protocol.verb("pauseProducing")
-                else:
+                elif reads == "ended":
                     pair.peer.shutdown()
                     await net.until(pair.protocol, "readConnectionLost")
                 pair.peer.reset()
-                await net.turns()
+                await net.turns(turns)
                 pair.protocol.verb(verb, *arguments)
                 try:
                     reason = await net.lost(pair.protocol, SOON)

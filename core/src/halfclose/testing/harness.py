@@ -93,7 +93,8 @@ class Net:
     ) -> None:
         """Wait until *protocol* has had the event of that name, or until *what* is true after one.
 
-        :raises AssertionError: it did not come within *limit* seconds.
+        :raises AssertionError: it did not come within *limit* seconds, or connectionLost came in
+            place of the event.
         """
         self.watch(protocol)
         if callable(what):
@@ -103,8 +104,11 @@ class Net:
             reached, wanted = (lambda: name in protocol.events), name
         event = self.backend.create_event()
 
+        def in_vain() -> bool:
+            return not callable(what) and "connectionLost" in protocol.events
+
         def look() -> None:
-            if reached():
+            if reached() or in_vain():
                 event.set()
 
         protocol._wakers.append(look)
@@ -115,6 +119,9 @@ class Net:
         finally:
             timer.cancel()
             protocol._wakers.remove(look)
+        assert reached() or not in_vain(), (
+            f"{wanted} will never come: {protocol!r}, {protocol.reason!r}"
+        )
         assert reached(), f"{wanted} did not come within {limit} s; {protocol!r}"
 
     async def lost(self, protocol: _Recording, limit: float = LIMIT) -> BaseException:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from .. import HIGH_WATER, LOW_WATER
+from ..channel import Capabilities
 from ..interfaces import Producer
 from ..options import ConnectionOptions
 from ..reasons import ConnectionAborted, ConnectionDone, ConnectionLost
 from .data import assert_same, pattern
+from .fakes import FakeChannel
 from .harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
 from .producers import Idle, Pull, Push
 from .reactions import leave_unread
@@ -128,6 +130,26 @@ class ProducerRules:
         await net.turns()
         assert watched.names == ["pauseProducing", "resumeProducing"]
         other.protocol.verb("unregisterProducer")
+
+        # To the byte, which no kernel can be made to be.
+        channel = FakeChannel(Capabilities(), room=0)
+        exact = Recorder()
+        channel.attach(net, exact)
+        watched = Idle(exact)
+        exact.verb("registerProducer", watched, True)
+        exact.verb("write", b"x" * HIGH_WATER)
+        assert watched.names == []
+        exact.verb("write", b"x")
+        assert watched.names == ["pauseProducing"]
+        channel.make_room(HIGH_WATER - LOW_WATER)
+        await net.turns()
+        assert watched.names == ["pauseProducing"], "resumed above the low-water mark"
+        channel.make_room(1)
+        await net.turns()
+        assert watched.names == ["pauseProducing", "resumeProducing"]
+        channel.make_room(1)
+        await net.turns()
+        assert watched.names == ["pauseProducing", "resumeProducing"], "resumed twice in a row"
 
     @rule("PRD-02", needs=("can_half_close",))
     async def test_prd_02_a_pull_producer(self, net: Net) -> None:
@@ -273,8 +295,8 @@ class ProducerRules:
         first, second = Push(pair.protocol, data), Idle(pair.protocol)
         first.register()
         for streaming in (True, False):
-            assert _refuses(pair.protocol, second, streaming)
             assert _refuses(pair.protocol, first, streaming)
+            assert _refuses(pair.protocol, second, streaming)
         first.produce()
         assert first.names == ["pauseProducing"]
         pair.protocol.verb("loseWriteConnection")

@@ -450,7 +450,7 @@ class Model:
             if peer.lost or not peer.flows:
                 if side.received < peer.accepted:
                     self.free = True
-            elif not peer.violent and side.can.keeps_input:
+            elif not peer.violent and not side.stalled and side.can.keeps_input:
                 side.floor = peer.accepted
 
 

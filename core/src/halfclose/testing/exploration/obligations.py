@@ -54,7 +54,7 @@ def _due_to_raw(side: Side) -> Iterator[tuple[str, str]]:
 
 
 def _due_after_violence(side: Side) -> Iterator[tuple[str, str]]:
-    producing = side.producer is not None and not side.producer.uncertain
+    producing = side.producer is not None
     if side.life is State.CLOSING:
         if not producing:
             yield "EVT-06", "connectionLost (the peer is gone)"

@@ -123,7 +123,8 @@ class _Performance:
         except ConnectError as error:
             # ERR-11 promises a protocol; but a framework may refuse a socket that is lost.
             if not (self.model.b.hard and self._kind.options.get("sockets") == "native"):
-                self.model.breaks("ERR-11", self.model.a, f"connect raised {error}")
+                seen = f"connect raised {type(error).__name__} from {error.__cause__!r}"
+                self.model.breaks("ERR-11", self.model.a, seen)
             return False
         model = self.model
         if not await self._wait(lambda: model.b.made or model.a.hard):
@@ -171,11 +172,11 @@ class _Performance:
         if self._network is not None:
             for way in WAYS:
                 self._fault(Fault("release", way))
-        for verbs in ((Verb("unregister"), Verb("resume")), (Verb("lose"),)):
+        for names in (("unregister", "resume"), ("lose", "unregister")):
             await self._settle()
             for name in ENDS:
                 if not self.model.broken:
-                    self._act(name, verbs)
+                    self._act(name, tuple(map(Verb, names)))
         await self._settle()
         for side in self.model.sides:
             transport = side.transport

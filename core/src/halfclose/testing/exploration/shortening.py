@@ -39,15 +39,20 @@ def _shorter(script: Script) -> Iterator[Script]:
     """What is a little shorter, or simpler, than *script*; what takes most away comes first."""
     for steps in _without_some(script.steps):
         yield replace(script, steps=steps)
-    for name, end in (("a", script.a), ("b", script.b)):
-        for other in _simpler_ends(end):
-            yield replace(script, **{name: other})
-    for name, value in (("water", None), ("seed", 0), ("chunk", 0)):
-        if getattr(script, name) != value:
-            yield replace(script, **{name: value})
+    for end in _simpler_ends(script.a):
+        yield replace(script, a=end)
+    for end in _simpler_ends(script.b):
+        yield replace(script, b=end)
+    for simpler in (
+        replace(script, water=None),
+        replace(script, seed=0),
+        replace(script, chunk=0),
+    ):
+        if simpler != script:
+            yield simpler
     for index, step in enumerate(script.steps):
-        for simpler in _simpler_steps(step):
-            steps = (*script.steps[:index], simpler, *script.steps[index + 1 :])
+        for other in _simpler_steps(step):
+            steps = (*script.steps[:index], other, *script.steps[index + 1 :])
             yield replace(script, steps=steps)
 
 

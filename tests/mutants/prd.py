@@ -1,0 +1,362 @@
+"""Mistakes about producers."""
+
+from __future__ import annotations
+
+from halfclose.connection import Connection
+from mutants.mutant import mutant
+from mutants.patching import Patch
+
+# -- PRD-01: a streaming producer ------------------------------------------------------------------
+
+
+@mutant("PRD-01")
+def paused_in_the_next_turn(patch: Patch) -> None:
+    """The producer is told that it is too fast when it has written everything."""
+    patch.edit(
+        Connection.write, "self._pause_producer()", "self._backend.call_soon(self._pause_producer)"
+    )
+
+
+@mutant("PRD-01")
+def paused_by_each_write(patch: Patch) -> None:
+    """Each write above the high-water mark pauses once more."""
+    patch.edit(Connection.write, "if not self._producer_paused and", "if")
+
+
+@mutant("PRD-01", silent="raw peer")
+def never_resumed(patch: Patch) -> None:
+    """A producer that was paused stays so."""
+    patch.edit(Connection._after_sending, "self._resume_due = True", "pass")
+
+
+@mutant("PRD-01")
+def resumed_inside_a_verb(patch: Patch) -> None:
+    """A producer that writes although it was paused is told to go on."""
+    patch.edit(
+        Connection.write,
+        "taken = outgoing.write(data)",
+        "taken = outgoing.write(data)\n"
+        "        if self._producer_paused:\n"
+        "            self._producer.resumeProducing()",
+    )
+
+
+@mutant("PRD-01")
+def resumed_above_the_low_water_mark(patch: Patch) -> None:
+    """The producer is resumed when anything was sent."""
+    patch.edit(
+        Connection._after_sending,
+        "self._outgoing.size <= self._options.low_water",
+        "self._outgoing.size <= self._options.high_water",
+    )
+
+
+@mutant("PRD-01")
+def resumed_twice(patch: Patch) -> None:
+    """A producer that goes on is resumed by everything that is sent."""
+    patch.edit(Connection._after_sending, "if self._producer_paused and", "if")
+
+
+@mutant("PRD-01")
+def the_marks_are_not_the_connections_own(patch: Patch) -> None:
+    """What the options say of the marks is not looked at."""
+    patch.edit(Connection.write, "> self._options.high_water", "> 65536")
+
+
+# -- PRD-02: a pull producer -----------------------------------------------------------------------
+
+
+@mutant("PRD-02")
+def asked_inside_its_answer(patch: Patch) -> None:
+    """A pull producer is asked again as soon as it has answered, which recurses."""
+    patch.edit(Connection._ask, "self._backend.call_soon(self._pull)", "self._pull()")
+
+
+@mutant("PRD-02")
+def asked_twice_a_turn(patch: Patch) -> None:
+    """A question for the registration, and one for the empty buffer that was found then."""
+    patch.edit(Connection._ask, "if not self._asked:", "if True:")
+    patch.edit(
+        Connection._ask,
+        "self._backend.call_soon(self._pull)",
+        "self._backend.call_soon(self._pull)\n        self._backend.call_soon(self._pull)",
+    )
+
+
+@mutant("PRD-02", silent="raw peer")
+def asked_once(patch: Patch) -> None:
+    """A pull producer is asked when it is registered, and then only behind a blocked send."""
+    patch.edit(Connection.write, "elif not outgoing.size:", "elif False:")
+
+
+@mutant("PRD-02")
+def asked_before_the_buffer_is_empty(patch: Patch) -> None:
+    """A pull producer is asked while its last answer is still being sent."""
+    patch.edit(Connection.write, "elif not outgoing.size:", "else:")
+    patch.edit(
+        Connection._pull,
+        "if self._producer is None or self._streaming or self._outgoing.size:",
+        "if self._producer is None or self._streaming:",
+    )
+
+
+@mutant("PRD-02", silent="condition")
+def not_asked_behind_a_blocked_send(patch: Patch) -> None:
+    """Whether the buffer has emptied is looked at by write only."""
+    patch.edit(Connection._after_sending, "self._ask()", "pass")
+
+
+# -- PRD-03: our end waits -------------------------------------------------------------------------
+
+
+@mutant("PRD-03")
+def our_end_does_not_wait_for_the_producer(patch: Patch) -> None:
+    """loseWriteConnection sends the end of stream when the bytes are sent."""
+    patch.edit(
+        Connection._awaits_producer,
+        "return self._producer is not None",
+        "return self._life.state is State.CLOSING and self._producer is not None",
+    )
+
+
+@mutant("PRD-03", silent="raw peer")
+def our_end_waits_for_a_further_write(patch: Patch) -> None:
+    """unregisterProducer leaves the end of stream to what is written next."""
+    patch.edit(
+        Connection.unregisterProducer,
+        "self._end_write_if_due()",
+        "self._life.state is State.CLOSING and self._end_write_if_due()",
+    )
+
+
+# -- PRD-04: the close waits -----------------------------------------------------------------------
+
+
+@mutant("PRD-04")
+def the_close_does_not_wait_for_the_producer(patch: Patch) -> None:
+    """loseConnection closes when the bytes are sent."""
+    patch.edit(
+        Connection._awaits_producer,
+        "return self._producer is not None",
+        "return self._life.state is not State.CLOSING and self._producer is not None",
+    )
+
+
+@mutant("PRD-04", silent="raw peer")
+def the_close_waits_for_a_further_write(patch: Patch) -> None:
+    """unregisterProducer leaves the close to what is written next."""
+    patch.edit(
+        Connection.unregisterProducer,
+        "self._end_write_if_due()",
+        "self._life.state is not State.CLOSING and self._end_write_if_due()",
+    )
+
+
+@mutant("PRD-04")
+def a_closing_connection_takes_no_more_from_its_producer(patch: Patch) -> None:
+    """What a producer writes after loseConnection is dropped."""
+    patch.edit(
+        Connection._waits_for_producer,
+        "self._producer is not None",
+        "self._life.state is not State.CLOSING and self._producer is not None",
+    )
+
+
+# -- PRD-05: registered too late -------------------------------------------------------------------
+
+
+@mutant("PRD-05")
+def registered_although_too_late(patch: Patch) -> None:
+    """A producer is taken until the end of stream is sent."""
+    patch.edit(
+        Connection.registerProducer,
+        "if not self._accepting:",
+        "if not self._accepting and (self._end_requested or self._life.state in ENDED):",
+    )
+
+
+@mutant("PRD-05")
+def stopped_inside_its_registration(patch: Patch) -> None:
+    """A producer that comes too late is stopped at once."""
+    patch.edit(
+        Connection.registerProducer,
+        "self._backend.call_soon(self._stop, producer)",
+        "self._stop(producer)",
+    )
+
+
+@mutant("PRD-05")
+def refused_without_a_word(patch: Patch) -> None:
+    """A producer that comes too late is told nothing."""
+    patch.edit(Connection.registerProducer, "self._backend.call_soon(self._stop, producer)", "pass")
+
+
+@mutant("PRD-05")
+def refused_after_the_loss_with_an_error(patch: Patch) -> None:
+    """registerProducer of a connection that is gone raises."""
+    patch.edit(
+        Connection.registerProducer,
+        "if not self._accepting:",
+        "if self._life.state is State.CLOSED:\n"
+        "        raise RuntimeError('the connection is lost')\n"
+        "    if not self._accepting:",
+    )
+
+
+# -- PRD-06: the connection is lost ----------------------------------------------------------------
+
+
+@mutant("PRD-06")
+def never_stopped(patch: Patch) -> None:
+    """Who produces for a connection that is lost finds out by itself."""
+    patch.edit(Connection._deliver_lost, "self._stop(producer)", "pass")
+
+
+@mutant("PRD-06")
+def stopped_after_connection_lost(patch: Patch) -> None:
+    """The protocol hears of the loss before its producer does."""
+    patch.edit(Connection._deliver_lost, "self._stop(producer)", "pass")
+    patch.edit(
+        Connection._deliver_lost,
+        "self._backend.release(self)",
+        "self._backend.release(self)\n    if producer is not None:\n        self._stop(producer)",
+    )
+
+
+@mutant("PRD-06")
+def stopped_by_the_abort_and_by_the_loss(patch: Patch) -> None:
+    """abortConnection stops the producer, and connectionLost does."""
+    patch.edit(
+        Connection.abortConnection,
+        "self._finish(",
+        "if self._producer is not None:\n"
+        "        self._backend.call_soon(self._stop, self._producer)\n"
+        "    self._finish(",
+    )
+
+
+@mutant("PRD-06")
+def a_pull_producer_is_not_stopped(patch: Patch) -> None:
+    """Only a streaming producer goes on by itself, and only it is stopped."""
+    patch.edit(
+        Connection._deliver_lost,
+        "if producer is not None:",
+        "if producer is not None and self._streaming:",
+    )
+
+
+# -- PRD-07: a second producer ---------------------------------------------------------------------
+
+
+@mutant("PRD-07")
+def the_second_replaces_the_first(patch: Patch) -> None:
+    """The last producer that was registered is the one."""
+    patch.edit(Connection.registerProducer, "if self._producer is not None:", "if False:")
+
+
+@mutant("PRD-07")
+def the_second_is_refused_and_the_first_is_gone(patch: Patch) -> None:
+    """registerProducer raises when it has already put the second in place."""
+    patch.edit(
+        Connection.registerProducer,
+        "if self._producer is not None:",
+        "if self._producer is not None:\n        self._producer = producer",
+    )
+
+
+@mutant("PRD-07")
+def the_same_producer_may_come_again(patch: Patch) -> None:
+    """Who is registered already is no second producer."""
+    patch.edit(
+        Connection.registerProducer,
+        "if self._producer is not None:",
+        "if self._producer is not None and self._producer is not producer:",
+    )
+
+
+@mutant("PRD-07")
+def unregistering_nobody_is_an_error(patch: Patch) -> None:
+    """unregisterProducer without a producer raises."""
+    patch.edit(
+        Connection.unregisterProducer,
+        "producer, self._producer",
+        "assert self._producer is not None\n    producer, self._producer",
+    )
+
+
+# -- PRD-08: the abort does not wait ---------------------------------------------------------------
+
+
+@mutant("PRD-08", silent="connectionLost")
+def the_abort_waits_for_the_producer(patch: Patch) -> None:
+    """abortConnection is noted, and made when the producer has unregistered."""
+    patch.edit(
+        Connection.abortConnection,
+        "self._finish(",
+        "if self._producer is not None:\n        return\n    self._finish(",
+    )
+
+
+@mutant("PRD-08", silent="connectionLost")
+def the_abort_waits_while_closing(patch: Patch) -> None:
+    """abortConnection waits for a producer that loseConnection waits for already."""
+    patch.edit(
+        Connection.abortConnection,
+        "self._finish(",
+        "if self._life.state is State.CLOSING and self._producer:\n"
+        "        return\n    self._finish(",
+    )
+
+
+# -- PRD-09: a transport is a producer -------------------------------------------------------------
+
+
+@mutant("PRD-09")
+def a_transport_that_is_stopped_aborts(patch: Patch) -> None:
+    """stopProducing discards what is still to be sent."""
+    patch.edit(Connection.stopProducing, "self.loseConnection()", "self.abortConnection()")
+
+
+@mutant("PRD-09", silent="raw peer")
+def a_transport_cannot_be_stopped(patch: Patch) -> None:
+    """stopProducing stops the reading, and no more."""
+    patch.edit(Connection.stopProducing, "self.loseConnection()", "self.pauseProducing()")
+
+
+@mutant("PRD-09", silent="writeConnectionLost")
+def its_end_does_not_unregister_it(patch: Patch) -> None:
+    """A transport that will read no more stays registered with the other one."""
+    patch.edit(
+        Connection._deliver_read_ended,
+        "self._enter(Move.READ_ENDED)\n    self._release_consumers()",
+        "self._enter(Move.READ_ENDED)",
+    )
+
+
+@mutant("PRD-09", silent="writeConnectionLost")
+def its_loss_does_not_unregister_it(patch: Patch) -> None:
+    """A transport that is lost stays registered with the other one."""
+    patch.edit(Connection._deliver_lost, "self._release_consumers()", "pass")
+
+
+@mutant("PRD-09", silent="raw peer")
+def it_is_registered_after_its_end(patch: Patch) -> None:
+    """A transport that reads no more is registered, and never unregisters."""
+    patch.edit(Connection.registerProducer, "if producer._life.state not in READING:", "if False:")
+
+
+@mutant("PRD-09")
+def a_proxy_is_not_held_back(patch: Patch) -> None:
+    """pauseProducing of a transport that produces for another one does not reach its reads."""
+    patch.edit(
+        Connection.pauseProducing,
+        "if self._paused or",
+        "if self._consumers or self._paused or",
+    )
+
+
+@mutant("PRD-09")
+def two_that_wait_for_each_other(patch: Patch) -> None:
+    """A plain proxy's side waits for the other one, which waits for it."""
+    patch.edit(Connection._awaits_producer, "self._peer_ended and", "False and")
+    patch.edit(Connection.loseConnection, "self._release_consumers()", "pass")
