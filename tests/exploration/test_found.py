@@ -1,0 +1,42 @@
+"""Scripts that once broke the contract."""
+
+from __future__ import annotations
+
+import pytest
+from core.support import ANYIO, TWISTED, VARIANTS
+from halfclose.testing.exploration import parse_script
+from halfclose.testing.exploration.kinds import explorable
+from halfclose.testing.exploration.worker import Worker
+
+FOUND = {
+    # A socket that was lost before it was connected failed to send with EPIPE, and that passed
+    # for the end of stream of a peer which had reset it.
+    "tcp; b on made: raise; a: write 1": (VARIANTS, 1),
+    "tcp; b on made: raise; a: lwc": (VARIANTS, 1),
+    # An end of stream and a reset before connect had looked: the kernel says EPIPE, and connect
+    # said that it had failed.
+    "tcp; b on made: lwc, raise": (VARIANTS, 1),
+    "tcp; b on made: write 7, lwc, raise; a: write 1": (VARIANTS, 1),
+    # The send that took the reset out of the socket told of it one turn later than the receive
+    # which then saw an end of stream.
+    "native-tcp; b on data: raise; a: write 200000": (("anyio+trio",), 60),
+    # Its own half had ended, so loseConnection had nothing to send that would tell of the reset.
+    "tcp; b on read: write 1; a: pause, lwc; wait; b: abort; wait; a: lose": (VARIANTS, 1),
+    "native-tcp; a: pause, lwc; wait; b: abort; wait; a: lose": (("anyio+trio", *TWISTED), 1),
+    "memory; b on read: write 1; a: pause, lwc; wait; b: abort; wait; a: lose": (("memory",), 1),
+    # After a failed send the end of our half was told all the same.
+    "native-unix; turns 2; b: abort; a: write 1, lwc": (ANYIO, 5),
+}
+"""Each script, the variants that broke it, and how often it has to be kept."""
+
+
+@pytest.mark.parametrize(
+    ("script", "variant"),
+    [(script, variant) for script, (variants, _) in FOUND.items() for variant in variants],
+)
+def test_it_is_kept_now(script: str, variant: str) -> None:
+    _, times = FOUND[script]
+    with Worker(variant, explorable(variant)) as worker:
+        for _ in range(times):
+            outcome = worker.perform(parse_script(script))
+            assert outcome.broken == "", "\n".join(outcome.trace)

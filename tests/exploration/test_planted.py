@@ -1,0 +1,169 @@
+"""Defects that are planted in the core: the machine finds each, and its script shows it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from halfclose import Connection, State
+from halfclose.io.sockets import SocketChannel
+from halfclose.lifecycle import Move
+from halfclose.outgoing import Outgoing
+from halfclose.testing.exploration import explore, replay
+
+BACKEND = "anyio+asyncio"
+SECONDS = 40.0
+"""The most that a search may take; each takes a few seconds, most of them to shorten what it
+found."""
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def replacing(owner: type, name: str, make: Callable[[Any], Callable[..., Any]]) -> Plant:
+    """Replace a method by what *make* gives for the original."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(owner, name, make(getattr(owner, name)))
+
+    return plant
+
+
+def inside(original: Any) -> Any:
+    """What a verb causes is delivered at once."""
+    return lambda self: self._pump()
+
+
+def shortening(original: Any) -> Any:
+    """What the kernel does not take at once loses its last byte."""
+
+    def write(self: Outgoing, data: bytes) -> int:
+        taken: int = original(self, data)
+        if taken < len(data):
+            self._queue[-1] = self._queue[-1][:-1]
+            self.size -= 1
+        return taken
+
+    return write
+
+
+def hasty(original: Any) -> Any:
+    """An end of stream does not wait for a producer."""
+    return lambda self: False
+
+
+def quiet(original: Any) -> Any:
+    """The end of our half is forgotten where the peer's has ended."""
+
+    def deliver(self: Connection) -> None:
+        if self._life.can(Move.READ_ENDED):
+            original(self)
+        else:
+            self._enter(Move.WRITE_ENDED)
+            self._settle()
+
+    return deliver
+
+
+def twice(original: Any) -> Any:
+    """connectionLost comes again."""
+
+    def deliver(self: Connection) -> None:
+        original(self)
+        self._protocol.connectionLost(self._reason)  # type: ignore[arg-type]
+
+    return deliver
+
+
+def restless(original: Any) -> Any:
+    """A pause does nothing."""
+    return lambda self: None
+
+
+def polite(original: Any) -> Any:
+    """An abort ends like a close."""
+    return lambda self: self.close()
+
+
+def stubborn(original: Any) -> Any:
+    """A producer is not told that the connection is lost."""
+
+    def deliver(self: Connection) -> None:
+        self._producer = None
+        original(self)
+
+    return deliver
+
+
+def stuck(original: Any) -> Any:
+    """An end of stream that comes while reading is paused is never told."""
+
+    def resume(self: Connection) -> None:
+        if self._peer_ended:
+            self._inbox.clear()
+        original(self)
+
+    return resume
+
+
+def raising(original: Any) -> Any:
+    """A verb raises where the connection is over."""
+
+    def pause(self: Connection) -> None:
+        if self.state is State.CLOSED:
+            raise OSError("closed")
+        original(self)
+
+    return pause
+
+
+PLANTS: dict[str, tuple[Plant, set[str]]] = {
+    "an event inside a verb": (replacing(Connection, "_soon", inside), {"EVT-07"}),
+    "a byte less": (replacing(Outgoing, "write", shortening), {"FLU-01"}),
+    "a producer not waited for": (
+        replacing(Connection, "_awaits_producer", hasty),
+        {"PRD-03", "PRD-04", "VRB-05", "VRB-09", "PRD-06"},
+    ),
+    "no writeConnectionLost at the end": (
+        replacing(Connection, "_deliver_write_ended", quiet),
+        {"VRB-09", "EVT-04", "ERR-01"},
+    ),
+    "connectionLost twice": (replacing(Connection, "_deliver_lost", twice), {"EVT-06"}),
+    "no pause": (replacing(Connection, "pauseProducing", restless), {"FLU-06"}),
+    "an abort without a reset": (
+        replacing(SocketChannel, "abort", polite),
+        {"FLU-05", "EVT-02", "ERR-01"},
+    ),
+    "a producer not stopped": (replacing(Connection, "_deliver_lost", stubborn), {"PRD-06"}),
+    "an end that is not told": (
+        replacing(Connection, "resumeProducing", stuck),
+        {"FLU-01", "EVT-02", "EVT-12"},
+    ),
+    "a verb that raises": (replacing(Connection, "pauseProducing", raising), {"VRB-04"}),
+}
+"""What is planted, and the rules of which one must have caught it."""
+
+
+@contextmanager
+def planted(plant: Plant) -> Iterator[None]:
+    """While the defect is there."""
+    with pytest.MonkeyPatch.context() as patch:
+        plant(patch)
+        yield
+
+
+@pytest.mark.parametrize("name", PLANTS)
+def test_a_planted_defect_is_found_and_shown_again(name: str) -> None:
+    plant, rules = PLANTS[name]
+    with planted(plant):
+        found = explore(BACKEND, SECONDS, seed=1)
+        assert found is not None
+        again = replay(BACKEND, str(found.script))
+    assert found.rule in rules, str(found)
+    assert found.again
+    assert not again.passed
+    assert again.rule == found.rule, str(again)
+    assert len(found.script.steps) + len(found.script.b.reactions) <= 5, str(found)
+    healthy = replay(BACKEND, str(found.script))
+    assert healthy.passed, str(healthy)
