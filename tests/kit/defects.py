@@ -113,6 +113,25 @@ async def forgotten(backend: Any) -> None:
     await backend.create_event().wait()
 
 
+def keep_a_process(backend: Any) -> None:
+    # It holds every pipe that this one has.
+    if os.fork() == 0:
+        time.sleep(5)
+        os._exit(0)
+
+
+def print_without_end(backend: Any) -> None:
+    while True:
+        print("x" * 1_000_000)
+
+
+def hide_from_its_group(backend: Any) -> None:
+    os.setpgid(0, os.getpgid(os.getppid()))
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    while True:
+        time.sleep(60)
+
+
 def keep_a_task(backend: Any) -> None:
     coroutine = forgotten(backend)
     coroutine.send(None)

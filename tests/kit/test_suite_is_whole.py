@@ -148,3 +148,48 @@ def test_a_debugger_is_let_in(tmp_path: Any) -> None:
     status, output = run_pytest(tmp_path, member, "-k", "evt_01")
     assert status == pytest.ExitCode.TESTS_FAILED
     assert "another process" in output
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        'pytestmark = pytest.mark.skip(reason="not now")',
+        'pytestmark = pytest.mark.skipif(True, reason="not here")',
+        'pytestmark = pytest.mark.xfail(reason="not strict")',
+    ],
+)
+def test_a_mark_on_the_class_takes_no_rule_away(tmp_path: Any, member: str) -> None:
+    status, output = run_pytest(tmp_path, member, "-k", "evt_01")
+    assert status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+    assert "takes rules of the contract away" in output
+
+
+@pytest.mark.parametrize("scheme", ["Memory", "TCP", ""])
+def test_a_kind_on_which_no_rule_can_be_seen_is_refused(tmp_path: Any, scheme: str) -> None:
+    kind = f'type("Mine", (LaneTCP,), {{"name": "mine", "scheme": {scheme!r}}})()'
+    member = f"from halfclose.testing import LaneTCP\n    kinds = ({kind},)"
+    status, output = run_pytest(tmp_path, member, "-k", "evt_01")
+    assert status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+    assert "a scheme one of tcp, unix, stdio, memory" in output
+
+
+def test_without_assertions_nothing_is_proved(tmp_path: Any) -> None:
+    import subprocess
+    import sys
+
+    (tmp_path / "test_mine.py").write_text(SUITE.format(member=""))
+    for command in (
+        ["pytest", "-p", "no:cacheprovider", "-q", "-k", "evt_01"],
+        ["halfclose.cli", "contract", "anyio", "--only", "EVT-01"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-O", "-m", *command],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode not in (0, pytest.ExitCode.NO_TESTS_COLLECTED)
+        said = done.stdout + done.stderr
+        assert "the suite is made of assertions" in said, said

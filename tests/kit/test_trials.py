@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -50,6 +51,7 @@ def test_without_a_defect_it_is_kept(judge: Callable[..., Verdict]) -> None:
         (defects.keep_a_socket_for_the_collector, "unclosed <socket.socket"),
         (defects.keep_a_thread, "thread straggler"),
         (defects.keep_a_daemon, "thread straggler"),
+        (defects.keep_a_process, "process "),
         (defects.keep_a_task, "task forgotten"),
         (defects.never_await, "'forgotten' was never awaited"),
         (defects.raise_in_a_finalizer, "ZeroDivisionError: in a finalizer"),
@@ -71,7 +73,14 @@ def test_a_worker_that_is_used_again_is_no_leak(judge: Callable[..., Verdict]) -
 
 
 @pytest.mark.parametrize(
-    "defect", [defects.block, defects.swallow_everything, defects.wait_for_ever]
+    "defect",
+    [
+        defects.block,
+        defects.swallow_everything,
+        defects.wait_for_ever,
+        defects.hide_from_its_group,
+        defects.print_without_end,
+    ],
 )
 def test_a_hang_is_the_rules_failure(
     judge: Callable[..., Verdict], defect: Callable[[Any], object]
@@ -81,7 +90,8 @@ def test_a_hang_is_the_rules_failure(
     assert time.monotonic() - begun < 15
     assert not verdict.passed
     assert verdict.what == "it did not end within 1.5 s"
-    if defect is not defects.wait_for_ever:
+    assert len(verdict.report) < 200_000
+    if defect not in (defects.wait_for_ever, defects.print_without_end):
         assert f"in {defect.__name__}" in verdict.report, "where it hung is not told"
 
 
@@ -100,6 +110,26 @@ def test_a_death_is_the_rules_failure(
     assert verdict.what == how
 
 
+@pytest.mark.parametrize("limit", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_limit_is_a_limit(judge: Callable[..., Verdict], limit: float) -> None:
+    with pytest.raises(ValueError, match="the time limit is a number of seconds"):
+        judge(lambda backend: None, limit=limit)
+
+
+def test_a_short_limit_is_not_held_against_the_next(judge: Callable[..., Verdict]) -> None:
+    assert not judge(lambda backend: None, limit=0.001).passed
+    assert judge(lambda backend: None).passed
+
+
+def test_how_a_process_ended_is_learnt_where_nobody_asks(judge: Callable[..., Verdict]) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert judge(defects.leave).what == "its process ended with status 7 and without a word"
+        assert signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_the_judge_keeps_no_process_and_no_descriptor(judge: Callable[..., Verdict]) -> None:
     judge(lambda backend: None)
     before = sorted(os.listdir("/dev/fd"))
@@ -115,9 +145,10 @@ def test_where_no_connection_works_no_rule_is_tried(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(cases, "_tried", {})
     with defects.installed("HangsAtTheEnd") as name:
         suite = type("Suite", (ContractSuite,), {"backend": name})()
+        kind = LaneTCP()
         begun = time.monotonic()
         verdicts = [
-            Case(suite, name, LaneTCP(), rule).judge(1.0)
+            Case(suite, name, kind, rule).judge(1.0)
             for rule in list(ContractSuite.rules().values())[:10]
         ]
         assert time.monotonic() - begun < 8

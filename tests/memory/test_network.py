@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from typing import Any
 
+import halfclose
 import pytest
 from halfclose import (
     Backend,
@@ -499,3 +501,69 @@ def test_it_runs_under_a_memory_program_too() -> None:
             return backend.time(), net.clock
 
     assert MemoryBackend.run("memory", None, main, ()) == (1, 100)
+
+
+@pytest.mark.parametrize("latency", [0.0, 1.0])
+def test_what_is_under_way_when_it_breaks_never_arrives(latency: float) -> None:
+    async def main(backend: halfclose.Backend) -> None:
+        async with network(latency=latency) as net:
+            net.reset_after(5, way="up")
+            with net.raw_listen("e") as listening:
+                client = await net.raw("e")
+                with await listening.accept() as server:
+                    client.send(b"0123456789")
+                    # Its end of stream is under way too, behind what never arrives.
+                    client.close()
+                    await net.advance(5)
+                    assert server.recv() == b"01234"
+                    with pytest.raises(ConnectionResetError):
+                        server.recv()
+
+    halfclose.run(main, backend="memory")
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda net: net.set_buffer(1.5), TypeError),
+        (lambda net: net.set_buffer(float("nan")), TypeError),
+        (lambda net: net.set_buffer(0), ValueError),
+        (lambda net: net.reset_after(1.5), TypeError),
+        (lambda net: net.reset_after(-1), ValueError),
+        (lambda net: net.stall(way="upp"), ValueError),
+        (lambda net: net.stall(index=-1), ValueError),
+        (lambda net: net.backend.call_later(float("nan"), print), ValueError),
+    ],
+)
+def test_absurd_faults_are_refused_at_once(call: Any, error: type[Exception]) -> None:
+    async def main(backend: halfclose.Backend) -> None:
+        async with network() as net:
+            with pytest.raises(error):
+                call(net)
+
+    halfclose.run(main, backend="memory")
+
+
+def test_a_chunk_function_may_fail_and_go_on() -> None:
+    answers = iter([ZeroDivisionError("no size"), 2, 3])
+
+    def size() -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def main(backend: halfclose.Backend) -> None:
+        async with network(chunks=size) as net:
+            with (
+                net.raw_listen("e") as listening,
+                await net.raw("e") as client,
+                await listening.accept() as server,
+            ):
+                client.send(b"0123456789")
+                with pytest.raises(ZeroDivisionError):
+                    server.recv()
+                assert server.recv() == b"01"
+                assert server.recv() == b"234"
+
+    halfclose.run(main, backend="memory")

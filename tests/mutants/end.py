@@ -182,6 +182,12 @@ def leaving_does_not_wait_for_those_that_linger(patch: Patch) -> None:
     patch.edit(cast(property, Backend._busy).fget, "or self.lingering", "")
 
 
+@mutant("END-03")
+def those_that_were_lost_are_waited_for(patch: Patch) -> None:
+    """The backend keeps its connections, and does not know which of them are over."""
+    patch.edit(Backend.release, "self._connections.pop(connection, None)", "pass")
+
+
 @mutant("END-03", silent="program's end")
 def grace_is_for_ever(patch: Patch) -> None:
     """Leaving a backend waits until all have ended."""

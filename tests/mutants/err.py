@@ -133,6 +133,12 @@ def only_data_received_is_guarded(patch: Patch) -> None:
     patch.edit(Connection._call, "except BaseException as error:", "except EOFError as error:")
 
 
+@mutant("ERR-02")
+def an_error_in_the_last_event_is_no_reason(patch: Patch) -> None:
+    """Where both halves have ended, the end is clean, whatever the last event raises."""
+    patch.edit(Connection._raised, "self._reason = error", "pass")
+
+
 # -- ERR-03: connectionMade raises -----------------------------------------------------------------
 
 

@@ -268,6 +268,18 @@ def what_comes_overtakes_what_was_kept(patch: Patch) -> None:
     patch.edit(Connection.received, " and not self._inbox", "")
 
 
+@mutant("FLU-08")
+def an_event_forgets_the_pause(patch: Patch) -> None:
+    """After each event that ends a half, what comes is delivered, paused or not."""
+    patch.edit(Connection._enter, " and not self._paused", "")
+
+
+@mutant("FLU-08", silent="dataReceived")
+def what_was_kept_waits_for_more(patch: Patch) -> None:
+    """resumeProducing delivers what was kept when something else comes."""
+    patch.edit(Connection.resumeProducing, "self._soon()", "pass")
+
+
 # -- FLU-09: the input first -----------------------------------------------------------------------
 
 

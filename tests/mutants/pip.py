@@ -14,7 +14,7 @@ from mutants.patching import Patch
 @mutant("PIP-01", on="unix")
 def a_reset_is_declared_where_there_is_none(patch: Patch) -> None:
     """Every socket is said to be one that can be reset."""
-    patch.edit(SocketChannel.__init__, "_NOT_RESETTABLE if", "_RESETTABLE if")
+    patch.edit(SocketChannel.__init__, "can_reset=False", "can_reset=True")
 
 
 @mutant("PIP-01", on="unix", silent="connectionLost")

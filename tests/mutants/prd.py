@@ -63,6 +63,14 @@ def the_marks_are_not_the_connections_own(patch: Patch) -> None:
     patch.edit(Connection.write, "> self._options.high_water", "> 65536")
 
 
+@mutant("PRD-01")
+def the_next_producer_is_taken_for_paused(patch: Patch) -> None:
+    """What the last producer was told is taken to hold for the next one."""
+    patch.edit(
+        Connection.registerProducer, "self._producer_paused = self._resume_due = False", "pass"
+    )
+
+
 # -- PRD-02: a pull producer -----------------------------------------------------------------------
 
 
@@ -104,6 +112,18 @@ def asked_before_the_buffer_is_empty(patch: Patch) -> None:
 def not_asked_behind_a_blocked_send(patch: Patch) -> None:
     """Whether the buffer has emptied is looked at by write only."""
     patch.edit(Connection._after_sending, "self._ask()", "pass")
+
+
+@mutant("PRD-02")
+def asked_for_each_reason(patch: Patch) -> None:
+    """A question for the registration, and one for the write that left nothing pending."""
+    patch.edit(Connection._ask, "if not self._asked:", "if True:")
+
+
+@mutant("PRD-02")
+def the_one_that_follows_is_asked(patch: Patch) -> None:
+    """What was to be asked of a pull producer is asked of the streaming one that came after it."""
+    patch.edit(Connection._pull, "or self._streaming ", "")
 
 
 # -- PRD-03: our end waits -------------------------------------------------------------------------
@@ -160,6 +180,12 @@ def a_closing_connection_takes_no_more_from_its_producer(patch: Patch) -> None:
         "self._producer is not None",
         "self._life.state is not State.CLOSING and self._producer is not None",
     )
+
+
+@mutant("PRD-04")
+def a_plain_protocols_producer_is_cut_off(patch: Patch) -> None:
+    """The peer's end of stream ends a plain protocol, whatever still produces for it."""
+    patch.edit(Connection._awaits_producer, " and isinstance(self._producer, Connection)", "")
 
 
 # -- PRD-05: registered too late -------------------------------------------------------------------
@@ -360,3 +386,15 @@ def two_that_wait_for_each_other(patch: Patch) -> None:
     """A plain proxy's side waits for the other one, which waits for it."""
     patch.edit(Connection._awaits_producer, "self._peer_ended and", "False and")
     patch.edit(Connection.loseConnection, "self._release_consumers()", "pass")
+
+
+@mutant("PRD-09")
+def a_sink_whose_peer_has_ended_does_not_wait(patch: Patch) -> None:
+    """Where the sink's own reading has ended, a transport that produces for it is cut off."""
+    patch.edit(Connection._awaits_producer, " and not self._half_closeable", "")
+
+
+@mutant("PRD-09")
+def a_plain_sink_does_not_wait(patch: Patch) -> None:
+    """A transport that produces for a protocol that is not half-closeable is cut off."""
+    patch.edit(Connection._awaits_producer, "self._peer_ended and ", "")

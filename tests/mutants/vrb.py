@@ -198,6 +198,12 @@ def a_producers_writes_are_dropped(patch: Patch) -> None:
     patch.edit(Connection._waits_for_producer, "self._producer is not None", "False")
 
 
+@mutant("VRB-05")
+def a_producers_writes_are_taken_after_the_abort(patch: Patch) -> None:
+    """Whoever is registered is taken to be waited for."""
+    patch.edit(Connection._waits_for_producer, "and self._life.state in _ENDING", "")
+
+
 # -- VRB-06: nothing written -----------------------------------------------------------------------
 
 

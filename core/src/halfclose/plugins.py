@@ -176,7 +176,11 @@ class _Registry:
         others = [other for other in self.manager.get_plugins() if other is not plugin]
         caller = self.manager.subset_hook_caller("halfclose_backends", others)
         try:
-            return [spec for specs in caller() for spec in specs]
+            found = [spec for specs in caller() for spec in specs]
+            for spec in found:
+                if not isinstance(spec, BackendSpec):
+                    raise TypeError(f"{spec!r} is no halfclose.BackendSpec")
+            return found
         except (Exception, SystemExit) as error:
             self._failures[name] = error
             return []
@@ -297,8 +301,8 @@ def _find(name: str) -> tuple[BackendSpec, str]:
 
 def _import(spec: BackendSpec, origin: str, what: str) -> Any:
     """The object that *what*, ``"module:attribute"``, names."""
-    module, _, attribute = what.partition(":")
     try:
+        module, _, attribute = what.partition(":")
         return getattr(import_module(module), attribute)
     except (Exception, SystemExit) as error:
         hint = f"; to install what is missing: {spec.install}" if spec.install else ""
@@ -334,20 +338,12 @@ def load_kinds(name: str) -> tuple[Kind, ...]:
     """
     spec, origin = _find(name)
     kinds = _import(spec, origin, spec.kinds)
-    if not (isinstance(kinds, tuple) and kinds and all(_is_kind(one) for one in kinds)):
-        raise BackendLoadError(
-            f"backend {name!r} ({origin}): {spec.kinds} is no tuple of halfclose.testing.Kind "
-            "with a name and a scheme"
-        )
-    return kinds
+    from .testing.kinds import check_kinds
 
-
-def _is_kind(candidate: Any) -> bool:
-    from .testing.kinds import Kind
-
-    return (
-        isinstance(candidate, Kind) and hasattr(candidate, "name") and hasattr(candidate, "scheme")
-    )
+    try:
+        return check_kinds(kinds)
+    except TypeError as error:
+        raise BackendLoadError(f"backend {name!r} ({origin}): {spec.kinds}: {error}") from error
 
 
 def _runs(spec: BackendSpec) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
-from ..channel import Capabilities, Channel, ChannelSink
+from ..channel import Channel, ChannelSink
 from ..endpoints import Endpoint
 from .addresses import host_of, peer_of
 from .poller import ERROR, READ, WRITE, Poller
@@ -21,9 +22,6 @@ __all__ = ["SocketChannel"]
 
 _CHUNK = 64 * 1024
 
-_RESETTABLE = Capabilities()
-_NOT_RESETTABLE = Capabilities(can_reset=False)
-
 
 class SocketChannel(Channel):
     """One connected TCP or unix socket.
@@ -39,7 +37,8 @@ class SocketChannel(Channel):
         self._ended = False
         self._error = lost
         # The kernel has no reset for unix sockets (PIP-01).
-        self.capabilities = _NOT_RESETTABLE if sock.family == socket.AF_UNIX else _RESETTABLE
+        if sock.family == socket.AF_UNIX:
+            self.capabilities = replace(self.capabilities, can_reset=False)
         self.set_no_delay(True)
         self._poll = poller.register(sock.fileno(), self._ready, self._broken)
 

@@ -9,7 +9,7 @@ from itertools import cycle, repeat
 from random import Random
 from typing import TypeAlias
 
-__all__ = ["BUFFER", "Chunks", "Conditions", "any_sizes", "sizes"]
+__all__ = ["BUFFER", "Chunks", "Conditions", "any_sizes", "sizes", "whole_number"]
 
 BUFFER = 64 * 1024
 """Bytes of each direction that are sent and not read, at most; as in a kernel."""
@@ -51,7 +51,8 @@ def sizes(chunks: Chunks | None) -> Iterator[int] | None:
     if chunks is None:
         return None
     if callable(chunks):
-        return _asked(chunks)
+        # No generator, which would be over once the function has raised.
+        return iter(lambda: _size(chunks()), 0)
     if not isinstance(chunks, Sequence):
         return repeat(_size(chunks))
     if not chunks:
@@ -59,17 +60,21 @@ def sizes(chunks: Chunks | None) -> Iterator[int] | None:
     return cycle([_size(size) for size in chunks])
 
 
-def _asked(chunks: Callable[[], int]) -> Iterator[int]:
-    while True:
-        yield _size(chunks())
-
-
 def _size(size: int) -> int:
-    if isinstance(size, bool) or not isinstance(size, int):
-        raise TypeError(f"a chunk's size is a whole number, not {size!r}")
-    if size < 1:
-        raise ValueError(f"a chunk's size is 1 or more, not {size!r}")
-    return size
+    return whole_number("a chunk's size", size, least=1)
+
+
+def whole_number(what: str, number: int, least: int) -> int:
+    """*number*, if it can be a number of bytes or the like.
+
+    :raises TypeError: it is not whole.
+    :raises ValueError: it is less than *least*.
+    """
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(f"{what} is a whole number, not {number!r}")
+    if number < least:
+        raise ValueError(f"{what} is {least} or more, not {number!r}")
+    return number
 
 
 def any_sizes(random: Random) -> Callable[[], int]:

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from ..endpoints import Memory
 from ..options import seconds as checked_seconds
-from .conditions import BUFFER, Chunks, Conditions, any_sizes, sizes
+from .conditions import BUFFER, Chunks, Conditions, any_sizes, sizes, whole_number
 from .dialing import Dialing
 from .events import Event
 from .listening import Listening, RawListener
@@ -159,8 +159,7 @@ class Network:
 
         :raises ValueError: *size* is less than 1.
         """
-        if size < 1:
-            raise ValueError(f"a buffer's size is 1 or more, not {size!r}")
+        whole_number("a buffer's size", size, least=1)
         self._set(name, index, way, lambda: {"buffer": size})
 
     def set_latency(
@@ -207,8 +206,7 @@ class Network:
         :param code: the errno that both ends are told, such as ECONNRESET or ETIMEDOUT.
         :raises ValueError: *size* is negative.
         """
-        if size < 0:
-            raise ValueError(f"reset_after: a number of bytes is 0 or more, not {size!r}")
+        whole_number("reset_after's number of bytes", size, least=0)
         self._set(name, index, way, lambda: {"reset_after": size, "reset_error": code})
 
     def stall(
@@ -230,6 +228,10 @@ class Network:
         way: Way | None,
         change: Callable[[], dict[str, Any]],
     ) -> None:
+        if way not in (None, "up", "down"):
+            raise ValueError(f"a way is 'up', 'down' or None, not {way!r}")
+        if index is not None:
+            whole_number("a connection's index", index, least=0)
         self._faults.append((name, index, way, change))
         for wire in list(self._wires):
             if name in (None, wire.name) and index in (None, wire.number):

@@ -113,7 +113,12 @@ class Scheduler:
         return self.call_at(self.now + seconds, function, *args)
 
     def call_at(self, deadline: float, function: Callable[..., object], *args: object) -> Timer:
-        """`call_later`, by the time that the clock shows then."""
+        """`call_later`, by the time that the clock shows then.
+
+        :raises ValueError: *deadline* is not a number.
+        """
+        if math.isnan(deadline):
+            raise ValueError("a timer needs a number of seconds, and got none")
         timer = Timer(function, args)
         if deadline != math.inf:
             heapq.heappush(self._timers, (deadline, next(self._number), timer))

@@ -189,7 +189,8 @@ class End:
             # As on Linux: who has got the peer's end of stream learns that nobody reads.
             code = errno.EPIPE
         self.error = _error(code)
-        self._outgoing.lose()
+        for pipe in (self._incoming, self._outgoing):
+            pipe.lose()
         self.changed()
 
     def answer_with_reset(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..plugins import load_backend, load_plugins
 from .harness import Rule
@@ -48,7 +48,7 @@ class Case:
     def work(self, limit: float) -> Work[Case, Verdict]:
         """What the process is to do: the rule, or nothing where not even a connection works."""
         try_connections([self], 1, limit)
-        useless = _tried[self.backend, self.kind.name]
+        useless = _tried[self.backend, self.kind, min(limit, CONNECTION_LIMIT)]
         if useless is not None:
             return Work(self, lambda: self._failed(useless.what, useless.output, 0.0))
         trial = Trial(self.suite, self.backend, self.kind, self.rule)
@@ -73,8 +73,10 @@ class Case:
         )
 
 
-_tried: dict[tuple[str, str], Died | None] = {}
-"""By backend and kind of channel: why no rule need be tried there, if that is so."""
+_Tried: TypeAlias = "tuple[str, Kind, float]"
+
+_tried: dict[_Tried, Died | None] = {}
+"""By backend, kind of channel and limit: why no rule need be tried there, if that is so."""
 
 
 def try_connections(cases: Iterable[Case], jobs: int, limit: float) -> None:
@@ -83,15 +85,16 @@ def try_connections(cases: Iterable[Case], jobs: int, limit: float) -> None:
     :param jobs: how many are tried at once.
     :param limit: seconds that a rule has; a connection has no more than `CONNECTION_LIMIT`.
     """
-    works: dict[tuple[str, str], Work[tuple[str, str], str | Died]] = {}
+    limit = min(limit, CONNECTION_LIMIT)
+    works: dict[_Tried, Work[_Tried, str | Died]] = {}
     for case in cases:
-        key = case.backend, case.kind.name
+        key = case.backend, case.kind, limit
         if key not in _tried and key not in works:
             # Here, once, rather than in each process.
             load_backend(case.backend)
             load_plugins()
             works[key] = Work(key, Trial(None, case.backend, case.kind).attempt)
-    for key, outcome in each(works.values(), jobs, min(limit, CONNECTION_LIMIT)):
+    for key, outcome in each(works.values(), jobs, limit):
         _tried[key] = None
         if isinstance(outcome, Died):
             what = f"not even one connection works: {outcome.what}"

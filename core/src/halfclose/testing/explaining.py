@@ -9,12 +9,23 @@ from unittest import mock
 
 import pytest
 
-__all__ = ["explain_assertions", "explain_outside_of_pytest"]
+__all__ = ["demand_assertions", "explain_assertions", "explain_outside_of_pytest"]
 
 _CHAPTERS = tuple(
     f"{__package__}.{module}"
     for module in ("evt", "vrb", "flu", "prd", "err", "end", "pip", "loops", "waiting", "instead")
 )
+
+
+def demand_assertions() -> None:
+    """The suite is made of assertions.
+
+    :raises RuntimeError: Python was told to leave them out.
+    """
+    if not __debug__:
+        raise RuntimeError(
+            "the suite is made of assertions: run Python without -O and without PYTHONOPTIMIZE"
+        )
 
 
 def explain_assertions() -> None:

@@ -8,10 +8,12 @@ when its time is up.
 from __future__ import annotations
 
 import faulthandler
+import math
 import os
 import pickle
 import select
 import signal
+import struct
 import sys
 import tempfile
 import time
@@ -28,8 +30,14 @@ __all__ = ["Child", "Died", "Work", "each"]
 K = TypeVar("K")
 T = TypeVar("T")
 
+_LENGTH = struct.Struct("!Q")
+"""Before a result, how long it is."""
+
 _LINES = 30
 """How many lines of what a process printed are shown, of the first and of the last."""
+
+_SHOWN = 1 << 16
+"""Bytes, of the first and of the last, that are read of what a process printed."""
 
 _DUMP = 1.0
 """Seconds that a process which hangs is given to say where."""
@@ -86,11 +94,11 @@ class Child(Generic[T]):
         """The result, or how it died; None if it is not over yet. Called again until it is."""
         if self._take_some():
             return None
-        if not self._received and time.monotonic() >= self.deadline:
+        if not self._is_whole(b"") and time.monotonic() >= self.deadline:
             return self._hung()
         status = self._reap()
         try:
-            value: T = pickle.loads(self._received)
+            value: T = pickle.loads(self._received[_LENGTH.size :])
             return value
         except Exception:
             said = self._said()
@@ -102,25 +110,38 @@ class Child(Generic[T]):
         """Whether more is to come in time."""
         while True:
             left = max(0.0, self.deadline - time.monotonic())
-            if not select.select([self._result], [], [], 0)[0]:
+            if not _wait_for([self], 0.0):
                 return left > 0
             piece = os.read(self._result, 1 << 16)
-            if not piece:
+            if not piece or self._is_whole(piece):
                 return False
-            self._received += piece
+
+    def _is_whole(self, piece: bytes) -> bool:
+        """Whether the result is here with *piece*; who else may hold the pipe does not matter."""
+        self._received += piece
+        head = self._received[: _LENGTH.size]
+        return len(head) == _LENGTH.size and (
+            len(self._received) >= _LENGTH.size + _LENGTH.unpack(head)[0]
+        )
 
     def _hung(self) -> Died:
         os.kill(self._pid, signal.SIGUSR1)
         # Its end of the pipe is closed when it has said where it is.
-        select.select([self._result], [], [], _DUMP)
+        _wait_for([self], _DUMP)
         self._reap()
         died = Died(f"it did not end within {self._limit:g} s", self._said())
         self._output.close()
         return died
 
     def _said(self) -> str:
+        size = self._output.seek(0, os.SEEK_END)
         self._output.seek(0)
-        lines = self._output.read().decode(errors="replace").rstrip().splitlines()
+        said = self._output.read(_SHOWN)
+        if size > 2 * _SHOWN:
+            self._output.seek(size - _SHOWN)
+            said += b"\n...\n"
+        said += self._output.read(_SHOWN)
+        lines = said.decode(errors="replace").rstrip().splitlines()
         # Below the fork there are only copies of the parent's own frames.
         below = [
             n
@@ -136,9 +157,10 @@ class Child(Generic[T]):
 
     def _reap(self) -> int:
         os.close(self._result)
-        # The group: it may have processes of its own.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._pid, signal.SIGKILL)
+        # It may have left its group, and the group may have others.
+        for kill in (os.killpg, os.kill):
+            with suppress(ProcessLookupError, PermissionError):
+                kill(self._pid, signal.SIGKILL)
         return os.waitpid(self._pid, 0)[1]
 
     def kill(self) -> None:
@@ -185,13 +207,21 @@ def _live(
         faulthandler.register(signal.SIGUSR1, file=output, all_threads=True, chain=True)
         result = pickle.dumps(function())
         with os.fdopen(writing, "wb") as pipe:
-            pipe.write(result)
+            pipe.write(_LENGTH.pack(len(result)) + result)
         status = 0
     except BaseException:
         traceback.print_exc()
     finally:
         # Threads that were left, and what the parent would do at its own end, end here.
         os._exit(status)
+
+
+def _wait_for(children: Iterable[Child[Any]], seconds: float) -> bool:
+    """Wait until one of *children* has something to take; False if none has within *seconds*."""
+    poll = select.poll()
+    for child in children:
+        poll.register(child, select.POLLIN)
+    return bool(poll.poll(max(0.0, seconds) * 1000))
 
 
 @contextmanager
@@ -222,8 +252,13 @@ def each(work: Iterable[Work[K, T]], jobs: int, limit: float) -> Iterator[tuple[
     Closing the generator kills what still runs.
 
     :param limit: seconds for each.
+    :raises ValueError: *limit* is not more than 0 and finite.
     """
+    if not 0 < limit < math.inf:
+        raise ValueError(f"the time limit is a number of seconds, more than 0, not {limit!r}")
     waiting = iter(work)
+    # Where it is ignored, nobody learns how a process ended.
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     running: dict[Child[T], K] = {}
     try:
         while True:
@@ -233,7 +268,7 @@ def each(work: Iterable[Work[K, T]], jobs: int, limit: float) -> Iterator[tuple[
             if not running:
                 return
             soonest = min(child.deadline for child in running)
-            select.select(list(running), [], [], max(0.0, soonest - time.monotonic()))
+            _wait_for(running, soonest - time.monotonic())
             for child in list(running):
                 with _held():
                     result = child.take()
@@ -245,3 +280,5 @@ def each(work: Iterable[Work[K, T]], jobs: int, limit: float) -> Iterator[tuple[
         with _held():
             for child in running:
                 child.kill()
+        if before is not None:
+            signal.signal(signal.SIGCHLD, before)

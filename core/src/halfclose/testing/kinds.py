@@ -42,6 +42,7 @@ __all__ = [
     "NativeUnix",
     "Serve",
     "Stdio",
+    "check_kinds",
 ]
 
 Dial: TypeAlias = Callable[[], Awaitable[RawPeer]]
@@ -255,6 +256,32 @@ class Stdio(Kind):
                 yield connect
 
             yield serve
+
+
+_SCHEMES = ("tcp", "unix", "stdio", "memory")
+
+
+def check_kinds(kinds: Any) -> tuple[Kind, ...]:
+    """*kinds*, if it is a tuple of kinds on which rules can be seen, each with its own name.
+
+    :raises TypeError: it is not.
+    """
+    if not isinstance(kinds, tuple) or not kinds:
+        raise TypeError(f"{kinds!r} is no tuple of halfclose.testing.Kind")
+    names = set()
+    for kind in kinds:
+        if not isinstance(kind, Kind):
+            raise TypeError(f"{kind!r} is no halfclose.testing.Kind")
+        name, scheme = getattr(kind, "name", None), getattr(kind, "scheme", None)
+        if not isinstance(name, str) or scheme not in _SCHEMES:
+            raise TypeError(
+                f"{kind!r} has the name {name!r} and the scheme {scheme!r}; a name is a string, "
+                f"and a scheme one of {', '.join(_SCHEMES)}"
+            )
+        if name in names:
+            raise TypeError(f"two kinds are called {name!r}")
+        names.add(name)
+    return kinds
 
 
 KINDS: tuple[Kind, ...] = (LaneTCP(), LaneUnix(), Stdio())

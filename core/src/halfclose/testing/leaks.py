@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import glob
 import logging
 import os
 import sys
@@ -10,7 +11,7 @@ import threading
 import types
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 __all__ = ["Footprint", "descriptors", "unheard"]
@@ -27,6 +28,15 @@ def descriptors() -> set[str]:
             found.add(f"descriptor {fd} ({os.readlink(f'/dev/fd/{fd}')})")
         except OSError:
             continue
+    return found
+
+
+def _children() -> set[str]:
+    """Processes that this one has begun, where the system tells."""
+    found: set[str] = set()
+    for file in glob.glob("/proc/self/task/*/children"):
+        with suppress(OSError), open(file) as children:
+            found.update(children.read().split())
     return found
 
 
@@ -52,13 +62,15 @@ class Footprint:
         gc.collect()
         self._descriptors = descriptors()
         self._threads = set(threading.enumerate())
+        self._children = _children()
         self._tasks = _suspended()
 
     def left(self) -> list[str]:
-        """What has come since and must not stay, by name: threads and tasks."""
+        """What has come since and must not stay, by name: threads, tasks and processes."""
         gc.collect()
         left = [f"thread {thread.name}" for thread in self._new_threads(daemon=False)]
         left += [f"task {task.__qualname__}" for task in self._new_tasks()]
+        left += [f"process {number}" for number in _children() - self._children]
         return sorted(left)
 
     def kept(self) -> list[str]:

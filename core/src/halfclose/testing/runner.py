@@ -6,7 +6,7 @@ import os
 from collections.abc import Generator, Iterable
 
 from .case import TIME_LIMIT, Case, try_connections
-from .explaining import explain_outside_of_pytest
+from .explaining import demand_assertions, explain_outside_of_pytest
 from .isolation import each
 from .verdict import Verdict
 
@@ -19,8 +19,10 @@ def plan(backend: str, only: Iterable[str] = ()) -> list[Case]:
     :param only: ids of rules, or of chapters such as ``"EVT"``; by default all.
     :raises BackendNotFound: no such backend is installed.
     :raises BackendLoadError: it does not load.
+    :raises RuntimeError: Python runs without assertions.
     :raises LookupError: there is no such rule; its message names it, and the chapters.
     """
+    demand_assertions()
     explain_outside_of_pytest()
     from .suite import ContractSuite
 

@@ -15,9 +15,10 @@ from .case import TIME_LIMIT, Case
 from .end import EndRules
 from .err import FailureRules
 from .evt import EventRules
+from .explaining import demand_assertions
 from .flu import FlushingRules
 from .harness import Rule
-from .kinds import Kind
+from .kinds import Kind, check_kinds
 from .pip import PipeRules
 from .prd import ProducerRules
 from .trial import Trial
@@ -77,7 +78,7 @@ class ContractSuite(
 
         :raises BackendError: the backend is not installed or does not load.
         """
-        kinds = (*load_kinds(cls.backend), *cls.kinds)
+        kinds = check_kinds((*load_kinds(cls.backend), *cls.kinds))
         return [kind for kind in kinds if kind.scheme in rule.schemes]
 
     def hold_to(self, rule: Rule, kind: Kind) -> None:
@@ -100,6 +101,13 @@ class ContractSuite(
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Run each rule on every kind of channel on which it can be seen."""
         _check_whole(type(self))
+        demand_assertions()
+        for mark in metafunc.definition.iter_markers():
+            if mark.name in ("skip", "skipif") or (mark.name == "xfail" and not _is_strict(mark)):
+                raise TypeError(
+                    f"{type(self).__qualname__}: the mark {mark.name} takes rules of the contract "
+                    f"away; {_HOW_TO_DECLARE}"
+                )
         function = _rules().get(metafunc.function.__name__)
         if function is not None:
             try:
@@ -108,6 +116,10 @@ class ContractSuite(
                 raise pytest.Collector.CollectError(str(error)) from None
             metafunc.parametrize("kind", kinds, ids=[kind.name for kind in kinds])
 
+
+_HOW_TO_DECLARE = (
+    "one that is known to be broken is marked pytest.mark.xfail(strict=True, reason=...)"
+)
 
 _MACHINERY = ("hold_to", "kinds_of", "rules", "pytest_generate_tests", "_let_debug")
 
@@ -131,8 +143,8 @@ def _check_whole(cls: type[ContractSuite]) -> None:
         replaced = inspect.getattr_static(cls, name)
         if replaced is not original and not _is_declared(replaced):
             raise TypeError(
-                f"{cls.__qualname__}.{name} takes rule {original.rule.identifier} away; one that "
-                f"is known to be broken is marked pytest.mark.xfail(strict=True, reason=...)"
+                f"{cls.__qualname__}.{name} takes rule {original.rule.identifier} away; "
+                f"{_HOW_TO_DECLARE}"
             )
 
 
@@ -153,11 +165,15 @@ def _is_declared(replaced: Any) -> bool:
     if not callable(replaced) or any(mark.name in ("skip", "skipif") for mark in marks):
         return False
     declared = [mark for mark in marks if mark.name == "xfail"]
-    return bool(declared) and all(
+    return bool(declared) and all(_is_strict(mark) for mark in declared)
+
+
+def _is_strict(mark: pytest.Mark) -> bool:
+    """Whether what *mark*, an xfail, is on is run, and fails if it passes."""
+    return (
         mark.kwargs.get("strict") is True
         and bool(mark.kwargs.get("reason"))
-        and mark.kwargs.get("run", True)
+        and bool(mark.kwargs.get("run", True))
         and not mark.args
         and "condition" not in mark.kwargs
-        for mark in declared
     )

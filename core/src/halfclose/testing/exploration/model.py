@@ -142,9 +142,13 @@ class Model:
 
     def lose(self, side: Side) -> None:
         """``loseConnection`` or ``stopProducing`` has returned."""
+        own_end_sent = side.life is State.WRITE_CLOSED
         if self._move(side, Move.CLOSE):
             side.closing = side.lose_called = True
             self._closed(side)
+            if own_end_sent and not side.can.bounds_input:
+                # A transport that reads ahead has taken the reset, and tells it on resume only.
+                side.closed_late = False
         self.observe(side)
 
     def _closed(self, side: Side) -> None:
