@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import halfclose
@@ -545,7 +546,7 @@ def test_absurd_faults_are_refused_at_once(call: Any, error: type[Exception]) ->
 
 
 def test_a_chunk_function_may_fail_and_go_on() -> None:
-    answers = iter([ZeroDivisionError("no size"), 2, 3])
+    answers: Iterator[int | Exception] = iter([ZeroDivisionError("no size"), 2, 3])
 
     def size() -> int:
         answer = next(answers)
