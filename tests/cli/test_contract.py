@@ -62,8 +62,9 @@ def test_kept() -> None:
     ]
     assert "Both halves end, in either order or at once" in lines[3]
     assert lines[6:8] == ["", "✓ N: kept on all N kinds of channel. ✗ M/N: broken on M of N."]
+    assert lines[8].startswith("lwc, rcl, wcl: loseWriteConnection, ")
     assert re.fullmatch(r"Kept: 3 rules in 15 cases on 1 backend; \d+\.\d s\.", lines[-1])
-    assert len(lines) == 10
+    assert len(lines) == 11
 
 
 def test_every_variant_side_by_side() -> None:

@@ -86,6 +86,14 @@ class Backend(ABC):
     option_names: ClassVar[frozenset[str]] = frozenset()
     """Options of this backend's own, beside ``grace`` and ``sockets``."""
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name in sorted(_OWN & set(vars(cls))):
+            raise TypeError(
+                f"{cls.__qualname__}.{name} would replace what halfclose.Backend itself uses; "
+                "choose another name"
+            )
+
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
         self.name = name
         self.options = dict(options or {})
@@ -459,6 +467,12 @@ class Backend(ABC):
 
 
 B = TypeVar("B", bound=Backend)
+
+_OWN = frozenset(
+    {name for name in vars(Backend) if name.startswith("_") and not name.startswith("__")}
+    | {"_channels", "_connections", "_entered", "_grace", "_leaving", "_listeners", "_quiet"}
+) - {"_abc_impl"}
+"""Private names that a subclass would break by using them for itself."""
 
 
 def make_protocol(factory: ProtocolFactory) -> Protocol:

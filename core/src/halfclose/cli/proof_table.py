@@ -13,6 +13,8 @@ from .screen import marks
 
 __all__ = ["print_table"]
 
+_SHORT_NAMES = "lwc, rcl, wcl: loseWriteConnection, readConnectionLost, writeConnectionLost."
+
 _RULE = len("EVT-05 ")
 
 _READABLE = 24
@@ -34,6 +36,7 @@ def print_table(out: Console, proof: Proof) -> None:
     tick, cross = marks()
     legend = f"{tick} N: kept on all N kinds of channel. {cross} M/N: broken on M of N."
     out.print(Text(legend, "dim"), soft_wrap=True)
+    out.print(Text(_SHORT_NAMES, "dim"), soft_wrap=True)
 
 
 def _fitting(proof: Proof, room: int) -> Iterator[list[Tried]]:

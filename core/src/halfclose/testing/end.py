@@ -248,6 +248,7 @@ class EndRules:
         must go on until ``stop``, which is told the body's exception. A framework that wraps
         exceptions in groups must not be shown them. A channel whose descriptor is released later
         than ``close`` and ``abort`` returned is named by ``Backend.hold_channel`` until then.
+        ``stop`` cancels the tasks of ``start_soon`` and waits for them.
         """
         if net.kind.scheme != "stdio":
             await self._listener_closes(net)
