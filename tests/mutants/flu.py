@@ -256,7 +256,7 @@ def the_end_does_not_wait_for_the_resume(patch: Patch) -> None:
     patch.edit(Connection._step, "if not self._paused:", "if not self._paused or head is _END:")
 
 
-@mutant("FLU-08")
+@mutant("FLU-08", silent="dataReceived")
 def what_comes_while_paused_is_lost(patch: Patch) -> None:
     """A channel that gives something although it was paused gives it to nobody."""
     patch.edit(Connection.received, "self._inbox.append(data)", "pass")

@@ -534,6 +534,9 @@ class Connection(Transport, ChannelSink):
         self._enter(Move.CLOSE)
         self._inbox.clear()
         self._release_consumers()
+        if self._write_ended and self._write_error is None:
+            # FLU-11: nothing is left to be sent that would tell of a reset.
+            self._write_error = self._channel.look_for_error()
         if self._write_error is not None:
             self._finish(_lost(self._write_error), abort=True)
             return

@@ -90,6 +90,7 @@ class TwistedChannel(Channel):
         self._reading = True
         self._read_ended = False
         self._ending = False
+        self._own_end_sent = False
         self._error: OSError | None = None
         self._released = False
         self._gone = False
@@ -234,12 +235,15 @@ class TwistedChannel(Channel):
             self._error = self._error or pending_error(handle)
             if self._error is not None:
                 raise self._error
-            handle.getpeername()
+            if not self._own_end_sent:
+                # Once both ends of stream have gone by, the kernel has forgotten the peer.
+                handle.getpeername()
         except OSError as error:
             self._error = error
             raise
 
     def write_connection_lost(self) -> None:
+        self._own_end_sent = True
         self._tell(self._write_ended)
 
     def _write_ended(self) -> None:
