@@ -1,0 +1,176 @@
+"""The bars that halfclose has to clear, as data, and whether it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from .catalogue import FLOOR, OURS
+from .figures import Ratio, ratio, summary
+from .results import Measured, Run
+
+__all__ = ["BARS", "Bar", "Growth", "Versus"]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar.
+
+    :param work: the work's name.
+    :param metric: the figure's name.
+    :param ours: whose figure.
+    :param limit: the least or the most that the ratio may be.
+    :param at_least: the ratio is to be no less; otherwise no more.
+    """
+
+    work: str
+    metric: str
+    ours: str
+    limit: float
+    at_least: bool = False
+
+    @property
+    def servers(self) -> set[str]:
+        """Whose figures it needs."""
+        return {self.ours}
+
+    @property
+    def claim(self) -> str:
+        """What is to hold, for the table."""
+        return f"{self.versus} {'>=' if self.at_least else '<='} {self.limit:g}"
+
+    @property
+    def versus(self) -> str:
+        """What the figure is divided by, in words."""
+        raise NotImplementedError
+
+    def measured(self, run: Run) -> Ratio | None:
+        """The ratio in one run; None if it was not measured."""
+        work = run.works.get(self.work)
+        return None if work is None else self._measured(work)
+
+    def _measured(self, work: Measured) -> Ratio | None:
+        raise NotImplementedError
+
+    def held(self, run: Run) -> bool:
+        """Whether the bar was cleared; not if it was not measured."""
+        found = self.measured(run)
+        if found is None:
+            return False
+        return found.value >= self.limit if self.at_least else found.value <= self.limit
+
+
+@dataclass(frozen=True)
+class Versus(Bar):
+    """Ours by a peer's, or for a rate of speed the other way round, so that more is better.
+
+    :param peer: whose figure ours is divided by.
+    :param inverted: divide the peer's by ours.
+    """
+
+    peer: str = FLOOR
+    inverted: bool = False
+
+    @property
+    def servers(self) -> set[str]:
+        return {self.ours, self.peer}
+
+    @property
+    def versus(self) -> str:
+        return f"by {self.peer}" if not self.inverted else f"{self.peer} by it"
+
+    def _measured(self, work: Measured) -> Ratio | None:
+        ours, theirs = work.values(self.ours, self.metric), work.values(self.peer, self.metric)
+        # A server that failed in some round has no ratio: which rounds belong together?
+        if not ours or len(ours) != len(theirs):
+            return None
+        return ratio(theirs, ours) if self.inverted else ratio(ours, theirs)
+
+
+@dataclass(frozen=True)
+class Growth(Bar):
+    """The unit cost at the last point of a curve, by that at its first (or a bound for itself).
+
+    :param absolute: the bound is for the figure at the last point.
+    """
+
+    absolute: bool = False
+
+    @property
+    def versus(self) -> str:
+        return "at the last point" if self.absolute else "last point by first"
+
+    def _measured(self, work: Measured) -> Ratio | None:
+        rounds = work.rounds.get(self.ours)
+        if not rounds:
+            return None
+        first, *_, last = sorted(rounds[0], key=float)
+        final = work.values(self.ours, last)
+        if self.absolute:
+            spread = summary(final)
+            return Ratio(spread.median, spread.least, spread.greatest)
+        return ratio(final, work.values(self.ours, first))
+
+
+def _loop(name: str) -> str:
+    return name.partition("+")[2]
+
+
+def _native(name: str) -> str:
+    """The framework's own server on the same loop."""
+    return name.replace("+", "-")
+
+
+def _cpu() -> Iterator[Bar]:
+    def at_most(ours: str, peer: str, limit: float) -> Bar:
+        return Versus("echo-64", "cpu", ours, limit, peer=peer)
+
+    yield at_most("anyio+asyncio", "anyio-asyncio", 0.25)
+    yield at_most("anyio+asyncio", "asyncio", 1.15)
+    yield at_most("anyio+uvloop", "anyio-uvloop", 0.40)
+    yield at_most("anyio+uvloop", "uvloop", 1.3)
+    yield at_most("anyio+trio", "trio", 0.45)
+    for ours in OURS:
+        if ours.startswith("twisted"):
+            yield at_most(ours, _native(ours), 0.60)
+    for ours in OURS:
+        yield at_most(ours, FLOOR, 1.6)
+
+
+def _speed() -> Iterator[Bar]:
+    works = (("echo-1", "trip"), *((f"bulk-{way}", "throughput") for way in ("echo", "in", "out")))
+    for work, metric in works:
+        # A time is inverted, so that the bar is one of speed either way.
+        inverted = metric == "trip"
+        for ours in OURS:
+            yield Versus(work, metric, ours, 0.95, True, _native(ours), inverted)
+        yield Versus(work, metric, "anyio+uvloop", 0.85, True, "uvloop", inverted)
+
+
+def _connections() -> Iterator[Bar]:
+    for ours in OURS:
+        yield Versus("connections", "rate", ours, 1.0, True, _native(ours))
+    for ours in OURS:
+        # The select reactor itself holds no 10,000; poll's is the most like it that does.
+        peer = "twisted-poll" if _loop(ours) == "select" else _native(ours)
+        yield Versus("memory", "memory", ours, 1.0, False, peer)
+
+
+def _growth() -> Iterator[Bar]:
+    for ours in OURS:
+        yield Growth("idle-beside-busy", "cpu", ours, 1.1)
+    for work in ("small-pieces", "close-by-peers", "close-by-us"):
+        for ours in OURS:
+            yield Growth(work, "cpu", ours, 1.3)
+    for ours in OURS:
+        yield Growth("stalled-reader", "memory", ours, 4.0, absolute=True)
+
+
+def _all() -> Iterable[Bar]:
+    yield from _cpu()
+    yield from _speed()
+    yield from _connections()
+    yield from _growth()
+
+
+BARS = tuple(_all())

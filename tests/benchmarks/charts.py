@@ -1,0 +1,92 @@
+"""A chart for each work: bars, or curves."""
+
+from __future__ import annotations
+
+import statistics
+
+from .catalogue import CATALOGUE
+from .figures import summary
+from .results import Measured
+from .svg import COLOURS, Drawing
+from .words import curve_points, number
+from .works.work import Work
+
+__all__ = ["chart"]
+
+_WIDTH = 760
+_NAMES = 150
+_VALUES = 70
+_TOP = 58
+_ROW = 24
+
+
+def chart(work: type[Work], measured: Measured) -> str:
+    """An SVG document of the first run's medians.
+
+    :raises ValueError: nothing was measured.
+    """
+    if not measured.rounds:
+        raise ValueError(f"nothing was measured of {work.name}")
+    return str(_curves(work, measured) if work.points else _bars(work, measured))
+
+
+def _bars(work: type[Work], measured: Measured) -> Drawing:
+    metric = work.metrics[0]
+    rows = [server for server in CATALOGUE if server.name in measured.rounds]
+    found = {server.name: summary(measured.values(server.name, metric.name)) for server in rows}
+    scale = (_WIDTH - _NAMES - _VALUES) / max(each.greatest for each in found.values())
+    drawing = Drawing(_WIDTH, _TOP + _ROW * len(rows) + 12, work.title)
+    drawing.text(12, 24, work.title, "title")
+    better = "more is better" if metric.more_is_better else "less is better"
+    drawing.text(12, 43, f"{metric.title}, {metric.unit or 'number'}; {better}", "dim")
+    for place, server in enumerate(rows):
+        top = _TOP + place * _ROW
+        each = found[server.name]
+        drawing.text(_NAMES - 8, top + 15, server.name, "end")
+        kind = "ours" if server.ours else "peer"
+        drawing.box(_NAMES, top + 3, each.median * scale, _ROW - 7, kind)
+        middle = top + _ROW / 2 - 0.5
+        ends = [(_NAMES + end * scale, middle) for end in (each.least, each.greatest)]
+        drawing.line(ends, "spread")
+        drawing.text(ends[1][0] + 6, top + 15, number(each.median))
+    return drawing
+
+
+_PLOT_HEIGHT = 260
+_LEFT = 60
+_LEGEND = 150
+
+
+def _curves(work: type[Work], measured: Measured) -> Drawing:
+    metric = work.metrics[0]
+    points = curve_points(measured)
+    names = [server.name for server in CATALOGUE if server.name in measured.rounds]
+    medians = {
+        name: [statistics.median(measured.values(name, point)) for point in points]
+        for name in names
+    }
+    across = (_WIDTH - _LEFT - _LEGEND) / max(float(point) for point in points)
+    highest = max(max(values) for values in medians.values())
+    up = _PLOT_HEIGHT / (highest * 1.1 if highest > 0 else 1.0)
+    bottom = _TOP + _PLOT_HEIGHT
+    drawing = Drawing(_WIDTH, bottom + 48, work.title)
+    drawing.text(12, 24, work.title, "title")
+    drawing.text(12, 43, f"{metric.title}, {metric.unit}; flat is what it is to be", "dim")
+    drawing.line([(_LEFT, _TOP), (_LEFT, bottom), (_WIDTH - _LEGEND, bottom)], "axis curve")
+    for value in (0.0, highest / 2, highest):
+        drawing.text(_LEFT - 6, bottom - value * up + 4, number(value), "dim end")
+    for point in points:
+        drawing.text(_LEFT + float(point) * across, bottom + 18, f"{int(point):,}", "dim middle")
+    middle = (_LEFT + _WIDTH - _LEGEND) / 2
+    drawing.text(middle, bottom + 38, work.points, "dim middle")
+    for place, name in enumerate(names):
+        colour = place % COLOURS
+        line = [
+            (_LEFT + float(point) * across, bottom - value * up)
+            for point, value in zip(points, medians[name], strict=True)
+        ]
+        drawing.line(line, f"curve line{colour}")
+        top = _TOP + place * 20
+        drawing.box(_WIDTH - _LEGEND + 16, top, 12, 12, f"mark{colour}")
+        drawing.text(_WIDTH - _LEGEND + 34, top + 11, name)
+    return drawing

@@ -1,0 +1,92 @@
+"""The measured part of docs/benchmarks.md, and the charts beside it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+from .catalogue import CATALOGUE
+from .charts import chart
+from .results import Results, Run, save
+from .table import measured_bars
+from .words import bound_by_generator, number
+from .works.everything import WORKS
+
+__all__ = ["BEGIN", "END", "write_document"]
+
+BEGIN = "<!-- measured: begin -->"
+END = "<!-- measured: end -->"
+
+_FOLDER = "benchmarks"
+
+
+def write_document(results: Results, document: Path) -> None:
+    """Put what was measured between the two marks in *document*; charts and JSON go beside it.
+
+    :raises ValueError: *document* has no such marks.
+    """
+    text = document.read_text()
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{document} has no {BEGIN} and {END}")
+    folder = document.parent / _FOLDER
+    folder.mkdir(exist_ok=True)
+    save(results, folder / "results.json")
+    run = results.runs[0]
+    for name, measured in run.works.items():
+        if measured.rounds:
+            (folder / f"{name}.svg").write_text(chart(WORKS[name], measured))
+    lines = "\n".join(_lines(results))
+    document.write_text(f"{before}{begin}\n{lines}\n{end}{after}")
+
+
+def _lines(results: Results) -> Iterator[str]:
+    yield f"Made by `{results.command}`, the charts and the table of medians from its first run."
+    yield ""
+    yield ", ".join(f"{name} {value}" for name, value in results.machine.items()) + "."
+    yield ""
+    yield from _bars(results)
+    run = results.runs[0]
+    yield from _medians(run)
+    for name, measured in run.works.items():
+        if measured.rounds:
+            yield f"![{WORKS[name].title}]({_FOLDER}/{name}.svg)"
+            yield ""
+        for server, why in measured.without.items():
+            yield f"- {name}, {server}: {why}"
+        if measured.without:
+            yield ""
+
+
+def _bars(results: Results) -> Iterator[str]:
+    runs = range(1, len(results.runs) + 1)
+    yield "| work | | bar | " + " | ".join(f"run {place}" for place in runs) + " | |"
+    yield "| --- " * (len(runs) + 4) + "|"
+    for bar in measured_bars(results):
+        cells = []
+        for run in results.runs:
+            found = bar.measured(run)
+            cells.append("not measured" if found is None else f"{found.value:.2f}")
+        verdict = "held" if all(bar.held(run) for run in results.runs) else "**missed**"
+        yield f"| {bar.work} | {bar.ours} | {bar.claim} | " + " | ".join(cells) + f" | {verdict} |"
+    yield ""
+
+
+def _medians(run: Run) -> Iterator[str]:
+    names = [name for name in run.works if not WORKS[name].points]
+    units = [f"{name}, {WORKS[name].metrics[0].unit or 'number'}" for name in names]
+    yield "| | " + " | ".join(units) + " |"
+    yield "| --- " + "| ---: " * len(names) + "|"
+    for server in CATALOGUE:
+        cells = []
+        for name in names:
+            measured = run.works[name]
+            values = measured.values(server.name, WORKS[name].metrics[0].name)
+            note = "\\*" if values and bound_by_generator(measured, server.name) else ""
+            cells.append(number(statistics.median(values)) + note if values else "-")
+        yield f"| {server.name} | " + " | ".join(cells) + " |"
+    yield ""
+    yield "\\*: the load generator was the bottleneck."
+    yield ""

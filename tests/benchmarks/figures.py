@@ -1,0 +1,48 @@
+"""Medians, ratios and their spread."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["Ratio", "Summary", "ratio", "summary"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The rounds of one figure: the median, and the least and the greatest."""
+
+    median: float
+    least: float
+    greatest: float
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One figure by another: the medians', and the least and the greatest of any one round."""
+
+    value: float
+    least: float
+    greatest: float
+
+
+def summary(values: Sequence[float]) -> Summary:
+    """What *values* come to.
+
+    :raises ValueError: there are none.
+    """
+    if not values:
+        raise ValueError("there is nothing to sum up")
+    return Summary(statistics.median(values), min(values), max(values))
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
+    """*ours* by *theirs*, measured in turns: the n-th of the one beside the n-th of the other.
+
+    :raises ValueError: there are none, or not as many of the one as of the other.
+    """
+    by_round = [a / b for a, b in zip(ours, theirs, strict=True)]
+    spread = summary(by_round)
+    value = statistics.median(ours) / statistics.median(theirs)
+    return Ratio(value, spread.least, spread.greatest)

@@ -1,0 +1,84 @@
+"""Runs works on servers: in turns, A B C A B C, so that what changes meanwhile changes for all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Protocol as Interface
+
+from .catalogue import Server
+from .results import Measured, Run
+from .works.work import Unable, Work
+
+__all__ = ["Advance", "measure", "rounds_of", "steps"]
+
+
+class Advance(Interface):
+    """Told what is being done now."""
+
+    def __call__(self, what: str, steps: int) -> None:
+        """:param what: in words. :param steps: how many of `steps` are done with it."""
+
+
+def rounds_of(work: Work, rounds: int) -> int:
+    """How many rounds *work* is measured for."""
+    return min(rounds, work.most_rounds or rounds)
+
+
+def _taking_part(work: Work, servers: Sequence[Server]) -> list[Server]:
+    return [server for server in servers if server.ours or not work.ours_only]
+
+
+def steps(works: Sequence[Work], servers: Sequence[Server], rounds: int) -> int:
+    """How many rounds of one server there are in a run."""
+    return sum(len(_taking_part(work, servers)) * rounds_of(work, rounds) for work in works)
+
+
+def measure(works: Sequence[Work], servers: Sequence[Server], rounds: int, advance: Advance) -> Run:
+    """One run. What goes wrong with one server at one work costs that one figure, and is told."""
+    return Run({work.name: _measure_one(work, servers, rounds, advance) for work in works})
+
+
+def _measure_one(work: Work, servers: Sequence[Server], rounds: int, advance: Advance) -> Measured:
+    found = Measured()
+    total = rounds_of(work, rounds)
+    with ExitStack() as stack:
+        ready = []
+        for server in _taking_part(work, servers):
+            advance(f"{work.name}: {server.name} starts", 0)
+            why = _begin(work, server, stack)
+            if why is None:
+                ready.append(server)
+            else:
+                found.without[server.name] = why
+                advance(f"{work.name}: {server.name} cannot", total)
+        for number in range(1, total + 1):
+            for server in list(ready):
+                advance(f"{work.name}: {server.name}, round {number} of {total}", 0)
+                try:
+                    figures = work.measure(server)
+                except Exception as error:
+                    found.without[server.name] = _why(error)
+                    # The rounds before count for nothing without the rest.
+                    found.rounds.pop(server.name, None)
+                    ready.remove(server)
+                    advance(f"{work.name}: {server.name} failed", total + 1 - number)
+                else:
+                    found.rounds.setdefault(server.name, []).append(figures)
+                    advance(f"{work.name}: {server.name}", 1)
+    return found
+
+
+def _begin(work: Work, server: Server, stack: ExitStack) -> str | None:
+    """Prepare *server*; or say why that cannot be."""
+    if server.missing:
+        return f"{server.missing} is not installed"
+    try:
+        stack.enter_context(work.prepared(server))
+    except Exception as error:
+        return _why(error)
+    return None
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, Unable) else f"failed: {type(error).__name__}: {error}"

@@ -1,0 +1,178 @@
+"""The benchmark itself: its servers do what the works take them to do, and its figures add up."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .bars import Growth, Versus
+from .catalogue import CATALOGUE, Server, named
+from .document import BEGIN, END, write_document
+from .figures import Ratio, ratio, summary
+from .results import Measured, Results, Run, load, save
+from .running_server import HERE, BenchmarkError, RunningServer, python
+from .servers.sizes import HOST
+from .words import bound_by_generator
+
+REPRESENTATIVE = ["floor", "asyncio", "anyio-trio", "trio", "twisted-epoll", "anyio+asyncio"]
+
+DATA = os.urandom(300_000)
+
+
+def ask(port: int, request: bytes, *, end: bool) -> bytes:
+    """What comes back for *request*, to the end of stream; *end*: after we have ended our half."""
+    with socket.create_connection((HOST, port), 20) as sock:
+        sock.sendall(request)
+        if end:
+            sock.shutdown(socket.SHUT_WR)
+        reply = b""
+        while data := sock.recv(1 << 16):
+            reply += data
+        return reply
+
+
+@pytest.mark.parametrize("name", REPRESENTATIVE)
+def test_services(name: str) -> None:
+    for service, reply in (("reply", DATA), ("discard", b"")):
+        with RunningServer(named(name), service, None) as server:
+            assert ask(server.port, DATA, end=True) == reply
+            assert server.cpu() > 0
+            assert server.memory() > 0
+    with RunningServer(named(name), "source", None) as server:
+        assert ask(server.port, b"200001", end=False) == bytes(200_001)
+
+
+@pytest.mark.parametrize("name", REPRESENTATIVE)
+def test_echo(name: str) -> None:
+    for service in ("echo", "bulk-echo"):
+        with (
+            RunningServer(named(name), service, None) as server,
+            socket.create_connection((HOST, server.port), 20) as sock,
+        ):
+            for _ in range(3):
+                sock.sendall(DATA[:1000])
+                assert sock.recv(1000, socket.MSG_WAITALL) == DATA[:1000]
+            sock.shutdown(socket.SHUT_WR)
+            assert sock.recv(1) == b""
+
+
+@pytest.mark.parametrize("name", REPRESENTATIVE)
+def test_exchanges(name: str) -> None:
+    with RunningServer(named(name), "reply", None) as server:
+        arguments = ("exchange", name, str(server.port), "3", "1000")
+        done = subprocess.run(
+            python("-m", "benchmarks.servers", *arguments),
+            cwd=HERE,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+    assert json.loads(done.stdout)["seconds"] > 0
+
+
+def test_a_server_that_does_not_start_is_told_with_what_it_said() -> None:
+    broken = Server("broken", "ours", "no-such-backend", "", "")
+    with (
+        pytest.raises(BenchmarkError, match=r"broken ended KeyError"),
+        RunningServer(broken, "echo", None),
+    ):
+        pass
+
+
+def test_one_command_measures(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    command = python("-m", "benchmarks", "--quick", "--work", "echo-64", "--work", "memory")
+    chosen = ("--server", "floor", "--server", "anyio+asyncio", "--server", "twisted-select")
+    done = subprocess.run(
+        [*command, *chosen, "--json", str(out)],
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "anyio+asyncio" in done.stdout
+    assert "by floor" in done.stdout
+    results = load(out)
+    echo = results.runs[0].works["echo-64"]
+    assert echo.values("floor", "cpu")[0] > 0
+    assert set(echo.rounds) == {"floor", "anyio+asyncio", "twisted-select"}
+    memory = results.runs[0].works["memory"]
+    assert set(memory.rounds) == {"floor", "anyio+asyncio", "twisted-select"}
+
+
+def test_names_are_distinct() -> None:
+    assert len({server.name for server in CATALOGUE}) == len(CATALOGUE)
+
+
+def test_a_peer_that_is_not_installed_is_named() -> None:
+    assert Server("x", "x", "", "", "", ("pytest", "no-such-thing")).missing == "no-such-thing"
+    assert Server("x", "x", "", "", "", ("pytest",)).missing is None
+
+
+def test_medians_and_spread() -> None:
+    assert summary([3.0, 1.0, 2.0]).median == 2.0
+    # The medians' ratio; the spread is that of the rounds.
+    assert ratio([1.0, 2.0, 4.0], [2.0, 2.0, 2.0]) == Ratio(1.0, 0.5, 2.0)
+    with pytest.raises(ValueError, match="nothing"):
+        summary([])
+
+
+def run_of(**servers: list[float]) -> Run:
+    rounds = {name: [{"cpu": value} for value in values] for name, values in servers.items()}
+    return Run({"echo-64": Measured(rounds)})
+
+
+def test_bars() -> None:
+    run = run_of(ours=[1.0, 1.2], peer=[2.0, 2.0])
+    assert Versus("echo-64", "cpu", "ours", 0.6, peer="peer").held(run)
+    assert not Versus("echo-64", "cpu", "ours", 0.5, peer="peer").held(run)
+    assert Versus("echo-64", "cpu", "ours", 1.8, True, "peer", inverted=True).held(run)
+    # What was not measured does not hold.
+    assert not Versus("echo-64", "cpu", "ours", 9.0, peer="absent").held(run)
+    assert not Versus("echo-1", "cpu", "ours", 9.0, peer="peer").held(run)
+    curve = Run({"curve": Measured({"ours": [{"10": 2.0, "2": 1.0, "5": 9.0}]})})
+    assert Growth("curve", "cpu", "ours", 2.0).held(curve)
+    assert not Growth("curve", "cpu", "ours", 1.9).held(curve)
+    assert Growth("curve", "cpu", "ours", 2.0, absolute=True).held(curve)
+
+
+def test_generator_as_the_bottleneck_is_told() -> None:
+    def measured(server: float, load: float) -> Measured:
+        return Measured({"x": [{"server_busy": server, "load_busy": load}]})
+
+    assert bound_by_generator(measured(60.0, 97.0), "x")
+    assert not bound_by_generator(measured(99.0, 97.0), "x")
+    assert not bound_by_generator(measured(99.0, 60.0), "x")
+    assert not bound_by_generator(Measured({"x": [{"cpu": 1.0}]}), "x")
+
+
+def test_results_survive_and_the_document_is_made_from_them(tmp_path: Path) -> None:
+    figures = {"floor": [{"cpu": 5.0}, {"cpu": 6.0}], "anyio+asyncio": [{"cpu": 6.0}, {"cpu": 7.0}]}
+    echo = Measured(figures, {"uvloop": "uvloop is not installed"})
+    results = Results("python -m benchmarks", {"python": "3"}, [Run({"echo-64": echo})])
+    path = tmp_path / "results.json"
+    save(results, path)
+    assert load(path) == results
+    document = tmp_path / "benchmarks.md"
+    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    write_document(results, document)
+    text = document.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert "| echo-64 | anyio+asyncio | by floor <= 1.6 | 1.18 | held |" in text
+    assert "- echo-64, uvloop: uvloop is not installed" in text
+    assert "anyio+asyncio" in (tmp_path / "benchmarks" / "echo-64.svg").read_text()
+    path.write_text("{}")
+    with pytest.raises(ValueError, match="no results"):
+        load(path)
+    document.write_text("no marks")
+    with pytest.raises(ValueError, match="measured: begin"):
+        write_document(results, document)

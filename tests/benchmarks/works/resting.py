@@ -1,0 +1,67 @@
+"""(e) the memory of an idle connection, and (g) the time that an import takes."""
+
+from __future__ import annotations
+
+import subprocess
+
+from ..catalogue import Server
+from ..cores import raise_limit
+from ..load.connections import connect_all, greet_all
+from ..metric import Figures, Metric
+from ..running_server import RunningServer, python
+from .work import Unable, Work, check_room
+
+__all__ = ["Imports", "Memory"]
+
+_OTHER_DESCRIPTORS = 100
+"""That a process has beside its connections."""
+
+
+class Memory(Work):
+    """What the server's memory grows by, divided by the connections; each was served once."""
+
+    name = "memory"
+    title = "Memory per idle connection"
+    metrics = (Metric("memory", "per connection", "B"),)
+    most_rounds = 1
+
+    def measure(self, server: Server) -> Figures:
+        count = self.scale.idle
+        check_room(server, count)
+        if raise_limit() < count + _OTHER_DESCRIPTORS:
+            raise Unable(f"this system allows no {count} descriptors")
+        with RunningServer(server, "echo", self.cores.server) as running:
+            warm = connect_all(running.port, 10)
+            greet_all(warm)
+            before = running.memory()
+            socks = connect_all(running.port, count)
+            try:
+                greet_all(socks)
+                after = running.memory()
+            finally:
+                # The server first, since the end of so many is not what is measured here.
+                running.close()
+                for sock in (*warm, *socks):
+                    sock.close()
+        return {"memory": (after - before) / count}
+
+
+_TIMED = """
+import time
+begun = time.perf_counter()
+{statement}
+print(time.perf_counter() - begun)
+"""
+
+
+class Imports(Work):
+    """The time to import what a server needs, in a fresh interpreter; ours: a backend, loaded."""
+
+    name = "import"
+    title = "Import time"
+    metrics = (Metric("time", "import", "ms"),)
+
+    def measure(self, server: Server) -> Figures:
+        program = _TIMED.format(statement=server.imports)
+        done = subprocess.run(python("-c", program), capture_output=True, text=True, check=True)
+        return {"time": 1000 * float(done.stdout)}
