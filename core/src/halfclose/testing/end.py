@@ -277,7 +277,8 @@ class EndRules:
 
     async def _leaves_gracefully(self, net: Net) -> None:
         data = b"x" * MORE_THAN_THE_KERNEL
-        async with Program(net, Recorder(connectionMade=lambda p: p.verb("write", data))) as left:
+        made = Recorder(connectionMade=lambda p: p.verb("write", data))
+        async with Program(net, made, grace=0.8 * LIMIT) as left:
             if not left.held:
                 # It is served by a task of the program's, which is cancelled with the others.
                 assert type(await left.over()) is ConnectionAborted
@@ -291,6 +292,7 @@ class EndRules:
                 left.peer.shutdown()
             assert type(await left.over()) is ConnectionDone
             assert left.error is None
+            assert left.seconds < LIMIT / 2, "it waited for what was over"
 
     async def _leaves_after_grace(self, net: Net) -> None:
         data = b"x" * MORE_THAN_THE_KERNEL

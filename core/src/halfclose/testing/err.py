@@ -306,6 +306,17 @@ class FailureRules:
         assert len(received) < MORE_THAN_THE_KERNEL
         check_reset(pair.can, end)
 
+        # Also in the last event, after which there is nothing to be aborted.
+        error = Boom("the last event")
+        with logged() as records:
+            last = Named(connectionMade=lose_write, readConnectionLost=raising(error))
+            pair = await net.pair(last)
+            await net.until(last, "writeConnectionLost")
+            pair.peer.shutdown()
+            assert await net.lost(last) is error
+        check_logged_once(error, records)
+        assert last.events[1:] == ["writeConnectionLost", "readConnectionLost", "connectionLost"]
+
     @rule("ERR-03")
     async def test_err_03_connection_made_raises(self, net: Net) -> None:
         """connectionMade raises: the same. † ‡ (it stays open there, and on uvloop is never read)

@@ -289,16 +289,20 @@ class FlushingRules:
         channel = FakeChannel(Capabilities())
         kept = Recorder(connectionMade=lambda p: p.verb("pauseProducing"))
         channel.attach(net, kept)
+        kept.verb("loseWriteConnection")
+        await net.until(kept, "writeConnectionLost")
         channel.sink.received(b"one, ")
         await net.turns()
-        assert kept.events == ["connectionMade"]
+        assert kept.events == ["connectionMade", "writeConnectionLost"]
         kept.verb("resumeProducing")
-        channel.sink.received(b"two")
+        await net.until(kept, "dataReceived")
+        kept.verb("pauseProducing")
+        channel.sink.received(b"two, ")
+        kept.verb("resumeProducing")
+        channel.sink.received(b"three")
         channel.sink.read_ended()
-        await net.until(kept, "readConnectionLost")
-        assert bytes(kept.received) == b"one, two"
-        kept.verb("abortConnection")
         await net.lost(kept)
+        assert bytes(kept.received) == b"one, two, three"
 
     @rule("FLU-09")
     async def test_flu_09_the_input_first(self, net: Net) -> None:

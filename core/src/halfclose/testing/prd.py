@@ -150,6 +150,20 @@ class ProducerRules:
         channel.make_room(1)
         await net.turns()
         assert watched.names == ["pauseProducing", "resumeProducing"], "resumed twice in a row"
+        # And anew for the next one, whatever the last was told.
+        exact.verb("write", b"x" * HIGH_WATER)
+        assert watched.names[2:] == ["pauseProducing"]
+        exact.verb("unregisterProducer")
+        channel.make_room(2 * HIGH_WATER)
+        following = Idle(exact)
+        exact.verb("registerProducer", following, True)
+        await net.turns()
+        assert following.names == []
+        channel.make_room(0)
+        exact.verb("write", b"x" * (HIGH_WATER + 1))
+        assert following.names == ["pauseProducing"]
+        exact.verb("abortConnection")
+        await net.lost(exact)
 
     @rule("PRD-02", needs=("can_half_close",))
     async def test_prd_02_a_pull_producer(self, net: Net) -> None:
@@ -188,6 +202,22 @@ class ProducerRules:
         assert await other.peer.read_exactly(8) == b"the last"
         await net.until(other.protocol, lambda: slow.asked > 3)
 
+        # Two reasons to ask in one turn are one; and who has gone by then is asked no more.
+        exact = Recorder()
+        FakeChannel(Capabilities()).attach(net, exact)
+        idle, following = Idle(exact), Idle(exact)
+        exact.verb("registerProducer", idle, False)
+        exact.verb("write", b"x")
+        await net.turns()
+        assert idle.names == ["resumeProducing"]
+        exact.verb("write", b"x")
+        exact.verb("unregisterProducer")
+        exact.verb("registerProducer", following, True)
+        await net.turns()
+        assert idle.names == ["resumeProducing"]
+        assert following.names == []
+        exact.verb("unregisterProducer")
+
     @rule("PRD-03", needs=("can_half_close",))
     async def test_prd_03_the_end_of_stream_waits_for_the_producer(self, net: Net) -> None:
         """lwc waits for a registered producer to unregister, then sends the FIN, with or without
@@ -204,6 +234,17 @@ class ProducerRules:
         Where to look: nothing in a channel, as for PRD-03.
         """
         await _waits_for_its_producer(net, "loseConnection", "connectionLost")
+
+        # As does the peer's end of stream, which is loseConnection to a plain protocol (EVT-12).
+        data = pattern(MORE_THAN_THE_KERNEL)
+        plain = await net.pair(PlainRecorder())
+        push = Push(plain.protocol, data)
+        push.register()
+        plain.peer.shutdown()
+        await net.quiet()
+        push.produce()
+        assert_same(await plain.peer.read_to_eof(), data)
+        assert type(await net.lost(plain.protocol)) is ConnectionDone
 
     @rule("PRD-05", needs=("can_half_close",))
     async def test_prd_05_registered_too_late(self, net: Net) -> None:
@@ -459,6 +500,26 @@ async def _a_producer_that_has_ended(net: Net) -> None:
             source.protocol.verb("abortConnection")
         await net.until(sink.protocol, "writeConnectionLost")
         assert await sink.peer.read_to_eof() == b""
+
+    # As long as it has not ended, it is waited for: where the sink's own peer has, and where the
+    # sink is not half-closeable.
+    source, sink = await two()
+    sink.peer.shutdown()
+    await net.until(sink.protocol, "readConnectionLost")
+    sink.protocol.verb("registerProducer", source.transport, True)
+    sink.protocol.verb("loseWriteConnection")
+    await net.quiet()
+    assert sink.protocol.events == ["connectionMade", "readConnectionLost"]
+    source.peer.shutdown()
+    assert type(await net.lost(sink.protocol)) is ConnectionDone
+    source = await net.recorded()
+    plain = await net.pair(PlainRecorder())
+    plain.protocol.verb("registerProducer", source.transport, True)
+    plain.protocol.verb("loseConnection")
+    await net.quiet()
+    assert plain.protocol.events == ["connectionMade"]
+    source.peer.shutdown()
+    assert type(await net.lost(plain.protocol)) is ConnectionDone
 
     # It has ended before it is registered.
     source, sink = await two()

@@ -242,6 +242,14 @@ class VerbRules:
             pair.peer.shutdown()
             await net.lost(pair.protocol)
 
+        # An abort waits for no producer (PRD-08), and so takes nothing from it.
+        pair = await net.recorded()
+        pair.protocol.verb("registerProducer", Idle(pair.protocol), True)
+        pair.protocol.verb("abortConnection")
+        pair.protocol.verb("write", b"same turn")
+        assert pair.transport.droppedBytes == 9
+        await net.lost(pair.protocol)
+
     @rule("VRB-06", needs=("can_half_close",))
     async def test_vrb_06_nothing_written_does_nothing(self, net: Net) -> None:
         """`write(b"")` and `writeSequence([])` do nothing in any state, and never send a FIN.
