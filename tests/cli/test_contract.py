@@ -303,7 +303,9 @@ def children(command: Command) -> list[int]:
 
 def _interrupted(number: signal.Signals, *arguments: str) -> Result:
     """Stop a run whose first rule was kept on its three kinds and whose second one hangs."""
-    asked = "hanging+in-resolve", "--only", "ERR-01,ERR-10", "--time-limit", "600", *arguments
+    # One after another, so that nothing comes after the one that hangs.
+    options = "--jobs", "1", "--time-limit", "600", *arguments
+    asked = "hanging+in-resolve", "--only", "ERR-01,ERR-10", *options
     with (
         Terminal() as terminal,
         start("contract", *asked, env=broken_ones(), stderr=terminal.program) as command,
@@ -332,7 +334,7 @@ def test_interrupted(number: signal.Signals) -> None:
 
 
 def test_interrupted_json() -> None:
-    result = _interrupted(signal.SIGINT, "--json", "--jobs", "1")
+    result = _interrupted(signal.SIGINT, "--json")
     assert result.status == 130
     told = _told(result)
     assert (told["kept"], told["complete"]) == (False, False)

@@ -533,10 +533,13 @@ class Connection(Transport, ChannelSink):
             return
         self._enter(Move.CLOSE)
         self._inbox.clear()
-        self._release_consumers()
         if self._write_ended and self._write_error is None:
             # FLU-11: nothing is left to be sent that would tell of a reset.
             self._write_error = self._channel.look_for_error()
+        self._release_consumers()
+        if self._life.state in ENDED:
+            # It was its own producer, and there was nothing else to wait for.
+            return
         if self._write_error is not None:
             self._finish(_lost(self._write_error), abort=True)
             return

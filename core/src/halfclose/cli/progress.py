@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -12,9 +11,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 __all__ = ["Advance", "progress"]
-
-_OFTEN = 0.05
-"""Seconds between two looks of the bar."""
 
 
 class Advance(Protocol):
@@ -50,16 +46,11 @@ def progress(total: float, unit: str = "") -> Iterator[Advance]:
         redirect_stdout=False,
         redirect_stderr=False,
     )
-    drawn = 0.0
     with bar:
         task = bar.add_task("", total=total, came="")
         bar.refresh()
 
         def advance(doing: str, came: str = "", by: float = 1.0) -> None:
-            nonlocal drawn
-            bar.update(task, advance=by, description=doing, came=came)
-            if bar.finished or time.monotonic() - drawn >= _OFTEN:
-                bar.refresh()
-                drawn = time.monotonic()
+            bar.update(task, advance=by, description=doing, came=came, refresh=True)
 
         yield advance
