@@ -80,14 +80,18 @@ async def exchange(backend: Backend) -> Client:
 @pytest.mark.parametrize("sockets", ["lane", "native"])
 def test_each_hook_once(tracer: Tracer, variant: str, sockets: str) -> None:
     client = run(exchange, variant=variant, options={"sockets": sockets})
-    assert client.events == ["made", "write", "data", "read", "lost"]
-    calls = tracer.of(client.transport)
-    assert [call[:2] for call in calls] == [
-        ("made", client),
-        ("half", "write"),
-        ("half", "read"),
-        ("lost", client.reason),
+    # When our end is with the kernel, the answer to it may be there as well.
+    assert [event for event in client.events if event != "write"] == [
+        "made",
+        "data",
+        "read",
+        "lost",
     ]
+    assert client.events.count("write") == 1
+    calls = tracer.of(client.transport)
+    assert [call[:2] for call in calls[:1]] == [("made", client)]
+    assert sorted(str(what) for _, what, _ in calls[1:3]) == ["read", "write"]
+    assert [call[:2] for call in calls[3:]] == [("lost", client.reason)]
     assert isinstance(client.reason, ConnectionDone)
     assert [state for _, _, state in calls][-1] is State.CLOSED
     # And for the server's connection, not mixed up with ours.
