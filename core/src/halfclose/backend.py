@@ -181,7 +181,8 @@ class Backend(ABC):
     def start_soon(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
         """Run ``await function(*args)`` as a task of its own, until the backend is left.
 
-        What it raises is logged; leaving the backend cancels it.
+        What it raises is logged, by the logger ``halfclose`` like all that goes wrong in a
+        backend; leaving the backend cancels it.
         """
 
     @abstractmethod

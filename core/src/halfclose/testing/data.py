@@ -17,8 +17,11 @@ def pattern(size: int) -> bytes:
     return (_BLOCK * (size // len(_BLOCK) + 1))[:size]
 
 
-def assert_same(received: bytes, sent: bytes) -> None:
-    """`==`, for more bytes than a report can show: it says where they differ."""
+def assert_same(received: bytes, sent: bytes, case: str = "") -> None:
+    """`==`, for more bytes than a report can show: it says where they differ.
+
+    :param case: is put before what it says.
+    """
     if received == sent:
         return
     # By halves: byte by byte takes seconds.
@@ -29,6 +32,5 @@ def assert_same(received: bytes, sent: bytes) -> None:
             place = middle
         else:
             beyond = middle
-    raise AssertionError(
-        f"{len(received)} bytes came and {len(sent)} were sent; they differ from byte {place} on"
-    )
+    seen = f"{len(received)} bytes came and {len(sent)} were sent; they differ from byte {place} on"
+    raise AssertionError(f"{case}: {seen}" if case else seen)

@@ -20,6 +20,7 @@ from ..reasons import (
     HalfCloseTimeout,
 )
 from ..running import open_backend
+from .data import assert_same
 from .harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
 from .loops import check_leaving, check_timers
 from .peers import LIMIT, RawPeer
@@ -109,7 +110,7 @@ class EndRules:
         sent += await pair.peer.send(upload[1 << 16 :])
         received, end = await pair.peer.read_all()
         assert end == "eof", f"{case}: {len(received)} bytes and then a {end}"
-        assert received == reply, f"{case}: {len(received)} bytes"
+        assert_same(received, reply, case)
         assert sent == len(upload), f"{case}: {sent} bytes of the upload were taken"
         assert type(await net.lost(pair.protocol)) is ConnectionDone
         pair.peer.close()

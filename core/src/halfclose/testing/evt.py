@@ -103,7 +103,7 @@ class EventRules:
         await net.quiet()
         assert "writeConnectionLost" not in pair.protocol.events
         received = await pair.peer.read_to_eof()
-        assert received == data
+        assert_same(received, data)
         await net.until(pair.protocol, "writeConnectionLost")
         await net.turns()
         assert pair.protocol.events == ["connectionMade", "writeConnectionLost"]
@@ -325,7 +325,7 @@ class EventRules:
                     await pair.peer.send(piece)
             pair.peer.shutdown()
             await net.lost(pair.protocol)
-            assert bytes(pair.protocol.received) == data[:length], size
+            assert_same(bytes(pair.protocol.received), data[:length], f"in pieces of {size} bytes")
             assert pair.protocol.events == [
                 "connectionMade",
                 "dataReceived",

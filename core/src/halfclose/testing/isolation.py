@@ -8,6 +8,7 @@ when its time is up.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import math
 import os
 import pickle
@@ -182,6 +183,8 @@ def _live(
 ) -> None:
     """The child's whole life."""
     status = 1
+    # What the parent has not collected yet is the parent's to finalize, once.
+    gc.freeze()
     try:
         os.setpgid(0, 0)
         null = os.open(os.devnull, os.O_RDONLY)

@@ -138,7 +138,7 @@ async def check_failures(net: Net) -> None:
         times = len([record for record in showing(error, records) if record.name == "halfclose"])
         assert times == 1, (
             f"what {way} called raised, and the logger halfclose told of it {times} times: "
-            "see Backend.guarded"
+            "see Backend.guarded and Backend.start_soon"
         )
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from ..lifecycle import State
 from ..reasons import ConnectError, ConnectionAborted, ConnectionDone, ConnectionLost
+from .data import assert_same
 from .harness import MORE_THAN_THE_KERNEL, Net, rule
 from .peers import LIMIT
 from .pipes import STDIN, STDOUT, standard_descriptors
@@ -541,11 +542,11 @@ class PipeRules:
             for start in range(0, len(data), 1 << 15):
                 protocol.verb("write", data[start : start + (1 << 15)])
             if stdout.keeps and name != "regular file":
-                assert await in_thread(net.backend, stdout.read, len(data)) == data, name
+                assert_same(await in_thread(net.backend, stdout.read, len(data)), data, name)
             protocol.verb("loseWriteConnection")
             await self._until(net, protocol, "writeConnectionLost", f"writing to a {name}")
             if name == "regular file":
-                assert stdout.read(len(data) + 1) == data
+                assert_same(stdout.read(len(data) + 1), data, name)
             if stdout.ends:
                 assert await in_thread(net.backend, stdout.read, 1) == b"", name
             protocol.verb("loseConnection")

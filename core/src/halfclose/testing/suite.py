@@ -11,6 +11,7 @@ import pytest
 
 from ..plugins import load_kinds
 from ..reasons import BackendError
+from . import instead  # noqa: F401 - in this process, and not in that of each case
 from .case import TIME_LIMIT, Case
 from .end import EndRules
 from .err import FailureRules

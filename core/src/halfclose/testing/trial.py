@@ -135,6 +135,7 @@ class Trial:
 
     def _test(self, can: Capabilities) -> Any:
         """The rule's test, or what it says of a backend or channel that declares a need off."""
+        # Not before its assertions are explained; the suite has imported it by now.
         from .instead import INSTEAD
 
         assert self._rule is not None

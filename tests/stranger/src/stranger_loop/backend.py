@@ -21,7 +21,7 @@ from .loop import Cancelled, Event, Loop, Task, Timer, Watch, running
 
 __all__ = ["StrangerBackend"]
 
-_log = logging.getLogger("stranger_loop")
+_log = logging.getLogger("halfclose")
 
 T = TypeVar("T")
 
