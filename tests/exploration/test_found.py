@@ -24,6 +24,10 @@ FOUND = {
     "tcp; b on read: write 1; a: pause, lwc; wait; b: abort; wait; a: lose": (VARIANTS, 1),
     "native-tcp; a: pause, lwc; wait; b: abort; wait; a: lose": (("anyio+trio", *TWISTED), 1),
     "memory; b on read: write 1; a: pause, lwc; wait; b: abort; wait; a: lose": (("memory",), 1),
+    # The send failed while reading was paused with input to come, and nobody told the producer
+    # that had been paused.
+    "memory; water 10 100; a on data: write 21548; stall up; b: push 1 1; wait; "
+    "a: push 4 20000, pause; b: write 100; reset down 100": (("memory",), 1),
     # After a failed send the end of our half was told all the same.
     "native-unix; turns 2; b: abort; a: write 1, lwc": (ANYIO, 5),
 }

@@ -71,7 +71,25 @@ def the_next_producer_is_taken_for_paused(patch: Patch) -> None:
     )
 
 
+@mutant("PRD-01")
+def a_failed_send_leaves_it_paused(patch: Patch) -> None:
+    """While the input is kept, nobody tells the producer that there is nothing to wait for."""
+    patch.edit(Connection._note_write_error, "self._after_sending()", "pass")
+
+
 # -- PRD-02: a pull producer -----------------------------------------------------------------------
+
+
+@mutant("PRD-02")
+def a_failed_send_asks_no_more(patch: Patch) -> None:
+    """While the input is kept, nobody asks a pull producer whose answer was thrown away."""
+    patch.edit(Connection._note_write_error, "self._after_sending()", "pass")
+
+
+@mutant("PRD-02")
+def what_is_dropped_empties_nothing(patch: Patch) -> None:
+    """A pull producer whose answer was dropped is not asked for the next."""
+    patch.edit(Connection.write, "self._after_sending()", "pass")
 
 
 @mutant("PRD-02")

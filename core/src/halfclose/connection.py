@@ -383,6 +383,11 @@ class Connection(Transport, ChannelSink):
         self._outgoing.clear()
         if self._life.state not in READING or not self._awaits_input():
             self._finish(_lost(error), abort=True)
+        else:
+            # Who reads on only when the producer has finished must not wait for ever; what it
+            # writes now is dropped.
+            self._after_sending()
+            self._soon()
 
     def _awaits_input(self) -> bool:
         """FLU-09: whether input is still to be told before a failure."""
@@ -470,6 +475,8 @@ class Connection(Transport, ChannelSink):
             return
         if not self._accepting and not self._waits_for_producer():
             self._drop(len(data))
+            if self._write_error is not None:
+                self._after_sending()
             return
         outgoing = self._outgoing
         try:

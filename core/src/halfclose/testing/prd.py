@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from .. import HIGH_WATER, LOW_WATER
 from ..channel import Capabilities
 from ..interfaces import Producer
@@ -28,6 +32,32 @@ def _refuses(protocol: _Recording, producer: Producer, streaming: bool) -> bool:
     except RuntimeError:
         return True
     return False
+
+
+@asynccontextmanager
+async def _failed_send(net: Net, *, streaming: bool) -> AsyncIterator[Idle]:
+    """The producer of a connection that cannot send any more and keeps its input (FLU-09).
+
+    Who reads on only when the producer has finished must not wait for ever.
+    """
+    channel = FakeChannel(Capabilities(), room=0)
+    protocol = Recorder(connectionMade=lambda p: p.verb("pauseProducing"))
+    channel.attach(net, protocol)
+    channel.sink.received(b"kept")
+    producer = Idle(protocol)
+    protocol.verb("registerProducer", producer, streaming)
+    await net.turns()
+    protocol.verb("write", b"x" * (HIGH_WATER + 1))
+    channel.sink.write_failed(BrokenPipeError(errno.EPIPE, "gone"))
+    await net.turns()
+    yield producer
+    assert protocol.events == ["connectionMade"]
+    protocol.verb("resumeProducing")
+    await net.until(protocol, "dataReceived")
+    channel.sink.read_ended()
+    assert type(await net.lost(protocol)) is ConnectionLost
+    assert producer.names[-1] == "stopProducing"
+    assert producer.names.count("stopProducing") == 1
 
 
 async def _waits_for_its_producer(net: Net, verb: str, last_event: str) -> None:
@@ -165,6 +195,11 @@ class ProducerRules:
         exact.verb("abortConnection")
         await net.lost(exact)
 
+        async with _failed_send(net, streaming=True) as failed:
+            assert failed.names == ["pauseProducing", "resumeProducing"], (
+                "a send failed, and while the input is kept the producer waits for ever"
+            )
+
     @rule("PRD-02", needs=("can_half_close",))
     async def test_prd_02_a_pull_producer(self, net: Net) -> None:
         """A pull producer is asked once after registration and again each time that the buffer
@@ -217,6 +252,14 @@ class ProducerRules:
         assert idle.names == ["resumeProducing"]
         assert following.names == []
         exact.verb("unregisterProducer")
+
+        async with _failed_send(net, streaming=False) as failed:
+            assert failed.names == ["resumeProducing"] * 2, (
+                "a send failed, and while the input is kept the producer is asked no more"
+            )
+            failed.protocol.verb("write", b"x")
+            await net.turns()
+            assert failed.names == ["resumeProducing"] * 3, "what is dropped empties the buffer too"
 
     @rule("PRD-03", needs=("can_half_close",))
     async def test_prd_03_the_end_of_stream_waits_for_the_producer(self, net: Net) -> None:
