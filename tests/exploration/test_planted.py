@@ -14,9 +14,9 @@ from halfclose.outgoing import Outgoing
 from halfclose.testing.exploration import explore, replay
 
 BACKEND = "anyio+asyncio"
-SECONDS = 40.0
-"""The most that a search may take; each takes a few seconds, most of them to shorten what it
-found."""
+SECONDS = 300.0
+"""The most that a search may take, on a machine with other work; on a quiet one each takes up to
+half a minute, most of it to shorten what it found."""
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
