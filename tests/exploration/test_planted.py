@@ -37,14 +37,13 @@ def inside(original: Any) -> Any:
 def shortening(original: Any) -> Any:
     """What the kernel does not take at once loses its last byte."""
 
-    def write(self: Outgoing, data: bytes) -> int:
-        taken: int = original(self, data)
-        if taken < len(data):
-            self._queue[-1] = self._queue[-1][:-1]
-            self.size -= 1
-        return taken
+    def keep(self: Outgoing, data: bytes, taken: int) -> None:
+        original(self, data, taken)
+        assert self._queue is not None
+        self._queue[-1] = self._queue[-1][:-1]
+        self.size -= 1
 
-    return write
+    return keep
 
 
 def hasty(original: Any) -> Any:
@@ -118,7 +117,7 @@ def raising(original: Any) -> Any:
 
 PLANTS: dict[str, tuple[Plant, set[str]]] = {
     "an event inside a verb": (replacing(Connection, "_soon", inside), {"EVT-07"}),
-    "a byte less": (replacing(Outgoing, "write", shortening), {"FLU-01"}),
+    "a byte less": (replacing(Outgoing, "keep", shortening), {"FLU-01"}),
     "a producer not waited for": (
         replacing(Connection, "_awaits_producer", hasty),
         {"PRD-03", "PRD-04", "VRB-05", "VRB-09", "PRD-06"},

@@ -275,7 +275,7 @@ def what_is_sent_is_no_progress_of_a_close(patch: Patch) -> None:
 @mutant("END-04")
 def what_a_producer_writes_is_no_progress(patch: Patch) -> None:
     """A write that is taken at once does not touch the timer."""
-    patch.edit(Connection.write, "if taken and self._deadline is not None:", "if False:")
+    patch.edit(Connection._write, "if taken and self._deadline is not None:", "if False:")
 
 
 @mutant("END-04")
@@ -359,7 +359,7 @@ def input_does_not_reset_it(patch: Patch) -> None:
 @mutant("END-05")
 def output_does_not_reset_it(patch: Patch) -> None:
     """half_close_timeout is how long a half-closed connection may live, whatever it writes."""
-    patch.edit(Connection.write, "if taken and self._deadline is not None:", "if False:")
+    patch.edit(Connection._write, "if taken and self._deadline is not None:", "if False:")
 
 
 @mutant("END-05", on="tcp")

@@ -502,25 +502,24 @@ def a_cancelled_attempt_makes_its_connection_all_the_same(patch: Patch) -> None:
 def an_error_ends_the_poller(patch: Patch) -> None:
     """What one descriptor's handler raises goes to the loop, and takes the batch with it."""
     patch.edit(
-        Poller._serve,
-        "except BaseException as error:",
-        "except BaseException as error:\n        self._watch.stop()\n        raise",
+        Poller._failed,
+        "polled.stop()",
+        "polled.stop()\n    self._watch.stop()\n    raise error",
     )
 
 
 @mutant("ERR-12", on="tcp", silent="connectionLost")
 def an_error_ends_the_channel_in_silence(patch: Patch) -> None:
     """A channel that failed is not served any more, and its connection does not hear of it."""
-    patch.edit(SocketChannel._broken, "self._sink.failed(error)", "pass")
+    patch.edit(SocketChannel.broken, "self._sink.failed(error)", "pass")
 
 
 @mutant("ERR-12", on="tcp")
 def an_error_ends_all(patch: Patch) -> None:
     """When one channel fails, all of them are told so."""
     patch.edit(
-        Poller._serve,
-        "self._backend.guarded(broken, _as_exception(error))",
-        "for one in list(self._table.values()):\n"
-        "            self._backend.guarded(one.broken, _as_exception(error))\n"
-        "        self._backend.guarded(broken, _as_exception(error))",
+        Poller._failed,
+        "self._backend.guarded(polled.broken, _as_exception(error))",
+        "for one in [polled, *self._table.values()]:\n"
+        "        self._backend.guarded(one.broken, _as_exception(error))",
     )

@@ -6,7 +6,7 @@ import textwrap
 
 from halfclose.backend import Backend
 from halfclose.connection import Connection
-from halfclose.io.poller import EpollPoller
+from halfclose.io.poller import Poller
 from halfclose.io.sockets import SocketChannel
 from mutants.mutant import mutant
 from mutants.patching import Patch
@@ -52,7 +52,7 @@ def made_after_the_first_data(patch: Patch) -> None:
 @mutant("EVT-02", silent="readConnectionLost")
 def the_peers_end_is_forgotten(patch: Patch) -> None:
     """The end of stream is taken for a read that has brought nothing."""
-    patch.edit(Connection.read_ended, "self._inbox.append(_END)", "pass")
+    patch.edit(Connection.read_ended, "self._keep(_END)", "pass")
 
 
 @mutant("EVT-02")
@@ -85,7 +85,7 @@ def half_closed_by_the_peer_takes_no_writes(patch: Patch) -> None:
 def the_peers_end_ends_our_half_too(patch: Patch) -> None:
     """The channel shuts both halves down at the peer's end of stream."""
     patch.edit(
-        SocketChannel._read, "self._ended = True", "self._ended = True\n    self._sock.shutdown(1)"
+        SocketChannel._end, "self._ended = True", "self._ended = True\n    self._sock.shutdown(1)"
     )
 
 
@@ -287,11 +287,7 @@ def resume_reads_at_once(patch: Patch) -> None:
 @mutant("EVT-07")
 def a_failed_write_is_told_inside_it(patch: Patch) -> None:
     """connectionLost comes inside the write that has found the connection lost."""
-    patch.edit(
-        Connection.write,
-        "self._note_write_error(error)\n        self._soon()",
-        "self._note_write_error(error)\n        self._pump()",
-    )
+    patch.edit(Connection._send_failed, "self._soon()", "self._pump()")
 
 
 # -- EVT-08: a verb in each of the last events -----------------------------------------------------
@@ -336,7 +332,7 @@ def data_is_a_bytearray(patch: Patch) -> None:
 @mutant("EVT-09")
 def the_end_is_empty_data_too(patch: Patch) -> None:
     """The read that has found the end is delivered like every other."""
-    patch.edit(Connection.read_ended, "self._inbox.append(_END)", "self._inbox.extend((b'', _END))")
+    patch.edit(Connection.read_ended, "self._keep(_END)", "self._keep(b''); self._keep(_END)")
 
 
 @mutant("EVT-09")
@@ -362,8 +358,8 @@ def nobody_holds_the_connection(patch: Patch) -> None:
         weakly.format("connections", "Key"),
     )
     patch.edit(
-        EpollPoller.__init__,
-        "self._table: dict[int, _EpollRegistration] = {}",
+        Poller.__init__,
+        "self._table: dict[int, Polled] = {}",
         weakly.format("table", "Value"),
     )
     patch.edit(Backend.release, "pop(connection, None)", "pop(connection, None)")
@@ -476,7 +472,7 @@ def input_is_delivered_while_closing(patch: Patch) -> None:
 @mutant("EVT-14")
 def what_was_read_is_delivered_after_closing(patch: Patch) -> None:
     """loseConnection forgets what waits to be delivered."""
-    patch.edit(Connection.loseConnection, "self._inbox.clear()\n    ", "")
+    patch.edit(Connection.loseConnection, "self._inbox = None\n    ", "")
 
 
 @mutant("EVT-14")

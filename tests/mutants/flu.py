@@ -5,7 +5,7 @@ from __future__ import annotations
 from halfclose.backend import Backend
 from halfclose.channel import Capabilities
 from halfclose.connection import Connection
-from halfclose.io.poller import _EpollRegistration
+from halfclose.io.poller import EpollPoller
 from halfclose.io.sockets import SocketChannel
 from halfclose.io.stdio import StdioChannel
 from halfclose.io.syscalls import end_is_real, end_stream
@@ -147,8 +147,8 @@ def left_out_of_sight(patch: Patch) -> None:
     """A connection that is closing is not the backend's to abort any more."""
     patch.edit(
         Connection.loseConnection,
-        "self._inbox.clear()",
-        "self._inbox.clear()\n    self._backend._connections.pop(self, None)",
+        "self._inbox = None",
+        "self._inbox = None\n    self._backend._connections.pop(self, None)",
     )
 
 
@@ -195,13 +195,13 @@ def paused_in_connection_made_is_not_paused(patch: Patch) -> None:
 @mutant("FLU-07", on="tcp")
 def an_end_is_read_again_and_again(patch: Patch) -> None:
     """A descriptor at its end of stream is still watched, and is always ready."""
-    patch.edit(SocketChannel._read, "self._want(self._events & ~READ)", "pass")
+    patch.edit(SocketChannel._end, "self._want(self._events & ~READ)", "pass")
 
 
 @mutant("FLU-07", on="tcp")
 def a_hang_up_wakes_for_ever(patch: Patch) -> None:
     """A descriptor of which nothing is wanted stays registered, level-triggered."""
-    patch.edit(_EpollRegistration.want, "events or _EDGE", "events")
+    patch.edit(EpollPoller.want, "events or _EDGE", "events")
 
 
 @mutant("FLU-07")
@@ -228,9 +228,9 @@ def a_pipe_without_reader_wakes_for_ever(patch: Patch) -> None:
 def a_loop_of_reads_is_not_stopped(patch: Patch) -> None:
     """A channel reads until there is nothing, and hands it all up."""
     patch.edit(
-        SocketChannel._ready,
-        "self._read()",
-        "for _ in range(4):\n            self._read()",
+        SocketChannel.ready,
+        "if self._events == READ:\n        self._read()",
+        "if self._events == READ:\n        for _ in range(4):\n            self._read()",
     )
     patch.edit(Connection.pauseProducing, "self._paused = True\n    self._direct = False", "pass")
 
@@ -259,7 +259,7 @@ def the_end_does_not_wait_for_the_resume(patch: Patch) -> None:
 @mutant("FLU-08", silent="dataReceived")
 def what_comes_while_paused_is_lost(patch: Patch) -> None:
     """A channel that gives something although it was paused gives it to nobody."""
-    patch.edit(Connection.received, "self._inbox.append(data)", "pass")
+    patch.edit(Connection.received, "self._keep(data)", "pass")
 
 
 @mutant("FLU-08")
@@ -358,7 +358,7 @@ def bounds_input_although_it_says_not(patch: Patch) -> None:
 
 
 def _nothing_is_told_early(patch: Patch) -> None:
-    patch.edit(SocketChannel._ready, "if ready & ERROR:", "if False:")
+    patch.edit(SocketChannel.ready, "if events & ERROR:", "if False:")
 
 
 @mutant("FLU-11", on="tcp", silent="no connectionLost")
@@ -379,11 +379,7 @@ def our_end_does_not_ask(patch: Patch) -> None:
 def a_reset_found_by_a_write_is_no_news(patch: Patch) -> None:
     """A write that fails is dropped, as all that follow it are."""
     _nothing_is_told_early(patch)
-    patch.edit(
-        Connection.write,
-        "self._note_write_error(error)\n        self._soon()",
-        "self._drop(len(data))",
-    )
+    patch.edit(Connection.write, "self._send_failed(error)", "self._drop(len(data))")
 
 
 @mutant("FLU-11", on="tcp")
@@ -392,7 +388,7 @@ def a_reset_found_by_the_close_is_clean(patch: Patch) -> None:
     _nothing_is_told_early(patch)
     patch.edit(
         Connection._end_write_if_due,
-        "self._note_write_error(error)",
+        "self._send_failed(error)",
         "self._write_ended = True\n            self._schedule_end()",
     )
 
@@ -402,10 +398,10 @@ def a_reset_behind_the_end_is_clean(patch: Patch) -> None:
     """Once the peer has ended, whatever follows is its end."""
     patch.edit(
         Connection.failed,
-        "self._inbox.append(",
+        "self._keep(",
         "if self._life.state in _READ_CLOSED:\n"
         "        self._finish(self._clean_reason(), abort=True)\n"
-        "    self._inbox.append(",
+        "    self._keep(",
     )
     patch.edit(
         Connection._note_write_error,

@@ -13,14 +13,14 @@ from mutants.patching import Patch
 def paused_in_the_next_turn(patch: Patch) -> None:
     """The producer is told that it is too fast when it has written everything."""
     patch.edit(
-        Connection.write, "self._pause_producer()", "self._backend.call_soon(self._pause_producer)"
+        Connection._write, "self._pause_producer()", "self._backend.call_soon(self._pause_producer)"
     )
 
 
 @mutant("PRD-01")
 def paused_by_each_write(patch: Patch) -> None:
     """Each write above the high-water mark pauses once more."""
-    patch.edit(Connection.write, "if not self._producer_paused and", "if")
+    patch.edit(Connection._write, "if not self._producer_paused and", "if")
 
 
 @mutant("PRD-01", silent="raw peer")
@@ -33,7 +33,7 @@ def never_resumed(patch: Patch) -> None:
 def resumed_inside_a_verb(patch: Patch) -> None:
     """A producer that writes although it was paused is told to go on."""
     patch.edit(
-        Connection.write,
+        Connection._write,
         "taken = outgoing.write(data)",
         "taken = outgoing.write(data)\n"
         "        if self._producer_paused:\n"
@@ -60,7 +60,7 @@ def resumed_twice(patch: Patch) -> None:
 @mutant("PRD-01")
 def the_marks_are_not_the_connections_own(patch: Patch) -> None:
     """What the options say of the marks is not looked at."""
-    patch.edit(Connection.write, "> self._options.high_water", "> 65536")
+    patch.edit(Connection._write, "> self._options.high_water", "> 65536")
 
 
 @mutant("PRD-01")
@@ -89,7 +89,7 @@ def a_failed_send_asks_no_more(patch: Patch) -> None:
 @mutant("PRD-02")
 def what_is_dropped_empties_nothing(patch: Patch) -> None:
     """A pull producer whose answer was dropped is not asked for the next."""
-    patch.edit(Connection.write, "self._after_sending()", "pass")
+    patch.edit(Connection._write, "self._after_sending()", "pass")
 
 
 @mutant("PRD-02")
@@ -112,13 +112,13 @@ def asked_twice_a_turn(patch: Patch) -> None:
 @mutant("PRD-02", silent="raw peer")
 def asked_once(patch: Patch) -> None:
     """A pull producer is asked when it is registered, and then only behind a blocked send."""
-    patch.edit(Connection.write, "elif not outgoing.size:", "elif False:")
+    patch.edit(Connection._write, "elif not outgoing.size:", "elif False:")
 
 
 @mutant("PRD-02")
 def asked_before_the_buffer_is_empty(patch: Patch) -> None:
     """A pull producer is asked while its last answer is still being sent."""
-    patch.edit(Connection.write, "elif not outgoing.size:", "else:")
+    patch.edit(Connection._write, "elif not outgoing.size:", "else:")
     patch.edit(
         Connection._pull,
         "if self._producer is None or self._streaming or self._outgoing.size:",

@@ -130,7 +130,7 @@ def the_close_shuts_down_first(patch: Patch) -> None:
 def written_after_the_end_behind_what_is_pending(patch: Patch) -> None:
     """As long as the end of stream is not sent, bytes can go before it."""
     patch.edit(
-        Connection.write,
+        Connection._write,
         "if not self._accepting and not",
         "if not self._accepting and not self._outgoing.size and not",
     )
@@ -152,7 +152,7 @@ def written_in_the_turn_of_the_end(patch: Patch) -> None:
 def written_after_the_close(patch: Patch) -> None:
     """loseConnection closes when all is sent, and so takes more to be sent."""
     patch.edit(
-        Connection.write,
+        Connection._write,
         "if not self._accepting and not",
         "if self._life.state is not State.CLOSING and not self._accepting and not",
     )

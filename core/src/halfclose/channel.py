@@ -107,6 +107,8 @@ class Channel(ABC):
     its descriptor until `close` or `abort`.
     """
 
+    __slots__ = ()
+
     capabilities: Capabilities = Capabilities()
 
     @abstractmethod

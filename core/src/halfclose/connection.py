@@ -75,6 +75,43 @@ class Connection(Transport, ChannelSink):
     :param channel: a fresh channel; the connection owns it from now on.
     """
 
+    # By the ten thousand they are idle, and each attribute that is looked up is one of a message:
+    # what few connections have is made when it is first needed.
+    __slots__ = (
+        "__weakref__",
+        "_accepting",
+        "_asked",
+        "_backend",
+        "_busy",
+        "_channel",
+        "_consumers",
+        "_deadline",
+        "_direct",
+        "_dropped",
+        "_due",
+        "_end_requested",
+        "_half_closeable",
+        "_host",
+        "_inbox",
+        "_life",
+        "_options",
+        "_outgoing",
+        "_paused",
+        "_peer",
+        "_peer_ended",
+        "_plain",
+        "_producer",
+        "_producer_paused",
+        "_protocol",
+        "_reason",
+        "_resume_due",
+        "_scheduled",
+        "_streaming",
+        "_waiters",
+        "_write_ended",
+        "_write_error",
+    )
+
     def __init__(self, backend: Backend, channel: Channel, options: ConnectionOptions) -> None:
         self._backend = backend
         self._channel = channel
@@ -85,10 +122,12 @@ class Connection(Transport, ChannelSink):
         self._protocol: Protocol
         self._half_closeable = False
         self._outgoing = Outgoing(channel)
-        self._inbox: deque[bytes | _EndOfStream | _Failure] = deque()
+        self._inbox: deque[bytes | _EndOfStream | _Failure] | None = None
         self._accepting = False
+        self._plain = False
         self._direct = False
         self._busy = False
+        self._due = False
         self._scheduled = False
         self._paused = False
         self._peer_ended = False
@@ -101,10 +140,10 @@ class Connection(Transport, ChannelSink):
         self._producer_paused = False
         self._resume_due = False
         self._asked = False
-        self._consumers: list[Connection] = []
+        self._consumers: tuple[Connection, ...] = ()
         self._deadline: Deadline | None = None
         self._reason: BaseException | None = None
-        self._waiters: list[Event] = []
+        self._waiters: tuple[Event, ...] = ()
 
     # -- attaching -----------------------------------------------------------------------------
 
@@ -146,20 +185,28 @@ class Connection(Transport, ChannelSink):
             except BaseException as error:
                 self._raised("dataReceived", error)
             self._busy = False
-            self._pump()
+            if self._due:
+                self._pump()
         elif self._life.state in READING:
-            self._inbox.append(data)
+            self._keep(data)
+            self._due = True
 
     def read_ended(self) -> None:
         self._peer_ended = True
         if self._life.state in READING:
-            self._inbox.append(_END)
+            self._keep(_END)
             self._pump()
 
     def failed(self, error: Exception | None) -> None:
         self._peer_ended = True
-        self._inbox.append(_Failure(self._write_error or error))
+        self._keep(_Failure(self._write_error or error))
         self._pump()
+
+    def _keep(self, item: bytes | _EndOfStream | _Failure) -> None:
+        """Put *item* into the inbox, until it can be told."""
+        if self._inbox is None:
+            self._inbox = deque()
+        self._inbox.append(item)
 
     def writable(self) -> None:
         try:
@@ -170,6 +217,7 @@ class Connection(Transport, ChannelSink):
         if moved and self._deadline is not None:
             self._deadline.touch()
         self._after_sending()
+        self._look_whether_plain()
         self._pump()
 
     def write_ended(self) -> None:
@@ -192,7 +240,7 @@ class Connection(Transport, ChannelSink):
             self._drop(self._outgoing.size)
         self._outgoing.clear()
         self._end_requested = self._write_ended = True
-        self._accepting = False
+        self._accepting = self._plain = False
         producer, self._producer = self._producer, None
         if producer is not None:
             self._backend.call_soon(self._stop, producer)
@@ -204,17 +252,20 @@ class Connection(Transport, ChannelSink):
     def _pump(self) -> None:
         """Deliver all that is due, one event after another, unless one is being delivered."""
         if self._busy:
+            self._due = True
             return
         self._busy = True
         try:
             while self._step():
                 pass
         finally:
-            self._busy = False
+            self._busy = self._due = False
 
     def _soon(self) -> None:
         """Deliver in the next turn: what a verb causes is never delivered inside it (EVT-07)."""
-        if not self._busy and not self._scheduled:
+        if self._busy:
+            self._due = True
+        elif not self._scheduled:
             self._scheduled = True
             self._backend.call_soon(self._turn)
 
@@ -318,7 +369,7 @@ class Connection(Transport, ChannelSink):
         self._backend.release(self)
         for waiter in self._waiters:
             waiter.set()
-        self._waiters.clear()
+        self._waiters = ()
         if fatal is not None:
             self._backend.fatal(fatal)
 
@@ -346,6 +397,16 @@ class Connection(Transport, ChannelSink):
         state = self._life.move(move)
         self._accepting = state in ACCEPTING and self._write_error is None
         self._direct = state in READING and not self._paused
+        self._look_whether_plain()
+
+    def _look_whether_plain(self) -> None:
+        """Whether a write is for the channel, and nothing else looks at it."""
+        self._plain = (
+            self._accepting
+            and self._producer is None
+            and self._deadline is None
+            and not self._outgoing.size
+        )
 
     def _finish(self, reason: BaseException, *, abort: bool) -> None:
         """End the connection below; connectionLost(*reason*) is the only event still to come."""
@@ -354,7 +415,7 @@ class Connection(Transport, ChannelSink):
         self._enter(Move.FINISH)
         self._reason = reason
         self._outgoing.clear()
-        self._inbox.clear()
+        self._inbox = None
         if abort:
             self._channel.abort()
         elif self._lingers():
@@ -374,12 +435,17 @@ class Connection(Transport, ChannelSink):
             and can.can_half_close
         )
 
+    def _send_failed(self, error: Exception) -> None:
+        """A verb has found the connection lost, which is told when it has returned."""
+        self._note_write_error(error)
+        self._soon()
+
     def _note_write_error(self, error: Exception) -> None:
         """Nothing can be sent any more: end, once the input that is still there was told."""
         if self._write_error is not None or self._life.state in ENDED:
             return
         self._write_error = error
-        self._accepting = False
+        self._accepting = self._plain = False
         self._outgoing.clear()
         if self._life.state not in READING or not self._awaits_input():
             self._finish(_lost(error), abort=True)
@@ -420,8 +486,7 @@ class Connection(Transport, ChannelSink):
                 self._write_ended = self._channel.end_write()
             except OSError as error:
                 # VRB-03, VRB-04: a reset shows here, and never raises out of a verb.
-                self._note_write_error(error)
-                self._soon()
+                self._send_failed(error)
                 return
         if self._write_ended:
             self._schedule_end()
@@ -446,6 +511,7 @@ class Connection(Transport, ChannelSink):
         return ConnectionDone("the connection was closed cleanly")
 
     def _limit(self, seconds: float, expired: Callable[[], None]) -> None:
+        self._plain = False
         # A big socket buffer takes nothing for a long while although the peer reads.
         self._deadline = Deadline(self._backend, seconds, expired, self._channel.unsent)
 
@@ -473,6 +539,20 @@ class Connection(Transport, ChannelSink):
             data = bytes(data)
         if not data:
             return
+        if not self._plain:
+            self._write(data)
+            return
+        try:
+            taken = self._channel.write(data)
+        except OSError as error:
+            self._send_failed(error)
+            return
+        if taken < len(data):
+            self._plain = False
+            self._outgoing.keep(data, taken)
+
+    def _write(self, data: bytes) -> None:
+        """Write where there is more to it than to hand *data* to the channel."""
         if not self._accepting and not self._waits_for_producer():
             self._drop(len(data))
             if self._write_error is not None:
@@ -482,8 +562,7 @@ class Connection(Transport, ChannelSink):
         try:
             taken = outgoing.write(data)
         except OSError as error:
-            self._note_write_error(error)
-            self._soon()
+            self._send_failed(error)
             return
         if taken and self._deadline is not None:
             self._deadline.touch()
@@ -539,7 +618,7 @@ class Connection(Transport, ChannelSink):
         if not self._life.can(Move.CLOSE):
             return
         self._enter(Move.CLOSE)
-        self._inbox.clear()
+        self._inbox = None
         if self._write_ended and self._write_error is None:
             # FLU-11: nothing is left to be sent that would tell of a reset.
             self._write_error = self._channel.look_for_error()
@@ -609,8 +688,9 @@ class Connection(Transport, ChannelSink):
             # PRD-09: one that will read no more is as good as unregistered.
             if producer._life.state not in READING:
                 return
-            producer._consumers.append(self)
+            producer._consumers = (*producer._consumers, self)
         self._producer = producer
+        self._plain = False
         self._streaming = streaming
         self._producer_paused = self._resume_due = False
         if not streaming:
@@ -620,9 +700,10 @@ class Connection(Transport, ChannelSink):
 
     def unregisterProducer(self) -> None:
         producer, self._producer = self._producer, None
-        if isinstance(producer, Connection) and self in producer._consumers:
-            producer._consumers.remove(self)
+        if isinstance(producer, Connection):
+            producer._consumers = tuple(each for each in producer._consumers if each is not self)
         if producer is not None:
+            self._look_whether_plain()
             self._end_write_if_due()
 
     def _pause_producer(self) -> None:
@@ -657,7 +738,7 @@ class Connection(Transport, ChannelSink):
             self._log_failure("stopProducing")
 
     def _release_consumers(self) -> None:
-        consumers, self._consumers = self._consumers, []
+        consumers, self._consumers = self._consumers, ()
         for consumer in consumers:
             if consumer._producer is self:
                 consumer.unregisterProducer()
@@ -707,12 +788,11 @@ class Connection(Transport, ChannelSink):
     async def whenClosed(self) -> BaseException:
         if self._life.state is not State.CLOSED or self._busy:
             waiter = self._backend.create_event()
-            self._waiters.append(waiter)
+            self._waiters = (*self._waiters, waiter)
             try:
                 await waiter.wait()
             finally:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
+                self._waiters = tuple(each for each in self._waiters if each is not waiter)
         assert self._reason is not None
         return self._reason
 

@@ -19,7 +19,10 @@ UNIX_PATH_BYTES = 107
 _EXAMPLES = "tcp:127.0.0.1:8000, tcp:[::1]:8000, unix:/tmp/echo.sock, stdio: or memory:echo"
 
 
-@dataclass(frozen=True)
+_NOT_IN_A_HOST = frozenset("[]/\0 ")
+
+
+@dataclass(frozen=True, slots=True)
 class TCP:
     """A TCP host and port.
 
@@ -34,7 +37,7 @@ class TCP:
     def __post_init__(self) -> None:
         if not isinstance(self.host, str) or not self.host:
             raise EndpointError(f"TCP host {self.host!r}: a host name or address is missing")
-        if self.host != self.host.strip() or any(c in self.host for c in "[]/\0 "):
+        if self.host != self.host.strip() or not _NOT_IN_A_HOST.isdisjoint(self.host):
             raise EndpointError(f"TCP host {self.host!r}: not a host name or address")
         if isinstance(self.port, bool) or not isinstance(self.port, int):
             raise EndpointError(f"TCP port {self.port!r}: not a whole number")
@@ -46,7 +49,7 @@ class TCP:
         return f"tcp:{host}:{self.port}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class UNIX:
     """The path of a unix socket; empty for the unnamed end of a connection.
 

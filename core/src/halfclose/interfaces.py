@@ -128,6 +128,8 @@ class Transport(ABC):
     the protocol before it returns (rule EVT-07).
     """
 
+    __slots__ = ()
+
     @property
     @abstractmethod
     def state(self) -> State:

@@ -15,6 +15,9 @@ __all__ = ["ACCEPTING", "ENDED", "READING", "TABLE", "IllegalMove", "Lifecycle",
 class State(Enum):
     """Where a connection is in its life."""
 
+    # Enum's own is written in Python, and called for each look into a set or a table.
+    __hash__ = object.__hash__
+
     CONNECTING = "connecting"
     """The protocol is not attached yet."""
     OPEN = "open"
@@ -37,6 +40,8 @@ class State(Enum):
 
 class Move(Enum):
     """What can happen to a connection."""
+
+    __hash__ = object.__hash__
 
     MADE = "made"
     """The protocol was attached."""

@@ -19,7 +19,8 @@ class Outgoing:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._queue: deque[bytes | memoryview] = deque()
+        # None while nothing waits: an idle connection shall cost little.
+        self._queue: deque[bytes | memoryview] | None = None
         self.size = 0
 
     def write(self, data: bytes) -> int:
@@ -27,15 +28,19 @@ class Outgoing:
 
         :raises OSError: the channel can send nothing any more.
         """
-        if self._queue:
+        if self._queue is not None:
             self._queue.append(data)
             self.size += len(data)
             return 0
         taken = self._channel.write(data)
         if taken < len(data):
-            self._queue.append(memoryview(data)[taken:] if taken else data)
-            self.size = len(data) - taken
+            self.keep(data, taken)
         return taken
+
+    def keep(self, data: bytes, taken: int) -> None:
+        """Queue *data*, of which the channel took *taken* bytes, where nothing waits yet."""
+        self._queue = deque((memoryview(data)[taken:] if taken else data,))
+        self.size = len(data) - taken
 
     def flush(self) -> int:
         """Hand over as much as the channel takes and return how many bytes that was.
@@ -44,28 +49,30 @@ class Outgoing:
         """
         moved = 0
         while self._queue:
-            piece = self._next()
+            piece = _next(self._queue)
             taken = self._channel.write(piece)
             moved += taken
             self.size -= taken
             if taken < len(piece):
                 self._queue.appendleft(memoryview(piece)[taken:] if taken else piece)
-                break
+                return moved
+        self._queue = None
         return moved
-
-    def _next(self) -> bytes | memoryview:
-        first = self._queue.popleft()
-        if len(first) >= _PIECE or not self._queue:
-            return first
-        pieces = [first]
-        size = len(first)
-        while self._queue and size + len(self._queue[0]) <= _PIECE:
-            piece = self._queue.popleft()
-            pieces.append(piece)
-            size += len(piece)
-        return b"".join(pieces) if len(pieces) > 1 else first
 
     def clear(self) -> None:
         """Forget all that waits."""
-        self._queue.clear()
+        self._queue = None
         self.size = 0
+
+
+def _next(queue: deque[bytes | memoryview]) -> bytes | memoryview:
+    first = queue.popleft()
+    if len(first) >= _PIECE or not queue:
+        return first
+    pieces = [first]
+    size = len(first)
+    while queue and size + len(queue[0]) <= _PIECE:
+        piece = queue.popleft()
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces) if len(pieces) > 1 else first

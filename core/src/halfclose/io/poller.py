@@ -10,12 +10,22 @@ import logging
 import select
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..backend import Backend, Watch
 
-__all__ = ["ERROR", "READ", "WRITE", "EpollPoller", "Poller", "Registration", "WatchPoller"]
+__all__ = [
+    "ERROR",
+    "READ",
+    "WRITE",
+    "EpollPoller",
+    "Polled",
+    "Poller",
+    "Registration",
+    "WatchPoller",
+]
 
 # The values of epoll and poll, so that nothing has to be translated for each event.
 READ = 0x001
@@ -31,50 +41,114 @@ Handler = Callable[[int], None]
 Broken = Callable[[Exception], None]
 
 
-class Registration(ABC):
-    """One descriptor with a poller."""
+class Polled(ABC):
+    """One descriptor with a poller; a subclass says what happens when it is ready.
+
+    :param fd: open until `stop` is called.
+    :raises PermissionError: the descriptor is always ready (a regular file); some pollers find
+        out only when something is wanted.
+    """
+
+    __slots__ = ("_fd", "_poller", "_wanted")
+
+    def __init__(self, poller: Poller, fd: int) -> None:
+        self._poller = poller
+        self._fd = fd
+        self._wanted: int | None = None
+        poller.add(fd, self)
 
     @abstractmethod
+    def ready(self, events: int) -> None:
+        """*events* came: READ, WRITE, ERROR, 0 for a mere hang-up. Spurious calls happen."""
+
+    @abstractmethod
+    def broken(self, error: Exception) -> None:
+        """`ready` raised *error*, and the descriptor is not watched any more."""
+
     def want(self, events: int) -> None:
         """Be told of *events*, a sum of READ and WRITE; with 0, only of an error, if at all."""
+        if events != self._wanted and self._fd >= 0:
+            self._poller.want(self._fd, self._wanted, events)
+            self._wanted = events
 
-    @abstractmethod
     def stop(self) -> None:
         """Forget the descriptor; call it before the descriptor is closed. Idempotent."""
+        if self._fd >= 0:
+            self._poller.drop(self._fd, self._wanted)
+            self._fd = -1
+
+    def detach(self) -> None:
+        """The poller is gone, and the descriptor may be."""
+        self._fd = -1
+
+
+class Registration(Polled):
+    """A descriptor of which functions hear. See `Poller.register`."""
+
+    __slots__ = ("_broken", "_handler")
+
+    def __init__(self, poller: Poller, fd: int, handler: Handler, broken: Broken) -> None:
+        self._handler = handler
+        self._broken = broken
+        super().__init__(poller, fd)
+
+    def ready(self, events: int) -> None:
+        self._handler(events)
+
+    def broken(self, error: Exception) -> None:
+        self._broken(error)
 
 
 class Poller(ABC):
-    """Calls handlers of ready descriptors."""
+    """Tells descriptors that they are ready."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._table: dict[int, Polled] = {}
 
-    @abstractmethod
     def register(self, fd: int, handler: Handler, broken: Broken) -> Registration:
         """Begin to watch *fd*, wanting nothing yet.
 
-        :param handler: called with the events that are ready: READ, WRITE, ERROR, 0 for a mere
-            hang-up. Spurious calls happen.
-        :param broken: called with what *handler* raised, which stops the registration.
+        :param handler: see `Polled.ready`.
+        :param broken: see `Polled.broken`.
         :raises PermissionError: the descriptor is always ready (a regular file).
         """
+        registration = Registration(self, fd, handler, broken)
+        try:
+            registration.want(0)
+        except BaseException:
+            registration.detach()
+            del self._table[fd]
+            raise
+        return registration
+
+    @abstractmethod
+    def add(self, fd: int, polled: Polled) -> None:
+        """*polled* is who hears of *fd*."""
+
+    @abstractmethod
+    def want(self, fd: int, before: int | None, events: int) -> None:
+        """Watch *fd* for *events*, after *before*; None: for the first time.
+
+        :raises PermissionError: the descriptor is always ready.
+        """
+
+    @abstractmethod
+    def drop(self, fd: int, before: int | None) -> None:
+        """Watch *fd* no more, after *before*."""
 
     @abstractmethod
     def close(self) -> None:
         """Release everything. Idempotent."""
 
-    def _serve(
-        self, registration: Registration, handler: Handler, broken: Broken, ready: int
-    ) -> None:
+    def _failed(self, polled: Polled, error: BaseException) -> None:
         """ERR-12: whatever one descriptor's handler does, the others are served."""
-        try:
-            handler(ready)
-        except (KeyboardInterrupt, SystemExit) as error:
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self._backend.fatal(error)
-        except BaseException as error:
-            _log.exception("a descriptor's handler failed")
-            registration.stop()
-            self._backend.guarded(broken, _as_exception(error))
+            return
+        _log.error("a descriptor's handler failed", exc_info=error)
+        polled.stop()
+        self._backend.guarded(polled.broken, _as_exception(error))
 
 
 def _as_exception(error: BaseException) -> Exception:
@@ -91,70 +165,44 @@ class EpollPoller(Poller):
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
         self._epoll = select.epoll()
-        self._table: dict[int, _EpollRegistration] = {}
+        self._fresh: set[int] = set()
         self._watch = backend.watch(self._epoll.fileno(), self._ready)
 
-    def register(self, fd: int, handler: Handler, broken: Broken) -> Registration:
-        self._epoll.register(fd, _EDGE)
-        registration = _EpollRegistration(self._epoll, self._table, fd, handler, broken)
-        self._table[fd] = registration
-        return registration
+    def add(self, fd: int, polled: Polled) -> None:
+        self._table[fd] = polled
+        self._fresh.add(fd)
+
+    def want(self, fd: int, before: int | None, events: int) -> None:
+        # An error or a hang-up cannot be masked: with nothing wanted, an edge-triggered
+        # registration tells of them once instead of for ever.
+        tell = self._epoll.register if before is None else self._epoll.modify
+        tell(fd, events or _EDGE)
+
+    def drop(self, fd: int, before: int | None) -> None:
+        del self._table[fd]
+        if before is not None:
+            self._epoll.unregister(fd)
 
     def _ready(self) -> None:
+        table, fresh = self._table, self._fresh
         # One batch a turn, so that the loop's other work goes on (level-triggered: none is lost).
-        batch = [(self._table.get(fd), ready) for fd, ready in self._epoll.poll(0, _BATCH)]
-        for registration, ready in batch:
-            # Looked up before any is served: a handler can close a descriptor, and the next one
-            # to be opened then has its number.
-            if registration is not None and registration.watched:
-                self._serve(registration, registration.handler, registration.broken, ready)
+        batch = self._epoll.poll(0, _BATCH)
+        fresh.clear()
+        for fd, events in batch:
+            # A handler can close a descriptor, and the next one to be opened has its number.
+            if fd in table and fd not in fresh:
+                polled = table[fd]
+                try:
+                    polled.ready(events)
+                except BaseException as error:
+                    self._failed(polled, error)
 
     def close(self) -> None:
-        for registration in self._table.values():
-            registration.detach()
+        for polled in self._table.values():
+            polled.detach()
         self._table.clear()
         self._watch.stop()
         self._epoll.close()
-
-
-class _EpollRegistration(Registration):
-    __slots__ = ("_epoll", "_events", "_fd", "_table", "broken", "handler")
-
-    def __init__(
-        self,
-        epoll: select.epoll,
-        table: dict[int, _EpollRegistration],
-        fd: int,
-        handler: Handler,
-        broken: Broken,
-    ) -> None:
-        self._epoll = epoll
-        self._table = table
-        self._fd = fd
-        self._events = 0
-        self.handler = handler
-        self.broken = broken
-
-    def want(self, events: int) -> None:
-        if events != self._events and self._fd >= 0:
-            self._events = events
-            # An error or a hang-up cannot be masked: with nothing wanted, an edge-triggered
-            # registration tells of them once instead of for ever.
-            self._epoll.modify(self._fd, events or _EDGE)
-
-    def stop(self) -> None:
-        if self._fd >= 0 and self._table.pop(self._fd, None) is not None:
-            self._epoll.unregister(self._fd)
-        self._fd = -1
-
-    @property
-    def watched(self) -> bool:
-        """Whether `stop` was not called."""
-        return self._fd >= 0
-
-    def detach(self) -> None:
-        """The poller is gone, and the descriptor may be."""
-        self._fd = -1
 
 
 class WatchPoller(Poller):
@@ -162,50 +210,39 @@ class WatchPoller(Poller):
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
-        self._open: set[_WatchRegistration] = set()
+        self._watches: dict[tuple[int, int], Watch] = {}
 
-    def register(self, fd: int, handler: Handler, broken: Broken) -> Registration:
+    def add(self, fd: int, polled: Polled) -> None:
         if not _pollable(fd):
             raise PermissionError(f"descriptor {fd} is always ready")
-        registration = _WatchRegistration(self, fd, handler, broken)
-        self._open.add(registration)
-        return registration
+        self._table[fd] = polled
 
-    def watch(self, registration: _WatchRegistration, fd: int, event: int) -> Watch:
-        return self._backend.watch(
-            fd,
-            lambda: self._serve(registration, registration.handler, registration.broken, event),
-            write=event == WRITE,
-        )
+    def want(self, fd: int, before: int | None, events: int) -> None:
+        polled = self._table[fd]
+        for event in (READ, WRITE):
+            watch = self._watches.pop((fd, event), None)
+            if not events & event:
+                if watch is not None:
+                    watch.stop()
+                continue
+            if watch is None:
+                serve = partial(self._serve, polled, event)
+                watch = self._backend.watch(fd, serve, write=event == WRITE)
+            self._watches[fd, event] = watch
 
-    def forget(self, registration: _WatchRegistration) -> None:
-        self._open.discard(registration)
+    def _serve(self, polled: Polled, event: int) -> None:
+        try:
+            polled.ready(event)
+        except BaseException as error:
+            self._failed(polled, error)
+
+    def drop(self, fd: int, before: int | None) -> None:
+        self.want(fd, before, 0)
+        del self._table[fd]
 
     def close(self) -> None:
-        for registration in list(self._open):
-            registration.stop()
-
-
-class _WatchRegistration(Registration):
-    def __init__(self, poller: WatchPoller, fd: int, handler: Handler, broken: Broken) -> None:
-        self._poller = poller
-        self._fd = fd
-        self._watches: dict[int, Watch] = {}
-        self._stopped = False
-        self.handler = handler
-        self.broken = broken
-
-    def want(self, events: int) -> None:
-        for event in (READ, WRITE):
-            if events & event and event not in self._watches and not self._stopped:
-                self._watches[event] = self._poller.watch(self, self._fd, event)
-            elif not events & event and event in self._watches:
-                self._watches.pop(event).stop()
-
-    def stop(self) -> None:
-        self.want(0)
-        self._stopped = True
-        self._poller.forget(self)
+        for polled in list(self._table.values()):
+            polled.stop()
 
 
 def _pollable(fd: int) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import replace
 
-from ..channel import Channel, ChannelSink
+from ..channel import Capabilities, Channel, ChannelSink
 from ..endpoints import Endpoint
 from .addresses import host_of, peer_of
-from .poller import ERROR, READ, WRITE, Poller
+from .poller import ERROR, READ, WRITE, Polled, Poller
 from .syscalls import (
     end_is_real,
     end_stream,
@@ -21,26 +20,44 @@ from .syscalls import (
 __all__ = ["SocketChannel"]
 
 _CHUNK = 64 * 1024
+"""Bytes that are read at once, at first."""
+
+_LARGE_CHUNK = 256 * 1024
+"""Bytes that are read at once where as many came before as were asked for."""
+
+_TCP = Capabilities()
+# The kernel has no reset for unix sockets (PIP-01).
+_UNIX = Capabilities(can_reset=False)
 
 
-class SocketChannel(Channel):
+class SocketChannel(Channel, Polled):
     """One connected TCP or unix socket.
 
     :param sock: connected and non-blocking; the channel owns it.
     :param lost: the error that was already taken from the socket, if it is lost.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_chunk",
+        "_ended",
+        "_error",
+        "_events",
+        "_sink",
+        "_sock",
+        "capabilities",
+    )
+
     def __init__(self, sock: socket.socket, poller: Poller, lost: OSError | None = None) -> None:
+        Polled.__init__(self, poller, sock.fileno())
         self._sock = sock
         self._sink: ChannelSink
         self._events = 0
+        self._chunk = _CHUNK
         self._ended = False
         self._error = lost
-        # The kernel has no reset for unix sockets (PIP-01).
-        if sock.family == socket.AF_UNIX:
-            self.capabilities = replace(self.capabilities, can_reset=False)
+        self.capabilities = _UNIX if sock.family == socket.AF_UNIX else _TCP
         self.set_no_delay(True)
-        self._poll = poller.register(sock.fileno(), self._ready, self._broken)
 
     def start(self, sink: ChannelSink) -> None:
         self._sink = sink
@@ -54,39 +71,49 @@ class SocketChannel(Channel):
 
     def _want(self, events: int) -> None:
         self._events = events
-        self._poll.want(events)
+        self.want(events)
 
-    def _ready(self, ready: int) -> None:
+    def ready(self, events: int) -> None:
+        if self._events == READ:
+            self._read()
+            return
         if not self._events:
-            if ready & ERROR:
+            if events & ERROR:
                 self._look_for_error()
             return
-        if self._events & READ and ready & ~WRITE:
+        if self._events & READ and events & ~WRITE:
             self._read()
-        if self._events & WRITE and ready & ~READ:
+        if self._events & WRITE and events & ~READ:
             self._want(self._events & ~WRITE)
             self._sink.writable()
 
     def _read(self) -> None:
         try:
-            data = self._sock.recv(_CHUNK)
+            data = self._sock.recv(self._chunk)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._fail(error)
             return
-        if data:
-            self._sink.received(data)
-            # After a failed send the input that is there is wanted, and only that.
-            if self._error is not None and self._events & READ and not self.has_input():
-                self._fail(self._error)
+        if not data:
+            self._end()
             return
+        if len(data) == self._chunk:
+            self._chunk = _LARGE_CHUNK
+        self._sink.received(data)
+        # After a failed send the input that is there is wanted, and only that.
+        if self._error is not None and self._events & READ and not self.has_input():
+            self._fail(self._error)
+
+    def _end(self) -> None:
         if self._error is not None and not end_is_real(self._error):
             self._fail(self._error)
             return
         self._ended = True
-        self._want(self._events & ~READ)
         self._sink.read_ended()
+        # Most are closed by now.
+        if self._events & READ:
+            self._want(self._events & ~READ)
 
     def _look_for_error(self) -> None:
         """The socket broke while nothing is wanted of it (FLU-11): tell, unless input waits."""
@@ -97,11 +124,11 @@ class SocketChannel(Channel):
             self._fail(error)
 
     def _fail(self, error: OSError) -> None:
-        self._poll.stop()
+        self.stop()
         self._events = 0
         self._sink.failed(error)
 
-    def _broken(self, error: Exception) -> None:
+    def broken(self, error: Exception) -> None:
         self._sink.failed(error)
 
     def write(self, data: bytes | memoryview) -> int:
@@ -146,7 +173,7 @@ class SocketChannel(Channel):
 
     def close(self) -> None:
         if self._sock.fileno() >= 0:
-            self._poll.stop()
+            self.stop()
             self._events = 0
             self._sock.close()
 

@@ -30,7 +30,7 @@ from ..reasons import (
     ListenError,
 )
 from ..running import open_backend, run
-from .fakes import FakeChannel
+from .fakes import FakeChannel, FaultySink
 from .harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
 from .kinds import Kind
 from .logs import errors_in, logged, showing
@@ -681,7 +681,7 @@ class FailureRules:
                 pair = await net.recorded()
                 error = Boom(call)
                 # What the channel calls fails, as if the channel itself had.
-                setattr(pair.transport, call, raising(error))
+                pair.transport.channel.start(FaultySink(pair.transport, call, error))
                 with logged() as records:
                     if call == "received":
                         pair.peer.send_now(b"x")

@@ -9,7 +9,7 @@ from ..options import ConnectionOptions
 from .harness import Net
 from .recorder import Recorder
 
-__all__ = ["FakeChannel"]
+__all__ = ["FakeChannel", "FaultySink"]
 
 
 class FakeChannel(Channel):
@@ -66,3 +66,38 @@ class FakeChannel(Channel):
 
     def get_host(self) -> Endpoint:
         return TCP("192.0.2.2", 2)
+
+
+class FaultySink(ChannelSink):
+    """Raises *error* when *fault* is called, and has *sink* do all else."""
+
+    def __init__(self, sink: ChannelSink, fault: str, error: Exception) -> None:
+        self._sink = sink
+        self._fault = fault
+        self._error = error
+
+    def _pass_on(self, call: str, *args: object) -> None:
+        if call == self._fault:
+            raise self._error
+        getattr(self._sink, call)(*args)
+
+    def received(self, data: bytes) -> None:
+        self._pass_on("received", data)
+
+    def read_ended(self) -> None:
+        self._pass_on("read_ended")
+
+    def writable(self) -> None:
+        self._pass_on("writable")
+
+    def write_ended(self) -> None:
+        self._pass_on("write_ended")
+
+    def failed(self, error: Exception | None) -> None:
+        self._pass_on("failed", error)
+
+    def write_failed(self, error: Exception) -> None:
+        self._pass_on("write_failed", error)
+
+    def reader_gone(self, error: Exception) -> None:
+        self._pass_on("reader_gone", error)
