@@ -297,7 +297,7 @@ class Backend(ABC):
         sock, lost = await connect_socket(self, endpoint, timeout)
         try:
             self.check_open()
-            return self.lane.channel(sock, lost)
+            return self.lane.channel(sock, lost=lost)
         except BaseException as error:
             sock.close()
             if isinstance(error, OSError):
@@ -312,9 +312,9 @@ class Backend(ABC):
         :raises ListenError: see `listen`.
         """
 
-        def wrap(sock: socket.socket) -> None:
+        def wrap(sock: socket.socket, peer: Endpoint, host: Endpoint | None) -> None:
             try:
-                channel = self.lane.channel(sock)
+                channel = self.lane.channel(sock, peer=peer, host=host)
             except OSError:
                 # Reset before it could be served: as good as never accepted.
                 sock.close()

@@ -355,7 +355,7 @@ class StreamChannel(Channel):
         self._set(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
 
     def _set(self, level: int, option: int, enabled: bool) -> None:
-        if self._raw is not None:
+        if self._raw is not None and self._family != socket.AF_UNIX:
             set_tcp_option(self._raw, level, option, enabled)
 
 

@@ -19,8 +19,7 @@ def endpoint_of(family: int, address: Any) -> Endpoint:
         if isinstance(address, bytes):
             address = address.decode("utf-8", "surrogateescape")
         return UNIX(address.replace("\0", "@"))
-    host, port = address[:2]
-    return TCP(host, port)
+    return TCP(address[0], address[1])
 
 
 def peer_of(sock: socket.socket) -> Endpoint:

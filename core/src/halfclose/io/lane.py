@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from ..channel import Channel
+from ..endpoints import Endpoint
 from .poller import EpollPoller, Poller, WatchPoller
 from .sockets import SocketChannel
 
@@ -47,14 +48,23 @@ class Lane:
             self._poller = (EpollPoller if self._own else WatchPoller)(self._backend)
         return self._poller
 
-    def channel(self, sock: socket.socket, lost: OSError | None = None) -> Channel:
+    def channel(
+        self,
+        sock: socket.socket,
+        *,
+        peer: Endpoint | None = None,
+        host: Endpoint | None = None,
+        lost: OSError | None = None,
+    ) -> Channel:
         """A channel that owns the connected, non-blocking *sock*.
 
+        :param peer: its peer, where that is known.
+        :param host: its own end, likewise.
         :param lost: the error that was already taken from the socket, if it is lost.
         :raises OSError: the framework takes no socket that is lost.
         """
         if self._own:
-            return SocketChannel(sock, self.poller, lost)
+            return SocketChannel(sock, self.poller, peer=peer, host=host, lost=lost)
         if lost is not None:
             raise lost
         return self._backend.adopt(sock)

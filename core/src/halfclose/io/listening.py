@@ -35,9 +35,13 @@ RETRY_DELAY = 0.1
 OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """What accept(2) fails with although the connection is still there (ERR-09)."""
 
+_EVERYWHERE = "0.0.0.0", "::"
+"""Where a socket listens on all addresses."""
+
 _NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
-Accepted = Callable[[socket.socket], None]
+Accepted = Callable[[socket.socket, Endpoint, "Endpoint | None"], None]
+"""Takes a new, non-blocking socket, its peer, and its own end unless that has to be asked for."""
 
 
 class SocketListener(Listener):
@@ -75,6 +79,10 @@ class _Accepting:
         self._accepted = accepted
         self._retry: TimerHandle | None = None
         self._told = False
+        self._family = sock.family
+        own = endpoint_of(self._family, sock.getsockname())
+        # On all addresses, each connection has the one that it came to.
+        self._host = None if isinstance(own, TCP) and own.host in _EVERYWHERE else own
         self._poll = self._register()
 
     def _register(self) -> Registration:
@@ -87,7 +95,7 @@ class _Accepting:
             if self._sock.fileno() < 0:
                 return
             try:
-                sock, _ = self._sock.accept()
+                sock, address = self._sock.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -98,19 +106,17 @@ class _Accepting:
                 continue
             self._told = False
             sock.setblocking(False)
-            self._backend.guarded(self._accepted, sock)
+            # The system forgets the peer of a connection that is reset: it is told now, or never.
+            peer = endpoint_of(self._family, address)
+            self._backend.guarded(self._accepted, sock, peer, self._host)
 
     def _wait_for_resources(self, error: OSError) -> None:
         if not self._told:
             self._told = True
-            _log.error(
-                "accepting on %s waits: %s", endpoint_of(self._sock.family, self._name()), error
-            )
+            own = endpoint_of(self._family, self._sock.getsockname())
+            _log.error("accepting on %s waits: %s", own, error)
         self._poll.want(0)
         self._retry = self._backend.call_later(RETRY_DELAY, self._poll.want, READ)
-
-    def _name(self) -> object:
-        return self._sock.getsockname()
 
     def _broken(self, error: Exception) -> None:
         self._poll = self._register()
@@ -125,7 +131,7 @@ class _Accepting:
 async def listen_sockets(
     backend: Backend, endpoint: Endpoint, options: ConnectionOptions, accepted: Accepted
 ) -> SocketListener:
-    """A listener on *endpoint* that gives each new, non-blocking socket to *accepted*.
+    """A listener on *endpoint* that gives each new connection to *accepted*.
 
     :raises ListenError: see `Backend.listen`.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from ..channel import Capabilities, Channel, ChannelSink
-from ..endpoints import Endpoint
+from ..endpoints import UNIX, Endpoint
 from .addresses import host_of, peer_of
 from .poller import ERROR, READ, WRITE, Polled, Poller
 from .syscalls import (
@@ -34,6 +34,8 @@ class SocketChannel(Channel, Polled):
     """One connected TCP or unix socket.
 
     :param sock: connected and non-blocking; the channel owns it.
+    :param peer: its peer; None: ask.
+    :param host: its own end; None: ask.
     :param lost: the error that was already taken from the socket, if it is lost.
     """
 
@@ -43,20 +45,32 @@ class SocketChannel(Channel, Polled):
         "_ended",
         "_error",
         "_events",
+        "_host",
+        "_peer",
         "_sink",
         "_sock",
         "capabilities",
     )
 
-    def __init__(self, sock: socket.socket, poller: Poller, lost: OSError | None = None) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        poller: Poller,
+        *,
+        peer: Endpoint | None = None,
+        host: Endpoint | None = None,
+        lost: OSError | None = None,
+    ) -> None:
         Polled.__init__(self, poller, sock.fileno())
         self._sock = sock
+        self._peer = peer or peer_of(sock)
+        self._host = host or host_of(sock)
         self._sink: ChannelSink
         self._events = 0
         self._chunk = _CHUNK
         self._ended = False
         self._error = lost
-        self.capabilities = _UNIX if sock.family == socket.AF_UNIX else _TCP
+        self.capabilities = _UNIX if isinstance(self._peer, UNIX) else _TCP
         self.set_no_delay(True)
 
     def start(self, sink: ChannelSink) -> None:
@@ -183,16 +197,20 @@ class SocketChannel(Channel, Polled):
             self.close()
 
     def get_peer(self) -> Endpoint:
-        return peer_of(self._sock)
+        return self._peer
 
     def get_host(self) -> Endpoint:
-        return host_of(self._sock)
+        return self._host
 
     def get_handle(self) -> socket.socket:
         return self._sock
 
     def set_no_delay(self, enabled: bool) -> None:
-        set_tcp_option(self._sock, socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
+        self._set(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
 
     def set_keep_alive(self, enabled: bool) -> None:
-        set_tcp_option(self._sock, socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
+        self._set(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
+
+    def _set(self, level: int, option: int, enabled: bool) -> None:
+        if self.capabilities is _TCP:
+            set_tcp_option(self._sock, level, option, enabled)

@@ -46,13 +46,11 @@ def end_is_real(error: Exception | None) -> bool:
 
 
 def set_tcp_option(sock: socket.socket, level: int, option: int, enabled: bool) -> None:
-    """Set a flag of a TCP socket; nothing on a unix socket."""
-    if sock.family != socket.AF_UNIX:
-        try:
-            sock.setsockopt(level, option, enabled)
-        except OSError:
-            # A connection that was reset takes no options; its reset is told by the next read.
-            pass
+    """Set a flag of a TCP socket; nothing once it was reset, which the next read tells."""
+    try:
+        sock.setsockopt(level, option, enabled)
+    except OSError:
+        pass
 
 
 def end_stream(sock: socket.socket) -> None:
