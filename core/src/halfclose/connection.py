@@ -7,6 +7,7 @@ table in `lifecycle`; a channel only moves bytes. The comments name the rules of
 from __future__ import annotations
 
 import logging
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, cast
@@ -93,6 +94,7 @@ class Connection(Transport, ChannelSink):
         "_half_closeable",
         "_host",
         "_inbox",
+        "_late",
         "_life",
         "_options",
         "_outgoing",
@@ -120,6 +122,7 @@ class Connection(Transport, ChannelSink):
         self._host = channel.get_host()
         self._life = Lifecycle()
         self._protocol: Protocol
+        self._late: weakref.ref[Protocol] | None = None
         self._half_closeable = False
         self._outgoing = Outgoing(channel)
         self._inbox: deque[bytes | _EndOfStream | _Failure] | None = None
@@ -367,6 +370,9 @@ class Connection(Transport, ChannelSink):
             self._log_failure("connectionLost")
         self._backend.hooks.connection_lost(self, reason)
         self._backend.release(self)
+        # No cycle is left that only the garbage collector would find.
+        self._late = weakref.ref(self._protocol)
+        del self._protocol
         for waiter in self._waiters:
             waiter.set()
         self._waiters = ()
@@ -386,10 +392,13 @@ class Connection(Transport, ChannelSink):
         _log.exception("%s: %s raised on the connection with %s", self._prefix(), name, self._peer)
 
     def _prefix(self) -> str:
+        protocol = self.protocol
+        if protocol is None:
+            return type(self).__name__
         try:
-            return self._protocol.logPrefix()
+            return protocol.logPrefix()
         except Exception:
-            return type(self._protocol).__name__
+            return type(protocol).__name__
 
     # -- states --------------------------------------------------------------------------------
 
@@ -764,9 +773,10 @@ class Connection(Transport, ChannelSink):
         return self._channel
 
     @property
-    def protocol(self) -> BaseProtocol:
-        """The protocol that is attached."""
-        return self._protocol
+    def protocol(self) -> BaseProtocol | None:
+        """The protocol that is attached; once it was told that the connection is lost, None if
+        nobody else has kept it."""
+        return self._protocol if self._late is None else self._late()
 
     def getPeer(self) -> Endpoint:
         return self._peer

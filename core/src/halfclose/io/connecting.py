@@ -204,6 +204,8 @@ class _Attempt:
             if self._sock is None:
                 self._sock = socket.socket(family, socket.SOCK_STREAM)
                 self._sock.setblocking(False)
+                if family != socket.AF_UNIX:
+                    self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
             code = self._sock.connect_ex(address)
             if code in (errno.EINPROGRESS, errno.EINTR):
                 poller = self._race.backend.lane.poller

@@ -33,7 +33,7 @@ _UNIX = Capabilities(can_reset=False)
 class SocketChannel(Channel, Polled):
     """One connected TCP or unix socket.
 
-    :param sock: connected and non-blocking; the channel owns it.
+    :param sock: connected, non-blocking and, if it is TCP, without delay; the channel owns it.
     :param peer: its peer; None: ask.
     :param host: its own end; None: ask.
     :param lost: the error that was already taken from the socket, if it is lost.
@@ -71,7 +71,6 @@ class SocketChannel(Channel, Polled):
         self._ended = False
         self._error = lost
         self.capabilities = _UNIX if isinstance(self._peer, UNIX) else _TCP
-        self.set_no_delay(True)
 
     def start(self, sink: ChannelSink) -> None:
         self._sink = sink
