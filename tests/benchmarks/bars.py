@@ -9,7 +9,7 @@ from .catalogue import FLOOR, OURS
 from .figures import Ratio, ratio, summary
 from .results import Measured, Run
 
-__all__ = ["BARS", "Bar", "Growth", "Versus"]
+__all__ = ["BARS", "Bar", "Growth", "Most", "Versus"]
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,22 @@ class Growth(Bar):
         return ratio(final, work.values(self.ours, first))
 
 
+@dataclass(frozen=True)
+class Most(Bar):
+    """The figure itself, in its own unit."""
+
+    @property
+    def versus(self) -> str:
+        return "itself"
+
+    def _measured(self, work: Measured) -> Ratio | None:
+        values = work.values(self.ours, self.metric)
+        if not values:
+            return None
+        spread = summary(values)
+        return Ratio(spread.median, spread.least, spread.greatest)
+
+
 def _loop(name: str) -> str:
     return name.partition("+")[2]
 
@@ -135,6 +151,11 @@ def _cpu() -> Iterator[Bar]:
             yield at_most(ours, _native(ours), 0.60)
     for ours in OURS:
         yield at_most(ours, FLOOR, 1.6)
+
+
+def _core() -> Iterator[Bar]:
+    for ours in OURS:
+        yield Most("core", "added", ours, 0.5)
 
 
 def _speed() -> Iterator[Bar]:
@@ -168,6 +189,7 @@ def _growth() -> Iterator[Bar]:
 
 def _all() -> Iterable[Bar]:
     yield from _cpu()
+    yield from _core()
     yield from _speed()
     yield from _connections()
     yield from _growth()

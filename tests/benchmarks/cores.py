@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
-__all__ = ["Cores", "pin", "raise_limit"]
+__all__ = ["Cores", "awake", "pin", "raise_limit"]
 
 
 class Cores:
@@ -34,3 +38,31 @@ def raise_limit() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+_SPIN = """
+import os, sys
+os.sched_setaffinity(0, {int(sys.argv[1])})
+os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+print(flush=True)
+while True:
+    pass
+"""
+
+
+@contextmanager
+def awake(cores: Cores) -> Iterator[None]:
+    """Keep both cores from sleeping, by processes that run only where nothing else would.
+
+    A core that sleeps between two messages takes as long to wake as the message takes, and longer
+    for a server that was done sooner.
+    """
+    with ExitStack() as stack:
+        for core in (cores.server, cores.load):
+            if core is not None:
+                spin = [sys.executable, "-c", _SPIN, str(core)]
+                process = stack.enter_context(subprocess.Popen(spin, stdout=subprocess.PIPE))
+                stack.callback(process.kill)
+                assert process.stdout is not None
+                process.stdout.readline()
+        yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .between import Between
 from .bulk import BulkEcho, BulkIn, BulkOut
 from .echoing import EchoOverMany, EchoOverOne, EchoOverSome
 from .exchanging import Connections, Exchanges
@@ -26,6 +27,7 @@ WORKS: dict[str, type[Work]] = {
         Exchanges,
         Imports,
         SystemCalls,
+        Between,
         IdleBesideBusy,
         SmallPieces,
         StalledReader,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ from typing import Any
 __all__ = ["Stopped", "stoppable"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_AGAIN = 0.01
+"""Seconds after which a signal is sent again that came where nothing can be raised."""
 
 
 class Stopped(BaseException):
@@ -24,6 +28,11 @@ class Stopped(BaseException):
         super().__init__(status)
         self.status = status
 
+    @property
+    def number(self) -> int:
+        """The signal's."""
+        return self.status - 128
+
 
 @contextmanager
 def stoppable() -> Iterator[None]:
@@ -32,14 +41,27 @@ def stoppable() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(128 + number)
 
+    def unraisable(what: Any) -> None:
+        """In a finalizer, or while garbage is collected, Python drops what is raised."""
+        if not isinstance(what.exc_value, Stopped):
+            unraisable_before(what)
+            return
+        main = threading.main_thread().ident
+        again = threading.Timer(_AGAIN, signal.pthread_kill, (main, what.exc_value.number))
+        again.daemon = True
+        again.start()
+
     before: dict[int, Any] = {}
+    unraisable_before = sys.unraisablehook
     # Elsewhere Python takes no handlers, and delivers no signals.
     if threading.current_thread() is threading.main_thread():
         for known in _SIGNALS:
             handler = signal.signal(known, stop)
             before[known] = signal.SIG_DFL if handler is None else handler
+        sys.unraisablehook = unraisable
     try:
         yield
     finally:
+        sys.unraisablehook = unraisable_before
         for number, handler in before.items():
             signal.signal(number, handler)
