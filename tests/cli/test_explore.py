@@ -113,5 +113,5 @@ def test_interrupted_at_a_terminal(number: signal.Signals) -> None:
         said = terminal.rest()
         result = command.finish()
     assert "Traceback" not in said
-    assert (result.status, result.out) == (128 + number, b"memory: interrupted\n")
+    assert (result.status, result.out) == (128 + number, b"memory: interrupted\n"), said
     assert not [pid for pid in left if Path(f"/proc/{pid}").exists()]

@@ -68,8 +68,9 @@ def twice(original: Any) -> Any:
     """connectionLost comes again."""
 
     def deliver(self: Connection) -> None:
+        protocol = self._protocol
         original(self)
-        self._protocol.connectionLost(self._reason)  # type: ignore[arg-type]
+        protocol.connectionLost(self._reason)  # type: ignore[arg-type]
 
     return deliver
 

@@ -320,6 +320,12 @@ def a_close_timeout_by_default(patch: Patch) -> None:
 # -- END-05: half_close_timeout --------------------------------------------------------------------
 
 
+@mutant("END-05")
+def the_short_way_is_no_progress(patch: Patch) -> None:
+    """The short way to the channel is taken although a timer is to be touched."""
+    patch.edit(Connection._limit, "self._plain = False", "pass")
+
+
 @mutant("END-05", silent="connectionLost")
 def no_half_close_timeout(patch: Patch) -> None:
     """half_close_timeout is not looked at."""

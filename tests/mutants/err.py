@@ -97,7 +97,7 @@ def logged_without_its_traceback(patch: Patch) -> None:
 @mutant("ERR-02")
 def logged_without_the_protocols_name(patch: Patch) -> None:
     """The log names the connection, not its protocol."""
-    patch.edit(Connection._prefix, "return self._protocol.logPrefix()", "return 'Connection'")
+    patch.edit(Connection._prefix, "return protocol.logPrefix()", "return 'Connection'")
 
 
 @mutant("ERR-02", silent="connectionLost")
@@ -282,10 +282,10 @@ def a_reset_ends_what_was_to_be_sent(patch: Patch) -> None:
     """With nothing that can be sent any more, our half has ended."""
     patch.edit(
         Connection._note_write_error,
-        "self._accepting = False",
+        "self._accepting = self._plain = False",
         "if self._life.state is State.WRITE_CLOSING:\n"
         "        self._deliver_write_ended()\n"
-        "    self._accepting = False",
+        "    self._accepting = self._plain = False",
     )
 
 
@@ -352,8 +352,8 @@ def a_factory_that_fails_ends_the_listener(patch: Patch) -> None:
     """What the factory raises goes through the loop of the accepting, and ends it."""
     patch.edit(
         _Accepting._ready,
-        "self._backend.guarded(self._accepted, sock)",
-        "self._accepted(sock)",
+        "self._backend.guarded(self._accepted, sock, peer, self._host)",
+        "self._accepted(sock, peer, self._host)",
     )
     patch.edit(Backend.accept, "except BaseException:", "except EOFError:")
     patch.edit(_Accepting._broken, "self._poll = self._register()", "pass")

@@ -6,7 +6,6 @@ import textwrap
 
 from halfclose.backend import Backend
 from halfclose.connection import Connection
-from halfclose.io.poller import Poller
 from halfclose.io.sockets import SocketChannel
 from mutants.mutant import mutant
 from mutants.patching import Patch
@@ -77,7 +76,7 @@ def half_closed_by_the_peer_takes_no_writes(patch: Patch) -> None:
     patch.edit(
         Connection._deliver_read_ended,
         "self._settle()",
-        "self._settle()\n    self._accepting = False",
+        "self._settle()\n    self._accepting = self._plain = False",
     )
 
 
@@ -115,8 +114,8 @@ def the_last_read_is_not_delivered(patch: Patch) -> None:
     """A hang-up is taken for an end of stream that has been read."""
     patch.edit(
         SocketChannel._read,
-        "    if data:\n        self._sink.received(data)",
-        f"{_HANG_UP}    if data and not hung_up:\n        self._sink.received(data)",
+        "    if not data:",
+        f"{_HANG_UP}    if hung_up:\n        data = b''\n    if not data:",
     )
 
 
@@ -236,15 +235,13 @@ def data_after_connection_lost(patch: Patch) -> None:
 @mutant("EVT-06", silent="connectionLost")
 def a_close_inside_data_received_is_not_noticed(patch: Patch) -> None:
     """What became due inside an event is delivered after the next one, which never comes."""
-    patch.edit(
-        Connection.received, "self._busy = False\n        self._pump()", "self._busy = False"
-    )
+    patch.edit(Connection.received, "if self._due:", "if False:")
 
 
 @mutant("EVT-06", on="tcp", silent="connectionLost")
 def a_reset_is_the_end_of_the_reading(patch: Patch) -> None:
     """A read that fails stops the reading, and nobody is told."""
-    patch.edit(SocketChannel._read, "self._fail(error)\n        return", "return self._poll.stop()")
+    patch.edit(SocketChannel._read, "self._fail(error)\n        return", "return self.stop()")
 
 
 # -- EVT-07: no event inside a verb or another event -----------------------------------------------
@@ -253,7 +250,7 @@ def a_reset_is_the_end_of_the_reading(patch: Patch) -> None:
 @mutant("EVT-07")
 def events_inside_events(patch: Patch) -> None:
     """Nothing is kept for the next turn, not even inside an event."""
-    patch.edit(Connection._soon, "not self._busy and not self._scheduled", "True")
+    patch.edit(Connection._soon, "if self._busy:", "if False:")
     patch.edit(Connection._soon, "self._backend.call_soon(self._turn)", "self._turn()")
     patch.edit(Connection._pump, "if self._busy:", "if False:")
 
@@ -350,17 +347,16 @@ def data_after_the_end(patch: Patch) -> None:
 
 @mutant("EVT-10", on="tcp")
 def nobody_holds_the_connection(patch: Patch) -> None:
-    """The backend and its poller know connections only as long as somebody else does."""
-    weakly = "import weakref; self._{0} = weakref.Weak{1}Dictionary()"
+    """The backend and the channel know connections only as long as somebody else does."""
     patch.edit(
         Backend.__init__,
         "self._connections: dict[Connection, None] = {}",
-        weakly.format("connections", "Key"),
+        "import weakref; self._connections = weakref.WeakKeyDictionary()",
     )
     patch.edit(
-        Poller.__init__,
-        "self._table: dict[int, Polled] = {}",
-        weakly.format("table", "Value"),
+        SocketChannel.start,
+        "self._sink = sink",
+        "import weakref; self._sink = weakref.proxy(sink)",
     )
     patch.edit(Backend.release, "pop(connection, None)", "pop(connection, None)")
 
@@ -524,9 +520,8 @@ def waiters_share_one_event(patch: Patch) -> None:
     """One waiter that is cancelled takes the others' event away."""
     patch.edit(
         Connection.whenClosed,
-        "waiter = self._backend.create_event()\n        self._waiters.append(waiter)",
-        "if not self._waiters:\n"
-        "            self._waiters.append(self._backend.create_event())\n"
+        "waiter = self._backend.create_event()\n        self._waiters = (*self._waiters, waiter)",
+        "self._waiters = self._waiters or (self._backend.create_event(),)\n"
         "        waiter = self._waiters[0]",
     )
 

@@ -37,8 +37,14 @@ def the_rest_is_sent_after_what_follows(patch: Patch) -> None:
 @mutant("FLU-01")
 def the_rest_begins_one_byte_too_early(patch: Patch) -> None:
     """A byte that the channel has taken is sent once more."""
-    patch.edit(Outgoing.write, "memoryview(data)[taken:]", "memoryview(data)[taken - 1 :]")
-    patch.edit(Outgoing.write, "len(data) - taken", "len(data) - taken + bool(taken)")
+    patch.edit(Outgoing.keep, "memoryview(data)[taken:]", "memoryview(data)[taken - 1 :]")
+    patch.edit(Outgoing.keep, "len(data) - taken", "len(data) - taken + bool(taken)")
+
+
+@mutant("FLU-01")
+def a_write_overtakes_what_waits(patch: Patch) -> None:
+    """The short way to the channel is taken although earlier bytes wait."""
+    patch.edit(Connection._look_whether_plain, "and not self._outgoing.size", "")
 
 
 @mutant("FLU-01", on="tcp")
@@ -107,7 +113,7 @@ def the_peers_end_discards_what_is_pending(patch: Patch) -> None:
 @mutant("FLU-03", on="tcp", silent="raw peer")
 def the_peers_end_stops_the_sending(patch: Patch) -> None:
     """A descriptor that was read to its end is watched no more, for writing either."""
-    patch.edit(SocketChannel._read, "self._want(self._events & ~READ)", "self._want(0)")
+    patch.edit(SocketChannel._end, "self._want(self._events & ~READ)", "self._want(0)")
 
 
 # -- FLU-04: our end while a send is blocked -------------------------------------------------------

@@ -14,7 +14,7 @@ from mutants.patching import Patch
 @mutant("PIP-01", on="unix")
 def a_reset_is_declared_where_there_is_none(patch: Patch) -> None:
     """Every socket is said to be one that can be reset."""
-    patch.edit(SocketChannel.__init__, "can_reset=False", "can_reset=True")
+    patch.edit(SocketChannel.__init__, "_UNIX if isinstance", "_TCP if isinstance")
 
 
 @mutant("PIP-01", on="unix", silent="connectionLost")
@@ -34,11 +34,11 @@ def a_reset_of_a_unix_socket_is_its_end(patch: Patch) -> None:
     """ECONNRESET of a unix socket is taken for an end of stream: there is no reset there."""
     patch.edit(
         SocketChannel._read,
-        "self._fail(error)\n        return\n    if data:",
+        "self._fail(error)\n        return\n    if not data:",
         "if self._sock.family != socket.AF_UNIX:\n"
         "            self._fail(error)\n"
         "            return\n"
-        "        data = b''\n    if data:",
+        "        data = b''\n    if not data:",
     )
 
 

@@ -72,6 +72,12 @@ def the_next_producer_is_taken_for_paused(patch: Patch) -> None:
 
 
 @mutant("PRD-01")
+def the_short_way_passes_the_producer_by(patch: Patch) -> None:
+    """The short way to the channel is taken although a producer is to be told."""
+    patch.edit(Connection.registerProducer, "self._plain = False", "pass")
+
+
+@mutant("PRD-01")
 def a_failed_send_leaves_it_paused(patch: Patch) -> None:
     """While the input is kept, nobody tells the producer that there is nothing to wait for."""
     patch.edit(Connection._note_write_error, "self._after_sending()", "pass")

@@ -316,8 +316,9 @@ def an_abort_replaces_the_reason(patch: Patch) -> None:
 
 @mutant("VRB-09", on="tcp")
 def the_peer_is_asked_for_each_time(patch: Patch) -> None:
-    """getPeer asks the channel, which may not know any more."""
+    """getPeer asks the channel, which asks the socket, which may not know any more."""
     patch.edit(Connection.getPeer, "return self._peer", "return self._channel.get_peer()")
+    patch.edit(SocketChannel.get_peer, "return self._peer", "return peer_of(self._sock)")
 
 
 @mutant("VRB-09", on="tcp")

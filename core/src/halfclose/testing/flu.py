@@ -59,6 +59,22 @@ class FlushingRules:
         assert pair.protocol.events == ["connectionMade", "writeConnectionLost"]
         assert pair.transport.droppedBytes == 0
 
+        # In whatever pieces a channel takes it, and whatever comes between them.
+        channel = FakeChannel(Capabilities(), room=0)
+        exact = Recorder()
+        channel.attach(net, exact)
+        data = data[:10_000]
+        for start in range(0, len(data), 100):
+            exact.verb("write", data[start : start + 100])
+            if start % 300 == 0:
+                channel.make_room(start % 151)
+            if start == len(data) // 2:
+                channel.sink.read_ended()
+        channel.make_room(len(data))
+        assert_same(bytes(channel.sent), data)
+        exact.verb("abortConnection")
+        await net.lost(exact)
+
     @rule("FLU-02")
     async def test_flu_02_a_lot_then_the_close(self, net: Net) -> None:
         """64 MiB written, then loseConnection: likewise.
