@@ -38,6 +38,13 @@ def in_a_finalizer(number: int) -> None:
     Finalized(number)
 
 
+def where_it_makes_something_else_fail(number: int) -> None:
+    try:
+        come(number)
+    finally:
+        raise LookupError("inconsistent")
+
+
 def while_garbage_is_collected(number: int) -> None:
     def collecting(phase: str, info: dict[str, int]) -> None:
         gc.callbacks.remove(collecting)
@@ -54,7 +61,10 @@ def work(place: Callable[[int], None], number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("place", [plainly, in_a_finalizer, while_garbage_is_collected])
+@pytest.mark.parametrize(
+    "place",
+    [plainly, in_a_finalizer, where_it_makes_something_else_fail, while_garbage_is_collected],
+)
 def test_a_signal_is_not_lost(place: Callable[[int], None], number: int) -> None:
     hook, handler = sys.unraisablehook, signal.getsignal(number)
     with pytest.raises(Stopped) as caught:

@@ -38,8 +38,11 @@ class Stopped(BaseException):
 def stoppable() -> Iterator[None]:
     """Let SIGINT and SIGTERM raise `Stopped`."""
 
+    came: list[Stopped] = []
+
     def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped(128 + number)
+        came.append(Stopped(128 + number))
+        raise came[-1]
 
     def unraisable(what: Any) -> None:
         """In a finalizer, or while garbage is collected, Python drops what is raised."""
@@ -61,6 +64,11 @@ def stoppable() -> Iterator[None]:
         sys.unraisablehook = unraisable
     try:
         yield
+    except Exception:
+        # A library may fail over what it was interrupted in, and raise that.
+        if came:
+            raise came[0] from None
+        raise
     finally:
         sys.unraisablehook = unraisable_before
         for number, handler in before.items():
