@@ -28,6 +28,8 @@ FOUND = {
     # that had been paused.
     "memory; water 10 100; a on data: write 21548; stall up; b: push 1 1; wait; "
     "a: push 4 20000, pause; b: write 100; reset down 100": (("memory",), 1),
+    # A stall hid what had arrived from who looked whether there was input before the reset.
+    "memory; a: pause; b: write 1; wait; stall down; reset down 1; a: write 1": (("memory",), 1),
     # After a failed send the end of our half was told all the same.
     "native-unix; turns 2; b: abort; a: write 1, lwc": (ANYIO, 5),
 }

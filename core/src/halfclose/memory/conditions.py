@@ -30,7 +30,7 @@ class Conditions:
     :param reset_after: once so many bytes have arrived, the connection breaks for both ends, and
         no further byte arrives.
     :param reset_error: the errno that they are told then.
-    :param stalled: nothing can be read, though it is there.
+    :param stalled: nothing can be read, though it is there, unless the connection breaks.
     """
 
     buffer: int = BUFFER

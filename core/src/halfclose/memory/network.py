@@ -212,7 +212,10 @@ class Network:
     def stall(
         self, name: str | None = None, index: int | None = None, way: Way | None = None
     ) -> None:
-        """Let nothing be read: the reader has stalled, and the buffer fills. See `release`."""
+        """Let nothing be read: the reader has stalled, and the buffer fills. See `release`.
+
+        A connection that breaks ends it too: what has arrived comes before the failure.
+        """
         self._set(name, index, way, lambda: {"stalled": True})
 
     def release(

@@ -119,7 +119,7 @@ class Pipe:
     @property
     def readable(self) -> int:
         """Bytes that can be read now."""
-        return 0 if self.conditions.stalled else len(self._arrived)
+        return 0 if self._stalled else len(self._arrived)
 
     @property
     def unread(self) -> int:
@@ -129,7 +129,12 @@ class Pipe:
     @property
     def at_end(self) -> bool:
         """Whether the end of stream is the next that is to be read."""
-        return self.ended and not self._arrived and not self.conditions.stalled
+        return self.ended and not self._arrived and not self._stalled
+
+    @property
+    def _stalled(self) -> bool:
+        # What has arrived comes before the failure, whoever is kept from reading (FLU-09).
+        return self.conditions.stalled and not self._lost
 
     def read(self, limit: int) -> bytes:
         """Up to *limit* bytes, fewer if the conditions say so; there are some."""
