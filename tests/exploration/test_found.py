@@ -30,6 +30,9 @@ FOUND = {
     "a: push 4 20000, pause; b: write 100; reset down 100": (("memory",), 1),
     # A stall hid what had arrived from who looked whether there was input before the reset.
     "memory; a: pause; b: write 1; wait; stall down; reset down 1; a: write 1": (("memory",), 1),
+    # No defect of any backend: what an end did depended on how its input was cut.
+    "native-tcp; water 1000 30000; a on made: write 1, write 65537; "
+    "b on data 65536: lwc, write 0; b on data: write 0, write 1": (("anyio+trio",), 5),
     # After a failed send the end of our half was told all the same.
     "native-unix; turns 2; b: abort; a: write 1, lwc": (ANYIO, 5),
 }

@@ -43,7 +43,8 @@ class Actor:
         self.side = model.side(name)
         self.changed = changed
         self.transport: Transport
-        self._reactions = list(end.reactions)
+        # In the order in which bytes come one by one, however many come at once.
+        self._reactions = sorted(end.reactions, key=lambda reaction: reaction.after)
         self._raised = 0
         self._done = {
             "lwc": model.lose_write,
