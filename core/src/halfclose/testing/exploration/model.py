@@ -166,7 +166,9 @@ class Model:
         """*side* has ended so that bytes may be lost."""
         side.hard = True
         peer = side.peer
-        if not (peer.lost or (peer.reading and peer.received == side.accepted)):
+        # Whatever is still under way may be overtaken, an end of stream too.
+        nothing_is = peer.reading and peer.received == side.accepted and not side.fin
+        if not (peer.lost or nothing_is):
             self.free = True
 
     def pause(self, side: Side) -> None:
