@@ -1,8 +1,7 @@
 """A channel over any Twisted transport.
 
 A transport that is a descriptor of the reactor's (TCP, unix) tells each time that its buffer has
-emptied, to a *pull* producer. What is written onto an empty buffer goes to the socket at once; one
-piece of what the kernel does not take is with Twisted, and all else waits in core.
+emptied, to a *pull* producer; so one piece at a time is with Twisted, and all else waits in core.
 Any other transport (TLS, wrappers) takes everything until it pauses a *push* producer.
 """
 
@@ -173,7 +172,7 @@ class TwistedChannel(Channel):
         if not self._ready:
             self._wanted = True
             return 0
-        taken = self._send(data) if self._pulls else 0
+        taken = 0
         while self._ready and taken < len(data):
             piece = bytes(data[taken : taken + _PIECE])
             if self._pulls:
@@ -182,23 +181,6 @@ class TwistedChannel(Channel):
             taken += len(piece)
         self._wanted = taken < len(data)
         return taken
-
-    def _send(self, data: bytes | memoryview) -> int:
-        """What the kernel takes at once, past the transport: its buffer is empty.
-
-        Twisted itself would wait for the next turn, and for the socket to be writable.
-        """
-        handle = self._transport.getHandle()
-        if not isinstance(handle, socket.socket):
-            return 0
-        try:
-            return handle.send(data)
-        except (BlockingIOError, InterruptedError):
-            return 0
-        except OSError as error:
-            # The transport will find out the same way, but not what it was.
-            self._error = self._error or error
-            return 0
 
     def resumeProducing(self) -> None:
         """The transport's buffer has emptied (pull), or has room again (push)."""
