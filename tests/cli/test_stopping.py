@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from halfclose.cli.stopping import Stopped, stoppable
@@ -45,6 +46,12 @@ def where_it_makes_something_else_fail(number: int) -> None:
         raise LookupError("inconsistent")
 
 
+def where_it_is_caught(number: int) -> None:
+    with suppress(BaseException):
+        come(number)
+    raise LookupError("the end of the work")
+
+
 def while_garbage_is_collected(number: int) -> None:
     def collecting(phase: str, info: dict[str, int]) -> None:
         gc.callbacks.remove(collecting)
@@ -63,7 +70,13 @@ def work(place: Callable[[int], None], number: int) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     "place",
-    [plainly, in_a_finalizer, where_it_makes_something_else_fail, while_garbage_is_collected],
+    [
+        plainly,
+        in_a_finalizer,
+        where_it_makes_something_else_fail,
+        where_it_is_caught,
+        while_garbage_is_collected,
+    ],
 )
 def test_a_signal_is_not_lost(place: Callable[[int], None], number: int) -> None:
     hook, handler = sys.unraisablehook, signal.getsignal(number)

@@ -26,17 +26,19 @@ from core.support import (
 )
 from halfclose import (
     TCP,
+    UNIX,
     Backend,
     ConnectError,
     ConnectionAborted,
     ConnectionLost,
     ConnectionRefused,
     ConnectTimeout,
+    Endpoint,
     Listener,
     ListenError,
     Protocol,
 )
-from halfclose.io.poller import READ, Registration
+from halfclose.io.poller import READ, EpollPoller, Registration
 
 each_variant = pytest.mark.parametrize("variant", VARIANTS)
 
@@ -441,3 +443,65 @@ def test_a_unix_peer_that_stops_reading(variant: str, sockets: str, tmp_path: Pa
     # Twisted keeps its transports' causes to itself.
     if sockets == "lane" or variant in ANYIO:
         assert isinstance(server.reason.__cause__, BrokenPipeError)
+
+
+# -- what the system refuses -------------------------------------------------------------------
+
+
+@each_variant
+def test_no_room_to_watch_one_more(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """fs.epoll.max_user_watches is reached: that connection is lost, and told so."""
+    want = EpollPoller.want
+    made: list[Recorder] = []
+
+    def factory() -> Recorder:
+        made.append(Recorder())
+        return made[-1]
+
+    def full(self: EpollPoller, fd: int, before: int | None, events: int) -> None:
+        if before is None and events:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        want(self, fd, before, events)
+
+    async def main(backend: Backend) -> BaseException:
+        async with await backend.listen("tcp:127.0.0.1:0", factory) as listener:
+            assert isinstance(listener.endpoint, TCP)
+            monkeypatch.setattr(EpollPoller, "want", full)
+            with socket.create_connection(("127.0.0.1", listener.endpoint.port)):
+                await until(backend, lambda: made)
+                reason = await made[0].transport.whenClosed()
+            monkeypatch.setattr(EpollPoller, "want", want)
+            await echoes_again(backend, listener)
+        return reason
+
+    async def echoes_again(backend: Backend, listener: Listener) -> None:
+        client = await backend.connect(listener.endpoint, Recorder)
+        await until(backend, lambda: len(made) == 2)
+        client.transport.abortConnection()
+        await client.transport.whenClosed()
+
+    reason = run(main, variant=variant)
+    assert isinstance(reason, ConnectionLost)
+    assert isinstance(reason.__cause__, OSError)
+    assert reason.__cause__.errno == errno.ENOSPC
+
+
+@each_variant
+def test_a_peer_whose_name_is_no_endpoint(variant: str, tmp_path: Path) -> None:
+    """An abstract name of 107 bytes is one longer, written as a path."""
+    made: list[Recorder] = []
+
+    def factory() -> Recorder:
+        made.append(Recorder())
+        return made[-1]
+
+    async def main(backend: Backend) -> Endpoint:
+        path = str(tmp_path / "socket")
+        async with await backend.listen(UNIX(path), factory):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.bind(b"\0" + os.urandom(20).hex().encode().ljust(107, b"x"))
+                client.connect(path)
+                await until(backend, lambda: made)
+                return made[0].transport.getPeer()
+
+    assert run(main, variant=variant) == UNIX("")

@@ -72,6 +72,22 @@ def the_next_producer_is_taken_for_paused(patch: Patch) -> None:
 
 
 @mutant("PRD-01")
+def a_failed_send_resumes_for_good(patch: Patch) -> None:
+    """A producer that was paused is resumed, and no write pauses it again."""
+    patch.edit(
+        Connection._note_write_error,
+        "self._dismiss_producer()",
+        "self._after_sending()\n        self._soon()",
+    )
+
+
+@mutant("PRD-01")
+def a_failed_write_lets_the_loop_go_on(patch: Patch) -> None:
+    """Only a buffer that is too full pauses a producer."""
+    patch.edit(Connection._halt_producer, "self._pause_producer()", "pass")
+
+
+@mutant("PRD-01")
 def the_short_way_passes_the_producer_by(patch: Patch) -> None:
     """The short way to the channel is taken although a producer is to be told."""
     patch.edit(Connection.registerProducer, "self._plain = False", "pass")
@@ -80,7 +96,7 @@ def the_short_way_passes_the_producer_by(patch: Patch) -> None:
 @mutant("PRD-01")
 def a_failed_send_leaves_it_paused(patch: Patch) -> None:
     """While the input is kept, nobody tells the producer that there is nothing to wait for."""
-    patch.edit(Connection._note_write_error, "self._after_sending()", "pass")
+    patch.edit(Connection._note_write_error, "self._dismiss_producer()", "pass")
 
 
 # -- PRD-02: a pull producer -----------------------------------------------------------------------
@@ -88,14 +104,8 @@ def a_failed_send_leaves_it_paused(patch: Patch) -> None:
 
 @mutant("PRD-02")
 def a_failed_send_asks_no_more(patch: Patch) -> None:
-    """While the input is kept, nobody asks a pull producer whose answer was thrown away."""
-    patch.edit(Connection._note_write_error, "self._after_sending()", "pass")
-
-
-@mutant("PRD-02")
-def what_is_dropped_empties_nothing(patch: Patch) -> None:
-    """A pull producer whose answer was dropped is not asked for the next."""
-    patch.edit(Connection._write, "self._after_sending()", "pass")
+    """While the input is kept, a pull producer whose answer was thrown away waits."""
+    patch.edit(Connection._note_write_error, "self._dismiss_producer()", "pass")
 
 
 @mutant("PRD-02")

@@ -312,7 +312,7 @@ class Backend(ABC):
         :raises ListenError: see `listen`.
         """
 
-        def wrap(sock: socket.socket, peer: Endpoint, host: Endpoint | None) -> None:
+        def wrap(sock: socket.socket, peer: Endpoint | None, host: Endpoint | None) -> None:
             try:
                 channel = self.lane.channel(sock, peer=peer, host=host)
             except OSError:

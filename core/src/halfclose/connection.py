@@ -172,7 +172,11 @@ class Connection(Transport, ChannelSink):
             self._backend.hooks.connection_made(self, protocol)
         self._busy = False
         if self._life.state in READING and not self._paused:
-            self._channel.resume_reading()
+            try:
+                self._channel.resume_reading()
+            except OSError as error:
+                # The system has no room to watch one more (ENOSPC, ENOMEM).
+                self._finish(_lost(error), abort=True)
         self._pump()
         return failure
 
@@ -370,7 +374,7 @@ class Connection(Transport, ChannelSink):
             self._log_failure("connectionLost")
         self._backend.hooks.connection_lost(self, reason)
         self._backend.release(self)
-        # No cycle is left that only the garbage collector would find.
+        # What the protocol holds is freed with it, and not by the garbage collector.
         self._late = weakref.ref(self._protocol)
         del self._protocol
         for waiter in self._waiters:
@@ -459,10 +463,31 @@ class Connection(Transport, ChannelSink):
         if self._life.state not in READING or not self._awaits_input():
             self._finish(_lost(error), abort=True)
         else:
-            # Who reads on only when the producer has finished must not wait for ever; what it
-            # writes now is dropped.
-            self._after_sending()
+            self._dismiss_producer()
+
+    def _halt_producer(self) -> None:
+        """PRD-01: a loop that writes for as long as nobody pauses it must stop here too."""
+        if (
+            self._producer is not None
+            and self._streaming
+            and not self._producer_paused
+            and not isinstance(self._producer, Connection)
+        ):
+            self._pause_producer()
+
+    def _dismiss_producer(self) -> None:
+        """Nothing can be sent any more: who waits for room, or to be asked, waits no longer.
+
+        Another connection is resumed instead, and what it gives is dropped: stopped, it would
+        close, and the input that is still to be told may have to go there.
+        """
+        producer = self._producer
+        if isinstance(producer, Connection):
+            self._resume_due = True
             self._soon()
+        elif producer is not None:
+            self._producer = None
+            self._backend.call_soon(self._stop, producer)
 
     def _awaits_input(self) -> bool:
         """FLU-09: whether input is still to be told before a failure."""
@@ -564,13 +589,13 @@ class Connection(Transport, ChannelSink):
         """Write where there is more to it than to hand *data* to the channel."""
         if not self._accepting and not self._waits_for_producer():
             self._drop(len(data))
-            if self._write_error is not None:
-                self._after_sending()
+            self._halt_producer()
             return
         outgoing = self._outgoing
         try:
             taken = outgoing.write(data)
         except OSError as error:
+            self._halt_producer()
             self._send_failed(error)
             return
         if taken and self._deadline is not None:

@@ -39,6 +39,7 @@ def stoppable() -> Iterator[None]:
     """Let SIGINT and SIGTERM raise `Stopped`."""
 
     came: list[Stopped] = []
+    timers: list[threading.Timer] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
         came.append(Stopped(128 + number))
@@ -52,6 +53,7 @@ def stoppable() -> Iterator[None]:
         main = threading.main_thread().ident
         again = threading.Timer(_AGAIN, signal.pthread_kill, (main, what.exc_value.number))
         again.daemon = True
+        timers.append(again)
         again.start()
 
     before: dict[int, Any] = {}
@@ -63,13 +65,17 @@ def stoppable() -> Iterator[None]:
             before[known] = signal.SIG_DFL if handler is None else handler
         sys.unraisablehook = unraisable
     try:
-        yield
-    except Exception:
-        # A library may fail over what it was interrupted in, and raise that.
+        try:
+            yield
+        except Exception:
+            # A library may fail over what it was interrupted in, and raise that; or nothing.
+            if not came:
+                raise
         if came:
             raise came[0] from None
-        raise
     finally:
+        for timer in timers:
+            timer.cancel()
         sys.unraisablehook = unraisable_before
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -35,8 +35,8 @@ def host_of(sock: socket.socket) -> Endpoint:
 def _ask(sock: socket.socket, question: Any) -> Endpoint:
     try:
         return endpoint_of(sock.family, question(sock))
-    except OSError:
-        # The peer reset the connection before we looked.
+    except (OSError, ValueError):
+        # The peer reset the connection before we looked, or has a name that is no endpoint.
         return UNIX("") if sock.family == socket.AF_UNIX else TCP("0.0.0.0", 0)
 
 

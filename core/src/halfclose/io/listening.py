@@ -8,7 +8,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..endpoints import TCP, UNIX, Endpoint, Memory, StandardIO
 from ..listener import Listener
@@ -40,8 +40,8 @@ _EVERYWHERE = "0.0.0.0", "::"
 
 _NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
-Accepted = Callable[[socket.socket, Endpoint, "Endpoint | None"], None]
-"""Takes a new, non-blocking socket, its peer, and its own end unless that has to be asked for."""
+Accepted = Callable[[socket.socket, "Endpoint | None", "Endpoint | None"], None]
+"""Takes a new, non-blocking socket, its peer and its own end; None: it has to be asked for."""
 
 
 class SocketListener(Listener):
@@ -55,7 +55,14 @@ class SocketListener(Listener):
         # Absolute, since the program may change its folder.
         self._path = os.path.abspath(endpoint.path) if isinstance(endpoint, UNIX) else None
         self._path_id = _path_id(self._path)
-        self._accepting = [_Accepting(backend, sock, accepted) for sock in socks]
+        self._accepting: list[_Accepting] = []
+        try:
+            for sock in socks:
+                self._accepting.append(_Accepting(backend, sock, accepted))
+        except BaseException:
+            for accepting in self._accepting:
+                accepting.close()
+            raise
 
     def close(self) -> None:
         """Stop accepting, and remove the path of a unix socket if it is still ours. Idempotent."""
@@ -106,9 +113,15 @@ class _Accepting:
                 continue
             self._told = False
             sock.setblocking(False)
-            # The system forgets the peer of a connection that is reset: it is told now, or never.
-            peer = endpoint_of(self._family, address)
-            self._backend.guarded(self._accepted, sock, peer, self._host)
+            self._backend.guarded(self._accepted, sock, self._peer(address), self._host)
+
+    def _peer(self, address: Any) -> Endpoint | None:
+        """The system forgets the peer of a connection that is reset: it is told now, or never."""
+        try:
+            return endpoint_of(self._family, address)
+        except (TypeError, ValueError):
+            # Some systems have no address of one that has gone; and a name may be no endpoint.
+            return None
 
     def _wait_for_resources(self, error: OSError) -> None:
         if not self._told:

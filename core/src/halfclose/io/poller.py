@@ -73,9 +73,9 @@ class Polled(ABC):
 
     def stop(self) -> None:
         """Forget the descriptor; call it before the descriptor is closed. Idempotent."""
-        if self._fd >= 0:
-            self._poller.drop(self._fd, self._wanted)
-            self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            self._poller.drop(fd, self._wanted)
 
     def detach(self) -> None:
         """The poller is gone, and the descriptor may be."""

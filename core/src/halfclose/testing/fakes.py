@@ -22,6 +22,8 @@ class FakeChannel(Channel):
         self.capabilities = capabilities
         self._room = room
         self.sink: ChannelSink
+        self.error: OSError | None = None
+        """What `write` raises."""
         self.sent = bytearray()
         self.calls: list[str] = []
 
@@ -40,6 +42,8 @@ class FakeChannel(Channel):
         pass
 
     def write(self, data: bytes | memoryview) -> int:
+        if self.error is not None:
+            raise self.error
         taken = len(data) if self._room is None else min(self._room, len(data))
         self.sent += data[:taken]
         if self._room is not None:
