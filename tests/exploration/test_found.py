@@ -30,6 +30,20 @@ FOUND = {
     "a: push 4 20000, pause; b: write 100; reset down 100": (("memory",), 1),
     # A stall hid what had arrived from who looked whether there was input before the reset.
     "memory; a: pause; b: write 1; wait; stall down; reset down 1; a: write 1": (("memory",), 1),
+    # After a failed send a producer was stopped that had unregistered meanwhile, or that was
+    # registered no more although it had not been told.
+    "unix; a raw; b: pull 1 1; a: lose": (VARIANTS, 1),
+    "unix; b on data: raise; a: pull 2 1": (VARIANTS, 1),
+    "tcp; b on data: raise; b: push 1 1, write 700000; a: pull 2 1": (VARIANTS, 1),
+    "tcp; a on made: pull 0 0; b: lwc, abort; a: write 1, pull 0 0": (VARIANTS, 1),
+    "anyio-unix; a raw; b on data: raise; b: pull 0 0; a: write 1; a: abort; b: write 1": (
+        ANYIO,
+        1,
+    ),
+    "memory; a raw; a: write 1; b: pull 0 0; reset up 1; b: write 1; b: push 0 0": (
+        ("memory",),
+        1,
+    ),
     # No defect of any backend: what an end did depended on how its input was cut.
     "native-tcp; water 1000 30000; a on made: write 1, write 65537; "
     "b on data 65536: lwc, write 0; b on data: write 0, write 1": (("anyio+trio",), 5),

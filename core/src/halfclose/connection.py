@@ -486,8 +486,7 @@ class Connection(Transport, ChannelSink):
             self._resume_due = True
             self._soon()
         elif producer is not None:
-            self._producer = None
-            self._backend.call_soon(self._stop, producer)
+            self._backend.call_soon(self._stop_registered, producer)
 
     def _awaits_input(self) -> bool:
         """FLU-09: whether input is still to be told before a failure."""
@@ -762,6 +761,12 @@ class Connection(Transport, ChannelSink):
         self._call("resumeProducing", self._producer.resumeProducing)
         self._busy = False
         self._pump()
+
+    def _stop_registered(self, producer: Producer) -> None:
+        """Stop *producer*, unless it has unregistered, or was stopped, meanwhile."""
+        if self._producer is producer:
+            self._producer = None
+            self._stop(producer)
 
     def _stop(self, producer: Producer) -> None:
         try:
