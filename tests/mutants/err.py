@@ -352,8 +352,8 @@ def a_factory_that_fails_ends_the_listener(patch: Patch) -> None:
     """What the factory raises goes through the loop of the accepting, and ends it."""
     patch.edit(
         _Accepting._ready,
-        "self._backend.guarded(self._accepted, sock, peer, self._host)",
-        "self._accepted(sock, peer, self._host)",
+        "self._backend.guarded(self._accepted, sock, self._peer(address), self._host)",
+        "self._accepted(sock, self._peer(address), self._host)",
     )
     patch.edit(Backend.accept, "except BaseException:", "except EOFError:")
     patch.edit(_Accepting._broken, "self._poll = self._register()", "pass")
