@@ -1,8 +1,9 @@
 """A channel over any Twisted transport.
 
-A transport that is a descriptor of the reactor's (TCP, unix) tells each time that its buffer has
-emptied, to a *pull* producer; so one piece at a time is with Twisted, and all else waits in core.
-Any other transport (TLS, wrappers) takes everything until it pauses a *push* producer.
+Over a plain socket (TCP, unix) bytes and the end of stream go to the socket itself, at once, and
+Twisted holds none of them: what the socket does not take waits in core. A *pull* producer is told
+each time that Twisted's own buffer has emptied, so, while it holds nothing, that the socket is
+writable. Any other transport (TLS, wrappers) takes everything until it pauses a *push* producer.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from halfclose import TCP, UNIX, Capabilities, Channel, ChannelSink, Endpoint
-from halfclose.io.syscalls import end_is_real, pending_error, unsent
+from halfclose.io.syscalls import end_is_real, end_stream, pending_error, unsent
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
@@ -35,6 +36,9 @@ __all__ = ["Attached", "TwistedChannel", "adopt_socket"]
 
 _PIECE = 64 * 1024
 
+_FULL = frozenset({errno.EAGAIN, errno.EINTR, errno.ENOBUFS})
+"""What send(2) fails with for the moment only."""
+
 
 @implementer(IHalfCloseableProtocol)
 class Attached(Protocol):
@@ -54,7 +58,7 @@ class Attached(Protocol):
         self.channel.read_connection_lost()
 
     def writeConnectionLost(self) -> None:
-        self.channel.write_connection_lost()
+        """The channel ends its half of a socket itself, and no other transport can."""
 
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008
         self.channel.connection_lost(reason)
@@ -63,28 +67,27 @@ class Attached(Protocol):
 class TwistedChannel(Channel):
     """One Twisted transport.
 
+    :param untouched: nobody else has ever written to it.
+
     Capabilities: Twisted keeps only its own class of the failure, not the ``OSError``
     (``tcp.Connection.readConnectionLost``, ``main.CONNECTION_LOST``), and closes a socket at a
     failed send whatever input is left in it (``PosixReactorBase._disconnectSelectable``).
     """
 
-    def __init__(self, backend: TwistedBackend, transport: Any) -> None:
+    def __init__(self, backend: TwistedBackend, transport: Any, *, untouched: bool = False) -> None:
         self._backend = backend
         self._transport = transport
         self._sink: ChannelSink | None = None
-        # A wrapper provides what the transport that it wraps provides, and does not relay it all.
-        half_closeable = isinstance(transport, FileDescriptor) and not getattr(
-            transport, "TLS", False
-        )
+        self._sock = _plain_socket(transport)
         self.capabilities = Capabilities(
-            can_half_close=half_closeable,
-            can_reset=half_closeable and not IUNIXTransport.providedBy(transport),
+            can_half_close=self._sock is not None,
+            can_reset=self._sock is not None and self._sock.family != socket.AF_UNIX,
             keeps_input=False,
             tells_cause=False,
         )
-        self._pulls = half_closeable
         self._rearms = runs_on_uvloop()
-        self._ready = True
+        # What was written before the transport was ours may still be in its buffer.
+        self._ready = untouched or self._sock is None
         self._wanted = False
         self._calling = False
         self._reading = True
@@ -96,7 +99,7 @@ class TwistedChannel(Channel):
         self._gone = False
         backend.hold_channel(self)
         self.pause_reading()
-        self._call("registerProducer", self, not self._pulls)
+        self._call("registerProducer", self, self._sock is None)
         self.set_no_delay(True)
 
     def _call(self, name: str, *args: object) -> None:
@@ -116,8 +119,8 @@ class TwistedChannel(Channel):
     def _tell(self, function: Callable[..., object], *args: object) -> None:
         if self._calling:
             self._backend.call_soon(self._tell_now, function, *args)
-        else:
-            self._tell_now(function, *args)
+        elif not self._released:
+            function(*args)
 
     def _tell_now(self, function: Callable[..., object], *args: object) -> None:
         if not self._released:
@@ -145,14 +148,11 @@ class TwistedChannel(Channel):
                 self._call("pauseProducing")
 
     def data_received(self, data: bytes) -> None:
-        self._tell(self._received, data)
+        self._tell(self.sink.received, data)
         if self._rearms and self._reading and not self._gone:
             # uvloop stops watching a descriptor at POLLERR, also where data came with it.
             self._call("pauseProducing")
             self._call("resumeProducing")
-
-    def _received(self, data: bytes) -> None:
-        self.sink.received(data)
 
     def read_connection_lost(self) -> None:
         self._tell(self._end_of_stream)
@@ -171,29 +171,49 @@ class TwistedChannel(Channel):
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         if not self._ready:
             self._wanted = True
+            self._await_room()
             return 0
+        return self._hand_over(data) if self._sock is None else self._send(self._sock, data)
+
+    def _send(self, sock: socket.socket, data: bytes | memoryview) -> int:
+        try:
+            taken = sock.send(data)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise self._first(error) from None
+            taken = 0
+        if taken < len(data):
+            self._ready = False
+            self._wanted = True
+            self._await_room()
+        return taken
+
+    def _hand_over(self, data: bytes | memoryview) -> int:
         taken = 0
         while self._ready and taken < len(data):
             piece = bytes(data[taken : taken + _PIECE])
-            if self._pulls:
-                self._ready = False
             self._call("write", piece)
             taken += len(piece)
         self._wanted = taken < len(data)
         return taken
 
+    def _await_room(self) -> None:
+        if self._sock is not None:
+            # With nothing in its buffer, Twisted finds it empty once the socket is writable.
+            self._call("startWriting")
+
     def resumeProducing(self) -> None:
         """The transport's buffer has emptied (pull), or has room again (push)."""
+        if self._calling and self._sock is not None:
+            # Being registered; it says nothing of the buffer.
+            return
         self._ready = True
         if self._wanted:
             self._wanted = False
-            self._tell(self._writable)
+            self._tell(self.sink.writable)
         elif self._ending:
             self._ending = False
             self._tell(self._end_now)
-
-    def _writable(self) -> None:
-        self.sink.writable()
 
     def pauseProducing(self) -> None:
         """The transport wants no more for now (push)."""
@@ -203,51 +223,37 @@ class TwistedChannel(Channel):
         """The transport is lost, which it tells by ``connectionLost``."""
 
     def end_write(self) -> bool:
-        if not self._pulls:
+        if self._sock is None:
             # Its loseConnection sends everything first; nothing tells when.
             return True
-        self._raise_error()
         if self._ready:
-            self._end_write()
-        else:
-            self._ending = True
+            self._end_stream()
+            return True
+        self._ending = True
+        self._await_room()
         return False
 
     def _end_now(self) -> None:
         try:
-            self._raise_error()
+            self._end_stream()
         except OSError as error:
             self.sink.write_failed(error)
         else:
-            self._end_write()
+            self.sink.write_ended()
 
-    def _end_write(self) -> None:
-        # With a producer registered, Twisted would wait for it.
-        self._call("unregisterProducer")
-        self._call("loseWriteConnection")
-
-    def _raise_error(self) -> None:
-        """Twisted swallows what shutdown(2) says, so ask the socket first (FLU-11)."""
-        handle = self.get_handle()
-        if not isinstance(handle, socket.socket):
-            return
+    def _end_stream(self) -> None:
+        """Twisted's own way would swallow what shutdown(2) says (FLU-11)."""
+        assert self._sock is not None
         try:
-            self._error = self._error or pending_error(handle)
-            if self._error is not None:
-                raise self._error
-            if not self._own_end_sent:
-                # Once both ends of stream have gone by, the kernel has forgotten the peer.
-                handle.getpeername()
+            end_stream(self._sock)
         except OSError as error:
-            self._error = error
-            raise
-
-    def write_connection_lost(self) -> None:
+            raise self._first(error) from None
         self._own_end_sent = True
-        self._tell(self._write_ended)
 
-    def _write_ended(self) -> None:
-        self.sink.write_ended()
+    def _first(self, error: OSError) -> OSError:
+        """What broke the socket: every error after the first is EPIPE, and says nothing."""
+        self._error = self._error or error
+        return self._error
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -270,15 +276,18 @@ class TwistedChannel(Channel):
         return False
 
     def look_for_error(self) -> OSError | None:
-        try:
-            self._raise_error()
-        except OSError as error:
-            return error
-        return None
+        if self._sock is not None and not self._gone and self._error is None:
+            try:
+                self._error = pending_error(self._sock)
+                if not self._own_end_sent:
+                    # Once both ends of stream have gone by, the kernel has forgotten the peer.
+                    self._sock.getpeername()
+            except OSError as error:
+                self._error = self._error or error
+        return self._error
 
     def unsent(self) -> int:
-        handle = self.get_handle()
-        return unsent(handle) if isinstance(handle, socket.socket) else 0
+        return 0 if self._sock is None or self._gone else unsent(self._sock)
 
     def close(self) -> None:
         self._release("loseConnection")
@@ -325,6 +334,17 @@ class TwistedChannel(Channel):
                 pass
 
 
+def _plain_socket(transport: Any) -> socket.socket | None:
+    """The socket that *transport* is, if it is no more than that.
+
+    A wrapper provides what the transport that it wraps provides, and does not relay it all.
+    """
+    plain = isinstance(transport, FileDescriptor) and not getattr(transport, "TLS", False)
+    get_handle = getattr(transport, "getHandle", None)
+    handle = get_handle() if plain and get_handle is not None else None
+    return handle if isinstance(handle, socket.socket) else None
+
+
 def _endpoint(address: Any) -> Endpoint:
     host = getattr(address, "host", None)
     if host is not None:
@@ -341,7 +361,7 @@ def adopt_socket(backend: TwistedBackend, sock: socket.socket) -> TwistedChannel
     made: list[TwistedChannel] = []
 
     def attach(attached: Attached) -> None:
-        attached.channel = TwistedChannel(backend, attached.transport)
+        attached.channel = TwistedChannel(backend, attached.transport, untouched=True)
         made.append(attached.channel)
 
     factory = Factory.forProtocol(lambda: Attached(attach))
