@@ -51,7 +51,7 @@ def made_after_the_first_data(patch: Patch) -> None:
 @mutant("EVT-02", silent="readConnectionLost")
 def the_peers_end_is_forgotten(patch: Patch) -> None:
     """The end of stream is taken for a read that has brought nothing."""
-    patch.edit(Connection.read_ended, "self._keep(_END)", "pass")
+    patch.edit(Connection.read_ended, "self._peer_ended = True", "return")
 
 
 @mutant("EVT-02")
@@ -329,7 +329,11 @@ def data_is_a_bytearray(patch: Patch) -> None:
 @mutant("EVT-09")
 def the_end_is_empty_data_too(patch: Patch) -> None:
     """The read that has found the end is delivered like every other."""
-    patch.edit(Connection.read_ended, "self._keep(_END)", "self._keep(b''); self._keep(_END)")
+    patch.edit(
+        Connection.read_ended,
+        "self._deliver_read_ended()",
+        "self._protocol.dataReceived(b''); self._deliver_read_ended()",
+    )
 
 
 @mutant("EVT-09")

@@ -166,8 +166,8 @@ def the_end_is_told_although_paused(patch: Patch) -> None:
     """Only data is held back while reading is paused."""
     patch.edit(
         Connection.read_ended,
-        "self._pump()",
-        "if self._paused:\n            self._deliver_read_ended()\n        self._pump()",
+        "self._direct and not self._busy and not self._inbox",
+        "self._life.state in READING and not self._busy",
     )
     patch.edit(Connection.pauseProducing, "self._channel.pause_reading()", "pass")
 

@@ -168,8 +168,8 @@ def our_end_does_not_wait_for_the_producer(patch: Patch) -> None:
     """loseWriteConnection sends the end of stream when the bytes are sent."""
     patch.edit(
         Connection._awaits_producer,
-        "return self._producer is not None",
-        "return self._life.state is State.CLOSING and self._producer is not None",
+        "return not (",
+        "return self._life.state is State.CLOSING and not (",
     )
 
 
@@ -191,8 +191,8 @@ def the_close_does_not_wait_for_the_producer(patch: Patch) -> None:
     """loseConnection closes when the bytes are sent."""
     patch.edit(
         Connection._awaits_producer,
-        "return self._producer is not None",
-        "return self._life.state is not State.CLOSING and self._producer is not None",
+        "return not (",
+        "return self._life.state is not State.CLOSING and not (",
     )
 
 
@@ -388,8 +388,8 @@ def its_end_does_not_unregister_it(patch: Patch) -> None:
     """A transport that will read no more stays registered with the other one."""
     patch.edit(
         Connection._deliver_read_ended,
-        "self._enter(Move.READ_ENDED)\n    self._release_consumers()",
-        "self._enter(Move.READ_ENDED)",
+        "if self._consumers:",
+        "if False:",
     )
 
 

@@ -78,7 +78,7 @@ def test_a_mistake_is_judged_in_another_process_only() -> None:
     @mutant("EVT-02")
     def told_twice(patch: Patch) -> None:
         """Twice."""
-        patch.edit(Connection.read_ended, "self._keep(_END)", "raise MemoryError")
+        patch.edit(Connection.read_ended, "self._peer_ended = True", "raise MemoryError")
 
     before = Connection.read_ended.__code__
     found = judge(told_twice)

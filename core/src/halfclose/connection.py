@@ -177,7 +177,8 @@ class Connection(Transport, ChannelSink):
             except OSError as error:
                 # The system has no room to watch one more (ENOSPC, ENOMEM).
                 self._finish(_lost(error), abort=True)
-        self._pump()
+        if self._due:
+            self._pump()
         return failure
 
     # -- the channel tells ---------------------------------------------------------------------
@@ -200,9 +201,16 @@ class Connection(Transport, ChannelSink):
 
     def read_ended(self) -> None:
         self._peer_ended = True
-        if self._life.state in READING:
-            self._keep(_END)
+        if self._direct and not self._busy and not self._inbox:
+            self._busy = True
+            try:
+                self._deliver_read_ended()
+            finally:
+                self._busy = False
             self._pump()
+        elif self._life.state in READING:
+            self._keep(_END)
+            self._due = True
 
     def failed(self, error: Exception | None) -> None:
         self._peer_ended = True
@@ -324,7 +332,8 @@ class Connection(Transport, ChannelSink):
                 self.loseConnection()
             return
         self._enter(Move.READ_ENDED)
-        self._release_consumers()
+        if self._consumers:
+            self._release_consumers()
         self._settle()
         self._call(
             "readConnectionLost",
@@ -364,7 +373,7 @@ class Connection(Transport, ChannelSink):
             self._stop(producer)
         reason = self._reason
         assert reason is not None
-        self._enter(Move.LOST)
+        self._life.move(Move.LOST)
         fatal = reason if isinstance(reason, _FATAL) else None
         try:
             self._protocol.connectionLost(reason)
@@ -410,7 +419,10 @@ class Connection(Transport, ChannelSink):
         state = self._life.move(move)
         self._accepting = state in ACCEPTING and self._write_error is None
         self._direct = state in READING and not self._paused
-        self._look_whether_plain()
+        if self._accepting:
+            self._look_whether_plain()
+        else:
+            self._plain = False
 
     def _look_whether_plain(self) -> None:
         """Whether a write is for the channel, and nothing else looks at it."""
@@ -509,7 +521,9 @@ class Connection(Transport, ChannelSink):
 
     def _end_write_if_due(self) -> None:
         """FLU-01, PRD-03: the end of stream goes out after every byte, and after the producer."""
-        if self._outgoing.size or self._write_error is not None or self._awaits_producer():
+        if self._outgoing.size or self._write_error is not None:
+            return
+        if self._producer is not None and self._awaits_producer():
             return
         if self._life.state not in _ENDING:
             return
@@ -527,7 +541,7 @@ class Connection(Transport, ChannelSink):
     def _awaits_producer(self) -> bool:
         # PRD-09: a plain protocol hears of its peer's end only by connectionLost, at which a proxy
         # closes its other side. To wait here for that side would be to wait for ever.
-        return self._producer is not None and not (
+        return not (
             self._peer_ended and not self._half_closeable and isinstance(self._producer, Connection)
         )
 
@@ -655,7 +669,8 @@ class Connection(Transport, ChannelSink):
         if self._write_ended and self._write_error is None:
             # FLU-11: nothing is left to be sent that would tell of a reset.
             self._write_error = self._channel.look_for_error()
-        self._release_consumers()
+        if self._consumers:
+            self._release_consumers()
         if self._life.state in ENDED:
             # It was its own producer, and there was nothing else to wait for.
             return

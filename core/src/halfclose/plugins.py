@@ -121,6 +121,30 @@ class _Registry:
         self.manager.add_hookspecs(HookSpecs)
         self._failures: dict[str, BaseException] = {}
         self._loaded = False
+        # Who listens: asked for with each connection, and changed with a plugin only.
+        self.made: tuple[Any, ...] = ()
+        self.half_closed: tuple[Any, ...] = ()
+        self.lost: tuple[Any, ...] = ()
+
+    def register(self, plugin: Any, name: str | None) -> None:
+        """Add *plugin*.
+
+        :raises ValueError: it, or another of that *name*, is registered already.
+        """
+        self.manager.register(plugin, name)
+        self._look_who_listens()
+
+    def unregister(self, plugin: Any) -> None:
+        """Take back `register`."""
+        self.manager.unregister(plugin)
+        self._look_who_listens()
+
+    def _look_who_listens(self) -> None:
+        hook = self.manager.hook
+        # In pluggy's order of calls: the last to be registered is the first.
+        self.made = tuple(reversed(hook.halfclose_connection_made.get_hookimpls()))
+        self.half_closed = tuple(reversed(hook.halfclose_half_closed.get_hookimpls()))
+        self.lost = tuple(reversed(hook.halfclose_connection_lost.get_hookimpls()))
 
     def load(self, entry: EntryPoint) -> Any:
         """The plugin of *entry*, registered.
@@ -136,7 +160,7 @@ class _Registry:
                 raise self._failures[key]
             plugin = entry.load()
             if not self.manager.is_registered(plugin):
-                self.manager.register(plugin, key)
+                self.register(plugin, key)
         except (Exception, SystemExit) as error:
             self._failures[key] = error
             raise BackendLoadError(
@@ -195,7 +219,7 @@ def register(plugin: Any, name: str | None = None) -> None:
     :param plugin: a module or object with functions marked by `halfclose.hookimpl`.
     :raises ValueError: it, or another of that *name*, is registered already.
     """
-    _registry.manager.register(plugin, name)
+    _registry.register(plugin, name)
 
 
 def unregister(plugin: Any) -> None:
@@ -205,7 +229,7 @@ def unregister(plugin: Any) -> None:
     """
     if not _registry.manager.is_registered(plugin):
         raise ValueError(f"plugin {plugin!r} is not registered")
-    _registry.manager.unregister(plugin)
+    _registry.unregister(plugin)
 
 
 def load_plugins() -> None:
@@ -219,32 +243,35 @@ class Hooks:
     def __init__(self, fatal: Callable[[BaseException], None]) -> None:
         self._fatal = fatal
         load_plugins()
-        hook = _registry.manager.hook
-        self._made = hook.halfclose_connection_made
-        self._half = hook.halfclose_half_closed
-        self._lost = hook.halfclose_connection_lost
 
-    def _call(self, hook: Any, **arguments: object) -> None:
+    def _call(self, listening: tuple[Any, ...], **arguments: object) -> None:
         # One by one: pluggy itself stops at the first that raises.
-        for implementation in reversed(hook.get_hookimpls()):
+        for implementation in listening:
             try:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
             except (KeyboardInterrupt, SystemExit) as error:
                 self._fatal(error)
             except BaseException:
-                _log.exception("%s of plugin %s failed", hook.name, implementation.plugin_name)
+                _log.exception(
+                    "%s of plugin %s failed",
+                    implementation.function.__name__,
+                    implementation.plugin_name,
+                )
 
     def connection_made(self, transport: Transport, protocol: BaseProtocol) -> None:
         """``connectionMade`` has returned."""
-        self._call(self._made, transport=transport, protocol=protocol)
+        if _registry.made:
+            self._call(_registry.made, transport=transport, protocol=protocol)
 
     def half_closed(self, transport: Transport, side: str) -> None:
         """One half has ended, "read" or "write"."""
-        self._call(self._half, transport=transport, side=side)
+        if _registry.half_closed:
+            self._call(_registry.half_closed, transport=transport, side=side)
 
     def connection_lost(self, transport: Transport, reason: BaseException) -> None:
         """``connectionLost`` has returned."""
-        self._call(self._lost, transport=transport, reason=reason)
+        if _registry.lost:
+            self._call(_registry.lost, transport=transport, reason=reason)
 
 
 def _install_command(name: str) -> str:

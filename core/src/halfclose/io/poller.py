@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..backend import Backend, Watch
 
 __all__ = [
+    "END",
     "ERROR",
     "READ",
     "WRITE",
@@ -31,6 +32,8 @@ __all__ = [
 READ = 0x001
 WRITE = 0x004
 ERROR = 0x008
+END = 0x2000
+"""With READ: the peer has ended its half, and the end of stream is behind what can be read."""
 
 _EDGE = 1 << 31
 _BATCH = 256
@@ -59,7 +62,10 @@ class Polled(ABC):
 
     @abstractmethod
     def ready(self, events: int) -> None:
-        """*events* came: READ, WRITE, ERROR, 0 for a mere hang-up. Spurious calls happen."""
+        """*events* came: READ, WRITE, ERROR, 0 for a mere hang-up. Spurious calls happen.
+
+        END comes with READ where the poller can tell.
+        """
 
     @abstractmethod
     def broken(self, error: Exception) -> None:
@@ -176,7 +182,7 @@ class EpollPoller(Poller):
         # An error or a hang-up cannot be masked: with nothing wanted, an edge-triggered
         # registration tells of them once instead of for ever.
         tell = self._epoll.register if before is None else self._epoll.modify
-        tell(fd, events or _EDGE)
+        tell(fd, events | END if events & READ else events or _EDGE)
 
     def drop(self, fd: int, before: int | None) -> None:
         del self._table[fd]

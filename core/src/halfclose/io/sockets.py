@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 from ..channel import Capabilities, Channel, ChannelSink
 from ..endpoints import UNIX, Endpoint
 from .addresses import host_of, peer_of
-from .poller import ERROR, READ, WRITE, Polled, Poller
+from .poller import END, ERROR, READ, WRITE, Polled, Poller
 from .syscalls import (
     end_is_real,
     end_stream,
@@ -24,6 +25,9 @@ _CHUNK = 64 * 1024
 
 _LARGE_CHUNK = 256 * 1024
 """Bytes that are read at once where as many came before as were asked for."""
+
+_NOBODY: Any = None
+"""The sink of a channel that is closed: it calls none."""
 
 _TCP = Capabilities()
 # The kernel has no reset for unix sockets (PIP-01).
@@ -89,6 +93,9 @@ class SocketChannel(Channel, Polled):
     def ready(self, events: int) -> None:
         if self._events == READ:
             self._read()
+            if events & END and self._events & READ:
+                # The end of stream is most likely next, and need not wait for another turn.
+                self._read()
             return
         if not self._events:
             if events & ERROR:
@@ -142,7 +149,8 @@ class SocketChannel(Channel, Polled):
         self._sink.failed(error)
 
     def broken(self, error: Exception) -> None:
-        self._sink.failed(error)
+        if self._sink is not _NOBODY:
+            self._sink.failed(error)
 
     def write(self, data: bytes | memoryview) -> int:
         try:
@@ -189,6 +197,8 @@ class SocketChannel(Channel, Polled):
             self.stop()
             self._events = 0
             self._sock.close()
+            # The sink holds the channel: only the garbage collector would free the two.
+            self._sink = _NOBODY
 
     def abort(self) -> None:
         if self._sock.fileno() >= 0:
