@@ -290,7 +290,10 @@ class TwistedChannel(Channel):
         return 0 if self._sock is None or self._gone else unsent(self._sock)
 
     def close(self) -> None:
-        self._release("loseConnection")
+        # Twisted would wait until the socket is writable, which a unix socket is when its peer has
+        # read most; and it has no reset that could cost anything.
+        at_once = self._own_end_sent and not self.capabilities.can_reset
+        self._release("abortConnection" if at_once else "loseConnection")
 
     def abort(self) -> None:
         aborts = hasattr(self._transport, "abortConnection")
