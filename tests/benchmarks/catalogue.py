@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 
 __all__ = ["CATALOGUE", "FLOOR", "OURS", "Server", "named"]
@@ -86,7 +86,7 @@ def _run_anyio(backend: str) -> str:
     return f"import anyio, anyio.abc; anyio.run(anyio.sleep, 0, backend={backend!r})"
 
 
-CATALOGUE = (
+_LANES = (
     *(
         _our(f"anyio+{variant}", ("halfclose-anyio", *_needs("anyio", variant)))
         for variant in ("asyncio", "uvloop", "trio")
@@ -95,6 +95,18 @@ CATALOGUE = (
         _our(f"twisted+{variant}", ("halfclose-twisted", *_needs("twisted", variant)))
         for variant in _REACTORS
     ),
+)
+
+_NATIVE = replace(
+    next(server for server in _LANES if server.name == "twisted+epoll"),
+    name="twisted+epoll:native",
+    variant="twisted+epoll:native",
+    about="halfclose on twisted+epoll, over Twisted's own transports",
+)
+
+CATALOGUE = (
+    *_LANES,
+    _NATIVE,
     Server(FLOOR, "floor", "", "a bare selectors loop", "import selectors, socket"),
     Server("asyncio", "on_asyncio", "", "an asyncio.Protocol", "import asyncio"),
     Server(
@@ -142,7 +154,7 @@ CATALOGUE = (
     ),
 )
 
-OURS = tuple(server.name for server in CATALOGUE if server.ours)
+OURS = tuple(server.name for server in _LANES)
 
 
 def named(name: str) -> Server:

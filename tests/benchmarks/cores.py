@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-__all__ = ["Cores", "awake", "pin", "raise_limit"]
+__all__ = ["Cores", "awake", "crowded", "pin", "raise_limit"]
 
 
 class Cores:
@@ -43,11 +43,24 @@ def raise_limit() -> int:
 _SPIN = """
 import os, sys
 os.sched_setaffinity(0, {int(sys.argv[1])})
-os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+if sys.argv[2:]:
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 print(flush=True)
 while True:
     pass
 """
+
+
+@contextmanager
+def _spinning(*commands: list[str]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for command in commands:
+            spin = [sys.executable, "-c", _SPIN, *command]
+            process = stack.enter_context(subprocess.Popen(spin, stdout=subprocess.PIPE))
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            process.stdout.readline()
+        yield
 
 
 @contextmanager
@@ -57,12 +70,17 @@ def awake(cores: Cores) -> Iterator[None]:
     A core that sleeps between two messages takes as long to wake as the message takes, and longer
     for a server that was done sooner.
     """
-    with ExitStack() as stack:
-        for core in (cores.server, cores.load):
-            if core is not None:
-                spin = [sys.executable, "-c", _SPIN, str(core)]
-                process = stack.enter_context(subprocess.Popen(spin, stdout=subprocess.PIPE))
-                stack.callback(process.kill)
-                assert process.stdout is not None
-                process.stdout.readline()
+    both = [core for core in (cores.server, cores.load) if core is not None]
+    with _spinning(*([str(core), "idle"] for core in both)):
         yield
+
+
+@contextmanager
+def crowded(cores: Cores) -> Iterator[None]:
+    """Leave the server a quarter of its core, so that the generator is the faster one."""
+    with _spinning(*([[str(cores.server)]] * (0 if cores.server is None else _CROWD))):
+        yield
+
+
+_CROWD = 3
+"""Processes that want the server's core as much as the server."""

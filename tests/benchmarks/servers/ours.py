@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import halfclose
 
@@ -101,6 +101,12 @@ _SERVICES: dict[str, type[halfclose.Protocol]] = {
 }
 
 
+def _run(main: Callable[[halfclose.Backend], Awaitable[None]], variant: str) -> None:
+    """Run *main*; a variant says after a colon which way its sockets go, if not by the lane."""
+    name, _, sockets = variant.partition(":")
+    halfclose.run(main, backend=name, options={"sockets": sockets or "lane"})
+
+
 def serve(variant: str, service: str, ready: Ready) -> None:
     """Serve for ever."""
 
@@ -110,7 +116,7 @@ def serve(variant: str, service: str, ready: Ready) -> None:
         ready(listener.endpoint.port)
         await backend.create_event().wait()
 
-    halfclose.run(main, backend=variant)
+    _run(main, variant)
 
 
 class _Asker(halfclose.HalfCloseableProtocol):
@@ -141,4 +147,4 @@ def exchange(variant: str, port: int, turns: Turns, request: bytes) -> None:
             await asker.transport.whenClosed()
             assert asker.size == len(request)
 
-    halfclose.run(main, backend=variant)
+    _run(main, variant)

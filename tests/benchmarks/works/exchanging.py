@@ -29,7 +29,7 @@ class Connections(Serving):
     connections = 64
 
     def warm_up(self, running: RunningServer) -> None:
-        converse(running.port, self.scale.connections // 10)
+        converse(running.port, self.scale.connections // 20)
 
     def round(self, running: RunningServer) -> Figures:
         before = running.cpu()
@@ -64,7 +64,7 @@ class Exchanges(Serving):
         """Each round's client does so itself."""
 
     def round(self, running: RunningServer) -> Figures:
-        count = max(50, self.scale.connections // 4)
+        count = max(50, self.scale.connections // 10)
         before = running.cpu()
         client = self._run(running.server, running.port, count)
         cpu = running.cpu() - before

@@ -48,7 +48,7 @@ class IdleBesideBusy(_Curve):
     metrics = (Metric("cpu", "server CPU per message", "µs"),)
     points = "idle connections"
     steps = (0, 1000, 4000)
-    most_rounds = 3
+    most_rounds = 5
 
     def cost(self, running: RunningServer, step: int) -> float:
         with connected(running.port, step), connected(running.port, 64) as socks:
@@ -112,6 +112,7 @@ class CloseByPeers(_Curve):
     points = "connections"
     # All above the number that linger at once, past which each costs a little more.
     steps = (2000, 5000, 10_000)
+    most_rounds = 3
 
     def cost(self, running: RunningServer, step: int) -> float:
         with ExitStack() as stack:
@@ -134,6 +135,7 @@ class CloseByUs(_Curve):
     points = "connections"
     service = "close-all"
     steps = CloseByPeers.steps
+    most_rounds = 3
 
     def cost(self, running: RunningServer, step: int) -> float:
         with ExitStack() as stack:

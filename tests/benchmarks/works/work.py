@@ -30,7 +30,7 @@ class Scale:
 
     seconds: float = 0.4
     bulk: int = 1 << 30
-    connections: int = 2000
+    connections: int = 5000
     idle: int = 10_000
     growth: int | None = None
 
