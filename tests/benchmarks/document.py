@@ -68,7 +68,7 @@ def _bars(results: Results) -> Iterator[str]:
         cells = []
         for run in results.runs:
             found = bar.measured(run)
-            cells.append("not measured" if found is None else f"{found.value:.2f}")
+            cells.append("not measured" if found is None else str(found))
         verdict = "held" if all(bar.held(run) for run in results.runs) else "**missed**"
         yield f"| {bar.work} | {bar.ours} | {bar.claim} | " + " | ".join(cells) + f" | {verdict} |"
     yield ""

@@ -26,6 +26,9 @@ class Ratio:
     least: float
     greatest: float
 
+    def __str__(self) -> str:
+        return f"{self.value:.2f} ({self.least:.2f} to {self.greatest:.2f})"
+
 
 def summary(values: Sequence[float]) -> Summary:
     """What *values* come to.

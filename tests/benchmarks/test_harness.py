@@ -167,7 +167,7 @@ def test_results_survive_and_the_document_is_made_from_them(tmp_path: Path) -> N
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
-    assert "| echo-64 | anyio+asyncio | by floor <= 1.6 | 1.18 | held |" in text
+    assert "| echo-64 | anyio+asyncio | by floor <= 1.6 | 1.18 (1.17 to 1.20) | held |" in text
     assert "- echo-64, uvloop: uvloop is not installed" in text
     assert "anyio+asyncio" in (tmp_path / "benchmarks" / "echo-64.svg").read_text()
     path.write_text("{}")

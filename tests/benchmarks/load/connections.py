@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from ..servers.sizes import HOST
 
-__all__ = ["MESSAGE", "connect_all", "connected", "end_all", "greet_all"]
+__all__ = ["MESSAGE", "connected", "end_all", "greet_all", "opened"]
 
 MESSAGE = bytes(64)
 
@@ -16,19 +16,19 @@ _PATIENCE = 60.0
 """Seconds that one send or read may take, outside what is measured."""
 
 
-def connect_all(port: int, count: int) -> list[socket.socket]:
-    """*count* connections, blocking."""
+@contextmanager
+def opened(port: int, count: int) -> Iterator[list[socket.socket]]:
+    """*count* connections, blocking; closed at the end of the block."""
     socks: list[socket.socket] = []
     try:
         for _ in range(count):
             sock = socket.create_connection((HOST, port), _PATIENCE)
             socks.append(sock)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except BaseException:
+        yield socks
+    finally:
         for sock in socks:
             sock.close()
-        raise
-    return socks
 
 
 def greet_all(socks: list[socket.socket]) -> None:
@@ -59,11 +59,7 @@ def connected(port: int, count: int) -> Iterator[list[socket.socket]]:
     Where the block ends well, the server has closed each: its work on them is over before
     another server is measured.
     """
-    socks = connect_all(port, count)
-    try:
+    with opened(port, count) as socks:
         greet_all(socks)
         yield socks
         end_all(socks)
-    finally:
-        for sock in socks:
-            sock.close()

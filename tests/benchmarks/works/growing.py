@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from contextlib import ExitStack
 
 from ..catalogue import Server
 from ..load.bulk import receive_all
-from ..load.connections import connect_all, connected, end_all, greet_all
+from ..load.connections import connected, end_all, greet_all, opened
 from ..load.echoing import echo
 from ..load.round import undisturbed
 from ..metric import Figures, Metric
@@ -87,8 +86,7 @@ class StalledReader(_Curve):
     def cost(self, running: RunningServer, step: int) -> float:
         receive_all(running.port, _MIB)
         before = running.memory()
-        [sock] = connect_all(running.port, 1)
-        with sock:
+        with opened(running.port, 1) as [sock]:
             sock.sendall(str(step * _MIB).encode())
             _wait_for_rest(running)
             return (running.memory() - before) / _MIB
@@ -115,10 +113,7 @@ class CloseByPeers(_Curve):
     most_rounds = 3
 
     def cost(self, running: RunningServer, step: int) -> float:
-        with ExitStack() as stack:
-            socks = connect_all(running.port, step)
-            for sock in socks:
-                stack.enter_context(sock)
+        with opened(running.port, step) as socks:
             greet_all(socks)
             before = running.cpu()
             with undisturbed():
@@ -138,10 +133,7 @@ class CloseByUs(_Curve):
     most_rounds = 3
 
     def cost(self, running: RunningServer, step: int) -> float:
-        with ExitStack() as stack:
-            socks = connect_all(running.port, step)
-            for sock in socks:
-                stack.enter_context(sock)
+        with opened(running.port, step) as socks:
             # The server says a word to each that it has accepted.
             for sock in socks:
                 sock.recv(1)

@@ -6,7 +6,7 @@ import subprocess
 
 from ..catalogue import Server
 from ..cores import raise_limit
-from ..load.connections import connect_all, greet_all
+from ..load.connections import greet_all, opened
 from ..metric import Figures, Metric
 from ..running_server import RunningServer, python
 from .work import Unable, Work, check_room
@@ -30,19 +30,17 @@ class Memory(Work):
         check_room(server, count)
         if raise_limit() < count + _OTHER_DESCRIPTORS:
             raise Unable(f"this system allows no {count} descriptors")
-        with RunningServer(server, "echo", self.cores.server) as running:
-            warm = connect_all(running.port, 10)
+        with (
+            RunningServer(server, "echo", self.cores.server) as running,
+            opened(running.port, 10) as warm,
+        ):
             greet_all(warm)
             before = running.memory()
-            socks = connect_all(running.port, count)
-            try:
+            with opened(running.port, count) as socks:
                 greet_all(socks)
                 after = running.memory()
-            finally:
                 # The server first, since the end of so many is not what is measured here.
                 running.close()
-                for sock in (*warm, *socks):
-                    sock.close()
         return {"memory": (after - before) / count}
 
 

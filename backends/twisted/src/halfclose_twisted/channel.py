@@ -148,11 +148,14 @@ class TwistedChannel(Channel):
                 self._call("pauseProducing")
 
     def data_received(self, data: bytes) -> None:
-        self._tell(self.sink.received, data)
+        self._tell(self._received, data)
         if self._rearms and self._reading and not self._gone:
             # uvloop stops watching a descriptor at POLLERR, also where data came with it.
             self._call("pauseProducing")
             self._call("resumeProducing")
+
+    def _received(self, data: bytes) -> None:
+        self.sink.received(data)
 
     def read_connection_lost(self) -> None:
         self._tell(self._end_of_stream)
@@ -198,7 +201,7 @@ class TwistedChannel(Channel):
         return taken
 
     def _await_room(self) -> None:
-        if self._sock is not None:
+        if self._sock is not None and not self._gone:
             # With nothing in its buffer, Twisted finds it empty once the socket is writable.
             self._call("startWriting")
 
