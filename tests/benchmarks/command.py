@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -48,7 +48,9 @@ _QUICK_WORKS = ("echo-1", "echo-64", "bulk-echo", "connections")
 @click.option("--rounds", type=click.IntRange(1), default=ROUNDS, help="Rounds.  [5]")
 @click.option("--runs", type=click.IntRange(1), default=1, help="Do everything so often.  [1]")
 @click.option("--quick", is_flag=True, help="A minute: four works, one short round.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write JSON here.")
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Write JSON here, work by work."
+)
 @click.option(
     "--from",
     "source",
@@ -86,8 +88,12 @@ def main(
         results = Results(
             _command(works, servers, quick, rounds, runs),
             describe_machine(chosen, str(cores)),
-            _measure(names, chosen, scale, 1 if quick else rounds, runs, cores),
         )
+        for so_far in _measure(names, chosen, scale, 1 if quick else rounds, runs, cores):
+            results.runs = so_far
+            # An hour's figures are not lost to what comes in its last minute.
+            if json_path is not None:
+                save(results, json_path)
     out = Console() if sys.stdout.isatty() else Console(width=_WIDE)
     for run in results.runs[:1]:
         for name, measured in run.works.items():
@@ -95,7 +101,7 @@ def main(
     bars = measured_bars(results)
     if bars:
         print_bars(out, results, bars)
-    if json_path is not None:
+    if source is not None and json_path is not None:
         save(results, json_path)
     if docs:
         write_document(results, _DOCUMENT)
@@ -126,9 +132,15 @@ def _measure(
     rounds: int,
     runs: int,
     cores: Cores,
-) -> list[Run]:
+) -> Iterator[list[Run]]:
+    """All runs as far as they have come, each time that one more work is done."""
     pin(cores.load)
     raise_limit()
     works: list[Work] = [WORKS[name](scale, cores) for name in names]
     with progress(runs * steps(works, servers, rounds)) as advance:
-        return [measure(works, servers, rounds, advance) for _ in range(runs)]
+        found: list[Run] = []
+        for _ in range(runs):
+            found.append(Run())
+            for name, measured in measure(works, servers, rounds, advance):
+                found[-1].works[name] = measured
+                yield found

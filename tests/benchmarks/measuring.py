@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Protocol as Interface
 
 from .catalogue import OURS, Server
-from .results import Measured, Run
+from .results import Measured
 from .works.work import Unable, Work
 
 __all__ = ["Advance", "measure", "rounds_of", "steps"]
@@ -34,9 +34,13 @@ def steps(works: Sequence[Work], servers: Sequence[Server], rounds: int) -> int:
     return sum(len(_taking_part(work, servers)) * rounds_of(work, rounds) for work in works)
 
 
-def measure(works: Sequence[Work], servers: Sequence[Server], rounds: int, advance: Advance) -> Run:
-    """One run. What goes wrong with one server at one work costs that one figure, and is told."""
-    return Run({work.name: _measure_one(work, servers, rounds, advance) for work in works})
+def measure(
+    works: Sequence[Work], servers: Sequence[Server], rounds: int, advance: Advance
+) -> Iterator[tuple[str, Measured]]:
+    """One run, work by work, each by its name. What goes wrong with one server at one work costs
+    that one figure, and is told."""
+    for work in works:
+        yield work.name, _measure_one(work, servers, rounds, advance)
 
 
 def _measure_one(work: Work, servers: Sequence[Server], rounds: int, advance: Advance) -> Measured:

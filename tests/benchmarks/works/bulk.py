@@ -65,7 +65,7 @@ class BulkEcho(_Bulk):
     def round(self, running: RunningServer) -> Figures:
         figures = super().round(running)
         with crowded(self.cores):
-            saturated = self.figures(running, self.scale.bulk // 4)
+            saturated = self.figures(running, self.scale.bulk // 8)
         return {**figures, _CAPACITY.name: saturated[_CAPACITY.name]}
 
 
@@ -83,7 +83,7 @@ class BulkIn(_Bulk):
 
     def round(self, running: RunningServer) -> Figures:
         with crowded(self.cores):
-            return super().round(running)
+            return self.figures(running, self.scale.bulk // 2)
 
 
 class BulkOut(_Bulk):

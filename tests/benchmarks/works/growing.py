@@ -46,7 +46,7 @@ class IdleBesideBusy(_Curve):
     title = "64 busy connections beside idle ones"
     metrics = (Metric("cpu", "server CPU per message", "µs"),)
     points = "idle connections"
-    steps = (0, 1000, 4000)
+    steps = (0, 1000, 2000)
     most_rounds = 5
 
     def cost(self, running: RunningServer, step: int) -> float:
@@ -65,7 +65,7 @@ class SmallPieces(_Curve):
     metrics = (Metric("cpu", "server CPU per MiB", "µs"),)
     points = "MiB written"
     service = "pieces"
-    steps = (8, 16, 32, 64)
+    steps = (4, 16, 64)
 
     def cost(self, running: RunningServer, step: int) -> float:
         before = running.cpu()
@@ -110,7 +110,7 @@ class CloseByPeers(_Curve):
     points = "connections"
     # All above the number that linger at once, past which each costs a little more.
     steps = (2000, 5000, 10_000)
-    most_rounds = 3
+    most_rounds = 2
 
     def cost(self, running: RunningServer, step: int) -> float:
         with opened(running.port, step) as socks:
@@ -130,7 +130,7 @@ class CloseByUs(_Curve):
     points = "connections"
     service = "close-all"
     steps = CloseByPeers.steps
-    most_rounds = 3
+    most_rounds = 2
 
     def cost(self, running: RunningServer, step: int) -> float:
         with opened(running.port, step) as socks:

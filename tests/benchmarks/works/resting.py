@@ -58,6 +58,7 @@ class Imports(Work):
     name = "import"
     title = "Import time"
     metrics = (Metric("time", "import", "ms"),)
+    most_rounds = 3
 
     def measure(self, server: Server) -> Figures:
         program = _TIMED.format(statement=server.imports)
