@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-__all__ = ["Cores", "awake", "crowded", "pin", "raise_limit"]
+__all__ = ["Cores", "crowded", "pin", "raise_limit"]
 
 
 class Cores:
@@ -43,8 +43,6 @@ def raise_limit() -> int:
 _SPIN = """
 import os, sys
 os.sched_setaffinity(0, {int(sys.argv[1])})
-if sys.argv[2:]:
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 print(flush=True)
 while True:
     pass
@@ -52,33 +50,15 @@ while True:
 
 
 @contextmanager
-def _spinning(*commands: list[str]) -> Iterator[None]:
+def crowded(cores: Cores) -> Iterator[None]:
+    """Leave the server a quarter of its core, so that the generator is the faster one."""
     with ExitStack() as stack:
-        for command in commands:
-            spin = [sys.executable, "-c", _SPIN, *command]
+        for _ in range(0 if cores.server is None else _CROWD):
+            spin = [sys.executable, "-c", _SPIN, str(cores.server)]
             process = stack.enter_context(subprocess.Popen(spin, stdout=subprocess.PIPE))
             stack.callback(process.kill)
             assert process.stdout is not None
             process.stdout.readline()
-        yield
-
-
-@contextmanager
-def awake(cores: Cores) -> Iterator[None]:
-    """Keep both cores from sleeping, by processes that run only where nothing else would.
-
-    A core that sleeps between two messages takes as long to wake as the message takes, and longer
-    for a server that was done sooner.
-    """
-    both = [core for core in (cores.server, cores.load) if core is not None]
-    with _spinning(*([str(core), "idle"] for core in both)):
-        yield
-
-
-@contextmanager
-def crowded(cores: Cores) -> Iterator[None]:
-    """Leave the server a quarter of its core, so that the generator is the faster one."""
-    with _spinning(*([[str(cores.server)]] * (0 if cores.server is None else _CROWD))):
         yield
 
 

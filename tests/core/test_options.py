@@ -111,21 +111,23 @@ def test_a_bad_sockets_option(variant: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("option", ["grace", "busy_poll"])
 @pytest.mark.parametrize("value", [-1, math.nan, -math.inf])
-def test_a_bad_grace(variant: str, value: float) -> None:
-    with pytest.raises(ValueError, match="grace"):
-        halfclose.run(nothing, backend=variant, options={"grace": value})
+def test_bad_seconds(variant: str, option: str, value: float) -> None:
+    with pytest.raises(ValueError, match=option):
+        halfclose.run(nothing, backend=variant, options={option: value})
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("option", ["grace", "busy_poll"])
 @pytest.mark.parametrize("value", ["5", None, True], ids=repr)
-def test_a_grace_is_a_number(variant: str, value: object) -> None:
-    with pytest.raises(TypeError, match="grace"):
-        halfclose.run(nothing, backend=variant, options={"grace": value})
+def test_seconds_are_a_number(variant: str, option: str, value: object) -> None:
+    with pytest.raises(TypeError, match=option):
+        halfclose.run(nothing, backend=variant, options={option: value})
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("options", [{}, None, {"grace": 0}, {"sockets": None}])
+@pytest.mark.parametrize("options", [{}, None, {"grace": 0}, {"sockets": None}, {"busy_poll": 0}])
 def test_options_that_may_be(variant: str, options: dict[str, Any] | None) -> None:
     assert run(nothing, variant=variant, options=options) == variant
 

@@ -224,6 +224,7 @@ def test_descriptors_and_hosts_are_unsupported() -> None:
     ("options", "says"),
     [
         ({"sockets": "lane"}, "sockets"),
+        ({"busy_poll": 0}, "busy_poll"),
         ({"colour": 1}, "colour"),
         ({"network": "name"}, "Network"),
         ({"network": Network(), "seed": 1}, "'seed'"),

@@ -18,6 +18,7 @@ from .channel import BackendCapabilities, Channel
 from .connection import Connection
 from .endpoints import Endpoint, Memory, StandardIO, as_endpoint
 from .interfaces import Protocol, ProtocolFactory
+from .io.busy_polling import BUSY_POLL
 from .io.connecting import Address, connect_socket
 from .io.lane import Lane
 from .io.lingering import Lingering
@@ -36,6 +37,9 @@ T = TypeVar("T")
 
 GRACE = 5.0
 """Seconds that leaving a backend waits for its connections to end."""
+
+_OPTIONS = frozenset({"busy_poll", "grace", "sockets"})
+"""Options of every backend."""
 
 
 class TimerHandle(Interface):
@@ -74,8 +78,10 @@ class Backend(ABC):
 
     :param name: the backend's full name, such as ``"mine+variant"``.
     :param options: ``grace``, seconds that leaving waits for connections to end (5); ``sockets``,
-        ``"lane"`` or ``"native"`` (rule of thumb: leave it alone); and what the subclass names in
-        `option_names`.
+        ``"lane"`` or ``"native"`` (rule of thumb: leave it alone); ``busy_poll``, seconds that the
+        loop stays awake for the next message while messages come faster than that (0.0001; 0:
+        never), which halves a quick exchange and takes the processor meanwhile; and what the
+        subclass names in `option_names`.
     :raises TypeError: an option that this backend does not know.
     :raises ValueError: an option's value is out of range.
     """
@@ -84,7 +90,7 @@ class Backend(ABC):
     """What it can do: everything, unless it declares otherwise."""
 
     option_names: ClassVar[frozenset[str]] = frozenset()
-    """Options of this backend's own, beside ``grace`` and ``sockets``."""
+    """Options of this backend's own, beside those of every backend."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -97,13 +103,14 @@ class Backend(ABC):
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
         self.name = name
         self.options = dict(options or {})
-        unknown = sorted(set(self.options) - {"grace", "sockets"} - self.option_names)
+        unknown = sorted(set(self.options) - _OPTIONS - self.option_names)
         if unknown:
-            known = ", ".join(sorted({"grace", "sockets"} | self.option_names))
+            known = ", ".join(sorted(_OPTIONS | self.option_names))
             raise TypeError(f"backend {name!r} has no option {unknown[0]!r}; it has {known}")
         self._grace = seconds("grace", self.options.get("grace", GRACE))
         self.hooks = Hooks(self.fatal)
-        self.lane = Lane(self, self.options.get("sockets"))
+        busy_poll = seconds("busy_poll", self.options.get("busy_poll", BUSY_POLL))
+        self.lane = Lane(self, self.options.get("sockets"), busy_poll)
         self.lingering = Lingering(self)
         self._connections: dict[Connection, None] = {}
         self._listeners: dict[Listener, None] = {}
@@ -199,6 +206,9 @@ class Backend(ABC):
 
         Level-triggered: it is called again while the descriptor stays ready. An error on the
         descriptor counts as readiness.
+
+        While *ready* returns true, the loop had better not sleep but call it again in the next
+        turn, ready or not; a backend that takes no notice is slower, and correct.
         """
 
     @abstractmethod
@@ -385,14 +395,18 @@ class Backend(ABC):
     def _busy(self) -> bool:
         return bool(self._connections or self.lingering or self._channels)
 
-    def guarded(self, function: Callable[..., object], *args: object) -> None:
-        """Call *function* so that nothing it raises stops the loop: log it, or `fatal`."""
+    def guarded(self, function: Callable[..., object], *args: object) -> object:
+        """Call *function* so that nothing it raises stops the loop: log it, or `fatal`.
+
+        :returns: what it returned; None if it raised.
+        """
         try:
-            function(*args)
+            return function(*args)
         except (KeyboardInterrupt, SystemExit) as error:
             self.fatal(error)
         except BaseException:
             _log.exception("%r failed", function)
+        return None
 
     def guarded_timer(self, function: Callable[..., object], *args: object) -> None:
         """`guarded`, for what `call_later` calls: nothing, once the backend has been left."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from typing import ClassVar
 
-from ..cores import awake
 from ..load.connections import connected
 from ..load.echoing import echo
 from ..metric import BUSY, CPU, LOAD_BUSY, Figures, Metric
@@ -60,10 +59,6 @@ class EchoOverOne(EchoOverSome):
         LOAD_BUSY,
     )
     connections = 1
-
-    def round(self, running: RunningServer) -> Figures:
-        with awake(self.cores):
-            return super().round(running)
 
 
 class EchoOverMany(EchoOverSome):

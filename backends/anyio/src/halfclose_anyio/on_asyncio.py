@@ -15,15 +15,37 @@ __all__ = ["AsyncioLoop"]
 
 
 class _Watch:
-    def __init__(self, remove: Callable[[int], bool], fd: int) -> None:
-        self._remove = remove
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        backend: AnyioBackend,
+        fd: int,
+        ready: Callable[[], object],
+        write: bool,
+    ) -> None:
+        self._loop = loop
+        self._guarded = backend.guarded
         self._fd = fd
+        self._ready = ready
+        self._write = write
         self._stopped = False
+        self._asked_again = False
+        (loop.add_writer if write else loop.add_reader)(fd, self._serve)
+
+    def _serve(self) -> None:
+        if self._guarded(self._ready) and not self._asked_again:
+            self._asked_again = True
+            self._loop.call_soon(self._again)
+
+    def _again(self) -> None:
+        self._asked_again = False
+        if not self._stopped:
+            self._serve()
 
     def stop(self) -> None:
         if not self._stopped:
             self._stopped = True
-            self._remove(self._fd)
+            (self._loop.remove_writer if self._write else self._loop.remove_reader)(self._fd)
 
 
 class AsyncioLoop(Loop):
@@ -48,8 +70,4 @@ class AsyncioLoop(Loop):
         return self._loop.call_later(seconds, self._backend.guarded_timer, function, *args)
 
     def watch(self, fd: int, ready: Callable[[], object], write: bool) -> _Watch:
-        if write:
-            self._loop.add_writer(fd, self._backend.guarded, ready)
-            return _Watch(self._loop.remove_writer, fd)
-        self._loop.add_reader(fd, self._backend.guarded, ready)
-        return _Watch(self._loop.remove_reader, fd)
+        return _Watch(self._loop, self._backend, fd, ready, write)

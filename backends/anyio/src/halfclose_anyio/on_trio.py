@@ -113,5 +113,6 @@ class TrioLoop(Loop):
             except trio.ClosedResourceError:
                 # Another watch of the same descriptor was stopped, or this one.
                 continue
-            if not watch.stopped:
-                self._backend.guarded(ready)
+            while not watch.stopped and self._backend.guarded(ready):
+                # It asks to be called again, which is sooner than a wait even where more is there.
+                await trio.lowlevel.checkpoint()

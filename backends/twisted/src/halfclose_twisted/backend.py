@@ -87,6 +87,7 @@ class _Descriptor:
         self._fd = fd
         self._ready = ready
         self._stopped = False
+        self._asked_again = False
 
     def fileno(self) -> int:
         return self._fd
@@ -95,7 +96,14 @@ class _Descriptor:
         return "halfclose"
 
     def _serve(self) -> None:
-        self._backend.guarded(self._ready)
+        if self._backend.guarded(self._ready) and not self._asked_again:
+            self._asked_again = True
+            self._backend.call_soon(self._serve_again)
+
+    def _serve_again(self) -> None:
+        self._asked_again = False
+        if not self._stopped:
+            self._serve()
 
     def _add(self) -> None:
         raise NotImplementedError

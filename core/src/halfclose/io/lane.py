@@ -22,16 +22,18 @@ class Lane:
 
     :param sockets: ``"lane"``, ``"native"``, or None: the lane where the platform has a poller
         with a descriptor of its own.
+    :param busy_poll: seconds; see `BusyPolling`.
     :raises ValueError: *sockets* is none of these, or the lane is not to be had here.
     """
 
-    def __init__(self, backend: Backend, sockets: str | None) -> None:
+    def __init__(self, backend: Backend, sockets: str | None, busy_poll: float) -> None:
         if sockets not in (None, "lane", "native"):
             raise ValueError(f"the option 'sockets' is 'lane' or 'native', not {sockets!r}")
         has_epoll = hasattr(select, "epoll")
         if sockets == "lane" and not has_epoll:
             raise ValueError("the option 'sockets': 'lane' needs epoll, which this platform lacks")
         self._backend = backend
+        self._busy_poll = busy_poll
         self._own = has_epoll and sockets != "native"
         self._poller: Poller | None = None
         self._closed = False
@@ -45,7 +47,10 @@ class Lane:
         if self._closed:
             raise RuntimeError(f"backend {self._backend.name!r} has been left")
         if self._poller is None:
-            self._poller = (EpollPoller if self._own else WatchPoller)(self._backend)
+            if self._own:
+                self._poller = EpollPoller(self._backend, self._busy_poll)
+            else:
+                self._poller = WatchPoller(self._backend)
         return self._poller
 
     def channel(

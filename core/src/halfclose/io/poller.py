@@ -13,6 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .busy_polling import BUSY_POLL, BusyPolling
+
 if TYPE_CHECKING:
     from ..backend import Backend, Watch
 
@@ -166,10 +168,14 @@ def _as_exception(error: BaseException) -> Exception:
 
 
 class EpollPoller(Poller):
-    """All descriptors in one epoll instance, of which the loop sees one descriptor."""
+    """All descriptors in one epoll instance, of which the loop sees one descriptor.
 
-    def __init__(self, backend: Backend) -> None:
+    :param busy_poll: seconds; see `BusyPolling`.
+    """
+
+    def __init__(self, backend: Backend, busy_poll: float = BUSY_POLL) -> None:
         super().__init__(backend)
+        self._busy = BusyPolling(busy_poll)
         self._epoll = select.epoll()
         self._fresh: set[int] = set()
         self._watch = backend.watch(self._epoll.fileno(), self._ready)
@@ -189,10 +195,13 @@ class EpollPoller(Poller):
         if before is not None:
             self._epoll.unregister(fd)
 
-    def _ready(self) -> None:
+    def _ready(self) -> bool:
         table, fresh = self._table, self._fresh
         # One batch a turn, so that the loop's other work goes on (level-triggered: none is lost).
         batch = self._epoll.poll(0, _BATCH)
+        if not batch:
+            return self._busy.again()
+        self._busy.begin(len(batch))
         fresh.clear()
         for fd, events in batch:
             # A handler can close a descriptor, and the next one to be opened has its number.
@@ -202,6 +211,7 @@ class EpollPoller(Poller):
                     polled.ready(events)
                 except BaseException as error:
                     self._failed(polled, error)
+        return self._busy.end()
 
     def close(self) -> None:
         for polled in self._table.values():

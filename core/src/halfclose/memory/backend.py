@@ -64,8 +64,9 @@ class MemoryBackend(Backend):
         given = self.options.get("network")
         own = {key: value for key, value in self.options.items() if key in _OF_A_NETWORK}
         outer = running()
-        if "sockets" in self.options:
-            raise TypeError(f"backend {self.name!r} has no sockets, and no option for them")
+        for option in ("busy_poll", "sockets"):
+            if option in self.options:
+                raise TypeError(f"backend {self.name!r} has no sockets, and no option {option!r}")
         if given is not None and not isinstance(given, Network):
             raise TypeError(f"the option 'network' is a Network, not {given!r}")
         if own and (given is not None or outer is not None):
