@@ -27,7 +27,8 @@ ROUNDS = 5
 _WIDE = 160
 """Columns, where no terminal says how many there are."""
 
-_DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+_README = Path(__file__).parents[2] / "README.md"
+_DOCUMENT = _README.parent / "docs" / "benchmarks.md"
 
 _QUICK = Scale(seconds=0.1, bulk=1 << 26, connections=300, idle=1000, growth=2)
 
@@ -57,7 +58,7 @@ _QUICK_WORKS = ("echo-1", "echo-64", "bulk-echo", "connections")
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Measure nothing: show what --json wrote.",
 )
-@click.option("--docs", is_flag=True, help="Write docs/benchmarks.md, its charts and JSON.")
+@click.option("--docs", is_flag=True, help="Write README.md and docs: figures, charts.")
 @click.option("--check", is_flag=True, help="Exit with 1 if a bar that was measured is missed.")
 def main(
     works: tuple[str, ...],
@@ -104,7 +105,7 @@ def main(
     if source is not None and json_path is not None:
         save(results, json_path)
     if docs:
-        write_document(results, _DOCUMENT)
+        write_document(results, _DOCUMENT, _README)
     if check and not all(bar.held(run) for bar in bars for run in results.runs):
         raise SystemExit(1)
 

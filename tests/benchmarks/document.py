@@ -1,13 +1,14 @@
-"""The measured part of docs/benchmarks.md, and the charts beside it."""
+"""The measured parts of docs/benchmarks.md and of the README, and the charts."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .catalogue import CATALOGUE
 from .charts import chart
+from .headline import headline
 from .results import Results, Run, save
 from .table import measured_bars
 from .words import bound_by_generator, number
@@ -21,16 +22,14 @@ END = "<!-- measured: end -->"
 _FOLDER = "benchmarks"
 
 
-def write_document(results: Results, document: Path) -> None:
+def write_document(results: Results, document: Path, readme: Path) -> None:
     """Put what was measured between the two marks in *document*; charts and JSON go beside it.
 
-    :raises ValueError: *document* has no such marks.
+    :param readme: has the same marks, for the headline.
+    :raises ValueError: either has no such marks.
     """
-    text = document.read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{document} has no {BEGIN} and {END}")
+    _fill(readme, headline(results.runs))
+    _fill(document, _lines(results))
     folder = document.parent / _FOLDER
     folder.mkdir(exist_ok=True)
     save(results, folder / "results.json")
@@ -38,8 +37,15 @@ def write_document(results: Results, document: Path) -> None:
     for name, measured in run.works.items():
         if measured.rounds:
             (folder / f"{name}.svg").write_text(chart(WORKS[name], measured))
-    lines = "\n".join(_lines(results))
-    document.write_text(f"{before}{begin}\n{lines}\n{end}{after}")
+
+
+def _fill(document: Path, lines: Iterable[str]) -> None:
+    before, begin, rest = document.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{document} has no {BEGIN} and {END}")
+    text = "\n".join(lines)
+    document.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def _lines(results: Results) -> Iterator[str]:

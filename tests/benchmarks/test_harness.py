@@ -155,6 +155,7 @@ def test_generator_as_the_bottleneck_is_told() -> None:
 
 def test_results_survive_and_the_document_is_made_from_them(tmp_path: Path) -> None:
     figures = {"floor": [{"cpu": 5.0}, {"cpu": 6.0}], "anyio+asyncio": [{"cpu": 6.0}, {"cpu": 7.0}]}
+    figures["anyio-asyncio"] = [{"cpu": 24.0}, {"cpu": 28.0}]
     echo = Measured(figures, {"uvloop": "uvloop is not installed"})
     results = Results("python -m benchmarks", {"python": "3"}, [Run({"echo-64": echo})])
     path = tmp_path / "results.json"
@@ -162,7 +163,10 @@ def test_results_survive_and_the_document_is_made_from_them(tmp_path: Path) -> N
     assert load(path) == results
     document = tmp_path / "benchmarks.md"
     document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    write_document(results, document)
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{BEGIN}\n{END}")
+    write_document(results, document, readme)
+    assert "| anyio+asyncio | 4.0 | - | - | - |" in readme.read_text()
     text = document.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
@@ -175,4 +179,4 @@ def test_results_survive_and_the_document_is_made_from_them(tmp_path: Path) -> N
         load(path)
     document.write_text("no marks")
     with pytest.raises(ValueError, match="measured: begin"):
-        write_document(results, document)
+        write_document(results, document, readme)
