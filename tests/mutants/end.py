@@ -116,7 +116,7 @@ def given_up_too_early(patch: Patch) -> None:
 @mutant("END-02")
 def a_peer_that_sends_for_ever_is_read_for_ever(patch: Patch) -> None:
     """Nothing but silence ends the lingering."""
-    patch.edit(_Lingerer._unsent, "if not unsent and", "if False and")
+    patch.edit(_Lingerer._unsent, "if not unsent:", "if False:")
 
 
 @mutant("END-02")

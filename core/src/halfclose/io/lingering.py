@@ -14,7 +14,7 @@ from ..channel import Channel, ChannelSink
 from ..deadline import Deadline
 
 if TYPE_CHECKING:
-    from ..backend import Backend, TimerHandle
+    from ..backend import Backend
 
 __all__ = ["AFTER_EMPTY", "LIMIT", "Lingering"]
 
@@ -22,7 +22,7 @@ LIMIT = 1024
 """How many channels linger at once; past that the oldest goes."""
 
 AFTER_EMPTY = 30.0
-"""Seconds that a channel lingers at most once the peer has acknowledged everything."""
+"""Seconds that a channel lingers, and at most a second more, once the peer has acknowledged all."""
 
 
 _thread = threading.local()
@@ -77,20 +77,23 @@ class _Lingerer(ChannelSink):
         self._lingering = lingering
         self._backend = backend
         self._channel = channel
-        self._empty_timer: TimerHandle | None = None
+        self._empty_since: float | None = None
         self._deadline = Deadline(backend, timeout, self.done, self._unsent)
 
     def _unsent(self) -> int:
         unsent = self._channel.unsent()
-        if not unsent and self._empty_timer is None:
-            self._empty_timer = self._backend.call_later(AFTER_EMPTY, self.done)
+        if not unsent:
+            # Looked at whenever the deadline looks, since ten thousand may be closed at once.
+            now = self._backend.time()
+            if self._empty_since is None:
+                self._empty_since = now
+            elif now - self._empty_since >= AFTER_EMPTY:
+                self._backend.call_soon(self.done)
         return unsent
 
     def done(self) -> None:
-        """Release the channel."""
+        """Release the channel. Idempotent."""
         self._deadline.cancel()
-        if self._empty_timer is not None:
-            self._empty_timer.cancel()
         self._channel.close()
         self._lingering.remove(self)
 
