@@ -22,7 +22,7 @@ class Advance(Interface):
 
 def rounds_of(work: Work, rounds: int) -> int:
     """How many rounds *work* is measured for."""
-    return min(rounds, work.most_rounds or rounds)
+    return min(rounds * work.more_rounds, work.most_rounds or rounds * work.more_rounds)
 
 
 def _taking_part(work: Work, servers: Sequence[Server]) -> list[Server]:

@@ -118,8 +118,8 @@ def test_a_peer_that_is_not_installed_is_named() -> None:
 
 def test_medians_and_spread() -> None:
     assert summary([3.0, 1.0, 2.0]).median == 2.0
-    # The medians' ratio; the spread is that of the rounds.
-    assert ratio([1.0, 2.0, 4.0], [2.0, 2.0, 2.0]) == Ratio(1.0, 0.5, 2.0)
+    # In the second round everything took twice as long.
+    assert ratio([1.0, 4.0, 3.0], [2.0, 8.0, 2.0]) == Ratio(0.5, 0.5, 1.5)
     with pytest.raises(ValueError, match="nothing"):
         summary([])
 

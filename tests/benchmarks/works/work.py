@@ -50,6 +50,8 @@ class Work(ABC):
     metrics: ClassVar[tuple[Metric, ...]]
     most_rounds: ClassVar[int | None] = None
     """How many rounds are enough, where each takes long or differs little from the next."""
+    more_rounds: ClassVar[int] = 1
+    """So many for each round of another work, where one differs much from the next."""
     ours_only: ClassVar[bool] = False
     points: ClassVar[str] = ""
     """For a curve: what the figures' names, which are numbers, count."""
