@@ -472,7 +472,9 @@ def input_is_delivered_while_closing(patch: Patch) -> None:
 @mutant("EVT-14")
 def what_was_read_is_delivered_after_closing(patch: Patch) -> None:
     """loseConnection forgets what waits to be delivered."""
-    patch.edit(Connection.loseConnection, "self._inbox = None\n    ", "")
+    patch.edit(
+        Connection.loseConnection, "inbox, self._inbox = self._inbox, None", "inbox = self._inbox"
+    )
 
 
 @mutant("EVT-14")

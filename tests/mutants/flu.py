@@ -153,8 +153,8 @@ def left_out_of_sight(patch: Patch) -> None:
     """A connection that is closing is not the backend's to abort any more."""
     patch.edit(
         Connection.loseConnection,
-        "self._inbox = None",
-        "self._inbox = None\n    self._backend._connections.pop(self, None)",
+        "inbox, self._inbox = self._inbox, None",
+        "inbox = self._inbox = self._backend._connections.pop(self, None)",
     )
 
 

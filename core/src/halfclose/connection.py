@@ -665,7 +665,11 @@ class Connection(Transport, ChannelSink):
         if not self._life.can(Move.CLOSE):
             return
         self._enter(Move.CLOSE)
-        self._inbox = None
+        inbox, self._inbox = self._inbox, None
+        if inbox and isinstance(inbox[-1], _Failure):
+            # ERR-01: input that was not told is dropped, but not that the connection broke.
+            self._finish(_lost(inbox[-1].error), abort=True)
+            return
         if self._write_ended and self._write_error is None:
             # FLU-11: nothing is left to be sent that would tell of a reset.
             self._write_error = self._channel.look_for_error()
@@ -771,6 +775,8 @@ class Connection(Transport, ChannelSink):
     def _pull(self) -> None:
         self._asked = False
         if self._producer is None or self._streaming or self._outgoing.size:
+            return
+        if self._life.state in ENDED:
             return
         self._busy = True
         self._call("resumeProducing", self._producer.resumeProducing)

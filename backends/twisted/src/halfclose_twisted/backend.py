@@ -324,8 +324,8 @@ class TwistedBackend(Backend):
         for task in list(self._tasks):
             task.cancel()
         if self._channels:
-            # Twisted releases an aborted socket in its next turn; one that is only closed waits
-            # for its peer.
+            # Twisted releases an aborted socket in its next turn; TLS that is only closed waits for
+            # its peer.
             for channel in list(self._channels):
                 channel.abort()
             self._all_released = Deferred()

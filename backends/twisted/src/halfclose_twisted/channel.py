@@ -12,11 +12,11 @@ import errno
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from halfclose import TCP, UNIX, Capabilities, Channel, ChannelSink, Endpoint
 from halfclose.io.syscalls import end_is_real, end_stream, pending_error, unsent
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
@@ -24,6 +24,7 @@ from twisted.internet.interfaces import (
     IUNIXTransport,
 )
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -172,11 +173,21 @@ class TwistedChannel(Channel):
     def write(self, data: bytes | memoryview) -> int:
         if self._gone:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        self._look_for_tls()
         if not self._ready:
             self._wanted = True
             self._await_room()
             return 0
         return self._hand_over(data) if self._sock is None else self._send(self._sock, data)
+
+    def _look_for_tls(self) -> None:
+        """The transport may be TLS by now (``startTLS``), and its socket not for plain bytes."""
+        if self._sock is not None and self._transport.TLS:
+            self._sock = None
+            self.capabilities = replace(self.capabilities, can_half_close=False, can_reset=False)
+            self._ready = True
+            self._call("unregisterProducer")
+            self._call("registerProducer", self, True)
 
     def _send(self, sock: socket.socket, data: bytes | memoryview) -> int:
         try:
@@ -226,6 +237,7 @@ class TwistedChannel(Channel):
         """The transport is lost, which it tells by ``connectionLost``."""
 
     def end_write(self) -> bool:
+        self._look_for_tls()
         if self._sock is None:
             # Its loseConnection sends everything first; nothing tells when.
             return True
@@ -299,6 +311,10 @@ class TwistedChannel(Channel):
         self._release("abortConnection" if at_once else "loseConnection")
 
     def abort(self) -> None:
+        if self._released and self._own_end_sent:
+            # Everything is with the kernel, and Twisted lets go in its next turn: a reset now would
+            # cost the peer what it was told to have (END-02).
+            return
         aborts = hasattr(self._transport, "abortConnection")
         if aborts and self._released and not self._gone:
             self._call("abortConnection")
@@ -343,12 +359,12 @@ class TwistedChannel(Channel):
 def _plain_socket(transport: Any) -> socket.socket | None:
     """The socket that *transport* is, if it is no more than that.
 
-    A wrapper provides what the transport that it wraps provides, and does not relay it all.
+    A wrapper provides what the transport that it wraps provides, and does not relay it all; a class
+    with a `write` of its own does something to the bytes, and so may a handle that is a subclass.
     """
-    plain = isinstance(transport, FileDescriptor) and not getattr(transport, "TLS", False)
-    get_handle = getattr(transport, "getHandle", None)
-    handle = get_handle() if plain and get_handle is not None else None
-    return handle if isinstance(handle, socket.socket) else None
+    plain = isinstance(transport, Connection) and type(transport).write is Connection.write
+    handle = transport.getHandle() if plain and not transport.TLS else None
+    return handle if type(handle) is socket.socket else None
 
 
 def _endpoint(address: Any) -> Endpoint:

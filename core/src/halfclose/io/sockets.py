@@ -103,7 +103,7 @@ class SocketChannel(Channel, Polled):
             return
         if self._events & READ and events & ~WRITE:
             self._read()
-        if self._events & WRITE and events & ~READ:
+        if self._events & WRITE and events & ~(READ | END):
             self._want(self._events & ~WRITE)
             self._sink.writable()
 
