@@ -110,12 +110,12 @@ def test_leaving_while_it_is_awake(variant: str, monkeypatch: pytest.MonkeyPatch
     assert looked[0].count > 100
 
 
-def turns(busy: BusyPolling, count: int, ready: int = 1) -> bool:
+def turns(busy: BusyPolling, count: int, ready: int = 1, bulk: bool = False) -> bool:
     """So many turns that serve something; what the last one asked for."""
     again = False
     for _ in range(count):
         busy.begin(ready)
-        again = busy.end()
+        again = busy.end(bulk)
     return again
 
 
@@ -133,6 +133,13 @@ def test_a_loop_that_is_busy_anyway_is_not_kept_awake() -> None:
     assert not turns(busy, 1, ready=100)
     assert not busy.again()
     assert not turns(busy, 20, ready=100)
+
+
+def test_bulk_is_slept_for() -> None:
+    busy = BusyPolling(ALWAYS)
+    assert turns(busy, 20)
+    assert not turns(busy, 1, bulk=True)
+    assert not busy.again()
 
 
 def test_what_comes_late_is_slept_for() -> None:

@@ -63,6 +63,7 @@ class StreamChannel(Channel):
         self._piece: bytes | None = None
         self._wanted = False
         self._ending = False
+        self._own_end_sent = False
         self._closing = False
         self._aborted = False
         self._released = False
@@ -148,7 +149,9 @@ class StreamChannel(Channel):
 
     def abort(self) -> None:
         self._aborted = True
-        if self._raw is not None:
+        # Closed, with everything in the kernel: a reset now would cost the peer what it was told to
+        # have (END-02).
+        if self._raw is not None and not (self._closing and self._own_end_sent):
             reset_on_close(self._raw)
         self._drop_raw()
         if self._scope is not None:
@@ -282,6 +285,7 @@ class StreamChannel(Channel):
             if self._ending and not self._over:
                 self._ending = False
                 if await self._succeeds(self._end()):
+                    self._own_end_sent = True
                     await self._let_the_other_tell()
                     if not self._over:
                         self._sink.write_ended()

@@ -30,12 +30,14 @@ class BusyPolling:
     :param seconds: how long at most; 0: never.
     """
 
-    __slots__ = ("_seconds", "_served", "_soon")
+    __slots__ = ("_seconds", "_served", "_soon", "awake")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._served = 0.0
         self._soon = 0
+        self.awake = False
+        """Whether the loop was last told to look again."""
 
     def begin(self, ready: int) -> None:
         """A turn begins to serve so many descriptors."""
@@ -44,11 +46,19 @@ class BusyPolling:
         else:
             self._soon = 0
 
-    def end(self) -> bool:
-        """It has served them. Whether to look again rather than to sleep."""
+    def end(self, bulk: bool) -> bool:
+        """It has served them. Whether to look again rather than to sleep.
+
+        :param bulk: nobody waits for each piece of what was served: more is served at a time by a
+            loop that sleeps meanwhile.
+        """
         self._served = perf_counter()
-        return self._soon >= _ENOUGH
+        if bulk:
+            self._soon = 0
+        self.awake = self._soon >= _ENOUGH
+        return self.awake
 
     def again(self) -> bool:
         """A turn found nothing. Whether to look once more."""
-        return self._soon >= _ENOUGH and perf_counter() - self._served < self._seconds
+        self.awake = self.awake and perf_counter() - self._served < self._seconds
+        return self.awake

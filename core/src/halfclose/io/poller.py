@@ -73,6 +73,11 @@ class Polled(ABC):
     def broken(self, error: Exception) -> None:
         """`ready` raised *error*, and the descriptor is not watched any more."""
 
+    @property
+    def bulk(self) -> bool:
+        """Whether what comes and goes is more than messages that somebody waits for."""
+        return False
+
     def want(self, events: int) -> None:
         """Be told of *events*, a sum of READ and WRITE; with 0, only of an error, if at all."""
         if events != self._wanted and self._fd >= 0:
@@ -202,6 +207,7 @@ class EpollPoller(Poller):
         if not batch:
             return self._busy.again()
         self._busy.begin(len(batch))
+        bulk = False
         fresh.clear()
         for fd, events in batch:
             # A handler can close a descriptor, and the next one to be opened has its number.
@@ -211,7 +217,8 @@ class EpollPoller(Poller):
                     polled.ready(events)
                 except BaseException as error:
                     self._failed(polled, error)
-        return self._busy.end()
+                bulk = self._busy.awake and (bulk or polled.bulk)
+        return self._busy.end(bulk)
 
     def close(self) -> None:
         for polled in self._table.values():

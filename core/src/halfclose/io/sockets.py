@@ -90,6 +90,10 @@ class SocketChannel(Channel, Polled):
         self._events = events
         self.want(events)
 
+    @property
+    def bulk(self) -> bool:
+        return self._chunk != _CHUNK or bool(self._events & WRITE)
+
     def ready(self, events: int) -> None:
         if self._events == READ:
             self._read()
