@@ -20,9 +20,11 @@ from core.support import (
     until,
 )
 from halfclose import (
+    TCP,
     Backend,
     ConnectionAborted,
     ConnectionDone,
+    Event,
     HalfCloseableProtocol,
     Protocol,
     open_backend,
@@ -888,3 +890,53 @@ def test_a_second_sigint_does_not_wait_for_main(variant: str) -> None:
     assert lines[0] == "CancelledError"
     assert "interrupted True" in lines
     assert "still works" in lines
+
+
+class Leaving(Exception):
+    pass
+
+
+@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("leaves", ["at once", "after a grace"])
+@pytest.mark.parametrize("peer_ends", [True, False], ids=["peer has ended", "peer has not"])
+def test_what_was_told_as_sent_survives_leaving(
+    variant: str, sockets: str, peer_ends: bool, leaves: str
+) -> None:
+    """connectionLost(ConnectionDone) was told: a reset would take it back."""
+    size = 400_000
+
+    class Answering(Recorder):
+        def dataReceived(self, data: bytes) -> None:
+            self.transport.write(bytes(size))
+            self.transport.loseConnection()
+
+        def connectionLost(self, reason: BaseException) -> None:
+            reasons.append(reason)
+            done[0].set()
+
+    reasons: list[BaseException] = []
+    done: list[Event] = []
+
+    async def main(backend: Backend) -> None:
+        done.append(backend.create_event())
+        async with await backend.listen(TCP("127.0.0.1", 0), Answering) as listener:
+            assert isinstance(listener.endpoint, TCP)
+            raw.connect(("127.0.0.1", listener.endpoint.port))
+            raw.sendall(b"request")
+            if peer_ends:
+                raw.shutdown(socket.SHUT_WR)
+            await done[0].wait()
+            if leaves == "at once":
+                raise Leaving
+
+    with socket.socket() as raw:
+        raw.settimeout(10)
+        try:
+            run(main, variant=variant, options={"sockets": sockets, "grace": 0.05})
+        except Leaving:
+            pass
+        assert [type(reason) for reason in reasons] == [ConnectionDone]
+        got = 0
+        while data := raw.recv(65536):
+            got += len(data)
+    assert got == size

@@ -75,52 +75,6 @@ def test_what_was_written_before_goes_before(variant: str) -> None:
     run(main, variant=variant)
 
 
-class Leaving(Exception):
-    pass
-
-
-@pytest.mark.parametrize("leaves", ["at once", "after a grace"])
-@pytest.mark.parametrize("peer_ends", [True, False], ids=["peer has ended", "peer has not"])
-def test_what_was_told_as_sent_survives_leaving(variant: str, peer_ends: bool, leaves: str) -> None:
-    """connectionLost(ConnectionDone) was told: a reset would take it back."""
-    size = 400_000
-
-    class Answering(Recorder):
-        def dataReceived(self, data: bytes) -> None:
-            self.transport.write(bytes(size))
-            self.transport.loseConnection()
-
-        def connectionLost(self, reason: BaseException) -> None:
-            reasons.append(reason)
-            done[0].set()
-
-    reasons: list[BaseException] = []
-    done: list[Any] = []
-
-    async def main(backend: Any) -> None:
-        done.append(backend.create_event())
-        async with await backend.listen(TCP("127.0.0.1", 0), Answering) as listener:
-            raw.connect(("127.0.0.1", listener.endpoint.port))
-            raw.sendall(b"request")
-            if peer_ends:
-                raw.shutdown(socket.SHUT_WR)
-            await done[0].wait()
-            if leaves == "at once":
-                raise Leaving
-
-    with socket.socket() as raw:
-        raw.settimeout(10)
-        try:
-            run(main, variant=variant, options={**NATIVE, "grace": 0.05})
-        except Leaving:
-            pass
-        assert [type(reason) for reason in reasons] == [ConnectionDone]
-        got = 0
-        while data := raw.recv(65536):
-            got += len(data)
-    assert got == size
-
-
 def test_our_end_does_not_wait_for_a_peer_that_does_not_read(variant: str, tmp_path: Path) -> None:
     """A unix socket is writable only while three quarters of its buffer are free."""
     handles: list[socket.socket] = []
