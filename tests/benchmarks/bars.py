@@ -108,7 +108,7 @@ class Growth(Bar):
         final = work.values(self.ours, last)
         if self.absolute:
             spread = summary(final)
-            return Ratio(spread.median, spread.least, spread.greatest)
+            return Ratio(spread.median, spread.low, spread.high)
         return ratio(final, work.values(self.ours, first))
 
 
@@ -125,7 +125,7 @@ class Most(Bar):
         if not values:
             return None
         spread = summary(values)
-        return Ratio(spread.median, spread.least, spread.greatest)
+        return Ratio(spread.median, spread.low, spread.high)
 
 
 def native(work: str, ours: str) -> str:

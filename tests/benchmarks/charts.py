@@ -34,7 +34,7 @@ def _bars(work: type[Work], measured: Measured) -> Drawing:
     metric = work.metrics[0]
     rows = [server for server in CATALOGUE if server.name in measured.rounds]
     found = {server.name: summary(measured.values(server.name, metric.name)) for server in rows}
-    scale = (_WIDTH - _NAMES - _VALUES) / max(each.greatest for each in found.values())
+    scale = (_WIDTH - _NAMES - _VALUES) / max(each.high for each in found.values())
     drawing = Drawing(_WIDTH, _TOP + _ROW * len(rows) + 12, work.title)
     drawing.text(12, 24, work.title, "title")
     better = "more is better" if metric.more_is_better else "less is better"
@@ -46,7 +46,7 @@ def _bars(work: type[Work], measured: Measured) -> Drawing:
         kind = "ours" if server.ours else "peer"
         drawing.box(_NAMES, top + 3, each.median * scale, _ROW - 7, kind)
         middle = top + _ROW / 2 - 0.5
-        ends = [(_NAMES + end * scale, middle) for end in (each.least, each.greatest)]
+        ends = [(_NAMES + end * scale, middle) for end in (each.low, each.high)]
         drawing.line(ends, "spread")
         drawing.text(ends[1][0] + 6, top + 15, number(each.median))
     return drawing

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 
-__all__ = ["Cores", "crowded", "pin", "raise_limit"]
+__all__ = ["Cores", "pin", "raise_limit"]
 
 
 class Cores:
@@ -38,29 +34,3 @@ def raise_limit() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
-
-
-_SPIN = """
-import os, sys
-os.sched_setaffinity(0, {int(sys.argv[1])})
-print(flush=True)
-while True:
-    pass
-"""
-
-
-@contextmanager
-def crowded(cores: Cores) -> Iterator[None]:
-    """Leave the server a quarter of its core, so that the generator is the faster one."""
-    with ExitStack() as stack:
-        for _ in range(0 if cores.server is None else _CROWD):
-            spin = [sys.executable, "-c", _SPIN, str(cores.server)]
-            process = stack.enter_context(subprocess.Popen(spin, stdout=subprocess.PIPE))
-            stack.callback(process.kill)
-            assert process.stdout is not None
-            process.stdout.readline()
-        yield
-
-
-_CROWD = 3
-"""Processes that want the server's core as much as the server."""

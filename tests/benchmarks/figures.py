@@ -11,23 +11,23 @@ __all__ = ["Ratio", "Summary", "ratio", "summary"]
 
 @dataclass(frozen=True)
 class Summary:
-    """The rounds of one figure: the median, and the least and the greatest."""
+    """The rounds of one figure: the median, and between what the middle half of them is."""
 
+    low: float
     median: float
-    least: float
-    greatest: float
+    high: float
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """One figure by another: the median of the rounds, and the least and the greatest of them."""
+    """One figure by another: the median of the rounds, and between what the middle half is."""
 
     value: float
-    least: float
-    greatest: float
+    low: float
+    high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.2f} ({self.least:.2f} to {self.greatest:.2f})"
+        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
 def summary(values: Sequence[float]) -> Summary:
@@ -37,7 +37,9 @@ def summary(values: Sequence[float]) -> Summary:
     """
     if not values:
         raise ValueError("there is nothing to sum up")
-    return Summary(statistics.median(values), min(values), max(values))
+    if len(values) == 1:
+        return Summary(values[0], values[0], values[0])
+    return Summary(*statistics.quantiles(values, n=4, method="inclusive"))
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
@@ -49,4 +51,4 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
     :raises ValueError: there are none, or not as many of the one as of the other.
     """
     spread = summary([a / b for a, b in zip(ours, theirs, strict=True)])
-    return Ratio(spread.median, spread.least, spread.greatest)
+    return Ratio(spread.median, spread.low, spread.high)

@@ -45,10 +45,20 @@ def measure(
 
 def _measure_one(work: Work, servers: Sequence[Server], rounds: int, advance: Advance) -> Measured:
     found = Measured()
-    total = rounds_of(work, rounds)
+    taking_part = _taking_part(work, servers)
+    with work.begun():
+        for group in [taking_part] if work.in_turns else [[server] for server in taking_part]:
+            _measure_group(work, group, rounds_of(work, rounds), found, advance)
+    return found
+
+
+def _measure_group(
+    work: Work, servers: Sequence[Server], total: int, found: Measured, advance: Advance
+) -> None:
+    """Measure *servers* in turns, a round of each and again from the first, and note it."""
     with ExitStack() as stack:
         ready = []
-        for server in _taking_part(work, servers):
+        for server in servers:
             advance(f"{work.name}: {server.name} starts", 0)
             why = _begin(work, server, stack)
             if why is None:
@@ -70,7 +80,6 @@ def _measure_one(work: Work, servers: Sequence[Server], rounds: int, advance: Ad
                 else:
                     found.rounds.setdefault(server.name, []).append(figures)
                     advance(f"{work.name}: {server.name}", 1)
-    return found
 
 
 def _begin(work: Work, server: Server, stack: ExitStack) -> str | None:

@@ -84,9 +84,12 @@ class RunningServer:
     def _answer(self) -> dict[str, float]:
         assert self._process.stdout is not None
         fd = self._process.stdout.fileno()
+        # Not select(2): beside thousands of connections the descriptor's number is high.
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
         deadline = time.monotonic() + PATIENCE
         while b"\n" not in self._line:
-            if not select.select([fd], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if not poll.poll(1000 * max(0.0, deadline - time.monotonic())):
                 raise self._failure("does not answer")
             data = os.read(fd, 4096)
             if not data:

@@ -34,7 +34,7 @@ def print_work(out: Console, name: str, measured: Measured) -> None:
             style = "bold" if server.ours else ""
             note = " *" if bound_by_generator(measured, server.name) else ""
             table.add_row(Text(server.name + note, style), *cells)
-    out.print(table)
+    out.print(table if measured.rounds else Text(work.title, "bold"))
     for server_name, why in measured.without.items():
         out.print(Text(f"  {server_name}: {why}", "yellow"), soft_wrap=True)
     if any(bound_by_generator(measured, name) for name in measured.rounds):
@@ -58,7 +58,7 @@ def _cell(measured: Measured, server: str, metric: str) -> Text:
     found = summary(values)
     text = Text(number(found.median))
     if len(values) > 1 and found.median and metric not in (BUSY.name, LOAD_BUSY.name):
-        spread = 50 * (found.greatest - found.least) / abs(found.median)
+        spread = 50 * (found.high - found.low) / abs(found.median)
         text.append(f" ±{spread:.0f}%".rjust(6), "dim")
     return text
 
@@ -89,7 +89,7 @@ def print_bars(out: Console, results: Results, bars: Iterable[Bar]) -> None:
                 cells.append(Text("not measured", "red"))
                 continue
             cell = Text(f"{found.value:.2f}", "green" if bar.held(run) else "bold red")
-            cell.append(f" {found.least:.2f}-{found.greatest:.2f}", "dim")
+            cell.append(f" {found.low:.2f}-{found.high:.2f}", "dim")
             cells.append(cell)
         held = all(bar.held(run) for run in results.runs)
         verdict = Text("held", "green") if held else Text("MISSED", "bold red")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..servers.sizes import HOST
@@ -35,15 +35,10 @@ def _zeros() -> Iterator[int]:
         os.close(fd)
 
 
-def back_and_forth(port: int, size: int) -> Round:
+def back_and_forth(sock: socket.socket, size: int) -> Round:
     """Send *size* bytes to an echo and receive them meanwhile."""
     buffer = bytearray(_STEP)
-    with (
-        _zeros() as zeros,
-        socket.create_connection((HOST, port)) as sock,
-        select.epoll() as epoll,
-        undisturbed(),
-    ):
+    with _zeros() as zeros, select.epoll() as epoll, undisturbed():
         sock.setblocking(False)
         fd = sock.fileno()
         epoll.register(fd, select.EPOLLIN | select.EPOLLOUT)
@@ -57,11 +52,7 @@ def back_and_forth(port: int, size: int) -> Round:
                         epoll.modify(fd, select.EPOLLIN)
                 if ready & select.EPOLLIN:
                     received += _count(_discard(sock, buffer))
-        round = watch.stop(size)
-        sock.setblocking(True)
-        sock.shutdown(socket.SHUT_WR)
-        sock.recv(1)
-        return round
+        return watch.stop(size)
 
 
 def _count(received: int) -> int:
@@ -82,12 +73,16 @@ def send_all(port: int, size: int) -> Round:
         return watch.stop(size)
 
 
-def receive_all(port: int, size: int) -> Round:
-    """Ask for *size* bytes and receive them, to the end of stream."""
+def receive_all(port: int, size: int, before: Callable[[], object] = bool) -> Round:
+    """Ask for *size* bytes and receive them, to the end of stream.
+
+    :param before: what is done after they were asked for and before any is received.
+    """
     buffer = bytearray(_STEP)
     with socket.create_connection((HOST, port)) as sock, undisturbed():
         watch = Stopwatch()
         sock.sendall(str(size).encode())
+        before()
         received = 0
         while count := _discard(sock, buffer):
             received += count

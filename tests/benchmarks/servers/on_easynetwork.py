@@ -50,7 +50,7 @@ _SERVICES: dict[str, Callable[[Any], Coroutine[Any, Any, None]]] = {
 
 def serve(variant: str, service: str, ready: Ready) -> None:
     """Serve for ever."""
-    backend = new_builtin_backend("asyncio")
+    backend: Any = new_builtin_backend("asyncio")
 
     async def main() -> None:
         listeners = await backend.create_tcp_listeners(HOST, 0, backlog=BACKLOG)
@@ -63,7 +63,7 @@ def serve(variant: str, service: str, ready: Ready) -> None:
 
 def exchange(variant: str, port: int, turns: Turns, request: bytes) -> None:
     """In each of *turns*: connect, send, end our half, read the reply to its end, close."""
-    backend = new_builtin_backend("asyncio")
+    backend: Any = new_builtin_backend("asyncio")
 
     async def main() -> None:
         for _ in turns:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import halfclose
 
-from .sizes import HOST, Ready, Turns, write_in_pieces
+from .sizes import AHEAD, HOST, Ready, Turns, write_in_pieces
 
 __all__ = ["exchange", "serve"]
 
@@ -66,11 +66,12 @@ class _Source(halfclose.Protocol):
 
 
 class _Pieces(halfclose.Protocol):
-    """Writes the number of bytes that it is asked for in pieces of 64, all in one event."""
+    """Writes as many bytes as it is asked for, all in one event: some ahead, then 64 at a time."""
 
     def dataReceived(self, data: bytes) -> None:
+        self.transport.write(bytes(AHEAD))
         piece = bytes(64)
-        for _ in range(int(data) // 64):
+        for _ in range((int(data) - AHEAD) // 64):
             self.transport.write(piece)
         self.transport.loseConnection()
 

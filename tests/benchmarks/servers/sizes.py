@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["BACKLOG", "HOST", "PIECE", "READ_SIZE", "Ready", "Turns", "write_in_pieces"]
+__all__ = ["AHEAD", "BACKLOG", "HOST", "PIECE", "READ_SIZE", "Ready", "Turns", "write_in_pieces"]
 
 HOST = "127.0.0.1"
 
@@ -15,6 +15,10 @@ READ_SIZE = 64 * 1024
 
 PIECE = bytes(64 * 1024)
 """What the service ``source`` writes at a time."""
+
+AHEAD = 8 << 20
+"""Bytes that the service ``pieces`` writes ahead of its pieces: the kernel takes no more than
+these, so that every piece has to wait."""
 
 Ready = Callable[[int], None]
 """Called with the port, once the server listens."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import ClassVar
 
-from ..cores import crowded
+from ..catalogue import Server
+from ..crowd import Crowd
 from ..load.bulk import back_and_forth, receive_all, send_all
+from ..load.connections import opened
 from ..load.round import Round
 from ..metric import BUSY, LOAD_BUSY, Figures, Metric
 from ..running_server import RunningServer
@@ -26,12 +31,14 @@ _CAPACITY = Metric("capacity", "for each second of CPU", "MiB", more_is_better=T
 
 class _Bulk(Serving):
     metrics: ClassVar[tuple[Metric, ...]] = (_THROUGHPUT, _CPU, BUSY, LOAD_BUSY)
+    # What memory and its caches give differs by a third from one second to the next.
+    more_rounds = 5
 
     @abstractmethod
-    def transfer(self, port: int, size: int) -> Round: ...
+    def transfer(self, running: RunningServer, size: int) -> Round: ...
 
     def warm_up(self, running: RunningServer) -> None:
-        self.transfer(running.port, _WARM)
+        self.transfer(running, _WARM)
 
     def round(self, running: RunningServer) -> Figures:
         return self.figures(running, self.scale.bulk)
@@ -39,7 +46,7 @@ class _Bulk(Serving):
     def figures(self, running: RunningServer, size: int) -> Figures:
         """Of one transfer of *size* bytes."""
         before = running.cpu()
-        round = self.transfer(running.port, size)
+        round = self.transfer(running, size)
         cpu = running.cpu() - before
         mib = round.count / _MIB
         return {
@@ -50,26 +57,48 @@ class _Bulk(Serving):
         }
 
 
-class BulkEcho(_Bulk):
+class _Crowded(_Bulk):
+    """Measured in a crowd."""
+
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        with Crowd(self.cores.server) as self._crowd:
+            yield
+
+    def crowded(self, running: RunningServer) -> Figures:
+        """Of half a transfer."""
+        with self._crowd.let_in():
+            return self.figures(running, self.scale.bulk // 2)
+
+
+class BulkEcho(_Crowded):
     """Both ways at once, and once more in a crowd: by itself the generator is no faster than a good
-    server, and that takes less CPU where it has more time."""
+    server, and that takes less CPU where it has more time. All rounds share a connection."""
 
     name = "bulk-echo"
     title = "Bulk echo, one connection"
     metrics = (_THROUGHPUT, _CAPACITY, *_Bulk.metrics[1:])
     service = "bulk-echo"
 
-    def transfer(self, port: int, size: int) -> Round:
-        return back_and_forth(port, size)
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        self._socks: dict[Server, socket.socket] = {}
+        with super().begun(), ExitStack() as self._stack:
+            yield
+
+    def warm_up(self, running: RunningServer) -> None:
+        [self._socks[running.server]] = self._stack.enter_context(opened(running.port, 1))
+        super().warm_up(running)
+
+    def transfer(self, running: RunningServer, size: int) -> Round:
+        return back_and_forth(self._socks[running.server], size)
 
     def round(self, running: RunningServer) -> Figures:
         figures = super().round(running)
-        with crowded(self.cores):
-            saturated = self.figures(running, self.scale.bulk // 8)
-        return {**figures, _CAPACITY.name: saturated[_CAPACITY.name]}
+        return {**figures, _CAPACITY.name: self.crowded(running)[_CAPACITY.name]}
 
 
-class BulkIn(_Bulk):
+class BulkIn(_Crowded):
     """To the server, which discards; in a crowd only, since the kernel's half of the sending is as
     much work as that."""
 
@@ -77,15 +106,12 @@ class BulkIn(_Bulk):
     title = "Bulk to the server, one connection, in a crowd"
     metrics = (_CAPACITY, *_Bulk.metrics)
     service = "discard"
-    # What memory and its caches give differs by a third from one second to the next.
-    more_rounds = 3
 
-    def transfer(self, port: int, size: int) -> Round:
-        return send_all(port, size)
+    def transfer(self, running: RunningServer, size: int) -> Round:
+        return send_all(running.port, size)
 
     def round(self, running: RunningServer) -> Figures:
-        with crowded(self.cores):
-            return self.figures(running, self.scale.bulk // 2)
+        return self.crowded(running)
 
 
 class BulkOut(_Bulk):
@@ -95,5 +121,5 @@ class BulkOut(_Bulk):
     title = "Bulk from the server, one connection"
     service = "source"
 
-    def transfer(self, port: int, size: int) -> Round:
-        return receive_all(port, size)
+    def transfer(self, running: RunningServer, size: int) -> Round:
+        return receive_all(running.port, size)

@@ -25,11 +25,12 @@ class Connections(Serving):
         BUSY,
         LOAD_BUSY,
     )
+    more_rounds = 5
     service = "reply"
     connections = 64
 
     def warm_up(self, running: RunningServer) -> None:
-        converse(running.port, self.scale.connections // 20)
+        converse(running.port, self.scale.connections // 4)
 
     def round(self, running: RunningServer) -> Figures:
         before = running.cpu()
@@ -64,7 +65,7 @@ class Exchanges(Serving):
         """Each round's client does so itself."""
 
     def round(self, running: RunningServer) -> Figures:
-        count = max(50, self.scale.connections // 10)
+        count = self.scale.connections // 2
         before = running.cpu()
         client = self._run(running.server, running.port, count)
         cpu = running.cpu() - before

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from ..catalogue import Server
 from ..load.bulk import receive_all
@@ -12,6 +15,7 @@ from ..load.echoing import echo
 from ..load.round import undisturbed
 from ..metric import Figures, Metric
 from ..running_server import RunningServer
+from ..servers.sizes import AHEAD
 from .work import Work
 
 __all__ = ["CloseByPeers", "CloseByUs", "IdleBesideBusy", "SmallPieces", "StalledReader"]
@@ -23,20 +27,21 @@ class _Curve(Work):
     """Figures are named by the point at which they were measured."""
 
     ours_only = True
-    most_rounds = 1
+    in_turns = False
     service = "echo"
     steps: tuple[int, ...]
 
-    def measure(self, server: Server) -> Figures:
-        return {str(step): self.at(server, step) for step in self.steps[: self.scale.growth]}
+    @property
+    def chosen(self) -> tuple[int, ...]:
+        """The steps that are taken."""
+        return self.steps[: self.scale.growth]
 
-    def at(self, server: Server, step: int) -> float:
-        """The unit cost at one point, of a fresh process."""
-        with RunningServer(server, self.service, self.cores.server) as running:
-            return self.cost(running, step)
+    def measure(self, server: Server) -> Figures:
+        return {str(step): self.at(server, step) for step in self.chosen}
 
     @abstractmethod
-    def cost(self, running: RunningServer, step: int) -> float: ...
+    def at(self, server: Server, step: int) -> float:
+        """The unit cost at one point."""
 
 
 class IdleBesideBusy(_Curve):
@@ -47,17 +52,47 @@ class IdleBesideBusy(_Curve):
     metrics = (Metric("cpu", "server CPU per message", "µs"),)
     points = "idle connections"
     steps = (0, 1000, 2000)
-    most_rounds = 5
+    more_rounds = 4
 
+    @contextmanager
+    def prepared(self, server: Server) -> Iterator[None]:
+        """A process for each point, so that a round has all of them within half a second."""
+        self._busy: dict[int, tuple[RunningServer, list[socket.socket]]] = {}
+        with ExitStack() as stack:
+            for step in self.chosen:
+                running = RunningServer(server, self.service, self.cores.server)
+                stack.enter_context(running)
+                stack.enter_context(connected(running.port, step))
+                socks = stack.enter_context(connected(running.port, 64))
+                echo(socks, self.scale.seconds)
+                self._busy[step] = running, socks
+            yield
+
+    def at(self, server: Server, step: int) -> float:
+        running, socks = self._busy[step]
+        before = running.cpu()
+        round = echo(socks, self.scale.seconds)
+        return 1e6 * (running.cpu() - before) / round.count
+
+
+class _OneProcess(_Curve):
+    """A curve of which all points, in all rounds, share a process."""
+
+    @contextmanager
+    def prepared(self, server: Server) -> Iterator[None]:
+        with RunningServer(server, self.service, self.cores.server) as self._running:
+            self.cost(self._running, self.steps[0])
+            yield
+
+    def at(self, server: Server, step: int) -> float:
+        return self.cost(self._running, step)
+
+    @abstractmethod
     def cost(self, running: RunningServer, step: int) -> float:
-        with connected(running.port, step), connected(running.port, 64) as socks:
-            echo(socks, self.scale.seconds / 5)
-            before = running.cpu()
-            round = echo(socks, self.scale.seconds)
-            return 1e6 * (running.cpu() - before) / round.count
+        """The unit cost of *step* units."""
 
 
-class SmallPieces(_Curve):
+class SmallPieces(_OneProcess):
     """A big write in small pieces costs what its bytes cost: no quadratic copies."""
 
     name = "small-pieces"
@@ -66,14 +101,16 @@ class SmallPieces(_Curve):
     points = "MiB written"
     service = "pieces"
     steps = (4, 16, 64)
+    most_rounds = 3
 
     def cost(self, running: RunningServer, step: int) -> float:
         before = running.cpu()
-        receive_all(running.port, step * _MIB)
+        # Nothing is read before all is written: the pieces pile up, as they do behind a slow peer.
+        receive_all(running.port, AHEAD + step * _MIB, lambda: _wait_for_rest(running))
         return 1e6 * (running.cpu() - before) / step
 
 
-class StalledReader(_Curve):
+class StalledReader(_OneProcess):
     """A peer that does not read bounds the memory, however much there is to be sent."""
 
     name = "stalled-reader"
@@ -82,9 +119,9 @@ class StalledReader(_Curve):
     points = "MiB to be sent"
     service = "source"
     steps = (1, 16, 64, 256)
+    most_rounds = 1
 
     def cost(self, running: RunningServer, step: int) -> float:
-        receive_all(running.port, _MIB)
         before = running.memory()
         with opened(running.port, 1) as [sock]:
             sock.sendall(str(step * _MIB).encode())
@@ -101,45 +138,62 @@ def _wait_for_rest(running: RunningServer) -> None:
         time.sleep(0.05)
 
 
-class CloseByPeers(_Curve):
-    """Connections that all end at once."""
+class _Close(_Curve):
+    """A curve of which each point, in each round, has a fresh process."""
 
-    name = "close-by-peers"
-    title = "Every peer closes at once"
     metrics = (Metric("cpu", "server CPU per connection", "µs"),)
     points = "connections"
     # All above the number that linger at once, past which each costs a little more.
     steps = (2000, 5000, 10_000)
     most_rounds = 2
 
-    def cost(self, running: RunningServer, step: int) -> float:
-        with opened(running.port, step) as socks:
-            greet_all(socks)
+    def at(self, server: Server, step: int) -> float:
+        with (
+            RunningServer(server, self.service, self.cores.server) as running,
+            opened(running.port, step) as socks,
+        ):
+            self.greet(socks)
             before = running.cpu()
             with undisturbed():
-                end_all(socks)
+                self.close(socks)
+                # The end of stream comes before the server has let go of the last one.
+                _wait_for_rest(running)
             return 1e6 * (running.cpu() - before) / step
 
+    @abstractmethod
+    def greet(self, socks: list[socket.socket]) -> None:
+        """Make sure that the server has accepted all."""
 
-class CloseByUs(_Curve):
+    @abstractmethod
+    def close(self, socks: list[socket.socket]) -> None:
+        """Have all be closed."""
+
+
+class CloseByPeers(_Close):
+    """Connections that all end at once."""
+
+    name = "close-by-peers"
+    title = "Every peer closes at once"
+
+    def greet(self, socks: list[socket.socket]) -> None:
+        greet_all(socks)
+
+    def close(self, socks: list[socket.socket]) -> None:
+        end_all(socks)
+
+
+class CloseByUs(_Close):
     """A server that closes everything at once, and drains what its peers still send."""
 
     name = "close-by-us"
     title = "The server closes every connection at once"
-    metrics = CloseByPeers.metrics
-    points = "connections"
     service = "close-all"
-    steps = CloseByPeers.steps
-    most_rounds = 2
 
-    def cost(self, running: RunningServer, step: int) -> float:
-        with opened(running.port, step) as socks:
-            # The server says a word to each that it has accepted.
-            for sock in socks:
-                sock.recv(1)
-            before = running.cpu()
-            with undisturbed():
-                socks[0].sendall(b"!")
-                end_all(socks)
-                _wait_for_rest(running)
-            return 1e6 * (running.cpu() - before) / step
+    def greet(self, socks: list[socket.socket]) -> None:
+        # The server says a word to each that it has accepted.
+        for sock in socks:
+            sock.recv(1)
+
+    def close(self, socks: list[socket.socket]) -> None:
+        socks[0].sendall(b"!")
+        end_all(socks)

@@ -22,15 +22,15 @@ class Scale:
     """How much is measured.
 
     :param seconds: how long each round of small messages lasts.
-    :param bulk: bytes of a bulk transfer.
+    :param bulk: bytes that are transferred in each round of bulk.
     :param connections: how many connections one after the other make a round.
     :param idle: how many idle connections the memory is divided by.
     :param growth: how many steps of a curve are taken, from the smallest; None: all.
     """
 
-    seconds: float = 0.4
-    bulk: int = 1 << 30
-    connections: int = 5000
+    seconds: float = 0.1
+    bulk: int = 1 << 26
+    connections: int = 1000
     idle: int = 10_000
     growth: int | None = None
 
@@ -51,14 +51,22 @@ class Work(ABC):
     most_rounds: ClassVar[int | None] = None
     """How many rounds are enough, where each takes long or differs little from the next."""
     more_rounds: ClassVar[int] = 1
-    """So many for each round of another work, where one differs much from the next."""
+    """So many for each that is asked for. Short ones, so that what are compared are measured within
+    a second or two of each other: for longer than that a machine is not the same."""
     ours_only: ClassVar[bool] = False
+    in_turns: ClassVar[bool] = True
+    """Whether servers are compared with each other, and not each with itself."""
     points: ClassVar[str] = ""
     """For a curve: what the figures' names, which are numbers, count."""
 
     def __init__(self, scale: Scale, cores: Cores) -> None:
         self.scale = scale
         self.cores = cores
+
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """What all rounds of all servers need."""
+        yield
 
     @contextmanager
     def prepared(self, server: Server) -> Iterator[None]:

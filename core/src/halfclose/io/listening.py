@@ -77,6 +77,25 @@ class SocketListener(Listener):
         self._backend.forget(self)
 
 
+class _ListeningSocket(socket.socket):
+    """A stream socket to listen on, which remembers its family and type.
+
+    ``accept`` asks for both, and to find the enumerations' members takes as long as to accept.
+    """
+
+    def __init__(self, family: int) -> None:
+        super().__init__(family, socket.SOCK_STREAM)
+        self._family = super().family
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        return self._family
+
+    @property
+    def type(self) -> socket.SocketKind:
+        return socket.SOCK_STREAM
+
+
 class _Accepting:
     """One listening socket."""
 
@@ -201,7 +220,7 @@ def _listen_tcp(endpoint: TCP, addresses: list[Address]) -> list[socket.socket]:
 
 def _bind_tcp(address: Address, port: int) -> socket.socket:
     family, (host, _, *rest) = address
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = _ListeningSocket(family)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -219,7 +238,7 @@ def _bind_tcp(address: Address, port: int) -> socket.socket:
 
 def _listen_unix(endpoint: UNIX, mode: int) -> socket.socket:
     _remove_stale(endpoint.path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = _ListeningSocket(socket.AF_UNIX)
     try:
         sock.setblocking(False)
         sock.bind(endpoint.path)

@@ -38,7 +38,10 @@ END = 0x2000
 """With READ: the peer has ended its half, and the end of stream is behind what can be read."""
 
 _EDGE = 1 << 31
-_BATCH = 256
+_BATCH = 128
+
+_CROWD = 16
+"""From so many descriptors on that are ready at once, none is served at length."""
 
 _log = logging.getLogger("halfclose")
 
@@ -114,6 +117,9 @@ class Registration(Polled):
 
 class Poller(ABC):
     """Tells descriptors that they are ready."""
+
+    crowded = False
+    """Whether so many wait for this turn of the loop that each had better be brief."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -207,6 +213,7 @@ class EpollPoller(Poller):
         if not batch:
             return self._busy.again()
         self._busy.begin(len(batch))
+        self.crowded = len(batch) >= _CROWD
         bulk = False
         fresh.clear()
         for fd, events in batch:

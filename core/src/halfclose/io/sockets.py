@@ -23,7 +23,7 @@ __all__ = ["SocketChannel"]
 _CHUNK = 64 * 1024
 """Bytes that are read at once, at first."""
 
-_LARGE_CHUNK = 256 * 1024
+_LARGE_CHUNK = 512 * 1024
 """Bytes that are read at once where as many came before as were asked for."""
 
 _NOBODY: Any = None
@@ -96,9 +96,10 @@ class SocketChannel(Channel, Polled):
 
     def ready(self, events: int) -> None:
         if self._events == READ:
-            self._read()
-            if events & END and self._events & READ:
-                # The end of stream is most likely next, and need not wait for another turn.
+            full = self._read() and not self._poller.crowded
+            # Most likely there is more, or the end of stream: a turn of the loop costs more than
+            # to look once again.
+            if (full or events & END) and self._events & READ:
                 self._read()
             return
         if not self._events:
@@ -111,23 +112,26 @@ class SocketChannel(Channel, Polled):
             self._want(self._events & ~WRITE)
             self._sink.writable()
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Read, and tell whether as much came as was asked for."""
         try:
             data = self._sock.recv(self._chunk)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError as error:
             self._fail(error)
-            return
+            return False
         if not data:
             self._end()
-            return
-        if len(data) == self._chunk:
+            return False
+        full = len(data) == self._chunk
+        if full:
             self._chunk = _LARGE_CHUNK
         self._sink.received(data)
         # After a failed send the input that is there is wanted, and only that.
         if self._error is not None and self._events & READ and not self.has_input():
             self._fail(self._error)
+        return full
 
     def _end(self) -> None:
         if self._error is not None and not end_is_real(self._error):
