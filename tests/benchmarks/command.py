@@ -22,7 +22,7 @@ from .works.work import Scale, Work
 
 __all__ = ["main"]
 
-ROUNDS = 5
+ROUNDS = 3
 
 _WIDE = 160
 """Columns, where no terminal says how many there are."""
@@ -30,7 +30,7 @@ _WIDE = 160
 _README = Path(__file__).parents[2] / "README.md"
 _DOCUMENT = _README.parent / "docs" / "benchmarks.md"
 
-_QUICK = Scale(seconds=0.1, bulk=1 << 26, connections=300, idle=1000, growth=2)
+_QUICK = Scale(seconds=0.05, bulk=1 << 25, connections=300, idle=1000, growth=2)
 
 _QUICK_WORKS = ("echo-1", "echo-64", "bulk-echo", "connections")
 
@@ -46,9 +46,14 @@ _QUICK_WORKS = ("echo-1", "echo-64", "bulk-echo", "connections")
     type=click.Choice([server.name for server in CATALOGUE]),
     help="Only this; repeatable.",
 )
-@click.option("--rounds", type=click.IntRange(1), default=ROUNDS, help="Rounds.  [5]")
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=ROUNDS,
+    help="Rounds, many of them short.  [3]",
+)
 @click.option("--runs", type=click.IntRange(1), default=1, help="Do everything so often.  [1]")
-@click.option("--quick", is_flag=True, help="A minute: four works, one short round.")
+@click.option("--quick", is_flag=True, help="A minute: four works, and less of each.")
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path), help="Write JSON here, work by work."
 )

@@ -7,22 +7,21 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from .running_server import python
+from .running_server import BenchmarkError, python
 
 __all__ = ["Crowd"]
 
 _SIZE = 3
 """Each wants the core as much as the server does, which is left a quarter of it."""
 
-# It ends by itself should its parent be killed.
+# Should its parent be killed, a process that rests is killed too (PR_SET_PDEATHSIG).
 _SPIN = """
-import os, sys
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 os.sched_setaffinity(0, {int(sys.argv[1])})
-parent = os.getppid()
 print(flush=True)
-while os.getppid() == parent:
-    for _ in range(100_000):
-        pass
+while True:
+    pass
 """
 
 
@@ -34,22 +33,30 @@ class Crowd:
 
     def __init__(self, core: int | None) -> None:
         self._core = core
-        self._stack = ExitStack()
-        self._spinning: list[subprocess.Popen[bytes]] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Crowd:
-        for _ in range(0 if self._core is None else _SIZE):
-            spin = python("-c", _SPIN, str(self._core))
-            process = self._stack.enter_context(subprocess.Popen(spin, stdout=subprocess.PIPE))
-            self._stack.callback(process.kill)
-            self._spinning.append(process)
-            assert process.stdout is not None
-            process.stdout.readline()
-            process.send_signal(signal.SIGSTOP)
+        with ExitStack() as stack:
+            self._processes = [
+                self._begin(stack) for _ in range(0 if self._core is None else _SIZE)
+            ]
+            self._stack = stack.pop_all()
         return self
 
+    def _begin(self, stack: ExitStack) -> subprocess.Popen[bytes]:
+        spin = python("-c", _SPIN, str(self._core))
+        # In a group of its own, since a shell that goes on with ours would wake it.
+        process = subprocess.Popen(spin, stdout=subprocess.PIPE, start_new_session=True)
+        stack.enter_context(process)
+        stack.callback(process.kill)
+        assert process.stdout is not None
+        if not process.stdout.readline():
+            raise BenchmarkError("a process of the crowd did not start")
+        process.send_signal(signal.SIGSTOP)
+        return process
+
     def __exit__(self, *raised: object) -> None:
-        self._spinning.clear()
+        self._processes = []
         self._stack.close()
 
     @contextmanager
@@ -62,5 +69,7 @@ class Crowd:
             self._signal(signal.SIGSTOP)
 
     def _signal(self, number: signal.Signals) -> None:
-        for process in self._spinning:
+        for process in self._processes:
+            if process.poll() is not None:
+                raise BenchmarkError("a process of the crowd has gone")
             process.send_signal(number)

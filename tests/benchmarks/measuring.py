@@ -1,4 +1,7 @@
-"""Runs works on servers: in turns, A B C A B C, so that what changes meanwhile changes for all."""
+"""Runs works on servers: in turns, A B C A B C, so that what changes meanwhile changes for all.
+
+A curve compares a server with itself: its points are what is measured in turns.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,13 @@ def _measure_one(work: Work, servers: Sequence[Server], rounds: int, advance: Ad
     taking_part = _taking_part(work, servers)
     with work.begun():
         for group in [taking_part] if work.in_turns else [[server] for server in taking_part]:
-            _measure_group(work, group, rounds_of(work, rounds), found, advance)
+            try:
+                _measure_group(work, group, rounds_of(work, rounds), found, advance)
+            except Exception as error:
+                # What was measured came before; but what a server leaves behind may be in the way.
+                for server in group:
+                    found.without.setdefault(server.name, _why(error))
+                    found.rounds.pop(server.name, None)
     return found
 
 

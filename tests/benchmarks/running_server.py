@@ -37,7 +37,7 @@ class RunningServer:
     """A context manager: the process ends with the block.
 
     :param service: what it serves: ``echo``, ``bulk-echo``, ``discard``, ``source``, ``reply``;
-        ours also ``pieces`` and ``close-all``.
+        ours also ``fresh-source``, ``pieces`` and ``close-all``.
     :param core: the processor core that it runs on.
     :param under: a command to run it under.
     :raises BenchmarkError: it did not begin to listen.

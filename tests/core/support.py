@@ -102,6 +102,21 @@ class EchoBack(HalfCloseableProtocol):
         pass
 
 
+class Looks:
+    """Counts how often the backend's descriptor is looked at, ready or not."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.count = 0
+        self._watch = backend.watch
+
+    def watch(self, fd: int, ready: Callable[[], object], *, write: bool = False) -> Any:
+        def counted() -> object:
+            self.count += 1
+            return ready()
+
+        return self._watch(fd, counted, write=write)
+
+
 def descriptors() -> dict[str, str]:
     """The open descriptors of this process, and what each is."""
     gc.collect()

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from core.support import VARIANTS, EchoBack, Recorder, run, until
+from core.support import VARIANTS, EchoBack, Looks, Recorder, run, until
 from halfclose import Backend
 from halfclose.io.busy_polling import BusyPolling
 
 ALWAYS = 3600.0
 """Seconds in which any two turns are soon after each other."""
-
-
-class Looks:
-    """Counts how often the backend's descriptor is looked at, ready or not."""
-
-    def __init__(self, backend: Backend) -> None:
-        self.count = 0
-        self._watch = backend.watch
-
-    def watch(self, fd: int, ready: Callable[[], object], *, write: bool = False) -> Any:
-        def counted() -> object:
-            self.count += 1
-            return ready()
-
-        return self._watch(fd, counted, write=write)
 
 
 async def exchange(backend: Backend, trips: int) -> None:

@@ -241,7 +241,7 @@ def a_close_inside_data_received_is_not_noticed(patch: Patch) -> None:
 @mutant("EVT-06", on="tcp", silent="connectionLost")
 def a_reset_is_the_end_of_the_reading(patch: Patch) -> None:
     """A read that fails stops the reading, and nobody is told."""
-    patch.edit(SocketChannel._read, "self._fail(error)\n        return", "return self.stop()")
+    patch.edit(SocketChannel._read, "self._fail(error)\n        return False", "return self.stop()")
 
 
 # -- EVT-07: no event inside a verb or another event -----------------------------------------------

@@ -235,8 +235,8 @@ def a_loop_of_reads_is_not_stopped(patch: Patch) -> None:
     """A channel reads until there is nothing, and hands it all up."""
     patch.edit(
         SocketChannel.ready,
-        "if self._events == READ:\n        self._read()",
-        "if self._events == READ:\n        for _ in range(4):\n            self._read()",
+        "if again and self._events & READ:\n            self._read()",
+        "for _ in range(4):\n            self._read()",
     )
     patch.edit(Connection.pauseProducing, "self._paused = True\n    self._direct = False", "pass")
 

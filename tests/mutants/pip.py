@@ -34,10 +34,10 @@ def a_reset_of_a_unix_socket_is_its_end(patch: Patch) -> None:
     """ECONNRESET of a unix socket is taken for an end of stream: there is no reset there."""
     patch.edit(
         SocketChannel._read,
-        "self._fail(error)\n        return\n    if not data:",
+        "self._fail(error)\n        return False\n    if not data:",
         "if self._sock.family != socket.AF_UNIX:\n"
         "            self._fail(error)\n"
-        "            return\n"
+        "            return False\n"
         "        data = b''\n    if not data:",
     )
 

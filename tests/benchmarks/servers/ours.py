@@ -46,6 +46,9 @@ class _Source(halfclose.Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self._pieces = write_in_pieces(int(data))
+        self._begin()
+
+    def _begin(self) -> None:
         self.transport.registerProducer(self, True)
         self.resumeProducing()
 
@@ -63,6 +66,14 @@ class _Source(halfclose.Protocol):
 
     def stopProducing(self) -> None:
         self._paused = True
+
+
+class _FreshSource(_Source):
+    """Each piece is made anew, and takes memory until it is sent."""
+
+    def dataReceived(self, data: bytes) -> None:
+        self._pieces = (b"+" * len(piece) for piece in write_in_pieces(int(data)))
+        self._begin()
 
 
 class _Pieces(halfclose.Protocol):
@@ -97,6 +108,7 @@ _SERVICES: dict[str, type[halfclose.Protocol]] = {
     "discard": _Discard,
     "reply": _Reply,
     "source": _Source,
+    "fresh-source": _FreshSource,
     "pieces": _Pieces,
     "close-all": _CloseAll,
 }

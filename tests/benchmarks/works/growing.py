@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 
 from ..catalogue import Server
 from ..load.bulk import receive_all
-from ..load.connections import connected, end_all, greet_all, opened
+from ..load.connections import end_all, greet_all, opened
 from ..load.echoing import echo
 from ..load.round import undisturbed
 from ..metric import Figures, Metric
@@ -52,7 +52,7 @@ class IdleBesideBusy(_Curve):
     metrics = (Metric("cpu", "server CPU per message", "µs"),)
     points = "idle connections"
     steps = (0, 1000, 2000)
-    more_rounds = 4
+    more_rounds = 6
 
     @contextmanager
     def prepared(self, server: Server) -> Iterator[None]:
@@ -62,8 +62,9 @@ class IdleBesideBusy(_Curve):
             for step in self.chosen:
                 running = RunningServer(server, self.service, self.cores.server)
                 stack.enter_context(running)
-                stack.enter_context(connected(running.port, step))
-                socks = stack.enter_context(connected(running.port, 64))
+                greet_all(stack.enter_context(opened(running.port, step)))
+                socks = stack.enter_context(opened(running.port, 64))
+                greet_all(socks)
                 echo(socks, self.scale.seconds)
                 self._busy[step] = running, socks
             yield
@@ -75,24 +76,7 @@ class IdleBesideBusy(_Curve):
         return 1e6 * (running.cpu() - before) / round.count
 
 
-class _OneProcess(_Curve):
-    """A curve of which all points, in all rounds, share a process."""
-
-    @contextmanager
-    def prepared(self, server: Server) -> Iterator[None]:
-        with RunningServer(server, self.service, self.cores.server) as self._running:
-            self.cost(self._running, self.steps[0])
-            yield
-
-    def at(self, server: Server, step: int) -> float:
-        return self.cost(self._running, step)
-
-    @abstractmethod
-    def cost(self, running: RunningServer, step: int) -> float:
-        """The unit cost of *step* units."""
-
-
-class SmallPieces(_OneProcess):
+class SmallPieces(_Curve):
     """A big write in small pieces costs what its bytes cost: no quadratic copies."""
 
     name = "small-pieces"
@@ -103,25 +87,49 @@ class SmallPieces(_OneProcess):
     steps = (4, 16, 64)
     most_rounds = 3
 
-    def cost(self, running: RunningServer, step: int) -> float:
-        before = running.cpu()
+    @contextmanager
+    def prepared(self, server: Server) -> Iterator[None]:
+        with RunningServer(server, self.service, self.cores.server) as self._running:
+            self._cpu(self.steps[0] * _MIB)
+            yield
+
+    def at(self, server: Server, step: int) -> float:
+        return 1e6 * (self._cpu(step * _MIB) - self._cpu(0)) / step
+
+    def _cpu(self, size: int) -> float:
+        """What it takes to write so many bytes in pieces, and some ahead of them."""
+        before = self._running.cpu()
         # Nothing is read before all is written: the pieces pile up, as they do behind a slow peer.
-        receive_all(running.port, AHEAD + step * _MIB, lambda: _wait_for_rest(running))
-        return 1e6 * (running.cpu() - before) / step
+        receive_all(self._running.port, AHEAD + size, lambda: _wait_for_rest(self._running))
+        return self._running.cpu() - before
 
 
-class StalledReader(_OneProcess):
+class _Fresh(_Curve):
+    """A curve of which each point, in each round, has a fresh process."""
+
+    most_rounds = 1
+
+    def at(self, server: Server, step: int) -> float:
+        with RunningServer(server, self.service, self.cores.server) as running:
+            return self.cost(running, step)
+
+    @abstractmethod
+    def cost(self, running: RunningServer, step: int) -> float:
+        """The unit cost of *step* units."""
+
+
+class StalledReader(_Fresh):
     """A peer that does not read bounds the memory, however much there is to be sent."""
 
     name = "stalled-reader"
     title = "Sending to a peer that does not read"
     metrics = (Metric("memory", "server's memory grows by", "MiB"),)
     points = "MiB to be sent"
-    service = "source"
+    service = "fresh-source"
     steps = (1, 16, 64, 256)
-    most_rounds = 1
 
     def cost(self, running: RunningServer, step: int) -> float:
+        receive_all(running.port, _MIB)
         before = running.memory()
         with opened(running.port, 1) as [sock]:
             sock.sendall(str(step * _MIB).encode())
@@ -138,8 +146,8 @@ def _wait_for_rest(running: RunningServer) -> None:
         time.sleep(0.05)
 
 
-class _Close(_Curve):
-    """A curve of which each point, in each round, has a fresh process."""
+class _Close(_Fresh):
+    """Many connections that end at once."""
 
     metrics = (Metric("cpu", "server CPU per connection", "µs"),)
     points = "connections"
@@ -147,11 +155,8 @@ class _Close(_Curve):
     steps = (2000, 5000, 10_000)
     most_rounds = 2
 
-    def at(self, server: Server, step: int) -> float:
-        with (
-            RunningServer(server, self.service, self.cores.server) as running,
-            opened(running.port, step) as socks,
-        ):
+    def cost(self, running: RunningServer, step: int) -> float:
+        with opened(running.port, step) as socks:
             self.greet(socks)
             before = running.cpu()
             with undisturbed():

@@ -29,7 +29,7 @@ class Scale:
     """
 
     seconds: float = 0.1
-    bulk: int = 1 << 26
+    bulk: int = 1 << 27
     connections: int = 1000
     idle: int = 10_000
     growth: int | None = None
@@ -51,8 +51,8 @@ class Work(ABC):
     most_rounds: ClassVar[int | None] = None
     """How many rounds are enough, where each takes long or differs little from the next."""
     more_rounds: ClassVar[int] = 1
-    """So many for each that is asked for. Short ones, so that what are compared are measured within
-    a second or two of each other: for longer than that a machine is not the same."""
+    """So many for each that is asked for. Many that are short, in place of few that are long: what
+    are compared then come soon after each other, before the machine has become another."""
     ours_only: ClassVar[bool] = False
     in_turns: ClassVar[bool] = True
     """Whether servers are compared with each other, and not each with itself."""

@@ -24,7 +24,7 @@ _CHUNK = 64 * 1024
 """Bytes that are read at once, at first."""
 
 _LARGE_CHUNK = 512 * 1024
-"""Bytes that are read at once where as many came before as were asked for."""
+"""Bytes that are read at once where a read before got all that it asked for, until one gets few."""
 
 _NOBODY: Any = None
 """The sink of a channel that is closed: it calls none."""
@@ -96,10 +96,10 @@ class SocketChannel(Channel, Polled):
 
     def ready(self, events: int) -> None:
         if self._events == READ:
-            full = self._read() and not self._poller.crowded
             # Most likely there is more, or the end of stream: a turn of the loop costs more than
             # to look once again.
-            if (full or events & END) and self._events & READ:
+            again = not self._poller.crowded if self._read() else events & END
+            if again and self._events & READ:
                 self._read()
             return
         if not self._events:
@@ -124,9 +124,12 @@ class SocketChannel(Channel, Polled):
         if not data:
             self._end()
             return False
-        full = len(data) == self._chunk
+        size = len(data)
+        full = size == self._chunk
         if full:
             self._chunk = _LARGE_CHUNK
+        elif size < _CHUNK:
+            self._chunk = _CHUNK
         self._sink.received(data)
         # After a failed send the input that is there is wanted, and only that.
         if self._error is not None and self._events & READ and not self.has_input():
