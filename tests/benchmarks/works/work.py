@@ -29,7 +29,7 @@ class Scale:
     """
 
     seconds: float = 0.1
-    bulk: int = 1 << 27
+    bulk: int = 1 << 26
     connections: int = 1000
     idle: int = 10_000
     growth: int | None = None
