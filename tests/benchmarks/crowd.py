@@ -33,13 +33,12 @@ class Crowd:
 
     def __init__(self, core: int | None) -> None:
         self._core = core
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
+        """Those that live."""
 
     def __enter__(self) -> Crowd:
         with ExitStack() as stack:
-            self._processes = [
-                self._begin(stack) for _ in range(0 if self._core is None else _SIZE)
-            ]
+            self.processes = [self._begin(stack) for _ in range(0 if self._core is None else _SIZE)]
             self._stack = stack.pop_all()
         return self
 
@@ -56,7 +55,7 @@ class Crowd:
         return process
 
     def __exit__(self, *raised: object) -> None:
-        self._processes = []
+        self.processes = []
         self._stack.close()
 
     @contextmanager
@@ -69,7 +68,7 @@ class Crowd:
             self._signal(signal.SIGSTOP)
 
     def _signal(self, number: signal.Signals) -> None:
-        for process in self._processes:
+        for process in self.processes:
             if process.poll() is not None:
                 raise BenchmarkError("a process of the crowd has gone")
             process.send_signal(number)

@@ -6,18 +6,25 @@ import json
 import os
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from .bars import Growth, Versus
 from .catalogue import CATALOGUE, Server, named
+from .cores import Cores
+from .crowd import Crowd
 from .document import BEGIN, END, write_document
 from .figures import Ratio, Summary, ratio, summary
+from .measuring import measure
+from .metric import Figures
 from .results import Measured, Results, Run, load, save
 from .running_server import HERE, BenchmarkError, RunningServer, python
 from .servers.sizes import HOST
 from .words import bound_by_generator
+from .works.work import Scale, Work
 
 REPRESENTATIVE = ["floor", "asyncio", "anyio-trio", "trio", "twisted-epoll", "anyio+asyncio"]
 
@@ -105,6 +112,64 @@ def test_one_command_measures(tmp_path: Path) -> None:
     assert set(echo.rounds) == {"floor", "anyio+asyncio", "twisted-select"}
     memory = results.runs[0].works["memory"]
     assert set(memory.rounds) == {"floor", "anyio+asyncio", "twisted-select"}
+
+
+def test_a_crowd_rests_until_it_is_let_in_and_is_gone_in_the_end() -> None:
+    with Crowd(min(os.sched_getaffinity(0))) as crowd:
+        processes = list(crowd.processes)
+        assert processes
+        for process in processes:
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        with crowd.let_in():
+            for process in processes:
+                os.waitid(os.P_PID, process.pid, os.WCONTINUED)
+        for process in processes:
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        processes[0].kill()
+        processes[0].wait()
+        with pytest.raises(BenchmarkError, match="gone"), crowd.let_in():
+            pass
+    assert all(process.returncode is not None for process in processes)
+
+
+class Leaving(Work):
+    """Is measured well, and then cannot let go."""
+
+    name = "leaving"
+
+    @contextmanager
+    def prepared(self, server: Server) -> Iterator[None]:
+        yield
+        raise ConnectionError("the server is gone")
+
+    def measure(self, server: Server) -> Figures:
+        return {"cpu": 1.0}
+
+
+class Alone(Work):
+    """Notes who is measured when."""
+
+    name = "alone"
+    in_turns = False
+
+    def __init__(self) -> None:
+        super().__init__(Scale(), Cores())
+        self.order: list[str] = []
+
+    def measure(self, server: Server) -> Figures:
+        self.order.append(server.name)
+        return {"cpu": 1.0}
+
+
+def test_a_work_that_fails_in_the_end_costs_no_other() -> None:
+    alone = Alone()
+    servers = [named("floor"), named("asyncio")]
+    works = (Leaving(Scale(), Cores()), alone)
+    found = dict(measure(works, servers, 2, lambda what, steps: None))
+    assert not found["leaving"].rounds
+    assert found["leaving"].without["floor"] == "failed: ConnectionError: the server is gone"
+    assert found["alone"].values("asyncio", "cpu") == [1.0, 1.0]
+    assert alone.order == ["floor", "floor", "asyncio", "asyncio"]
 
 
 def test_names_are_distinct() -> None:
