@@ -62,7 +62,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Versus(Bar):
-    """Ours by a peer's, or for a rate of speed the other way round, so that more is better.
+    """Ours by a peer's, or for a time the other way round where the bar is one of speed.
 
     :param peer: whose figure ours is divided by.
     :param inverted: divide the peer's by ours.
@@ -129,7 +129,7 @@ class Most(Bar):
 
 
 def native(work: str, ours: str) -> str:
-    """The framework's own server on the same loop."""
+    """The framework's own server on the same loop, or on the most like it that can do the work."""
     if (work, ours) == ("memory", "twisted+select"):
         # The select reactor itself holds no 10,000; poll's is the most like it that does.
         return "twisted-poll"

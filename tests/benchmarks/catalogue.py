@@ -56,7 +56,7 @@ def _our(name: str, packages: tuple[str, ...]) -> Server:
         "ours",
         name,
         f"halfclose on {name}",
-        f"from halfclose.plugins import load_backend; load_backend({name!r})",
+        f"import halfclose; halfclose.run(lambda backend: backend.sleep(0), backend={name!r})",
         ("halfclose", *packages),
     )
 

@@ -64,7 +64,7 @@ _QUICK_WORKS = ("echo-1", "echo-64", "bulk-echo", "connections")
     help="Measure nothing: show what --json wrote.",
 )
 @click.option("--docs", is_flag=True, help="Write README.md and docs: figures, charts.")
-@click.option("--check", is_flag=True, help="Exit with 1 if a bar that was measured is missed.")
+@click.option("--check", is_flag=True, help="Exit with 1 unless every bar is held.")
 def main(
     works: tuple[str, ...],
     servers: tuple[str, ...],

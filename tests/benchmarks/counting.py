@@ -1,8 +1,8 @@
 """How many calls the serving thread makes for one echoed message: a cost that no clock measures.
 
-The messages are with the kernel before the loop looks, so that one turn of the loop serves them
-all, whatever else the machine does; and what a turn costs by itself is the same for few as for
-many.
+The messages are with the kernel before the loop looks, and are no more than a turn of it serves, so
+that one turn serves them all, whatever else the machine does; and what a turn costs by itself is the
+same for few as for many.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import halfclose
 
 __all__ = ["Calls", "count_calls"]
 
-_FEW, _MANY = 16, 144
+_FEW, _MANY = 16, 112
 
 
 @dataclass(frozen=True)

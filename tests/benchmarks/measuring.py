@@ -41,7 +41,7 @@ def measure(
     works: Sequence[Work], servers: Sequence[Server], rounds: int, advance: Advance
 ) -> Iterator[tuple[str, Measured]]:
     """One run, work by work, each by its name. What goes wrong with one server at one work costs
-    that one figure, and is told."""
+    that one figure, or at the end of a work the figures of that work, and is told."""
     for work in works:
         yield work.name, _measure_one(work, servers, rounds, advance)
 

@@ -1,4 +1,4 @@
-"""Cost grows with work only: each a curve, over ours, whose unit cost must stay where it began."""
+"""Cost grows with work only: each a curve, over ours, that must stay where it began."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _Curve(Work):
 
     @abstractmethod
     def at(self, server: Server, step: int) -> float:
-        """The unit cost at one point."""
+        """The figure at one point, such as the cost of a unit."""
 
 
 class IdleBesideBusy(_Curve):
@@ -115,7 +115,7 @@ class _Fresh(_Curve):
 
     @abstractmethod
     def cost(self, running: RunningServer, step: int) -> float:
-        """The unit cost of *step* units."""
+        """What `at` gives, measured on *running*."""
 
 
 class StalledReader(_Fresh):

@@ -53,7 +53,10 @@ print(time.perf_counter() - begun)
 
 
 class Imports(Work):
-    """The time to import what a server needs, in a fresh interpreter; ours: a backend, loaded."""
+    """The time to import what a server needs, in a fresh interpreter.
+
+    Where that comes in part when a loop first runs, one is run.
+    """
 
     name = "import"
     title = "Import time"

@@ -19,7 +19,7 @@ __all__ = ["Scale", "Serving", "Unable", "Work", "busy"]
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured.
+    """How much is measured; where a work takes half or several times of it, the work says so.
 
     :param seconds: how long each round of small messages lasts.
     :param bulk: bytes that are transferred in each round of bulk.
@@ -40,7 +40,7 @@ class Unable(Exception):
 
 
 class Work(ABC):
-    """Measures one server at a time; an instance serves a whole run.
+    """Measures one server at a time; an instance serves all runs.
 
     A subclass gives `name`, `title`, `metrics` (the first is what the chart shows), and `measure`.
     """

@@ -71,6 +71,8 @@ class Lingering:
 class _Lingerer(ChannelSink):
     """Discards one channel's input. Progress is that input, or a shrinking send queue."""
 
+    __slots__ = ("_backend", "_channel", "_deadline", "_empty_since", "_lingering")
+
     def __init__(
         self, lingering: Lingering, backend: Backend, channel: Channel, timeout: float
     ) -> None:
