@@ -1,8 +1,7 @@
 """How many calls the serving thread makes for one echoed message: a cost that no clock measures.
 
-The messages are with the kernel before the loop looks, and are no more than a turn of it serves, so
-that one turn serves them all, whatever else the machine does; and what a turn costs by itself is the
-same for few as for many.
+The messages are with the kernel before the loop looks, and no more than it serves in one turn,
+whatever else the machine does; and what a turn costs by itself is the same for few as for many.
 """
 
 from __future__ import annotations
