@@ -104,21 +104,7 @@ class SmallPieces(_Curve):
         return self._running.cpu() - before
 
 
-class _Fresh(_Curve):
-    """A curve of which each point, in each round, has a fresh process."""
-
-    most_rounds = 1
-
-    def at(self, server: Server, step: int) -> float:
-        with RunningServer(server, self.service, self.cores.server) as running:
-            return self.cost(running, step)
-
-    @abstractmethod
-    def cost(self, running: RunningServer, step: int) -> float:
-        """What `at` gives, measured on *running*."""
-
-
-class StalledReader(_Fresh):
+class StalledReader(_Curve):
     """A peer that does not read bounds the memory, however much there is to be sent."""
 
     name = "stalled-reader"
@@ -127,14 +113,16 @@ class StalledReader(_Fresh):
     points = "MiB to be sent"
     service = "fresh-source"
     steps = (1, 16, 64, 256)
+    most_rounds = 1
 
-    def cost(self, running: RunningServer, step: int) -> float:
-        receive_all(running.port, _MIB)
-        before = running.memory()
-        with opened(running.port, 1) as [sock]:
-            sock.sendall(str(step * _MIB).encode())
-            _wait_for_rest(running)
-            return (running.memory() - before) / _MIB
+    def at(self, server: Server, step: int) -> float:
+        with RunningServer(server, self.service, self.cores.server) as running:
+            receive_all(running.port, _MIB)
+            before = running.memory()
+            with opened(running.port, 1) as [sock]:
+                sock.sendall(str(step * _MIB).encode())
+                _wait_for_rest(running)
+                return (running.memory() - before) / _MIB
 
 
 def _wait_for_rest(running: RunningServer) -> None:
@@ -146,8 +134,8 @@ def _wait_for_rest(running: RunningServer) -> None:
         time.sleep(0.05)
 
 
-class _Close(_Fresh):
-    """Many connections that end at once."""
+class _Close(_Curve):
+    """Many connections that end at once; a fresh process for each point, in each round."""
 
     metrics = (Metric("cpu", "server CPU per connection", "µs"),)
     points = "connections"
@@ -155,15 +143,27 @@ class _Close(_Fresh):
     steps = (2000, 5000, 10_000)
     most_rounds = 2
 
-    def cost(self, running: RunningServer, step: int) -> float:
-        with opened(running.port, step) as socks:
-            self.greet(socks)
-            before = running.cpu()
-            with undisturbed():
-                self.close(socks)
-                # The end of stream comes before the server has let go of the last one.
-                _wait_for_rest(running)
-            return 1e6 * (running.cpu() - before) / step
+    def measure(self, server: Server) -> Figures:
+        """All points are prepared before the first is measured: to open so many takes far longer
+        than to close them, and meanwhile the machine may become another."""
+        self._open: dict[int, tuple[RunningServer, list[socket.socket]]] = {}
+        with ExitStack() as stack:
+            for step in self.chosen:
+                running = RunningServer(server, self.service, self.cores.server)
+                stack.enter_context(running)
+                socks = stack.enter_context(opened(running.port, step))
+                self.greet(socks)
+                self._open[step] = running, socks
+            return super().measure(server)
+
+    def at(self, server: Server, step: int) -> float:
+        running, socks = self._open[step]
+        before = running.cpu()
+        with undisturbed():
+            self.close(socks)
+            # The end of stream comes before the server has let go of the last one.
+            _wait_for_rest(running)
+        return 1e6 * (running.cpu() - before) / step
 
     @abstractmethod
     def greet(self, socks: list[socket.socket]) -> None:
