@@ -141,7 +141,7 @@ class _Close(_Curve):
     points = "connections"
     # All above the number that linger at once, past which each costs a little more.
     steps = (2000, 5000, 10_000)
-    most_rounds = 2
+    most_rounds = 3
 
     def measure(self, server: Server) -> Figures:
         """All points are prepared before the first is measured: to open so many takes far longer
