@@ -53,7 +53,7 @@ _QUICK_WORKS = ("echo-1", "echo-64", "bulk-echo", "connections")
     help="Rounds, many of them short.  [3]",
 )
 @click.option("--runs", type=click.IntRange(1), default=1, help="Do everything so often.  [1]")
-@click.option("--quick", is_flag=True, help="A minute: four works, and less of each.")
+@click.option("--quick", is_flag=True, help="A minute or two: four works, and less of each.")
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path), help="Write JSON here, work by work."
 )

@@ -73,7 +73,7 @@ def send_all(port: int, size: int) -> Round:
         return watch.stop(size)
 
 
-def receive_all(port: int, size: int, before: Callable[[], object] = bool) -> Round:
+def receive_all(port: int, size: int, before: Callable[[], object] = lambda: None) -> Round:
     """Ask for *size* bytes and receive them, to the end of stream.
 
     :param before: what is done after they were asked for and before any is received.
