@@ -71,7 +71,7 @@ class Lingering:
 class _Lingerer(ChannelSink):
     """Discards one channel's input. Progress is that input, or a shrinking send queue."""
 
-    __slots__ = ("_backend", "_channel", "_deadline", "_empty_since", "_lingering")
+    __slots__ = ("__weakref__", "_backend", "_channel", "_deadline", "_empty_since", "_lingering")
 
     def __init__(
         self, lingering: Lingering, backend: Backend, channel: Channel, timeout: float
