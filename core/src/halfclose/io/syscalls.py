@@ -28,10 +28,28 @@ def unsent(sock: socket.socket) -> int:
     return int(struct.unpack("i", packed)[0])
 
 
+_FATAL = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT})
+"""What a socket reports only if it is lost."""
+
+
 def pending_error(sock: socket.socket) -> OSError | None:
-    """The error that *sock* has to report, taken from it."""
+    """The error that broke *sock*, taken from it.
+
+    Linux also reports here what a router says of a route, "no route to host" for one, of which a
+    connection must not die (RFC 1122, 4.2.3.9): it sends again, and mostly gets through.
+    """
     code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    return OSError(code, os.strerror(code)) if code else None
+    if not code or (code not in _FATAL and _is_connected(sock)):
+        return None
+    return OSError(code, os.strerror(code))
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def end_is_real(error: Exception | None) -> bool:
