@@ -9,6 +9,7 @@ from pathlib import Path
 from .catalogue import CATALOGUE
 from .charts import chart
 from .headline import headline
+from .metric import Metric
 from .results import Results, Run, save
 from .table import measured_bars
 from .words import bound_by_generator, number
@@ -81,18 +82,28 @@ def _bars(results: Results) -> Iterator[str]:
 
 
 def _medians(run: Run) -> Iterator[str]:
-    names = [name for name in run.works if not WORKS[name].points]
-    units = [f"{name}, {WORKS[name].metrics[0].unit or 'number'}" for name in names]
-    yield "| | " + " | ".join(units) + " |"
-    yield "| --- " + "| ---: " * len(names) + "|"
+    columns = [
+        (name, metric)
+        for name in run.works
+        if not WORKS[name].points
+        for place, metric in enumerate(WORKS[name].metrics)
+        if place == 0 or metric.documented
+    ]
+    yield "| | " + " | ".join(_heading(name, metric) for name, metric in columns) + " |"
+    yield "| --- " + "| ---: " * len(columns) + "|"
     for server in CATALOGUE:
         cells = []
-        for name in names:
+        for name, metric in columns:
             measured = run.works[name]
-            values = measured.values(server.name, WORKS[name].metrics[0].name)
+            values = measured.values(server.name, metric.name)
             note = "\\*" if values and bound_by_generator(measured, server.name) else ""
             cells.append(number(statistics.median(values)) + note if values else "-")
         yield f"| {server.name} | " + " | ".join(cells) + " |"
     yield ""
     yield "\\*: the load generator was the bottleneck."
     yield ""
+
+
+def _heading(name: str, metric: Metric) -> str:
+    what = f"{name}: {metric.title}" if metric.documented else name
+    return f"{what}, {metric.unit or 'number'}"

@@ -18,12 +18,14 @@ class Metric:
     :param title: what the table calls it.
     :param unit: what follows the number.
     :param more_is_better: such as a rate; otherwise such as a time.
+    :param documented: has a column in the document, as a work's first figure always has.
     """
 
     name: str
     title: str
     unit: str
     more_is_better: bool = False
+    documented: bool = False
 
 
 CPU = Metric("cpu", "server CPU", "µs")

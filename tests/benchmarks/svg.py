@@ -20,14 +20,16 @@ def _palette(page: str, text: str, dim: str, ours: str, peer: str, lines: list[s
     )
     return (
         f".page{{fill:#{page}}}text{{fill:#{text}}}.dim{{fill:#{dim}}}"
-        f".axis,.spread{{stroke:#{dim}}}.ours{{fill:#{ours}}}.peer{{fill:#{peer}}}" + strokes
+        f".axis,.spread,.limit{{stroke:#{dim}}}.break{{stroke:#{page}}}"
+        f".ours{{fill:#{ours}}}.peer{{fill:#{peer}}}" + strokes
     )
 
 
 _STYLE = (
     "text{font:13px system-ui,sans-serif}.title{font-weight:600;font-size:15px}"
     ".end{text-anchor:end}.middle{text-anchor:middle}"
-    ".curve{fill:none;stroke-width:2}.axis,.spread{stroke-width:1}"
+    ".curve{fill:none;stroke-width:2}.axis,.spread,.limit{stroke-width:1}"
+    ".limit{stroke-dasharray:5 4}.break{stroke-width:4}"
     + _palette("ffffff", "1f2328", "656d76", "0969da", "afb8c1", _LINES_LIGHT)
     + "@media(prefers-color-scheme:dark){"
     + _palette("0d1117", "e6edf3", "8d96a0", "58a6ff", "484f58", _LINES_DARK)
@@ -38,8 +40,8 @@ _STYLE = (
 class Drawing:
     """A picture that shapes are added to. Lengths are in pixels, from the upper left corner.
 
-    Classes: ``ours``, ``peer``, ``dim``, ``axis``, ``spread``, ``title``, ``end``, ``middle``,
-    ``curve``, ``lineN`` and ``markN``.
+    Classes: ``ours``, ``peer``, ``dim``, ``axis``, ``spread``, ``limit``, ``break``, ``title``,
+    ``end``, ``middle``, ``curve``, ``lineN`` and ``markN``.
     """
 
     def __init__(self, width: int, height: int, title: str) -> None:

@@ -24,6 +24,7 @@ from .results import Measured, Results, Run, load, save
 from .running_server import HERE, BenchmarkError, RunningServer, python
 from .servers.sizes import HOST
 from .words import bound_by_generator
+from .works.resting import Imports
 from .works.work import Scale, Work
 
 REPRESENTATIVE = ["floor", "asyncio", "anyio-trio", "trio", "twisted-epoll", "anyio+asyncio"]
@@ -179,6 +180,16 @@ def test_names_are_distinct() -> None:
 def test_a_peer_that_is_not_installed_is_named() -> None:
     assert Server("x", "x", "", "", "", ("pytest", "no-such-thing")).missing == "no-such-thing"
     assert Server("x", "x", "", "", "", ("pytest",)).missing is None
+
+
+def test_an_import_is_of_what_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    statement = "import sys; assert not sys.dont_write_bytecode"
+    peer, ours = Server("x", "peer", "", "", statement), Server("y", "ours", "", "", statement)
+    work = Imports(Scale(), Cores())
+    with work.begun(), work.prepared(peer), work.prepared(ours):
+        assert work.measure(peer)["time"] > 0
+        assert work.measure(ours)["core"] > 0
 
 
 def test_medians_and_spread() -> None:
