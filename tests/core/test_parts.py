@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 from halfclose import Backend, Channel
-from halfclose.deadline import Deadline
+from halfclose.deadline import Deadline, Deadlines
 from halfclose.io.poller import ERROR, READ, WRITE, EpollPoller, Poller, WatchPoller
 from halfclose.outgoing import Outgoing
 from hypothesis import given, settings
@@ -187,12 +187,22 @@ class Clock:
     def __init__(self) -> None:
         self.now = 1000.0
         self.timers: list[tuple[float, Callable[[], None], list[bool]]] = []
+        self.made = 0
+        self.failures: list[Exception] = []
+        self.deadlines = Deadlines(cast(Backend, self))
+
+    def guarded(self, function: Callable[[], None]) -> None:
+        try:
+            function()
+        except Exception as error:
+            self.failures.append(error)
 
     def time(self) -> float:
         return self.now
 
     def call_later(self, seconds: float, function: Callable[[], None]) -> Any:
         assert seconds >= 0
+        self.made += 1
         cancelled: list[bool] = []
         self.timers.append((self.now + seconds, function, cancelled))
 
@@ -282,6 +292,68 @@ def test_a_deadline_of_no_seconds(clock: Clock) -> None:
     assert rung == []
     clock.advance(0)
     assert rung == [1]
+
+
+def test_many_share_a_timer_and_each_rings_in_its_own_time(clock: Clock) -> None:
+    waited: list[float] = []
+
+    def begin() -> None:
+        begun = clock.now
+        deadline(clock, 4, lambda: waited.append(clock.now - begun))
+
+    for _ in range(5_000):
+        begin()
+        clock.now += 0.0001
+    assert clock.made == 1
+    clock.advance(5)
+    assert len(waited) == 5_000
+    assert min(waited) == pytest.approx(4)
+    assert max(waited) == pytest.approx(4)
+    assert clock.alive == 0
+
+
+def test_those_that_wait_do_so_whoever_leaves(clock: Clock) -> None:
+    rung: list[int] = []
+    lines = [deadline(clock, 5, partial(rung.append, place)) for place in range(5)]
+    for place in (0, 4, 2):
+        lines[place].cancel()
+    clock.advance(5)
+    assert rung == [1, 3]
+    lines = [deadline(clock, 5, lambda: rung.append(9)) for _ in range(3)]
+    for line in lines:
+        line.cancel()
+    assert clock.alive == 0
+    clock.advance(10)
+    assert rung == [1, 3]
+
+
+def test_one_that_fails_keeps_no_other_waiting(clock: Clock) -> None:
+    rung: list[float] = []
+
+    def fail() -> None:
+        raise OSError("nobody is interested")
+
+    deadline(clock, 5, fail)
+    deadline(clock, 5, lambda: rung.append(clock.now))
+    clock.advance(5)
+    assert rung == [1005]
+    assert [str(error) for error in clock.failures] == ["nobody is interested"]
+    assert clock.alive == 0
+
+
+def test_one_that_rings_may_cancel_others_and_begin_anew(clock: Clock) -> None:
+    rung: list[float] = []
+
+    def replace() -> None:
+        other.cancel()
+        deadline(clock, 0.001, lambda: rung.append(clock.now))
+        deadline(clock, 5, lambda: rung.append(clock.now))
+
+    deadline(clock, 5, replace)
+    other = deadline(clock, 5, lambda: rung.append(0))
+    clock.advance(20)
+    assert rung == [pytest.approx(1005.001), pytest.approx(1010)]
+    assert clock.alive == 0
 
 
 # -- pollers -----------------------------------------------------------------------------------

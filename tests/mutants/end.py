@@ -104,13 +104,13 @@ def input_is_no_progress(patch: Patch) -> None:
 @mutant("END-02", on="tcp")
 def a_shorter_queue_is_no_progress(patch: Patch) -> None:
     """A peer that goes on reading is given up as if it did not."""
-    patch.edit(Deadline._look, "if remaining < self._last:", "if False:")
+    patch.edit(Deadline.look, "if remaining < self._last:", "if False:")
 
 
 @mutant("END-02")
 def given_up_too_early(patch: Patch) -> None:
     """The timeout begins when the connection was made."""
-    patch.edit(Deadline._look, "left = self._touched + self._seconds - now", "left = 0")
+    patch.edit(Deadline.look, "left = self._touched + self._seconds - now", "left = 0")
 
 
 @mutant("END-02")
@@ -269,7 +269,7 @@ def a_producers_wait_is_not_limited(patch: Patch) -> None:
 def what_is_sent_is_no_progress_of_a_close(patch: Patch) -> None:
     """close_timeout is how long the whole close may take."""
     patch.edit(Connection.writable, "if moved and self._deadline is not None:", "if False:")
-    patch.edit(Deadline._look, "if remaining < self._last:", "if False:")
+    patch.edit(Deadline.look, "if remaining < self._last:", "if False:")
 
 
 @mutant("END-04")
@@ -287,7 +287,7 @@ def input_is_progress_of_a_close(patch: Patch) -> None:
 @mutant("END-04", on="tcp")
 def the_kernels_queue_is_not_looked_at(patch: Patch) -> None:
     """Only what the kernel takes is progress, not what it gets rid of."""
-    patch.edit(Deadline._look, "if remaining < self._last:", "if False:")
+    patch.edit(Deadline.look, "if remaining < self._last:", "if False:")
 
 
 @mutant("END-04")
@@ -371,7 +371,7 @@ def output_does_not_reset_it(patch: Patch) -> None:
 @mutant("END-05", on="tcp")
 def slow_output_does_not_reset_it(patch: Patch) -> None:
     """Only what the kernel takes is progress, not what it gets rid of."""
-    patch.edit(Deadline._look, "if remaining < self._last:", "if False:")
+    patch.edit(Deadline.look, "if remaining < self._last:", "if False:")
 
 
 @mutant("END-05")

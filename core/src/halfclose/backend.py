@@ -16,6 +16,7 @@ from typing import Protocol as Interface
 
 from .channel import BackendCapabilities, Channel
 from .connection import Connection
+from .deadline import Deadlines
 from .endpoints import Endpoint, Memory, StandardIO, as_endpoint
 from .interfaces import Protocol, ProtocolFactory
 from .io.busy_polling import BUSY_POLL
@@ -111,6 +112,7 @@ class Backend(ABC):
         self.hooks = Hooks(self.fatal)
         busy_poll = seconds("busy_poll", self.options.get("busy_poll", BUSY_POLL))
         self.lane = Lane(self, self.options.get("sockets"), busy_poll)
+        self.deadlines = Deadlines(self)
         self.lingering = Lingering(self)
         self._connections: dict[Connection, None] = {}
         self._listeners: dict[Listener, None] = {}

@@ -1,14 +1,18 @@
-"""A timer that runs out when nothing has moved for a while."""
+"""A timer that runs out when nothing has moved for a while, and many of them at once."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .backend import Backend
 
-__all__ = ["Deadline"]
+__all__ = ["Deadline", "Deadlines"]
+
+_EARLY = 0.001
+"""Seconds that a look may come early, so that no timer is set for what is as good as due."""
 
 
 class Deadline:
@@ -20,7 +24,7 @@ class Deadline:
     *seconds*, and at most a second, late.
     """
 
-    __slots__ = ("_backend", "_expired", "_last", "_remaining", "_seconds", "_timer", "_touched")
+    __slots__ = ("_backend", "_expired", "_last", "_queue", "_remaining", "_seconds", "_touched")
 
     def __init__(
         self,
@@ -35,7 +39,7 @@ class Deadline:
         self._remaining = remaining
         self._last = remaining()
         self._touched = backend.time()
-        self._wait(seconds)
+        self._wait(self._touched, seconds)
 
     def touch(self) -> None:
         """Something moved: begin to wait anew."""
@@ -43,13 +47,15 @@ class Deadline:
 
     def cancel(self) -> None:
         """Never call *expired*. Idempotent."""
-        self._timer.cancel()
+        self._queue.remove(self)
 
-    def _wait(self, left: float) -> None:
+    def _wait(self, now: float, left: float) -> None:
         pause = min(left, self._seconds / 4, 1.0)
-        self._timer = self._backend.call_later(pause, self._look)
+        self._queue = self._backend.deadlines.queue(pause)
+        self._queue.add(self, now + pause)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """For `Deadlines`: call *expired* if it is time, or wait on."""
         now = self._backend.time()
         remaining = self._remaining()
         if remaining < self._last:
@@ -57,6 +63,71 @@ class Deadline:
         self._last = remaining
         left = self._touched + self._seconds - now
         if left > 0:
-            self._wait(left)
+            self._wait(now, left)
         else:
             self._expired()
+
+
+class Deadlines:
+    """The timers behind one backend's deadlines: one for all that wait equally long.
+
+    Those come due in the order in which they began, so that a timer for the first will do. A
+    framework's own timers are dearer, and each more so the more there are: ten thousand
+    connections can be closed at once. The libev documentation has the idea ("Be smart about
+    timeouts").
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._queues: dict[float, _Queue] = {}
+
+    def queue(self, pause: float) -> _Queue:
+        """Where to wait for *pause* seconds; who asks joins it at once."""
+        queue = self._queues.get(pause)
+        if queue is None:
+            queue = self._queues[pause] = _Queue(self._backend, self._queues, pause)
+        return queue
+
+
+class _Queue:
+    """Deadlines that wait equally long, the one that is due first at the head."""
+
+    __slots__ = ("_backend", "_due", "_pause", "_queues", "_timer")
+
+    def __init__(self, backend: Backend, queues: dict[float, _Queue], pause: float) -> None:
+        self._backend = backend
+        self._queues = queues
+        self._pause = pause
+        # Not a dict: to find the first behind many that have left would take longer each time.
+        self._due: OrderedDict[Deadline, float] = OrderedDict()
+        self._timer = backend.call_later(pause, self._look)
+
+    def add(self, deadline: Deadline, due: float) -> None:
+        self._due[deadline] = due
+
+    def remove(self, deadline: Deadline) -> None:
+        """Idempotent."""
+        if self._due.pop(deadline, None) is not None and not self._due:
+            self._timer.cancel()
+            self._close()
+
+    def _look(self) -> None:
+        # Those that wait again are for the next time, however short the pause is.
+        for _ in range(len(self._due)):
+            if not self._due or self._left() > _EARLY:
+                break
+            first, _ = self._due.popitem(last=False)
+            self._backend.guarded(first.look)
+        if self._due:
+            self._timer = self._backend.call_later(max(self._left(), 0.0), self._look)
+        else:
+            self._close()
+
+    def _left(self) -> float:
+        """Seconds until the first is due."""
+        return next(iter(self._due.values())) - self._backend.time()
+
+    def _close(self) -> None:
+        # What a deadline has done may have begun the queue anew.
+        if self._queues.get(self._pause) is self:
+            del self._queues[self._pause]
