@@ -37,6 +37,11 @@ class Server:
         return self.module == "ours"
 
     @property
+    def loop(self) -> str:
+        """What it runs on, which is what those that are compared have in common."""
+        return self.name.replace("-", "+").rpartition("+")[2].partition(":")[0]
+
+    @property
     def missing(self) -> str | None:
         """Which distribution is not installed, if one is not."""
         for package in self.packages:

@@ -1,4 +1,5 @@
-"""Runs works on servers: in turns, A B C A B C, so that what changes meanwhile changes for all.
+"""Runs works on servers: in turns, A B C A B C, so that what changes meanwhile changes for all,
+and those on the same loop one after another, since a machine is another one within a second.
 
 A curve compares a server with itself: its points are what is measured in turns.
 """
@@ -29,7 +30,9 @@ def rounds_of(work: Work, rounds: int) -> int:
 
 
 def _taking_part(work: Work, servers: Sequence[Server]) -> list[Server]:
-    return [server for server in servers if server.name in OURS or not work.ours_only]
+    some = [server for server in servers if server.name in OURS or not work.ours_only]
+    loops = list(dict.fromkeys(server.loop for server in some))
+    return sorted(some, key=lambda server: loops.index(server.loop))
 
 
 def steps(works: Sequence[Work], servers: Sequence[Server], rounds: int) -> int:

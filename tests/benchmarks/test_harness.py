@@ -162,6 +162,22 @@ class Alone(Work):
         return {"cpu": 1.0}
 
 
+class Together(Alone):
+    """The same in turns."""
+
+    name = "together"
+    in_turns = True
+
+
+def test_those_on_the_same_loop_are_measured_one_after_another() -> None:
+    names = ["anyio+uvloop", "twisted+epoll", "floor", "uvloop", "twisted-epoll", "anyio-uvloop"]
+    work = Together()
+    list(measure([work], [named(name) for name in names], 2, lambda what, steps: None))
+    turn = ["anyio+uvloop", "uvloop", "anyio-uvloop", "twisted+epoll", "twisted-epoll", "floor"]
+    assert work.order == turn * 2
+    assert named("twisted+epoll:native").loop == "epoll"
+
+
 def test_a_work_that_fails_in_the_end_costs_no_other() -> None:
     alone = Alone()
     servers = [named("floor"), named("asyncio")]
