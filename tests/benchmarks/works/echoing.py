@@ -22,7 +22,7 @@ class EchoOverSome(Serving):
     name = "echo-64"
     title = "64-byte echo over 64 connections"
     metrics: ClassVar[tuple[Metric, ...]] = (CPU, _RATE, BUSY, LOAD_BUSY)
-    more_rounds = 6
+    more_rounds = 12
     service = "echo"
     connections = 64
 
@@ -64,6 +64,7 @@ class EchoOverOne(EchoOverSome):
         BUSY,
         LOAD_BUSY,
     )
+    more_rounds = 6
     connections = 1
 
 
