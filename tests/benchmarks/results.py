@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -83,7 +84,17 @@ def _processor() -> str:
 def save(results: Results, path: Path) -> None:
     """Write *results* as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(_rounded(asdict(results)), indent=1) + "\n")
+    text = json.dumps(_rounded(asdict(results)), indent=1)
+    path.write_text(_INNERMOST.sub(_on_one_line, text) + "\n")
+
+
+_INNERMOST = re.compile(r"{[^{}]*}")
+"""One round's figures: a number a line would be tens of thousands of lines."""
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    # JSON escapes the newlines in strings: what is left of them is layout.
+    return re.sub(r"\n\s*", " ", found[0])
 
 
 def _rounded(value: Any) -> Any:

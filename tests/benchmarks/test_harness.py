@@ -250,10 +250,12 @@ def test_results_survive_and_the_document_is_made_from_them(tmp_path: Path) -> N
     figures = {"floor": [{"cpu": 5.0}, {"cpu": 6.0}], "anyio+asyncio": [{"cpu": 6.0}, {"cpu": 7.0}]}
     figures["anyio-asyncio"] = [{"cpu": 24.0}, {"cpu": 28.0}]
     echo = Measured(figures, {"uvloop": "uvloop is not installed"})
-    results = Results("python -m benchmarks", {"python": "3"}, [Run({"echo-64": echo})])
+    machine = {"python": "3", "system": "{one\n  two}"}
+    results = Results("python -m benchmarks", machine, [Run({"echo-64": echo})])
     path = tmp_path / "results.json"
     save(results, path)
     assert load(path) == results
+    assert path.read_text().count("\n") < 40
     document = tmp_path / "benchmarks.md"
     document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     readme = tmp_path / "README.md"

@@ -85,7 +85,8 @@ class SmallPieces(_Curve):
     points = "MiB written"
     service = "pieces"
     steps = (4, 16, 64)
-    most_rounds = 3
+    more_rounds = 2
+    most_rounds = 5
 
     @contextmanager
     def prepared(self, server: Server) -> Iterator[None]:
@@ -141,7 +142,8 @@ class _Close(_Curve):
     points = "connections"
     # All above the number that linger at once, past which each costs a little more.
     steps = (2000, 5000, 10_000)
-    most_rounds = 3
+    more_rounds = 2
+    most_rounds = 5
 
     def measure(self, server: Server) -> Figures:
         """All points are prepared before the first is measured: to open so many takes far longer
