@@ -99,10 +99,11 @@ class FlushingRules:
 
         # Also where the channel is closed at once, with the rest still in the kernel: the peer
         # reads nothing until then, or it could have it all, and no close could take it back.
-        data = data[:LEFT_IN_THE_KERNEL]
-        off = await net.pair(Recorder(connectionMade=write_and_lose(data)), linger_timeout=0.0)
-        await net.quiet()
-        assert_same(await off.peer.read_to_eof(), data)
+        for size in (LEFT_IN_THE_KERNEL, MORE_THAN_THE_KERNEL):
+            data = pattern(size)
+            off = await net.pair(Recorder(connectionMade=write_and_lose(data)), linger_timeout=0.0)
+            await net.quiet()
+            assert_same(await off.peer.read_to_eof(), data)
 
     @rule("FLU-03", needs=("can_half_close",))
     async def test_flu_03_pending_at_the_peers_end_of_stream(self, net: Net) -> None:
