@@ -6,7 +6,7 @@ import hashlib
 import os
 import signal
 import socket
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pytest
 from cli.support import dial, halfclose_, read_all, start
@@ -44,7 +44,7 @@ def test_daytime() -> None:
             answer = read_all(peer)
             assert answer.endswith(b"\r\n")
             told = datetime.fromisoformat(answer.decode().strip())
-            assert abs((datetime.now(timezone.utc) - told).total_seconds()) < 60
+            assert abs((datetime.now(UTC) - told).total_seconds()) < 60
             it.wait_for("Daytime: writeConnectionLost")
             peer.shutdown(socket.SHUT_WR)
             it.wait_for("Daytime: connectionLost: ConnectionDone(")

@@ -242,7 +242,7 @@ class StockAnyioAsyncio(AnyioBackend):
         self,
         endpoint: Any,
         factory: Any,
-        timeout: float | None = 30.0,  # noqa: ASYNC109 - the interface's
+        timeout: float | None = 30.0,
         options: ConnectionOptions | None = None,
     ) -> Any:
         target = as_endpoint(endpoint)

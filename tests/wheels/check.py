@@ -38,7 +38,7 @@ ANYIO_VARIANTS = ("anyio+asyncio", "anyio+uvloop", "anyio+trio")
 ONLY = ("EVT-05", "FLU-09", "ERR-10", "END-01")
 """What a variant is held to that is not held to the whole contract."""
 
-LOWEST_PYTHON = "3.10"
+LOWEST_PYTHON = "3.11"
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class Environment:
     """A fresh virtual environment.
 
     :param folder: where; it is made.
-    :param python: the interpreter, a path or such as "3.10"; by default this one. Another one
+    :param python: the interpreter, a path or such as "3.11"; by default this one. Another one
         takes uv.
     """
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from .interfaces import HalfCloseableProtocol
 
@@ -83,7 +83,7 @@ class Daytime(Logged):
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         self.transport.write(now.encode("ascii") + b"\r\n")
         self.transport.loseWriteConnection()
 
