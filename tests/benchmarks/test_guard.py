@@ -8,7 +8,7 @@ import pytest
 from .catalogue import OURS
 from .counting import count_calls
 
-MESSAGE = 10
+MESSAGE = 11
 """Calls for one echoed message."""
 
 TURN = 80

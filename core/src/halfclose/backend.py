@@ -10,6 +10,7 @@ import logging
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Context, copy_context
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 from typing import Protocol as Interface
@@ -120,6 +121,8 @@ class Backend(ABC):
         self._leaving: dict[Callable[[], None], None] = {}
         self._entered = False
         self._quiet: Event | None = None
+        self.leaving = False
+        """Whether the backend is being left, and its connections are given time to end."""
         self.left = False
         """Whether the backend has been left: nothing can be begun any more."""
 
@@ -171,7 +174,12 @@ class Backend(ABC):
 
     @abstractmethod
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
-        """Call ``function(*args)`` in the next turn of the loop, in order of the calls."""
+        """Call ``function(*args)`` in the next turn of the loop, in order of the calls.
+
+        It runs in a copy of the caller's context (`contextvars`), as does what `call_later`,
+        `call_soon_threadsafe` and `start_soon` are given (rule EVT-16). Once the backend has been
+        left, nothing is called.
+        """
 
     @abstractmethod
     def call_later(
@@ -255,13 +263,15 @@ class Backend(ABC):
         target = as_endpoint(endpoint)
         if timeout is not None:
             seconds("timeout", timeout)
+        context = copy_context()
         channel = await self.open_channel(target, timeout)
         try:
-            protocol = make_protocol(factory)
+            protocol = context.run(make_protocol, factory)
+            connection = Connection(self, channel, options or ConnectionOptions(), context)
         except BaseException:
             channel.abort()
             raise
-        failure = Connection(self, channel, options or ConnectionOptions()).attach(protocol)
+        failure = connection.attach(protocol)
         if failure is not None:
             raise failure
         return protocol
@@ -285,9 +295,10 @@ class Backend(ABC):
         """
         self.check_open()
         settings = options or ConnectionOptions()
+        context = copy_context()
 
         def accepted(channel: Channel) -> None:
-            self.accept(channel, factory, settings)
+            self.accept(channel, factory, settings, context.copy())
 
         listener = await self.open_listener(as_endpoint(endpoint), settings, accepted)
         self._listeners[listener] = None
@@ -336,15 +347,23 @@ class Backend(ABC):
         return await listen_sockets(self, endpoint, options, wrap)
 
     def accept(
-        self, channel: Channel, factory: ProtocolFactory, options: ConnectionOptions
+        self,
+        channel: Channel,
+        factory: ProtocolFactory,
+        options: ConnectionOptions,
+        context: Context | None = None,
     ) -> Protocol | None:
         """Attach what *factory* gives to a *channel* that nobody here asked for (rule ERR-08).
 
+        :param context: the connection's own, of nobody else's (rule EVT-16): a copy of the one in
+            which the program began to listen; by default of the caller's.
         :returns: the protocol; None if the factory failed: then the channel was aborted, and the
             failure logged, or given to `fatal`.
         """
+        context = copy_context() if context is None else context
         try:
-            protocol = make_protocol(factory)
+            protocol = context.run(make_protocol, factory)
+            connection = Connection(self, channel, options, context)
         except (KeyboardInterrupt, SystemExit) as error:
             channel.abort()
             self.fatal(error)
@@ -353,7 +372,7 @@ class Backend(ABC):
             _log.exception("the protocol factory %r failed; the connection was aborted", factory)
             channel.abort()
             return None
-        Connection(self, channel, options).attach(protocol)
+        connection.attach(protocol)
         return protocol
 
     # -- what connections and the lane use -----------------------------------------------------
@@ -459,10 +478,11 @@ class Backend(ABC):
             raise RuntimeError(f"backend {self.name!r} is not entered: async with it")
 
     async def _wind_down(self) -> None:
+        self.leaving = True
         for listener in list(self._listeners):
             listener.close()
         for connection in list(self._connections):
-            connection.loseConnection()
+            connection.leave()
         if not self._busy:
             return
         self._quiet = self.create_event()

@@ -10,6 +10,7 @@ import logging
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, cast
 
 from .channel import Capabilities, Channel, ChannelSink
@@ -50,18 +51,18 @@ class _EndOfStream:
 
 
 class _Failure:
-    """In the inbox: the connection broke, *error* being what the system said."""
+    """In the inbox: the connection broke, *reason* being what connectionLost will get."""
 
-    __slots__ = ("error",)
+    __slots__ = ("reason",)
 
-    def __init__(self, error: Exception | None) -> None:
-        self.error = error
+    def __init__(self, reason: BaseException) -> None:
+        self.reason = reason
 
 
 _END = _EndOfStream()
 
 
-def _lost(error: Exception | None) -> ConnectionLost:
+def _lost(error: BaseException | None) -> ConnectionLost:
     if error is None:
         return ConnectionLost("the connection was lost")
     reason = ConnectionLost(str(error) or type(error).__name__)
@@ -69,11 +70,30 @@ def _lost(error: Exception | None) -> ConnectionLost:
     return reason
 
 
+def _run_inside(context: Context, function: Callable[[], object]) -> None:
+    """Run *function* in *context*; in a copy where that is entered already, as it can be once."""
+    entered = False
+
+    def call() -> None:
+        nonlocal entered
+        entered = True
+        function()
+
+    try:
+        context.run(call)
+    except RuntimeError:
+        if entered:
+            raise
+        context.copy().run(function)
+
+
 class Connection(Transport, ChannelSink):
     """A transport for one protocol over one channel.
 
     :param backend: schedules, holds the connection until it is lost, and lingers for it.
     :param channel: a fresh channel; the connection owns it from now on.
+    :param context: where the protocol's events and its producers run, of nobody else's (EVT-16);
+        by default a copy of the caller's.
     """
 
     # By the ten thousand they are idle, and each attribute that is looked up is one of a message:
@@ -85,12 +105,17 @@ class Connection(Transport, ChannelSink):
         "_backend",
         "_busy",
         "_channel",
+        "_closed",
         "_consumers",
+        "_context",
+        "_cut_off",
         "_deadline",
         "_direct",
         "_dropped",
         "_due",
         "_end_requested",
+        "_fed_by",
+        "_gone",
         "_half_closeable",
         "_host",
         "_inbox",
@@ -109,12 +134,18 @@ class Connection(Transport, ChannelSink):
         "_resume_due",
         "_scheduled",
         "_streaming",
-        "_waiters",
         "_write_ended",
         "_write_error",
     )
 
-    def __init__(self, backend: Backend, channel: Channel, options: ConnectionOptions) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        channel: Channel,
+        options: ConnectionOptions,
+        context: Context | None = None,
+    ) -> None:
+        self._context = copy_context() if context is None else context
         self._backend = backend
         self._channel = channel
         self._options = options
@@ -144,9 +175,12 @@ class Connection(Transport, ChannelSink):
         self._resume_due = False
         self._asked = False
         self._consumers: tuple[Connection, ...] = ()
+        self._fed_by: weakref.ref[Connection] | None = None
+        self._cut_off = False
+        self._gone = False
         self._deadline: Deadline | None = None
         self._reason: BaseException | None = None
-        self._waiters: tuple[Event, ...] = ()
+        self._closed: Event | None = None
 
     # -- attaching -----------------------------------------------------------------------------
 
@@ -159,24 +193,31 @@ class Connection(Transport, ChannelSink):
         self._protocol = protocol
         self._half_closeable = isinstance(protocol, HalfCloseableProtocol)
         self._backend.hold(self)
-        self._channel.start(self)
-        self._enter(Move.MADE)
-        self._busy = True
         failure: BaseException | None = None
+        broken: BaseException | None = None
+        self._busy = True
         try:
-            protocol.makeConnection(self)
-        except BaseException as error:
-            failure = error
-            self._raised("connectionMade", error)
-        else:
-            self._backend.hooks.connection_made(self, protocol)
-        self._busy = False
-        if self._life.state in READING and not self._paused:
             try:
-                self._channel.resume_reading()
-            except OSError as error:
-                # The system has no room to watch one more (ENOSPC, ENOMEM).
-                self._finish(_lost(error), abort=True)
+                self._channel.start(self)
+            except Exception as error:
+                broken = error
+            self._enter(Move.MADE)
+            try:
+                self._context.run(protocol.makeConnection, self)
+            except BaseException as error:
+                failure = error
+                self._raised("connectionMade", error)
+            else:
+                self._context.run(self._backend.hooks.connection_made, self, protocol)
+                if broken is None and self._life.state in READING and not self._paused:
+                    # The system may have no room to watch one more (ENOSPC, ENOMEM).
+                    self._channel.resume_reading()
+        except BaseException as error:
+            self._broke(error)
+        finally:
+            self._busy = False
+        if broken is not None:
+            self._broke(broken)
         if self._due:
             self._pump()
         return failure
@@ -189,10 +230,11 @@ class Connection(Transport, ChannelSink):
         if self._direct and not self._busy and not self._inbox:
             self._busy = True
             try:
-                self._protocol.dataReceived(data)
+                self._context.run(self._protocol.dataReceived, data)
             except BaseException as error:
                 self._raised("dataReceived", error)
-            self._busy = False
+            finally:
+                self._busy = False
             if self._due:
                 self._pump()
         elif self._life.state in READING:
@@ -214,7 +256,10 @@ class Connection(Transport, ChannelSink):
 
     def failed(self, error: Exception | None) -> None:
         self._peer_ended = True
-        self._keep(_Failure(self._write_error or error))
+        if self._life.state not in ENDED:
+            if self._reason is None:
+                self._reason = _lost(error)
+            self._keep(_Failure(self._reason))
         self._pump()
 
     def _keep(self, item: bytes | _EndOfStream | _Failure) -> None:
@@ -252,13 +297,14 @@ class Connection(Transport, ChannelSink):
             return
         if self._outgoing.size:
             self._write_error = error
+            self._reason = _lost(error)
             self._drop(self._outgoing.size)
         self._outgoing.clear()
         self._end_requested = self._write_ended = True
         self._accepting = self._plain = False
         producer, self._producer = self._producer, None
         if producer is not None:
-            self._backend.call_soon(self._stop, producer)
+            self._stop_soon(producer)
         self._schedule_end()
         self._pump()
 
@@ -273,6 +319,9 @@ class Connection(Transport, ChannelSink):
         try:
             while self._step():
                 pass
+        except BaseException as error:
+            self._busy = False
+            self._broke(error)
         finally:
             self._busy = self._due = False
 
@@ -282,7 +331,11 @@ class Connection(Transport, ChannelSink):
             self._due = True
         elif not self._scheduled:
             self._scheduled = True
-            self._backend.call_soon(self._turn)
+            try:
+                self._backend.call_soon(self._turn)
+            except BaseException:
+                self._scheduled = False
+                raise
 
     def _turn(self) -> None:
         self._scheduled = False
@@ -301,7 +354,7 @@ class Connection(Transport, ChannelSink):
         if self._inbox:
             head = self._inbox[0]
             if isinstance(head, _Failure):
-                self._finish(_lost(head.error), abort=True)
+                self._finish(head.reason, abort=True)
                 return True
             if not self._paused:
                 self._inbox.popleft()
@@ -313,21 +366,36 @@ class Connection(Transport, ChannelSink):
         if self._resume_due and self._producer is not None:
             self._resume_due = self._producer_paused = False
             self._call("resumeProducing", self._producer.resumeProducing)
+            if self._backend.leaving:
+                self._dismiss_idle_producer()
             return True
         return False
 
     def _call(self, name: str, function: Callable[..., object], *args: object) -> None:
+        """Call the protocol, or its producer, in the connection's own context."""
         try:
-            function(*args)
+            self._context.run(function, *args)
         except BaseException as error:
             self._raised(name, error)
+
+    def _call_producer(self, function: Callable[[], object]) -> None:
+        """Call a producer from inside a verb, and so perhaps from inside an event."""
+        delivering, self._busy = self._busy, True
+        try:
+            _run_inside(self._context, function)
+        finally:
+            self._busy = delivering
+            if self._due and not delivering:
+                self._due = False
+                # Where the backend was left meanwhile, no turn is to come.
+                (self._pump if self._backend.left else self._soon)()
 
     def _deliver_read_ended(self) -> None:
         if not self._half_closeable:
             # EVT-12: for a plain protocol the peer's end of stream is loseConnection.
             self._release_consumers()
             if self._write_error is not None:
-                self._finish(_lost(self._write_error), abort=True)
+                self._finish_lost()
             else:
                 self.loseConnection()
             return
@@ -339,10 +407,10 @@ class Connection(Transport, ChannelSink):
             "readConnectionLost",
             cast(HalfCloseableProtocol, self._protocol).readConnectionLost,
         )
-        self._backend.hooks.half_closed(self, "read")
+        self._context.run(self._backend.hooks.half_closed, self, "read")
         if self._write_error is not None:
             # FLU-09: the input and its end have been told; now what the failed send said.
-            self._finish(_lost(self._write_error), abort=True)
+            self._finish_lost()
 
     def _deliver_write_ended(self) -> None:
         self._enter(Move.WRITE_ENDED)
@@ -352,45 +420,84 @@ class Connection(Transport, ChannelSink):
                 "writeConnectionLost",
                 cast(HalfCloseableProtocol, self._protocol).writeConnectionLost,
             )
-        self._backend.hooks.half_closed(self, "write")
+        self._context.run(self._backend.hooks.half_closed, self, "write")
 
     def _settle(self) -> None:
         """After a half has ended: nothing left to do, or the half-close timeout begins."""
         if self._life.state is State.ENDED:
             # EVT-05: both halves ended; released before the last of the two events is told.
             self._reason = self._clean_reason()
-            self._channel.close()
+            self._let_go(abort=False)
         elif self._deadline is None and self._options.half_close_timeout is not None:
             self._limit(self._options.half_close_timeout, self._half_close_expired)
 
     def _deliver_lost(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        self._release_consumers()
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            self._stop(producer)
         reason = self._reason
         assert reason is not None
-        self._life.move(Move.LOST)
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            deadline.cancel()
+        self._release_producer(reason)
+        self._release_consumers(reason)
         fatal = reason if isinstance(reason, _FATAL) else None
+        protocol = self._protocol
+        run = self._context.run
+        assert self._life.can(Move.LOST)
         try:
-            self._protocol.connectionLost(reason)
+            # Not by `Lifecycle.move`: ^C can come when a function returns, and then the protocol
+            # would count as told. Nothing comes between these two.
+            self._life.state = _CLOSED
+            run(protocol.connectionLost, reason)
         except _FATAL as error:
             fatal = fatal or error
         except BaseException:
             self._log_failure("connectionLost")
-        self._backend.hooks.connection_lost(self, reason)
-        self._backend.release(self)
-        # What the protocol holds is freed with it, and not by the garbage collector.
-        self._late = weakref.ref(self._protocol)
-        del self._protocol
-        for waiter in self._waiters:
-            waiter.set()
-        self._waiters = ()
+        finally:
+            self._backend.release(self)
+            # What the protocol holds is freed with it, and not by the garbage collector.
+            self._late = weakref.ref(protocol)
+            del self._protocol
+            closed, self._closed = self._closed, None
+            if closed is not None:
+                closed.set()
+        run(self._backend.hooks.connection_lost, self, reason)
         if fatal is not None:
             self._backend.fatal(fatal)
+
+    def _release_producer(self, reason: BaseException) -> None:
+        """PRD-06, PRD-09: nobody takes what is produced for this connection any more."""
+        producer, self._producer = self._producer, None
+        fed_by, self._fed_by = self._fed_by, None
+        source = fed_by() if fed_by is not None else None
+        if source is not None and not isinstance(reason, ConnectionDone):
+            source.cut_off()
+        elif producer is not None:
+            self._stop(producer)
+
+    def cut_off(self) -> None:
+        """End as the connection did that this one produced for, and which was lost (PRD-09).
+
+        What was written is sent, and then the peer sees a reset: what ends here may look complete
+        and is not. No event comes but ``connectionLost``. Idempotent.
+        """
+        if self._life.state in ENDED or self._cut_off:
+            return
+        self._cut_off = True
+        self.loseConnection()
+        if self._life.state is not State.CLOSING:
+            return
+        if self._deadline is None:
+            if self._options.linger_timeout > 0:
+                self._limit(self._options.linger_timeout, self._cut_off_expired)
+            else:
+                self.abortConnection()
+        self._end_write_if_due()
+
+    def _cut_off_expired(self) -> None:
+        self.abandon(self._cut_off_reason())
+
+    def _cut_off_reason(self) -> ConnectionAborted:
+        return ConnectionAborted("the connection that this one produced for was lost")
 
     def _raised(self, name: str, error: BaseException) -> None:
         """An event of the protocol, or its producer, raised *error* (ERR-02, ERR-03, ERR-05)."""
@@ -401,7 +508,37 @@ class Connection(Transport, ChannelSink):
         else:
             self._finish(error, abort=True)
 
+    def _broke(self, error: BaseException) -> None:
+        """The channel or the loop raised what it never should, or ^C came in the middle of us.
+
+        Nobody knows what has been done and what not, so the connection ends (ERR-13).
+
+        :raises BaseException: *error*, if it is no `Exception`: it is meant for the program.
+        """
+        try:
+            if isinstance(error, Exception):
+                _log.error("the channel to %s failed", self._peer, exc_info=error)
+            reason = error if isinstance(error, _FATAL) else _lost(error)
+            self._finish(reason, abort=True)
+            if self._life.state is State.ENDED:
+                # It had ended before, and perhaps no further than that.
+                self._soon()
+                if not self._gone:
+                    self._let_go(abort=True)
+        except Exception:
+            # Whoever leaves the backend tells the protocol, at the latest.
+            _log.exception("the connection with %s could not be ended", self._peer)
+        if isinstance(error, _FATAL):
+            # Whoever called us may be a framework that keeps it to itself.
+            self._backend.fatal(error)
+        if not isinstance(error, Exception):
+            raise error
+
     def _log_failure(self, name: str) -> None:
+        # What filters and handlers add, such as the id of a request, is in the context.
+        self._context.copy().run(self._log_raised, name)
+
+    def _log_raised(self, name: str) -> None:
         _log.exception("%s: %s raised on the connection with %s", self._prefix(), name, self._peer)
 
     def _prefix(self) -> str:
@@ -437,17 +574,41 @@ class Connection(Transport, ChannelSink):
         """End the connection below; connectionLost(*reason*) is the only event still to come."""
         if not self._life.can(Move.FINISH):
             return
-        self._enter(Move.FINISH)
+        # In this order, so that wherever it is interrupted the end is still told: by `_broke`, or
+        # when the backend is left. What may raise comes last.
         self._reason = reason
+        self._enter(Move.FINISH)
         self._outgoing.clear()
         self._inbox = None
-        if abort:
-            self._channel.abort()
-        elif self._lingers():
-            self._backend.lingering.add(self._channel, self._options.linger_timeout)
-        else:
-            self._channel.close()
-        self._soon()
+        try:
+            self._soon()
+        finally:
+            self._let_go(abort=abort)
+
+    def _finish_lost(self) -> None:
+        """End with what the failed send said."""
+        self._finish(self._reason or _lost(self._write_error), abort=True)
+
+    def _let_go(self, *, abort: bool) -> None:
+        """Release the channel, and its descriptor with it, whatever it raises."""
+        channel = self._channel
+        try:
+            if abort:
+                channel.abort()
+            elif self._cut_off:
+                self._backend.lingering.reset(channel, self._options.linger_timeout)
+            elif self._lingers():
+                self._backend.lingering.add(channel, self._options.linger_timeout)
+            else:
+                channel.close()
+        except Exception:
+            _log.exception("the channel to %s failed at its end", self._peer)
+            try:
+                # The other way may still release what the one left.
+                (channel.close if abort else channel.abort)()
+            except Exception:
+                _log.exception("the channel to %s could not be released", self._peer)
+        self._gone = True
 
     def _lingers(self) -> bool:
         """END-01: whether the peer may still send, and would lose our bytes if we just closed."""
@@ -470,6 +631,7 @@ class Connection(Transport, ChannelSink):
         if self._write_error is not None or self._life.state in ENDED:
             return
         self._write_error = error
+        self._reason = _lost(error)
         self._accepting = self._plain = False
         self._outgoing.clear()
         if self._life.state not in READING or not self._awaits_input():
@@ -500,6 +662,25 @@ class Connection(Transport, ChannelSink):
         elif producer is not None:
             self._backend.call_soon(self._stop_registered, producer)
 
+    def _dismiss_idle_producer(self) -> None:
+        """END-06: the backend is being left, and who could write and does not may never be done.
+
+        One that is paused has more to give: it goes on first. A pull producer is asked until it
+        has no more.
+        """
+        producer = self._producer
+        if (
+            producer is not None
+            and self._streaming
+            and not self._producer_paused
+            and not isinstance(producer, Connection)
+        ):
+            self._backend.call_soon(self._stop_idle, producer)
+
+    def _stop_idle(self, producer: Producer) -> None:
+        if not self._producer_paused and not self._resume_due:
+            self._stop_registered(producer)
+
     def _awaits_input(self) -> bool:
         """FLU-09: whether input is still to be told before a failure."""
         if self._inbox:
@@ -522,6 +703,9 @@ class Connection(Transport, ChannelSink):
     def _end_write_if_due(self) -> None:
         """FLU-01, PRD-03: the end of stream goes out after every byte, and after the producer."""
         if self._outgoing.size or self._write_error is not None:
+            return
+        if self._cut_off:
+            self._finish_closed()
             return
         if self._producer is not None and self._awaits_producer():
             return
@@ -547,15 +731,17 @@ class Connection(Transport, ChannelSink):
 
     def _schedule_end(self) -> None:
         if self._life.state is State.CLOSING:
-            self._finish(self._clean_reason(), abort=False)
+            self._finish_closed()
         else:
             self._soon()
 
-    def _clean_reason(self) -> ConnectionDone | ConnectionLost:
+    def _finish_closed(self) -> None:
+        """End after `loseConnection`, all having been handed over."""
+        self._finish(self._cut_off_reason() if self._cut_off else self._clean_reason(), abort=False)
+
+    def _clean_reason(self) -> BaseException:
         """Both halves have ended; a pipe that lost its reader may have cost bytes (PIP-04)."""
-        if self._write_error is not None:
-            return _lost(self._write_error)
-        return ConnectionDone("the connection was closed cleanly")
+        return self._reason or ConnectionDone("the connection was closed cleanly")
 
     def _limit(self, seconds: float, expired: Callable[[], None]) -> None:
         self._plain = False
@@ -572,8 +758,16 @@ class Connection(Transport, ChannelSink):
 
     def abandon(self, reason: ConnectionLost) -> None:
         """End at once with *reason* and tell the protocol now: the loop is about to end."""
-        self._finish(reason, abort=True)
+        try:
+            self._finish(reason, abort=True)
+        except Exception as error:
+            self._broke(error)
         self._pump()
+
+    def leave(self) -> None:
+        """Close as `loseConnection` does, for a backend that is being left (END-03, END-06)."""
+        self.loseConnection()
+        self._dismiss_idle_producer()
 
     # -- writing -------------------------------------------------------------------------------
 
@@ -591,12 +785,13 @@ class Connection(Transport, ChannelSink):
             return
         try:
             taken = self._channel.write(data)
+            if taken < len(data):
+                self._plain = False
+                self._outgoing.keep(data, taken)
         except OSError as error:
             self._send_failed(error)
-            return
-        if taken < len(data):
-            self._plain = False
-            self._outgoing.keep(data, taken)
+        except BaseException as error:
+            self._broke(error)
 
     def _write(self, data: bytes) -> None:
         """Write where there is more to it than to hand *data* to the channel."""
@@ -607,18 +802,19 @@ class Connection(Transport, ChannelSink):
         outgoing = self._outgoing
         try:
             taken = outgoing.write(data)
+            if taken and self._deadline is not None:
+                self._deadline.touch()
+            if self._producer is not None:
+                if self._streaming:
+                    if not self._producer_paused and outgoing.size > self._options.high_water:
+                        self._pause_producer()
+                elif not outgoing.size:
+                    self._ask()
         except OSError as error:
             self._halt_producer()
             self._send_failed(error)
-            return
-        if taken and self._deadline is not None:
-            self._deadline.touch()
-        if self._producer is not None:
-            if self._streaming:
-                if not self._producer_paused and outgoing.size > self._options.high_water:
-                    self._pause_producer()
-            elif not outgoing.size:
-                self._ask()
+        except BaseException as error:
+            self._broke(error)
 
     def writeSequence(self, data: Iterable[bytes | bytearray | memoryview]) -> None:
         pieces = []
@@ -658,28 +854,39 @@ class Connection(Transport, ChannelSink):
             return
         if not self._channel.capabilities.can_half_close:
             raise Unsupported(f"the stream to {self._peer} cannot end one half alone")
-        self._enter(Move.END_WRITE)
-        self._end_write_if_due()
+        try:
+            self._enter(Move.END_WRITE)
+            self._end_write_if_due()
+        except BaseException as error:
+            self._broke(error)
 
     def loseConnection(self) -> None:
         if not self._life.can(Move.CLOSE):
             return
+        try:
+            self._close()
+        except BaseException as error:
+            self._broke(error)
+
+    def _close(self) -> None:
         self._enter(Move.CLOSE)
         inbox, self._inbox = self._inbox, None
         if inbox and isinstance(inbox[-1], _Failure):
             # ERR-01: input that was not told is dropped, but not that the connection broke.
-            self._finish(_lost(inbox[-1].error), abort=True)
+            self._finish(inbox[-1].reason, abort=True)
             return
         if self._write_ended and self._write_error is None:
             # FLU-11: nothing is left to be sent that would tell of a reset.
             self._write_error = self._channel.look_for_error()
+            if self._write_error is not None:
+                self._reason = _lost(self._write_error)
         if self._consumers:
             self._release_consumers()
         if self._life.state in ENDED:
             # It was its own producer, and there was nothing else to wait for.
             return
         if self._write_error is not None:
-            self._finish(_lost(self._write_error), abort=True)
+            self._finish_lost()
             return
         if self._options.close_timeout is not None:
             if self._deadline is not None:
@@ -694,7 +901,10 @@ class Connection(Transport, ChannelSink):
         self._end_write_if_due()
 
     def abortConnection(self) -> None:
-        self._finish(ConnectionAborted("aborted by abortConnection"), abort=True)
+        try:
+            self._finish(ConnectionAborted("aborted by abortConnection"), abort=True)
+        except BaseException as error:
+            self._broke(error)
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -704,23 +914,32 @@ class Connection(Transport, ChannelSink):
         self._paused = True
         self._direct = False
         if not self._peer_ended:
-            self._channel.pause_reading()
+            try:
+                self._channel.pause_reading()
+            except BaseException as error:
+                self._broke(error)
 
     def resumeProducing(self) -> None:
         if self._life.state in _READ_CLOSED:
             # FLU-11: there is nothing to read, and so nothing else that would tell of a reset.
-            error = self._channel.look_for_error()
-            if error is not None:
-                self._note_write_error(error)
+            try:
+                reset = self._channel.look_for_error()
+                if reset is not None:
+                    self._note_write_error(reset)
+            except BaseException as error:
+                self._broke(error)
             return
         if not self._paused or self._life.state not in READING:
             return
         self._paused = False
         self._direct = True
-        if self._inbox:
-            self._soon()
-        if not self._peer_ended:
-            self._channel.resume_reading()
+        try:
+            if self._inbox:
+                self._soon()
+            if not self._peer_ended:
+                self._channel.resume_reading()
+        except BaseException as error:
+            self._broke(error)
 
     def stopProducing(self) -> None:
         self.loseConnection()
@@ -733,10 +952,17 @@ class Connection(Transport, ChannelSink):
                 f"cannot register {producer!r}: {self._producer!r} is registered "
                 f"on the connection with {self._peer}"
             )
+        try:
+            self._register(producer, streaming)
+        except BaseException as error:
+            self._broke(error)
+
+    def _register(self, producer: Producer, streaming: bool) -> None:
         if not self._accepting:
-            self._backend.call_soon(self._stop, producer)
+            self._stop_soon(producer)
             return
         if isinstance(producer, Connection):
+            self._fed_by = weakref.ref(producer)
             # PRD-09: one that will read no more is as good as unregistered.
             if producer._life.state not in READING:
                 return
@@ -751,17 +977,30 @@ class Connection(Transport, ChannelSink):
             self._pause_producer()
 
     def unregisterProducer(self) -> None:
-        producer, self._producer = self._producer, None
+        producer = self._producer
+        if producer is None:
+            return
         if isinstance(producer, Connection):
             producer._consumers = tuple(each for each in producer._consumers if each is not self)
-        if producer is not None:
-            self._look_whether_plain()
-            self._end_write_if_due()
+            self._fed_by = None
+        try:
+            self._unregister()
+        except BaseException as error:
+            self._broke(error)
+
+    def _unregister(self) -> None:
+        self._producer = None
+        self._look_whether_plain()
+        self._end_write_if_due()
 
     def _pause_producer(self) -> None:
         self._producer_paused = True
+        producer = cast(PushProducer, self._producer)
+        if isinstance(producer, Connection):
+            producer.pauseProducing()
+            return
         try:
-            cast(PushProducer, self._producer).pauseProducing()
+            self._call_producer(producer.pauseProducing)
         except BaseException as error:
             self._raised("pauseProducing", error)
             self._soon()
@@ -770,7 +1009,11 @@ class Connection(Transport, ChannelSink):
         """PRD-02: ask a pull producer in the next turn, once."""
         if not self._asked:
             self._asked = True
-            self._backend.call_soon(self._pull)
+            try:
+                self._backend.call_soon(self._pull)
+            except BaseException:
+                self._asked = False
+                raise
 
     def _pull(self) -> None:
         self._asked = False
@@ -779,29 +1022,60 @@ class Connection(Transport, ChannelSink):
         if self._life.state in ENDED:
             return
         self._busy = True
-        self._call("resumeProducing", self._producer.resumeProducing)
-        self._busy = False
+        try:
+            self._call("resumeProducing", self._producer.resumeProducing)
+        finally:
+            self._busy = False
         self._pump()
+
+    def _stop_soon(self, producer: Producer) -> None:
+        """Stop *producer* in the next turn; at once where no turn is to come."""
+        if self._backend.left:
+            self._stop(producer)
+        else:
+            self._backend.call_soon(self._stop, producer)
 
     def _stop_registered(self, producer: Producer) -> None:
         """Stop *producer*, unless it has unregistered, or was stopped, meanwhile."""
         if self._producer is producer:
-            self._producer = None
-            self._stop(producer)
+            try:
+                self._stop(producer)
+                self._unregister()
+            except BaseException as error:
+                self._broke(error)
 
     def _stop(self, producer: Producer) -> None:
+        if isinstance(producer, Connection) and self.failure is not None:
+            producer.cut_off()
+            return
         try:
-            producer.stopProducing()
+            self._call_producer(producer.stopProducing)
         except _FATAL as error:
             self._backend.fatal(error)
         except BaseException:
             self._log_failure("stopProducing")
 
-    def _release_consumers(self) -> None:
+    def _release_consumers(self, reason: BaseException | None = None) -> None:
+        """PRD-09: whom this connection produced for waits for it no longer.
+
+        :param reason: why it was lost, if it was.
+        """
         consumers, self._consumers = self._consumers, ()
+        broken = reason is not None and not isinstance(reason, (ConnectionDone, ConnectionAborted))
         for consumer in consumers:
             if consumer._producer is self:
-                consumer.unregisterProducer()
+                if broken and consumer._life.state in _ENDING:
+                    # It waits for the rest, which will not come, and then it would end cleanly.
+                    consumer._producer = None
+                    consumer.cut_off()
+                else:
+                    consumer._released()
+
+    def _released(self) -> None:
+        try:
+            self._unregister()
+        except BaseException as error:
+            self._broke(error)
 
     # -- what is known -------------------------------------------------------------------------
 
@@ -812,6 +1086,10 @@ class Connection(Transport, ChannelSink):
     @property
     def droppedBytes(self) -> int:
         return self._dropped
+
+    @property
+    def failure(self) -> BaseException | None:
+        return None if isinstance(self._reason, ConnectionDone) else self._reason
 
     @property
     def capabilities(self) -> Capabilities:
@@ -848,12 +1126,10 @@ class Connection(Transport, ChannelSink):
 
     async def whenClosed(self) -> BaseException:
         if self._life.state is not State.CLOSED or self._busy:
-            waiter = self._backend.create_event()
-            self._waiters = (*self._waiters, waiter)
-            try:
-                await waiter.wait()
-            finally:
-                self._waiters = tuple(each for each in self._waiters if each is not waiter)
+            if self._closed is None:
+                # One for all that wait: each may be cancelled by itself.
+                self._closed = self._backend.create_event()
+            await self._closed.wait()
         assert self._reason is not None
         return self._reason
 
@@ -862,4 +1138,5 @@ class Connection(Transport, ChannelSink):
 
 
 _READ_CLOSED = frozenset({State.READ_CLOSED, State.READ_CLOSED_WRITE_CLOSING})
+_CLOSED = State.CLOSED
 _ENDING = frozenset({State.WRITE_CLOSING, State.READ_CLOSED_WRITE_CLOSING, State.CLOSING})

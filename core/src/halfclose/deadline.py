@@ -65,7 +65,11 @@ class Deadline:
         if left > 0:
             self._wait(now, left)
         else:
-            self._expired()
+            self.expire()
+
+    def expire(self) -> None:
+        """For `Deadlines`: call *expired* now."""
+        self._expired()
 
 
 class Deadlines:
@@ -117,11 +121,26 @@ class _Queue:
             if not self._due or self._left() > _EARLY:
                 break
             first, _ = self._due.popitem(last=False)
-            self._backend.guarded(first.look)
+            self._backend.guarded(self._look_at, first)
         if self._due:
-            self._timer = self._backend.call_later(max(self._left(), 0.0), self._look)
+            try:
+                self._timer = self._backend.call_later(max(self._left(), 0.0), self._look)
+            except BaseException:
+                # Nobody would look again, and what waits here would wait for ever.
+                while self._due:
+                    self._backend.guarded(self._due.popitem(last=False)[0].expire)
+                self._close()
+                raise
         else:
             self._close()
+
+    def _look_at(self, deadline: Deadline) -> None:
+        try:
+            deadline.look()
+        except BaseException:
+            # A deadline of which nobody knows how late it is has run out (ERR-13).
+            deadline.expire()
+            raise
 
     def _left(self) -> float:
         """Seconds until the first is due."""

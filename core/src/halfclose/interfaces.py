@@ -140,6 +140,16 @@ class Transport(ABC):
     def droppedBytes(self) -> int:
         """Bytes that were given to `write` too late, or lost their reader (VRB-05, PIP-04)."""
 
+    @property
+    @abstractmethod
+    def failure(self) -> BaseException | None:
+        """What has broken the connection: the reason that ``connectionLost`` will get, or got.
+
+        None while nothing has, and after a clean end. It is known before `state` shows it where
+        input is still to be delivered: after a failed send, or a reset while reading is paused.
+        What is written from then on is dropped.
+        """
+
     @abstractmethod
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send *data*, now or as soon as the peer takes it, in order.

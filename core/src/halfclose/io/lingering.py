@@ -14,7 +14,7 @@ from ..channel import Channel, ChannelSink
 from ..deadline import Deadline
 
 if TYPE_CHECKING:
-    from ..backend import Backend
+    from ..backend import Backend, TimerHandle
 
 __all__ = ["AFTER_EMPTY", "LIMIT", "Lingering"]
 
@@ -49,12 +49,26 @@ class Lingering:
 
     def add(self, channel: Channel, timeout: float) -> None:
         """Drain *channel* until its end of stream, or *timeout* seconds without progress."""
+        self._begin(_Lingerer(self, self._backend, channel, timeout))
+
+    def _begin(self, lingerer: _Lingerer) -> None:
         while len(self._everyone) >= LIMIT:
             next(iter(self._everyone)).done()
-        lingerer = _Lingerer(self, self._backend, channel, timeout)
         self._open[lingerer] = self._everyone[lingerer] = None
-        channel.start(lingerer)
-        channel.resume_reading()
+        try:
+            lingerer.begin()
+        except BaseException:
+            lingerer.done()
+            raise
+
+    def reset(self, channel: Channel, timeout: float) -> None:
+        """Abort *channel* once its peer has acknowledged all, or after *timeout* seconds without
+        progress: sent at once, a reset would overtake what is under way."""
+        can = channel.capabilities
+        if not (can.can_reset and can.drains and timeout > 0 and channel.unsent()):
+            channel.abort()
+            return
+        self._begin(_Resetter(self, self._backend, channel, timeout))
 
     def remove(self, lingerer: _Lingerer) -> None:
         """*lingerer* is done."""
@@ -81,6 +95,11 @@ class _Lingerer(ChannelSink):
         self._channel = channel
         self._empty_since: float | None = None
         self._deadline = Deadline(backend, timeout, self.done, self._unsent)
+
+    def begin(self) -> None:
+        """Read and discard from now on."""
+        self._channel.start(self)
+        self._channel.resume_reading()
 
     def _unsent(self) -> int:
         unsent = self._channel.unsent()
@@ -119,3 +138,35 @@ class _Lingerer(ChannelSink):
 
     def write_ended(self) -> None:
         """It had ended before."""
+
+
+_LOOK_AGAIN = 0.005
+"""Seconds after which it is looked whether the peer has acknowledged all, at first."""
+
+_LOOK_AT_LAST = 0.25
+"""Seconds between two looks at most; each time it is twice as long."""
+
+
+class _Resetter(_Lingerer):
+    """Resets one channel, once its peer has acknowledged all. Nothing tells when that is."""
+
+    __slots__ = ("_pause", "_timer")
+
+    def begin(self) -> None:
+        self._pause = _LOOK_AGAIN
+        self._timer: TimerHandle | None = None
+        self._timer = self._backend.call_later(self._pause, self._look)
+        super().begin()
+
+    def _look(self) -> None:
+        if not self._channel.unsent():
+            self.done()
+            return
+        self._pause = min(2 * self._pause, _LOOK_AT_LAST)
+        self._timer = self._backend.call_later(self._pause, self._look)
+
+    def done(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._channel.abort()
+        super().done()

@@ -20,11 +20,11 @@ from ..reasons import (
     HalfCloseTimeout,
 )
 from ..running import open_backend
-from .data import assert_same
+from .data import assert_same, pattern
 from .harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
 from .loops import check_leaving, check_timers
 from .peers import LIMIT, RawPeer
-from .producers import Idle
+from .producers import Idle, Pull, Push
 from .programs import Program
 from .reactions import Boom, raises, write_and_lose
 from .recorder import PlainRecorder, Recorder
@@ -80,7 +80,7 @@ class Watched:
 
 
 class EndRules:
-    """The rules END-01 to END-05."""
+    """The rules END-01 to END-06."""
 
     @rule("END-01", schemes=("tcp", "unix", "memory"))
     async def test_end_01_the_peer_reads_the_whole_reply(self, net: Net) -> None:
@@ -572,6 +572,51 @@ class EndRules:
             await aborted(net, pair)
 
         await at_once(net, our_half, peers_half, not_yet_ended, plain, off)
+
+    @rule("END-06")
+    async def test_end_06_producers_at_leaving(self, net: Net) -> None:
+        """Leaving a backend tells a streaming producer that is not paused stopProducing, once, in
+        the next turn, and counts it as unregistered: it could write and does not, and nothing
+        else would tell it that the end is wanted. A paused one is resumed first, and told a turn
+        after that unless it is paused again or has unregistered. A pull producer is asked until
+        it is done. One that is told and has more to send calls abortConnection, or what it has
+        sent looks complete.
+
+        Where to look: the connection tells them, by ``call_soon``, while the backend waits for it.
+        """
+        producer: Idle
+
+        def begin(protocol: Recorder) -> None:
+            nonlocal producer
+            producer = Idle(protocol)
+            protocol.verb("registerProducer", producer, True)
+            protocol.verb("write", b"before it was told")
+
+        async with Program(net, Recorder(connectionMade=begin)) as left:
+            assert await left.peer.read_to_eof() == b"before it was told"
+            left.peer.close()
+            assert type(await left.over()) is ConnectionDone
+            assert left.error is None
+            assert left.seconds < LIMIT / 2, "it waited for a producer that was not told"
+            assert producer.names == ["stopProducing"]
+
+        # Those that have more to send lose nothing.
+        data = pattern(MORE_THAN_THE_KERNEL)
+
+        def push(protocol: Recorder) -> None:
+            pushing = Push(protocol, data)
+            pushing.register()
+            pushing.produce()
+
+        def pull(protocol: Recorder) -> None:
+            pieces = [data[at : at + (1 << 20)] for at in range(0, len(data), 1 << 20)]
+            Pull(net, protocol, pieces).register()
+
+        for begin_to_send in (push, pull):
+            async with Program(net, Recorder(connectionMade=begin_to_send)) as left:
+                assert_same(await left.peer.read_to_eof(), data)
+                left.peer.close()
+                assert type(await left.over()) is ConnectionDone
 
     async def _reaped(self, net: Net, pair: Pair[Recorder], half: str) -> None:
         reason = await net.lost(pair.protocol)

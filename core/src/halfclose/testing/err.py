@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from itertools import count
 from typing import Any
 
 from ..backend import Backend
@@ -31,6 +32,7 @@ from ..reasons import (
 )
 from ..running import open_backend, run
 from .fakes import FakeChannel, FaultySink
+from .faults import ENDINGS, Faults, converse
 from .harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
 from .kinds import Kind
 from .logs import errors_in, logged, showing
@@ -205,7 +207,7 @@ async def refusal(net: Net, endpoint: str | Endpoint, timeout: float = LIMIT) ->
 
 
 class FailureRules:
-    """The rules ERR-01 to ERR-12."""
+    """The rules ERR-01 to ERR-13."""
 
     @rule("ERR-01", needs=("can_half_close",))
     async def test_err_01_reasons(self, net: Net) -> None:
@@ -710,6 +712,70 @@ class FailureRules:
         if net.backend.capabilities.descriptors:
             await check_watches(net)
             await check_threads(net)
+
+    @rule("ERR-13")
+    def test_err_13_whatever_raises(self, kind: Kind) -> None:
+        """Whatever a channel or the loop raises, at whichever call, and wherever ^C comes:
+        connectionLost still comes, once and last, no verb raises but KeyboardInterrupt or
+        SystemExit, which end the run bare, and the next connection works.
+
+        Where to look: the connection ends itself by ``abort`` when a call fails that never
+        should, and by ``close`` where that fails; so both release the descriptor, whatever was
+        begun before. Nothing of the loop's may depend on a call that has raised.
+        """
+        backend: str = self.backend  # type: ignore[attr-defined]
+
+        async def every_call(opened: Backend) -> None:
+            for ending in ENDINGS:
+                for after in (False, True):
+                    for number in count():
+                        net = Net(opened, kind)
+                        faults = Faults(number, Boom("injected"), after=after)
+                        try:
+                            await converse(net, ending, faults)
+                        finally:
+                            await net.close()
+                        net.check_order()
+                        if faults.raised is None:
+                            break
+
+        with logged():
+            run(every_call, backend=backend, options=kind.options)
+            for ending in ENDINGS:
+                for number in count():
+                    faults = Faults(number, KeyboardInterrupt(), after=False)
+                    _check_interrupted(backend, kind, ending, faults)
+                    if faults.raised is None:
+                        break
+
+
+def _check_interrupted(backend: str, kind: Kind, ending: str, faults: Faults) -> None:
+    """^C comes at one call of a conversation."""
+    nets: list[Net] = []
+
+    async def main(opened: Backend) -> None:
+        nets.append(Net(opened, kind))
+        try:
+            await converse(nets[0], ending, faults)
+        finally:
+            await nets[0].close()
+        # Where it came later than the end.
+        await nets[0].turns()
+
+    raised: BaseException | None = None
+    try:
+        run(main, backend=backend, options=kind.options)
+    except BaseException as error:
+        raised = error
+    where = f"{faults.raised} was interrupted, in a conversation that was to end by {ending}"
+    if faults.raised is not None:
+        assert isinstance(raised, KeyboardInterrupt), f"{where}: run raised {raised!r}"
+    elif raised is not None:
+        raise raised
+    nets[0].check_order()
+    for protocol in nets[0].protocols:
+        lost = protocol.events.count("connectionLost")
+        assert lost == (1 if protocol.events else 0), f"{where}: {protocol!r}"
 
 
 def _check_fatal_event(backend: str, kind: Kind, event: str, error: BaseException) -> None:

@@ -10,6 +10,7 @@ from ..channel import Capabilities
 from ..lifecycle import State
 from ..reasons import ConnectionDone, ConnectionLost
 from ..running import open_backend
+from .contexts import check_contexts
 from .data import assert_same, pattern
 from .fakes import FakeChannel
 from .harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
@@ -29,7 +30,7 @@ async def _released(net: Net, ours: set[object]) -> bool:
 
 
 class EventRules:
-    """The rules EVT-01 to EVT-15."""
+    """The rules EVT-01 to EVT-16."""
 
     @rule("EVT-01")
     async def test_evt_01_connection_made_once_and_first(self, net: Net) -> None:
@@ -473,3 +474,17 @@ class EventRules:
         assert not early, "whenClosed() returned before connectionLost was called"
         assert answers == [pair.protocol.reason] * 5
         await check_events(net)
+
+    @rule("EVT-16")
+    async def test_evt_16_a_context_of_its_own(self, net: Net) -> None:
+        """Each connection has a context (contextvars) of its own, copied where connect was called
+        or, for one that was accepted, where listen was: its factory, its events and its
+        producers' calls run in it, and what they give to start_soon, call_soon and call_later in
+        a copy of it. (Elsewhere they run in whoever's context is current when bytes arrive, and
+        tenants and request ids leak from one connection into another.)
+
+        Where to look: what makes a connection for somebody else gives ``Backend.accept`` a copy
+        of the context of whoever asked to listen. ``call_soon``, ``call_later`` and
+        ``start_soon`` take ``contextvars.copy_context()`` when they are called.
+        """
+        await check_contexts(net)

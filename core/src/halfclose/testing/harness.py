@@ -124,6 +124,17 @@ class Net:
         )
         assert reached(), f"{wanted} did not come within {limit} s; {protocol!r}"
 
+    async def until_made(self, made: list[Any]) -> None:
+        """Wait until a factory has put its first protocol into *made*, and it is connected.
+
+        :raises AssertionError: it has not within `LIMIT` seconds.
+        """
+        end = self.backend.time() + LIMIT
+        while not made:
+            assert self.backend.time() < end, f"the factory was not called within {LIMIT} s"
+            await self.backend.sleep(0.001)
+        await self.until(made[0], "connectionMade")
+
     async def lost(self, protocol: _Recording, limit: float = LIMIT) -> BaseException:
         """Wait for connectionLost and give its reason."""
         await self.until(protocol, "connectionLost", limit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from .. import HIGH_WATER, LOW_WATER
 from ..channel import Capabilities
@@ -446,11 +447,16 @@ class ProducerRules:
         """A transport is a producer itself: pauseProducing and resumeProducing act on its reads,
         stopProducing is loseConnection. One that is registered with another transport counts as
         unregistered once its own read side has ended or it is lost, so that a proxy written the
-        Twisted way (portforward) closes.
+        Twisted way (portforward) closes. But truncated data never looks complete: where the
+        transport that it was registered with is lost uncleanly, also after its read side has
+        ended, it sends what was written to it, and is then aborted; and so is one that waits for
+        its producer to unregister, where that one is lost otherwise than cleanly or by
+        abortConnection. † (a reset of either end of portforward reaches the other as a clean FIN)
 
         Where to look: ``pause_reading`` and ``resume_reading`` come at any time, from inside
         another connection's ``write`` and ``writable`` too; and ``read_ended`` is told even where
-        nothing else happens on the connection.
+        nothing else happens on the connection. A reset that must not overtake what was sent waits
+        for ``Channel.unsent``, in which all counts that the peer has not acknowledged.
         """
         pair = await net.recorded()
         pair.protocol.verb("write", b"x")
@@ -462,6 +468,9 @@ class ProducerRules:
         endings = ("close", "data", "reset", "leave")
         hanging = [one for one in endings if not await _a_proxy_as_twisted_has_it(net, one)]
         assert not hanging, f"proxies that stay open after: {', '.join(hanging)}"
+        for wait in (True, False):
+            await _a_reset_goes_through(net, wait=wait)
+        await _a_reset_of_what_is_waited_for(net)
 
 
 async def _proxy(net: Net, one: _Recording, other: _Recording) -> tuple[Pair, Pair]:  # type: ignore[type-arg]
@@ -541,8 +550,70 @@ async def _a_proxy_as_twisted_has_it(net: Net, ending: str) -> bool:
             recorder.verb("abortConnection")
             await net.lost(recorder)
         return False
-    assert await right.peer.read_to_eof() == received, ending
+    data, end = await right.peer.read_all()
+    assert data == received, ending
+    if ending == "reset":
+        check_cut_off(right, end)
+    else:
+        assert end == "eof", ending
     return True
+
+
+def check_cut_off(pair: Pair[Any], end: str) -> None:
+    """The raw peer has seen that more was to come, where the kernel has a way to say so."""
+    assert end == "reset" or not pair.can.can_reset, "a reset was told onwards as a clean end"
+    assert type(pair.protocol.reason) is ConnectionAborted, pair.protocol.reason
+
+
+async def _a_reset_goes_through(net: Net, *, wait: bool) -> None:
+    """One end has sent a request and its end of stream; the other is reset amid its answer.
+
+    :param wait: whether nobody reads the answer until then, so that it waits with us.
+    """
+    others: dict[object, _Recording] = {}
+    one, other = (
+        Recorder(
+            dataReceived=lambda p, data: others[p].verb("write", data),
+            readConnectionLost=lambda p: others[p].verb("loseWriteConnection"),
+            connectionLost=lambda p, _: others[p].verb("loseConnection"),
+        )
+        for _ in range(2)
+    )
+    others[one], others[other] = other, one
+    left, right = await _proxy(net, one, other)
+    left.peer.send_now(b"request")
+    left.peer.shutdown()
+    await right.peer.until_input()
+    answer = pattern(2 * MORE_THAN_THE_KERNEL if wait else 30_000)
+    sent = len(answer)
+    if wait:
+        sent = await flood(net, right.peer, sent)
+        answer = bytes(other.received)
+    else:
+        right.peer.send_now(answer)
+        await net.until(other, lambda: len(other.received) == sent)
+    # With the request unread: so a unix socket is reset by it, too.
+    right.peer.reset()
+    data, end = await left.peer.read_all()
+    assert_same(data, bytes(other.received))
+    assert len(data) >= len(answer)
+    await net.lost(other)
+    await net.lost(one)
+    check_cut_off(left, end)
+
+
+async def _a_reset_of_what_is_waited_for(net: Net) -> None:
+    """A connection that is to end when its producer is done, and that one is reset."""
+    source, sink = await net.recorded(connectionMade=leave_unread), await net.recorded()
+    await source.peer.until_input()
+    sink.protocol.verb("registerProducer", source.transport, True)
+    sink.protocol.verb("write", b"a part")
+    sink.protocol.verb("loseWriteConnection")
+    source.peer.reset()
+    data, end = await sink.peer.read_all()
+    assert data == b"a part"
+    await net.lost(sink.protocol)
+    check_cut_off(sink, end)
 
 
 async def _a_producer_that_has_ended(net: Net) -> None:
@@ -593,9 +664,20 @@ async def _a_producer_that_has_ended(net: Net) -> None:
     assert await sink.peer.read_to_eof() == b"x"
     await net.until(sink.protocol, "writeConnectionLost")
 
-    # The one for which it produces is lost: it is stopped.
+    # The one for which it produces has ended: it is stopped. Where that one is aborted, so is it.
     source, sink = await two()
     sink.protocol.verb("registerProducer", source.transport, True)
-    sink.protocol.verb("abortConnection")
+    sink.protocol.verb("stopProducing")
+    sink.protocol.verb("unregisterProducer")
+    assert type(await net.lost(sink.protocol)) is ConnectionDone
+    sink.protocol.verb("registerProducer", source.transport, True)
     assert await source.peer.read_to_eof() == b""
     assert type(await net.lost(source.protocol)) is ConnectionDone
+    source, sink = await two()
+    sink.protocol.verb("registerProducer", source.transport, True)
+    source.protocol.verb("write", b"the last")
+    sink.protocol.verb("abortConnection")
+    data, end = await source.peer.read_all()
+    assert data == b"the last"
+    await net.lost(source.protocol)
+    check_cut_off(source, end)

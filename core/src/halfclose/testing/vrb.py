@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from array import array
 
+from ..backend import Backend
 from ..channel import Capabilities
 from ..connection import Connection
 from ..endpoints import Endpoint
 from ..lifecycle import State
 from ..reasons import ConnectionAborted, ConnectionDone, ConnectionLost, Unsupported
+from ..running import run
 from .data import assert_same
 from .fakes import FakeChannel
 from .harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
+from .kinds import Kind
 from .logs import logged, warnings_in
 from .producers import Idle
 from .reactions import lose, lose_write, raises
@@ -92,7 +95,7 @@ async def _unable_below(net: Net) -> bool:
 
 
 class VerbRules:
-    """The rules VRB-01 to VRB-10."""
+    """The rules VRB-01 to VRB-12."""
 
     @rule("VRB-01", needs=("can_half_close",))
     async def test_vrb_01_lose_write_twice(self, net: Net) -> None:
@@ -468,3 +471,142 @@ class VerbRules:
         assert type(await net.lost(protocol)) is ConnectionDone
         protocol.verb("loseWriteConnection")
         assert protocol.events == ["connectionMade", "dataReceived", "connectionLost"]
+
+    @rule("VRB-11")
+    async def test_vrb_11_failure(self, net: Net) -> None:
+        """`transport.failure` is None while nothing has broken the connection, and after a clean
+        end; else the reason that connectionLost will get, from the moment on that it is known: a
+        failed send or a reset while input is still to be told, where `state` does not show it yet
+        and writes are dropped.
+
+        Where to look: the connection knows it from ``write_failed``, ``failed`` and what
+        ``Channel.write`` raises.
+        """
+        seen: list[object] = []
+
+        def look(protocol: Recorder, *_: object) -> None:
+            seen.append(protocol.transport.failure)
+
+        for verb in ("loseConnection", "abortConnection"):
+            seen.clear()
+            pair = await net.recorded(connectionMade=look, connectionLost=look)
+            pair.protocol.verb(verb)
+            reason = await net.lost(pair.protocol)
+            broken = None if verb == "loseConnection" else reason
+            assert seen == [None, broken], verb
+            assert pair.transport.failure is broken, verb
+
+        # A send fails, and input is kept while reading is paused.
+        for told_by in ("write", "write_failed"):
+            channel = FakeChannel(Capabilities())
+            protocol = Recorder(connectionMade=lambda p: p.verb("pauseProducing"))
+            channel.attach(net, protocol)
+            channel.sink.received(b"kept")
+            error = BrokenPipeError(32, "Broken pipe")
+            if told_by == "write":
+                channel.error = error
+                protocol.verb("write", b"x")
+            else:
+                channel.sink.write_failed(error)
+            failure = protocol.transport.failure
+            assert isinstance(failure, ConnectionLost), told_by
+            assert failure.__cause__ is error, told_by
+            assert protocol.transport.state is State.OPEN
+            protocol.verb("write", b"dropped")
+            assert protocol.transport.droppedBytes >= 7
+            assert protocol.events == ["connectionMade"]
+            channel.sink.failed(error)
+            protocol.verb("resumeProducing")
+            assert await net.lost(protocol) is failure
+            assert protocol.events == ["connectionMade", "dataReceived", "connectionLost"]
+
+        # A reset, while input is kept.
+        channel = FakeChannel(Capabilities())
+        protocol = Recorder(connectionMade=lambda p: p.verb("pauseProducing"))
+        channel.attach(net, protocol)
+        channel.sink.received(b"kept")
+        assert protocol.transport.failure is None
+        channel.sink.failed(ConnectionResetError(104, "Connection reset by peer"))
+        failure = protocol.transport.failure
+        assert isinstance(failure, ConnectionLost)
+        protocol.verb("resumeProducing")
+        assert await net.lost(protocol) is failure
+
+        # And on what the rule is run on.
+        pair = await net.recorded()
+        await reset_by_peer(pair)
+        reason = await net.lost(pair.protocol)
+        assert pair.transport.failure is reason
+
+    @rule("VRB-12")
+    def test_vrb_12_verbs_after_the_run(self, kind: Kind) -> None:
+        """No verb of a connection that is over raises, at any later time: also once its backend
+        has been left and its loop has ended.
+
+        Where to look: the connection asks nothing of a backend that has been left. A producer
+        that is registered then is told stopProducing at once, since no turn is to come.
+        """
+        endings = (None, "loseConnection", "abortConnection")
+        protocols = [Recorder() for _ in endings]
+
+        async def main(backend: Backend) -> None:
+            net = Net(backend, kind)
+            try:
+                for protocol, ending in zip(protocols, endings, strict=True):
+                    await net.pair(protocol)
+                    if ending is not None:
+                        protocol.verb(ending)
+                        await net.lost(protocol)
+                    elif kind.scheme == "stdio":
+                        # Of which there can be only one at a time.
+                        protocol.verb("abortConnection")
+                        await net.lost(protocol)
+            finally:
+                await net.close()
+
+        backend: str = self.backend  # type: ignore[attr-defined]
+        run(main, backend=backend, options=kind.options)
+        for protocol in protocols:
+            assert protocol.transport.state is State.CLOSED
+            for streaming in (True, False):
+                producer = _Stoppable()
+                protocol.verb("registerProducer", producer, streaming)
+                assert producer.stopped == 1
+            protocol.verb("registerProducer", protocol.transport, True)
+            for name in (
+                "loseWriteConnection",
+                "loseConnection",
+                "abortConnection",
+                "pauseProducing",
+                "resumeProducing",
+                "stopProducing",
+                "unregisterProducer",
+                "getPeer",
+                "getHost",
+                "getHandle",
+            ):
+                protocol.verb(name)
+            protocol.verb("write", b"late")
+            protocol.verb("writeSequence", [b"late", b"r"])
+            protocol.verb("setTcpNoDelay", True)
+            protocol.verb("setTcpKeepAlive", True)
+            with raises(StopIteration) as closed:
+                protocol.transport.whenClosed().__await__().__next__()
+            assert closed.value.value is protocol.reason, "whenClosed waits, and it is over"
+            assert not protocol.broken, protocol.broken
+
+
+class _Stoppable:
+    """A producer that counts how often it is told to stop."""
+
+    def __init__(self) -> None:
+        self.stopped = 0
+
+    def pauseProducing(self) -> None:
+        """It produces nothing."""
+
+    def resumeProducing(self) -> None:
+        """Likewise."""
+
+    def stopProducing(self) -> None:
+        self.stopped += 1
