@@ -519,8 +519,13 @@ class Connection(Transport, ChannelSink):
             if isinstance(error, Exception):
                 _log.error("the channel to %s failed", self._peer, exc_info=error)
             reason = error if isinstance(error, _FATAL) else _lost(error)
+            unheard = self._life.state is State.CONNECTING
             self._finish(reason, abort=True)
-            if self._life.state is State.ENDED:
+            if unheard:
+                # The protocol has not heard of it, and so not of its end either.
+                self._life.move(Move.LOST)
+                self._backend.release(self)
+            elif self._life.state is State.ENDED:
                 # It had ended before, and perhaps no further than that.
                 self._soon()
                 if not self._gone:
