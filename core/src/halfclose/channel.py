@@ -150,7 +150,10 @@ class Channel(ABC):
         return None
 
     def unsent(self) -> int:
-        """Bytes that the kernel holds and has not got rid of; 0 if that cannot be told."""
+        """Bytes that were taken and that the peer's kernel has not acknowledged.
+
+        Those that the channel itself still holds count too; 0 if it cannot be told.
+        """
         return 0
 
     @abstractmethod

@@ -256,11 +256,17 @@ class Connection(Transport, ChannelSink):
 
     def failed(self, error: Exception | None) -> None:
         self._peer_ended = True
-        if self._life.state not in ENDED:
+        if self._life.state not in ENDED and not self._both_ended():
             if self._reason is None:
                 self._reason = _lost(error)
             self._keep(_Failure(self._reason))
         self._pump()
+
+    def _both_ended(self) -> bool:
+        """Whether both halves had ended, and only the peer's end is still to be told (EVT-05)."""
+        if not self._inbox or not self._write_ended or self._write_error is not None:
+            return False
+        return self._inbox[-1] is _END
 
     def _keep(self, item: bytes | _EndOfStream | _Failure) -> None:
         """Put *item* into the inbox, until it can be told."""
@@ -457,10 +463,12 @@ class Connection(Transport, ChannelSink):
             # What the protocol holds is freed with it, and not by the garbage collector.
             self._late = weakref.ref(protocol)
             del self._protocol
-            closed, self._closed = self._closed, None
-            if closed is not None:
-                closed.set()
-        run(self._backend.hooks.connection_lost, self, reason)
+            try:
+                run(self._backend.hooks.connection_lost, self, reason)
+            finally:
+                closed, self._closed = self._closed, None
+                if closed is not None:
+                    closed.set()
         if fatal is not None:
             self._backend.fatal(fatal)
 
@@ -516,7 +524,8 @@ class Connection(Transport, ChannelSink):
         :raises BaseException: *error*, if it is no `Exception`: it is meant for the program.
         """
         try:
-            if isinstance(error, Exception):
+            if isinstance(error, Exception) and not isinstance(error, OSError):
+                # What the system says is told to the protocol, and no defect of anybody's.
                 _log.error("the channel to %s failed", self._peer, exc_info=error)
             reason = error if isinstance(error, _FATAL) else _lost(error)
             unheard = self._life.state is State.CONNECTING
@@ -600,7 +609,7 @@ class Connection(Transport, ChannelSink):
         try:
             if abort:
                 channel.abort()
-            elif self._cut_off:
+            elif self._cut_off and self._peer_can_see_a_reset():
                 self._backend.lingering.reset(channel, self._options.linger_timeout)
             elif self._lingers():
                 self._backend.lingering.add(channel, self._options.linger_timeout)
@@ -614,6 +623,11 @@ class Connection(Transport, ChannelSink):
             except Exception:
                 _log.exception("the channel to %s could not be released", self._peer)
         self._gone = True
+
+    def _peer_can_see_a_reset(self) -> bool:
+        # Where half-close is not possible, what ends without it is seen to be cut off (TLS).
+        can = self._channel.capabilities
+        return can.can_reset or not can.can_half_close
 
     def _lingers(self) -> bool:
         """END-01: whether the peer may still send, and would lose our bytes if we just closed."""

@@ -141,7 +141,9 @@ class StreamChannel(Channel):
         return error
 
     def unsent(self) -> int:
-        return unsent(self._raw) if self._raw is not None else 0
+        # What the writer has not handed on yet is not with the kernel.
+        waiting = len(self._piece) if self._piece is not None else 0
+        return waiting + (unsent(self._raw) if self._raw is not None else 0)
 
     def close(self) -> None:
         self._closing = True
