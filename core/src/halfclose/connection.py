@@ -595,9 +595,13 @@ class Connection(Transport, ChannelSink):
         self._outgoing.clear()
         self._inbox = None
         try:
+            try:
+                self._soon()
+            finally:
+                self._let_go(abort=abort)
+        except Exception:
+            _log.exception("the end of the connection with %s could not be told", self._peer)
             self._soon()
-        finally:
-            self._let_go(abort=abort)
 
     def _finish_lost(self) -> None:
         """End with what the failed send said."""

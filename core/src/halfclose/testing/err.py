@@ -49,6 +49,7 @@ from .peers import LIMIT, RawListener, RawPeer
 from .producers import Idle
 from .reactions import Boom, abort, lose, lose_write, raises, raising
 from .recorder import EVENTS, Recorder
+from .threads import join_threads
 from .vrb import reset_by_peer
 from .waiting import eventually
 
@@ -767,6 +768,7 @@ def _check_interrupted(backend: str, kind: Kind, ending: str, faults: Faults) ->
         run(main, backend=backend, options=kind.options)
     except BaseException as error:
         raised = error
+    join_threads()
     where = f"{faults.raised} was interrupted, in a conversation that was to end by {ending}"
     if faults.raised is not None:
         assert isinstance(raised, KeyboardInterrupt), f"{where}: run raised {raised!r}"

@@ -15,6 +15,7 @@ from .harness import Net
 from .peers import LIMIT
 from .producers import Pull
 from .recorder import Recorder
+from .waiting import eventually
 
 __all__ = ["ENDINGS", "Faults", "converse"]
 
@@ -214,7 +215,8 @@ async def converse(net: Net, ending: str, faults: Faults) -> None:
                 await peer.read_all()
             with suppress(OSError):
                 peer.shutdown()
-            await net.lost(protocol)
+            lost = await eventually(net, lambda: "connectionLost" in protocol.events)
     where = f"{faults.raised} raised, in a conversation that was to end by {ending}"
+    assert lost, f"connectionLost did not come: {where}; {protocol!r}"
     assert not escaped, f"{where}: {escaped}"
     assert protocol.events.count("connectionLost") == 1, where

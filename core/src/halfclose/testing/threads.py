@@ -11,9 +11,11 @@ from ..backend import Backend
 from ..running import run
 from .peers import LIMIT, RawPeer
 
-__all__ = ["ThreadedPeer", "in_thread", "run_in_thread"]
+__all__ = ["ThreadedPeer", "in_thread", "join_threads", "run_in_thread"]
 
 T = TypeVar("T")
+
+_NAME = "halfclose raw peer"
 
 
 async def in_thread(backend: Backend, function: Callable[..., T], *args: object) -> T:
@@ -33,13 +35,20 @@ async def in_thread(backend: Backend, function: Callable[..., T], *args: object)
             # The loop is gone: the rule has failed meanwhile, and nobody waits.
             pass
 
-    thread = threading.Thread(target=work, name="halfclose raw peer")
+    thread = threading.Thread(target=work, name=_NAME)
     thread.start()
     await done.wait()
     thread.join()
     if failure:
         raise failure[0]
     return outcome[0]
+
+
+def join_threads() -> None:
+    """Wait for the threads of those who were interrupted while they waited for one."""
+    for thread in threading.enumerate():
+        if thread.name == _NAME:
+            thread.join(LIMIT)
 
 
 async def run_in_thread(
