@@ -226,7 +226,7 @@ class Connection(Transport, ChannelSink):
 
     def received(self, data: bytes) -> None:
         if self._deadline is not None and self._life.state is not State.CLOSING:
-            self._deadline.touch()
+            self._touch()
         if self._direct and not self._busy and not self._inbox:
             self._busy = True
             try:
@@ -247,6 +247,9 @@ class Connection(Transport, ChannelSink):
             self._busy = True
             try:
                 self._deliver_read_ended()
+            except BaseException as error:
+                self._busy = False
+                self._broke(error)
             finally:
                 self._busy = False
             self._pump()
@@ -274,27 +277,43 @@ class Connection(Transport, ChannelSink):
             self._inbox = deque()
         self._inbox.append(item)
 
+    def _touch(self) -> None:
+        """Something moved: what waits for the deadline waits anew."""
+        try:
+            if self._deadline is not None:
+                self._deadline.touch()
+        except BaseException as error:
+            self._broke(error)
+
     def writable(self) -> None:
         try:
             moved = self._outgoing.flush()
+            if moved and self._deadline is not None:
+                self._touch()
+            self._after_sending()
+            self._look_whether_plain()
         except OSError as error:
             self.write_failed(error)
             return
-        if moved and self._deadline is not None:
-            self._deadline.touch()
-        self._after_sending()
-        self._look_whether_plain()
+        except BaseException as error:
+            self._broke(error)
         self._pump()
 
     def write_ended(self) -> None:
         # After a failed send an end of stream says nothing: not every byte went before it.
         if self._write_error is None:
             self._write_ended = True
-            self._schedule_end()
+            try:
+                self._schedule_end()
+            except BaseException as error:
+                self._broke(error)
         self._pump()
 
     def write_failed(self, error: Exception) -> None:
-        self._note_write_error(error)
+        try:
+            self._note_write_error(error)
+        except BaseException as another:
+            self._broke(another)
         self._pump()
 
     def reader_gone(self, error: Exception) -> None:
@@ -309,9 +328,12 @@ class Connection(Transport, ChannelSink):
         self._end_requested = self._write_ended = True
         self._accepting = self._plain = False
         producer, self._producer = self._producer, None
-        if producer is not None:
-            self._stop_soon(producer)
-        self._schedule_end()
+        try:
+            if producer is not None:
+                self._stop_soon(producer)
+            self._schedule_end()
+        except BaseException as another:
+            self._broke(another)
         self._pump()
 
     # -- delivering ----------------------------------------------------------------------------
@@ -613,8 +635,8 @@ class Connection(Transport, ChannelSink):
         try:
             if abort:
                 channel.abort()
-            elif self._cut_off and self._peer_can_see_a_reset():
-                self._backend.lingering.reset(channel, self._options.linger_timeout)
+            elif self._cut_off:
+                self._let_go_cut_off()
             elif self._lingers():
                 self._backend.lingering.add(channel, self._options.linger_timeout)
             else:
@@ -628,10 +650,17 @@ class Connection(Transport, ChannelSink):
                 _log.exception("the channel to %s could not be released", self._peer)
         self._gone = True
 
-    def _peer_can_see_a_reset(self) -> bool:
-        # Where half-close is not possible, what ends without it is seen to be cut off (TLS).
+    def _let_go_cut_off(self) -> None:
+        """PRD-09: so that the peer gets what was sent, and sees that more was to come."""
         can = self._channel.capabilities
-        return can.can_reset or not can.can_half_close
+        if can.can_reset:
+            self._backend.lingering.reset(self._channel, self._options.linger_timeout)
+        elif can.can_half_close:
+            # There is no reset; the system says so itself where input is unread (PIP-01).
+            self._channel.close()
+        else:
+            # TLS: a stream that ends without its own end is seen to be cut off.
+            self._channel.abort()
 
     def _lingers(self) -> bool:
         """END-01: whether the peer may still send, and would lose our bytes if we just closed."""

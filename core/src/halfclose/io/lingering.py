@@ -64,8 +64,7 @@ class Lingering:
     def reset(self, channel: Channel, timeout: float) -> None:
         """Abort *channel* once its peer has acknowledged all, or after *timeout* seconds without
         progress: sent at once, a reset would overtake what is under way."""
-        can = channel.capabilities
-        if not (can.can_reset and can.drains and timeout > 0 and channel.unsent()):
+        if not (channel.capabilities.drains and timeout > 0 and channel.unsent()):
             channel.abort()
             return
         self._begin(_Resetter(self, self._backend, channel, timeout))

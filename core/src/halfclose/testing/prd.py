@@ -496,7 +496,8 @@ async def _a_half_closing_proxy(net: Net) -> None:
     # of two connections here.
     limit = 4 * MORE_THAN_THE_KERNEL
     sent = await flood(net, left.peer, limit)
-    assert sent < limit, f"{sent} bytes were taken that nobody reads"
+    if left.can.bounds_input:
+        assert sent < limit, f"{sent} bytes were taken that nobody reads"
     forwarded = len(one.received)
     assert forwarded < sent, "its reads were not paused"
     received = await right.peer.read_exactly(sent)
