@@ -24,8 +24,8 @@ def an_abort_without_a_reset_flushes(patch: Patch) -> None:
         Connection.abortConnection,
         "self._finish(",
         "if not self._channel.capabilities.can_reset:\n"
-        "        return self.loseConnection()\n"
-        "    self._finish(",
+        "            return self.loseConnection()\n"
+        "        self._finish(",
     )
 
 
@@ -97,7 +97,7 @@ def the_close_waits_for_the_input(patch: Patch) -> None:
 @mutant("PIP-03", on="stdio")
 def standard_input_is_drained(patch: Patch) -> None:
     """What the next program would read is read and discarded, as a socket's is."""
-    patch.edit(Connection.loseConnection, "if self._channel.capabilities.drains:", "if True:")
+    patch.edit(Connection._close, "if self._channel.capabilities.drains:", "if True:")
 
 
 @mutant("PIP-03", on="stdio")

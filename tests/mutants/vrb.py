@@ -143,8 +143,8 @@ def written_in_the_turn_of_the_end(patch: Patch) -> None:
         Connection.loseWriteConnection,
         "self._end_write_if_due()",
         "self._accepting = True\n"
-        "    self._backend.call_soon(setattr, self, '_accepting', False)\n"
-        "    self._backend.call_soon(self._end_write_if_due)",
+        "        self._backend.call_soon(setattr, self, '_accepting', False)\n"
+        "        self._backend.call_soon(self._end_write_if_due)",
     )
 
 
@@ -188,7 +188,7 @@ def pending_bytes_are_counted_as_dropped(patch: Patch) -> None:
     patch.edit(
         Connection.loseWriteConnection,
         "self._end_write_if_due()",
-        "self._dropped += self._outgoing.size\n    self._end_write_if_due()",
+        "self._dropped += self._outgoing.size\n        self._end_write_if_due()",
     )
 
 
@@ -297,7 +297,7 @@ def a_close_is_not_aborted(patch: Patch) -> None:
     patch.edit(
         Connection.abortConnection,
         "self._finish(",
-        "if self._life.state is State.CLOSING:\n        return\n    self._finish(",
+        "if self._life.state is State.CLOSING:\n            return\n        self._finish(",
     )
 
 
@@ -307,7 +307,7 @@ def an_abort_replaces_the_reason(patch: Patch) -> None:
     patch.edit(
         Connection.abortConnection,
         "self._finish(",
-        "self._reason = ConnectionAborted('aborted')\n    self._finish(",
+        "self._reason = ConnectionAborted('aborted')\n        self._finish(",
     )
 
 
@@ -334,7 +334,7 @@ def the_state_is_gone_with_the_connection(patch: Patch) -> None:
     patch.edit(
         Connection._deliver_lost,
         "self._backend.release(self)",
-        "self._backend.release(self)\n    self._life = None",
+        "self._backend.release(self)\n        self._life = None",
     )
 
 
