@@ -397,3 +397,37 @@ def a_half_close_timeout_by_default(patch: Patch) -> None:
         "self._limit(self._options.half_close_timeout,",
         "self._limit(self._options.half_close_timeout or 0.1,",
     )
+
+
+# -- END-06: producers at leaving ------------------------------------------------------------------
+
+
+@mutant("END-06")
+def leaving_only_closes(patch: Patch) -> None:
+    """A connection is closed, and its producer hears of it when the grace is over."""
+    patch.edit(Backend._wind_down, "connection.leave()", "connection.loseConnection()")
+
+
+@mutant("END-06")
+def leaving_stops_whoever_is_paused(patch: Patch) -> None:
+    """Every streaming producer is stopped, also one that has more and waits for room."""
+    patch.edit(Connection._dismiss_idle_producer, "and not self._producer_paused", "")
+    patch.edit(Connection._stop_idle, "if not self._producer_paused and not", "if True or")
+
+
+@mutant("END-06")
+def leaving_stops_pull_producers(patch: Patch) -> None:
+    """A pull producer is stopped before it has given all."""
+    patch.edit(Connection._dismiss_idle_producer, "and self._streaming", "")
+
+
+@mutant("END-06")
+def stopped_and_still_waited_for(patch: Patch) -> None:
+    """A producer that was told to stop is trusted to unregister."""
+    patch.edit(Connection._stop_registered, "self._unregister()", "pass")
+
+
+@mutant("END-06")
+def resumed_and_never_told(patch: Patch) -> None:
+    """Only those are told that are not paused when the backend is left."""
+    patch.edit(Connection._step, "if self._backend.leaving:", "if False:")

@@ -526,3 +526,46 @@ def an_error_ends_all(patch: Patch) -> None:
         "for one in [polled, *self._table.values()]:\n"
         "        self._backend.guarded(one.broken, _as_exception(error))",
     )
+
+
+# -- ERR-13: whatever raises -----------------------------------------------------------------------
+
+
+@mutant("ERR-13")
+def a_verb_lets_out_what_a_channel_raises(patch: Patch) -> None:
+    """Only an OSError is expected of a channel."""
+    patch.edit(
+        Connection.loseWriteConnection,
+        "except BaseException as error:",
+        "except OSError as error:",
+    )
+
+
+@mutant("ERR-13", silent="connectionLost")
+def a_turn_that_was_refused_is_waited_for(patch: Patch) -> None:
+    """A call_soon that has raised counts as made."""
+    patch.edit(Connection._soon, "except BaseException:", "except EOFError:")
+
+
+@mutant("ERR-13")
+def a_channel_that_fails_at_its_end_stays_open(patch: Patch) -> None:
+    """Where abort has raised, nothing else is tried."""
+    patch.edit(Connection._let_go, "(channel.close if abort else channel.abort)()", "pass")
+
+
+@mutant("ERR-13")
+def a_channel_that_never_started_is_not_released(patch: Patch) -> None:
+    """A channel that has no sink has nothing to end."""
+    for end in (MemoryChannel.abort, MemoryChannel.close):
+        patch.edit(
+            end,
+            "self._over = True",
+            "if not hasattr(self, '_sink'):\n        return\n    self._over = True",
+        )
+
+
+@mutant("ERR-13", silent="was interrupted")
+def an_interrupt_is_the_connections_alone(patch: Patch) -> None:
+    """^C in the middle of a verb ends the connection, and the program goes on."""
+    patch.edit(Connection._broke, "self._backend.fatal(error)", "pass")
+    patch.edit(Connection._broke, "raise error", "return")

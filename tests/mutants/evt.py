@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from contextvars import Context
 
 from halfclose.backend import Backend
 from halfclose.connection import Connection
 from halfclose.io.sockets import SocketChannel
+from halfclose.memory.backend import MemoryBackend
 from mutants.mutant import mutant
 from mutants.patching import Patch
 
@@ -298,6 +300,7 @@ def lost_inside_the_last_event(patch: Patch) -> None:
         Connection.loseConnection,
         "if not self._life.can(Move.CLOSE):",
         "if self._life.state is State.ENDED:\n"
+        "        self._context = self._context.copy()\n"
         "        self._deliver_lost()\n"
         "    if not self._life.can(Move.CLOSE):",
     )
@@ -539,3 +542,63 @@ def when_closed_answers_once(patch: Patch) -> None:
     patch.edit(
         Connection.whenClosed, "if self._life.state is not State.CLOSED or self._busy:", "if True:"
     )
+
+
+# -- EVT-16: a context of its own ------------------------------------------------------------------
+
+
+def _forgetting_the_context(patch: Patch, name: str) -> None:
+    real = getattr(MemoryBackend, name)
+
+    def forgetting(self: MemoryBackend, *args: object) -> object:
+        return Context().run(real, self, *args)
+
+    patch.put(MemoryBackend, name, forgetting)
+
+
+@mutant("EVT-16")
+def timers_forget_the_context(patch: Patch) -> None:
+    """What call_later is given runs in the loop's own context."""
+    _forgetting_the_context(patch, "call_later")
+
+
+@mutant("EVT-16")
+def the_next_turn_forgets_the_context(patch: Patch) -> None:
+    """What call_soon is given runs in the loop's own context."""
+    _forgetting_the_context(patch, "call_soon")
+
+
+@mutant("EVT-16")
+def tasks_forget_the_context(patch: Patch) -> None:
+    """A task begins with an empty context."""
+    _forgetting_the_context(patch, "start_soon")
+
+
+@mutant("EVT-16")
+def accepted_in_the_context_of_the_moment(patch: Patch) -> None:
+    """A connection that was accepted gets whatever context its bytes have arrived in."""
+    patch.edit(Backend.listen, "settings, context.copy())", "settings)")
+
+
+@mutant("EVT-16")
+def all_of_a_listener_share_a_context(patch: Patch) -> None:
+    """Each connection of a listener gets the listener's context, and not a copy."""
+    patch.edit(Backend.listen, "settings, context.copy())", "settings, context)")
+
+
+@mutant("EVT-16")
+def connected_in_an_empty_context(patch: Patch) -> None:
+    """A context of its own is taken to be a new one, also where the program connects."""
+    patch.edit(Backend.connect, "context = copy_context()", "context = Context()")
+
+
+@mutant("EVT-16")
+def the_factory_is_called_outside(patch: Patch) -> None:
+    """The context is the connection's, and a factory is called before there is one."""
+    patch.edit(Backend.accept, "context.run(make_protocol, factory)", "make_protocol(factory)")
+
+
+@mutant("EVT-16")
+def a_producer_is_paused_where_its_writer_is(patch: Patch) -> None:
+    """A producer is called from a verb in the context of whoever has called that."""
+    patch.edit(Connection._call_producer, "_run_inside(self._context, function)", "function()")

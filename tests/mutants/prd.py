@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from halfclose.connection import Connection
+from halfclose.io.sockets import SocketChannel
 from mutants.mutant import mutant
 from mutants.patching import Patch
 
@@ -429,3 +430,58 @@ def a_sink_whose_peer_has_ended_does_not_wait(patch: Patch) -> None:
 def a_plain_sink_does_not_wait(patch: Patch) -> None:
     """A transport that produces for a protocol that is not half-closeable is cut off."""
     patch.edit(Connection._awaits_producer, "self._peer_ended and ", "")
+
+
+@mutant("PRD-09")
+def a_reset_goes_on_as_a_stop(patch: Patch) -> None:
+    """A transport whose consumer was reset is stopped, as every producer is: a clean end."""
+    patch.edit(
+        Connection._release_producer,
+        "if source is not None and not isinstance(reason, ConnectionDone):",
+        "if False:",
+    )
+    patch.edit(
+        Connection._stop,
+        "if isinstance(producer, Connection) and self.failure is not None:",
+        "if False:",
+    )
+
+
+@mutant("PRD-09")
+def a_reset_of_the_producer_unregisters_it(patch: Patch) -> None:
+    """A transport that waits for another one ends cleanly, however that one was lost."""
+    patch.edit(
+        Connection._release_consumers, "broken = reason is not None and", "broken = False and"
+    )
+
+
+@mutant("PRD-09", silent="raw peer")
+def whoever_reads_no_more_produces_for_nobody(patch: Patch) -> None:
+    """A reset is not told to a transport whose own read side had ended when it was registered."""
+    patch.edit(
+        Connection._register,
+        "if producer._life.state not in READING:",
+        "if producer._life.state not in READING:\n            self._fed_by = None",
+    )
+
+
+@mutant("PRD-09")
+def an_end_forgets_for_whom_it_produced(patch: Patch) -> None:
+    """A transport at its end of stream is unregistered, and its consumer's loss is none of it."""
+    patch.edit(
+        Connection._released,
+        "self._unregister()",
+        "self._unregister()\n        self._fed_by = None",
+    )
+
+
+@mutant("PRD-09")
+def a_reset_overtakes_what_was_written(patch: Patch) -> None:
+    """A transport whose consumer was reset is aborted at once."""
+    patch.edit(Connection.cut_off, "self.loseConnection()", "self.abortConnection()")
+
+
+@mutant("PRD-09", on="tcp")
+def nothing_is_ever_unsent(patch: Patch) -> None:
+    """A channel says that all has arrived that the kernel has taken."""
+    patch.edit(SocketChannel.unsent, "return ", "return 0 and ")

@@ -600,6 +600,18 @@ class EndRules:
             assert left.seconds < LIMIT / 2, "it waited for a producer that was not told"
             assert producer.names == ["stopProducing"]
 
+        def begin_paused(protocol: Recorder) -> None:
+            nonlocal producer
+            producer = Idle(protocol)
+            protocol.verb("registerProducer", producer, True)
+            protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
+
+        async with Program(net, Recorder(connectionMade=begin_paused)) as left:
+            assert len(await left.peer.read_to_eof()) == MORE_THAN_THE_KERNEL
+            left.peer.close()
+            assert type(await left.over()) is ConnectionDone
+            assert producer.names == ["pauseProducing", "resumeProducing", "stopProducing"]
+
         # Those that have more to send lose nothing.
         data = pattern(MORE_THAN_THE_KERNEL)
 
