@@ -533,12 +533,11 @@ class VerbRules:
         protocol.verb("resumeProducing")
         assert await net.lost(protocol) is failure
 
-        # And on what the rule is run on. A pipe has no reset.
-        if net.kind.scheme != "stdio":
-            pair = await net.recorded()
-            await reset_by_peer(pair)
-            reason = await net.lost(pair.protocol)
-            assert pair.transport.failure is reason
+        # And on what the rule is run on.
+        pair = await net.recorded()
+        await reset_by_peer(pair)
+        reason = await net.lost(pair.protocol)
+        assert pair.transport.failure is reason
 
     @rule("VRB-12")
     def test_vrb_12_verbs_after_the_run(self, kind: Kind) -> None:
