@@ -28,16 +28,14 @@ def no_lingering(patch: Patch) -> None:
 @mutant("END-01", silent="no more")
 def nothing_is_read_while_closing(patch: Patch) -> None:
     """After loseConnection nothing is read until all is sent, which waits for the reading."""
-    patch.edit(
-        Connection.loseConnection, "self._channel.resume_reading()", "self._channel.pause_reading()"
-    )
+    patch.edit(Connection._close, "self._channel.resume_reading()", "self._channel.pause_reading()")
 
 
 @mutant("END-01", silent="no more")
 def paused_stays_paused_while_closing(patch: Patch) -> None:
     """A protocol that has paused the reading before its close never resumes it."""
     patch.edit(
-        Connection.loseConnection,
+        Connection._close,
         "self._channel.resume_reading()",
         "self._paused or self._channel.resume_reading()",
     )
@@ -59,7 +57,7 @@ def lost_when_the_peer_has_ended(patch: Patch) -> None:
 @mutant("END-02", silent="no more")
 def not_drained(patch: Patch) -> None:
     """A channel that lingers is kept, and not read."""
-    patch.edit(Lingering.add, "channel.resume_reading()", "channel.pause_reading()")
+    patch.edit(_Lingerer.begin, "self._channel.resume_reading()", "self._channel.pause_reading()")
 
 
 @mutant("END-02", silent="still held")
@@ -92,7 +90,7 @@ def lingers_for_ever(patch: Patch) -> None:
 def lingers_when_it_is_turned_off(patch: Patch) -> None:
     """A linger_timeout of 0 is taken for the one by default."""
     patch.edit(Connection._lingers, "self._options.linger_timeout > 0", "True")
-    patch.edit(Lingering.add, "timeout)\n", "timeout or 5.0)\n")
+    patch.edit(Lingering.add, "timeout)", "timeout or 5.0)")
 
 
 @mutant("END-02")
@@ -122,14 +120,16 @@ def a_peer_that_sends_for_ever_is_read_for_ever(patch: Patch) -> None:
 @mutant("END-02")
 def any_number_linger(patch: Patch) -> None:
     """Nobody counts how many linger."""
-    patch.edit(Lingering.add, "while len(self._everyone) >= LIMIT:", "while False:")
+    patch.edit(Lingering._begin, "while len(self._everyone) >= LIMIT:", "while False:")
 
 
 @mutant("END-02")
 def the_newest_goes(patch: Patch) -> None:
     """Where too many linger, the one that came last makes room."""
     patch.edit(
-        Lingering.add, "next(iter(self._everyone)).done()", "next(reversed(self._everyone)).done()"
+        Lingering._begin,
+        "next(iter(self._everyone)).done()",
+        "next(reversed(self._everyone)).done()",
     )
 
 
@@ -173,7 +173,7 @@ def leaving_aborts(patch: Patch) -> None:
 @mutant("END-03", silent="program's end")
 def leaving_closes_nobody(patch: Patch) -> None:
     """Leaving a backend waits for connections that do not know of it, and aborts them."""
-    patch.edit(Backend._wind_down, "connection.loseConnection()", "pass")
+    patch.edit(Backend._wind_down, "connection.leave()", "pass")
 
 
 @mutant("END-03")
@@ -250,16 +250,14 @@ def leaving_leaves_a_thread(patch: Patch) -> None:
 @mutant("END-04", silent="connectionLost")
 def no_close_timeout(patch: Patch) -> None:
     """close_timeout is not looked at."""
-    patch.edit(
-        Connection.loseConnection, "if self._options.close_timeout is not None:", "if False:"
-    )
+    patch.edit(Connection._close, "if self._options.close_timeout is not None:", "if False:")
 
 
 @mutant("END-04", silent="connectionLost")
 def a_producers_wait_is_not_limited(patch: Patch) -> None:
     """close_timeout begins when there are bytes to be sent."""
     patch.edit(
-        Connection.loseConnection,
+        Connection._close,
         "if self._options.close_timeout is not None:",
         "if self._options.close_timeout is not None and self._producer is None:",
     )
@@ -310,11 +308,11 @@ def a_close_that_is_late_is_clean(patch: Patch) -> None:
 def a_close_timeout_by_default(patch: Patch) -> None:
     """A close without a timeout of its own gets one."""
     patch.edit(
-        Connection.loseConnection,
+        Connection._close,
         "self._limit(self._options.close_timeout",
         "self._limit(self._options.close_timeout or 0.1",
     )
-    patch.edit(Connection.loseConnection, "if self._options.close_timeout is not None:", "if True:")
+    patch.edit(Connection._close, "if self._options.close_timeout is not None:", "if True:")
 
 
 # -- END-05: half_close_timeout --------------------------------------------------------------------
@@ -339,8 +337,8 @@ def armed_while_open_both_ways(patch: Patch) -> None:
         Connection.attach,
         "self._enter(Move.MADE)",
         "self._enter(Move.MADE)\n"
-        "    if self._options.half_close_timeout is not None:\n"
-        "        self._limit(self._options.half_close_timeout, self._half_close_expired)",
+        "        if self._options.half_close_timeout is not None:\n"
+        "            self._limit(self._options.half_close_timeout, self._half_close_expired)",
     )
 
 
@@ -351,8 +349,8 @@ def armed_by_the_verb(patch: Patch) -> None:
         Connection.loseWriteConnection,
         "self._end_write_if_due()",
         "self._end_write_if_due()\n"
-        "    if self._options.half_close_timeout is not None and self._deadline is None:\n"
-        "        self._limit(self._options.half_close_timeout, self._half_close_expired)",
+        "        if self._options.half_close_timeout is not None and self._deadline is None:\n"
+        "            self._limit(self._options.half_close_timeout, self._half_close_expired)",
     )
 
 
@@ -399,3 +397,37 @@ def a_half_close_timeout_by_default(patch: Patch) -> None:
         "self._limit(self._options.half_close_timeout,",
         "self._limit(self._options.half_close_timeout or 0.1,",
     )
+
+
+# -- END-06: producers at leaving ------------------------------------------------------------------
+
+
+@mutant("END-06")
+def leaving_only_closes(patch: Patch) -> None:
+    """A connection is closed, and its producer hears of it when the grace is over."""
+    patch.edit(Backend._wind_down, "connection.leave()", "connection.loseConnection()")
+
+
+@mutant("END-06")
+def leaving_stops_whoever_is_paused(patch: Patch) -> None:
+    """Every streaming producer is stopped, also one that has more and waits for room."""
+    patch.edit(Connection._dismiss_idle_producer, "and not self._producer_paused", "")
+    patch.edit(Connection._stop_idle, "if not self._producer_paused and not", "if True or")
+
+
+@mutant("END-06")
+def leaving_stops_pull_producers(patch: Patch) -> None:
+    """A pull producer is stopped before it has given all."""
+    patch.edit(Connection._dismiss_idle_producer, "and self._streaming", "")
+
+
+@mutant("END-06")
+def stopped_and_still_waited_for(patch: Patch) -> None:
+    """A producer that was told to stop is trusted to unregister."""
+    patch.edit(Connection._stop_registered, "self._unregister()", "pass")
+
+
+@mutant("END-06")
+def resumed_and_never_told(patch: Patch) -> None:
+    """Only those are told that are not paused when the backend is left."""
+    patch.edit(Connection._step, "if self._backend.leaving:", "if False:")

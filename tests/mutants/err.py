@@ -21,7 +21,7 @@ from mutants.patching import Patch
 def a_close_of_our_own_is_an_abort(patch: Patch) -> None:
     """Whoever closes first has aborted."""
     patch.edit(
-        Connection._schedule_end, "self._clean_reason()", "ConnectionAborted('closed by us')"
+        Connection._finish_closed, "self._clean_reason()", "ConnectionAborted('closed by us')"
     )
 
 
@@ -35,9 +35,9 @@ def an_abort_is_a_loss(patch: Patch) -> None:
 def a_reset_is_a_clean_end(patch: Patch) -> None:
     """Who resets has ended."""
     patch.edit(
-        Connection._step,
-        "self._finish(_lost(head.error), abort=True)",
-        "self._finish(ConnectionDone(), abort=True)",
+        Connection.failed,
+        "self._reason = _lost(error)",
+        "self._reason = ConnectionDone()",
     )
 
 
@@ -58,8 +58,8 @@ def the_reason_is_a_class(patch: Patch) -> None:
     """connectionLost gets an exception class, which is enough to raise."""
     patch.edit(
         Connection._deliver_lost,
-        "self._protocol.connectionLost(reason)",
-        "self._protocol.connectionLost(type(reason))",
+        "run(protocol.connectionLost, reason)",
+        "run(protocol.connectionLost, type(reason))",
     )
 
 
@@ -91,7 +91,7 @@ def an_event_that_raises_is_logged_twice(patch: Patch) -> None:
 @mutant("ERR-02")
 def logged_without_its_traceback(patch: Patch) -> None:
     """The message says all that there is to say."""
-    patch.edit(Connection._log_failure, "_log.exception(", "_log.error(")
+    patch.edit(Connection._log_raised, "_log.exception(", "_log.error(")
 
 
 @mutant("ERR-02")
@@ -145,7 +145,11 @@ def an_error_in_the_last_event_is_no_reason(patch: Patch) -> None:
 @mutant("ERR-03", silent="connectionLost")
 def connection_made_that_raises_is_not_caught(patch: Patch) -> None:
     """What connectionMade raises goes to whoever has attached the protocol."""
-    patch.edit(Connection.attach, "except BaseException as error:", "except EOFError as error:")
+    patch.edit(
+        Connection.attach,
+        "except BaseException as error:\n            failure",
+        "except EOFError as error:\n            failure",
+    )
 
 
 @mutant("ERR-03")
@@ -155,9 +159,9 @@ def connection_made_that_raises_is_caught_late(patch: Patch) -> None:
         Connection.attach,
         'self._raised("connectionMade", error)',
         "self._log_failure('connectionMade')\n"
-        "        self._end_write_if_due()\n"
-        "        self.loseConnection()\n"
-        "        self._reason = error",
+        "            self._end_write_if_due()\n"
+        "            self.loseConnection()\n"
+        "            self._reason = error",
     )
 
 
@@ -258,7 +262,7 @@ def an_abort_flushes(patch: Patch) -> None:
     patch.edit(
         Connection.abortConnection,
         "self._finish(",
-        "if self._outgoing.size:\n        return self.loseConnection()\n    self._finish(",
+        "if self._outgoing.size:\n            return self.loseConnection()\n        self._finish(",
     )
 
 
@@ -293,10 +297,9 @@ def a_reset_ends_what_was_to_be_sent(patch: Patch) -> None:
 def a_reset_while_pending_is_our_close(patch: Patch) -> None:
     """Who has asked for the end gets it, and it is clean."""
     patch.edit(
-        Connection._step,
-        "self._finish(_lost(head.error), abort=True)",
-        "self._finish(_lost(head.error) if self._life.can(Move.END_WRITE)"
-        " else ConnectionDone(), abort=True)",
+        Connection.failed,
+        "self._reason = _lost(error)",
+        "self._reason = _lost(error) if self._life.can(Move.END_WRITE) else ConnectionDone()",
     )
     patch.edit(
         Connection._note_write_error,
@@ -313,8 +316,8 @@ def a_reset_waits_for_the_producer(patch: Patch) -> None:
         Connection.loseWriteConnection,
         "self._end_write_if_due()",
         "self._end_write_if_due()\n"
-        "    if self._producer is not None:\n"
-        "        self._channel._poll.stop()",
+        "        if self._producer is not None:\n"
+        "            self._channel._poll.stop()",
     )
 
 
@@ -523,3 +526,46 @@ def an_error_ends_all(patch: Patch) -> None:
         "for one in [polled, *self._table.values()]:\n"
         "        self._backend.guarded(one.broken, _as_exception(error))",
     )
+
+
+# -- ERR-13: whatever raises -----------------------------------------------------------------------
+
+
+@mutant("ERR-13")
+def a_verb_lets_out_what_a_channel_raises(patch: Patch) -> None:
+    """Only an OSError is expected of a channel."""
+    patch.edit(
+        Connection.loseWriteConnection,
+        "except BaseException as error:",
+        "except OSError as error:",
+    )
+
+
+@mutant("ERR-13", silent="connectionLost")
+def a_turn_that_was_refused_is_waited_for(patch: Patch) -> None:
+    """A call_soon that has raised counts as made."""
+    patch.edit(Connection._soon, "except BaseException:", "except EOFError:")
+
+
+@mutant("ERR-13")
+def a_channel_that_fails_at_its_end_stays_open(patch: Patch) -> None:
+    """Where abort has raised, nothing else is tried."""
+    patch.edit(Connection._let_go, "(channel.close if abort else channel.abort)()", "pass")
+
+
+@mutant("ERR-13")
+def a_channel_that_never_started_is_not_released(patch: Patch) -> None:
+    """A channel that has no sink has nothing to end."""
+    for end in (MemoryChannel.abort, MemoryChannel.close):
+        patch.edit(
+            end,
+            "self._over = True",
+            "if not hasattr(self, '_sink'):\n        return\n    self._over = True",
+        )
+
+
+@mutant("ERR-13", silent="was interrupted")
+def an_interrupt_is_the_connections_alone(patch: Patch) -> None:
+    """^C in the middle of a verb ends the connection, and the program goes on."""
+    patch.edit(Connection._broke, "self._backend.fatal(error)", "pass")
+    patch.edit(Connection._broke, "raise error", "return")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from contextvars import Context
 
 from halfclose.backend import Backend
 from halfclose.connection import Connection
 from halfclose.io.sockets import SocketChannel
+from halfclose.memory.backend import MemoryBackend
 from mutants.mutant import mutant
 from mutants.patching import Patch
 
@@ -19,8 +21,8 @@ def made_before_the_state_is_open(patch: Patch) -> None:
     patch.edit(Connection.attach, "self._enter(Move.MADE)", "self._accepting = True")
     patch.edit(
         Connection.attach,
-        "protocol.makeConnection(self)",
-        "protocol.makeConnection(self)\n        self._enter(Move.MADE)",
+        "self._context.run(protocol.makeConnection, self)",
+        "self._context.run(protocol.makeConnection, self)\n            self._enter(Move.MADE)",
     )
 
 
@@ -29,8 +31,9 @@ def made_twice(patch: Patch) -> None:
     """connectionMade is called after makeConnection, which has done so itself."""
     patch.edit(
         Connection.attach,
-        "protocol.makeConnection(self)",
-        "protocol.makeConnection(self)\n        protocol.connectionMade()",
+        "self._context.run(protocol.makeConnection, self)",
+        "self._context.run(protocol.makeConnection, self)\n"
+        "            self._context.run(protocol.connectionMade)",
     )
 
 
@@ -39,9 +42,9 @@ def made_after_the_first_data(patch: Patch) -> None:
     """connectionMade is put off for a moment, and reading is not."""
     patch.edit(
         Connection.attach,
-        "protocol.makeConnection(self)",
+        "self._context.run(protocol.makeConnection, self)",
         "protocol.transport = self\n"
-        "        self._backend.call_later(0.01, protocol.connectionMade)",
+        "            self._backend.call_later(0.01, protocol.connectionMade)",
     )
 
 
@@ -59,7 +62,7 @@ def the_peers_end_is_told_twice(patch: Patch) -> None:
     """One readConnectionLost for the end of stream, and one for the hang-up that comes with it."""
     patch.edit(
         Connection._deliver_read_ended,
-        'self._backend.hooks.half_closed(self, "read")',
+        'self._context.run(self._backend.hooks.half_closed, self, "read")',
         "self._call('readConnectionLost', self._protocol.readConnectionLost)",
     )
 
@@ -104,7 +107,7 @@ def the_end_overtakes_the_data(patch: Patch) -> None:
     """The data is delivered in the next turn, and the end at once."""
     patch.edit(
         Connection.received,
-        "self._protocol.dataReceived(data)",
+        "self._context.run(self._protocol.dataReceived, data)",
         "self._backend.call_later(0.01, self._protocol.dataReceived, data)",
     )
 
@@ -142,7 +145,7 @@ def our_end_is_told_before_it_is_sent(patch: Patch) -> None:
     patch.edit(
         Connection.loseWriteConnection,
         "self._end_write_if_due()",
-        "self._end_write_if_due()\n    self._write_ended = True\n    self._soon()",
+        "self._end_write_if_due()\n        self._write_ended = True\n        self._soon()",
     )
 
 
@@ -157,7 +160,7 @@ def our_end_is_told_twice(patch: Patch) -> None:
     """One writeConnectionLost when the end was sent, one when it was acknowledged."""
     patch.edit(
         Connection._deliver_write_ended,
-        'self._backend.hooks.half_closed(self, "write")',
+        'self._context.run(self._backend.hooks.half_closed, self, "write")',
         "self._call('writeConnectionLost', self._protocol.writeConnectionLost)",
     )
 
@@ -187,7 +190,7 @@ def both_halves_end_and_nothing_follows(patch: Patch) -> None:
 @mutant("EVT-05")
 def both_halves_end_and_the_descriptor_stays(patch: Patch) -> None:
     """Only loseConnection and abortConnection release the channel."""
-    patch.edit(Connection._settle, "self._channel.close()", "pass")
+    patch.edit(Connection._settle, "self._let_go(abort=False)", "pass")
 
 
 @mutant("EVT-05")
@@ -195,7 +198,7 @@ def the_descriptor_stays_until_the_end_of_the_program(patch: Patch) -> None:
     """The channel of a connection that ended by itself is released when the backend is left."""
     patch.edit(
         Connection._settle,
-        "self._channel.close()",
+        "self._let_go(abort=False)",
         "self._backend.on_leaving(self._channel.close)",
     )
 
@@ -218,7 +221,7 @@ def lost_again_by_a_second_verb(patch: Patch) -> None:
         Connection.abortConnection,
         "self._finish(",
         "self._backend.call_soon(self._protocol.connectionLost, ConnectionAborted())\n"
-        "    self._finish(",
+        "        self._finish(",
     )
 
 
@@ -227,8 +230,8 @@ def data_after_connection_lost(patch: Patch) -> None:
     """What a channel still reports after the end is delivered, so that nothing is lost."""
     patch.edit(
         Connection._deliver_lost,
-        "self._backend.hooks.connection_lost(self, reason)",
-        "self._backend.call_soon(self._protocol.dataReceived, b'left over')",
+        "run(self._backend.hooks.connection_lost, self, reason)",
+        "self._backend.call_soon(protocol.dataReceived, b'left over')",
     )
 
 
@@ -267,7 +270,7 @@ def our_end_is_told_inside_the_verb(patch: Patch) -> None:
     patch.edit(
         Connection.loseWriteConnection,
         "self._end_write_if_due()",
-        "self._end_write_if_due()\n    self._pump()",
+        "self._end_write_if_due()\n        self._pump()",
     )
 
 
@@ -297,6 +300,7 @@ def lost_inside_the_last_event(patch: Patch) -> None:
         Connection.loseConnection,
         "if not self._life.can(Move.CLOSE):",
         "if self._life.state is State.ENDED:\n"
+        "        self._context = self._context.copy()\n"
         "        self._deliver_lost()\n"
         "    if not self._life.can(Move.CLOSE):",
     )
@@ -321,8 +325,8 @@ def data_is_a_bytearray(patch: Patch) -> None:
     """The buffer that was read into is handed up without a copy."""
     patch.edit(
         Connection.received,
-        "self._protocol.dataReceived(data)",
-        "self._protocol.dataReceived(bytearray(data))",
+        "self._context.run(self._protocol.dataReceived, data)",
+        "self._context.run(self._protocol.dataReceived, bytearray(data))",
     )
 
 
@@ -341,7 +345,7 @@ def data_after_the_end(patch: Patch) -> None:
     """What came with the end is delivered in the next turn, after it."""
     patch.edit(
         Connection.received,
-        "self._protocol.dataReceived(data)",
+        "self._context.run(self._protocol.dataReceived, data)",
         "self._backend.call_later(0.01, self._protocol.dataReceived, data)",
     )
 
@@ -472,9 +476,7 @@ def input_is_delivered_while_closing(patch: Patch) -> None:
 @mutant("EVT-14")
 def what_was_read_is_delivered_after_closing(patch: Patch) -> None:
     """loseConnection forgets what waits to be delivered."""
-    patch.edit(
-        Connection.loseConnection, "inbox, self._inbox = self._inbox, None", "inbox = self._inbox"
-    )
+    patch.edit(Connection._close, "inbox, self._inbox = self._inbox, None", "inbox = self._inbox")
 
 
 @mutant("EVT-14")
@@ -516,19 +518,21 @@ def when_closed_before_connection_lost(patch: Patch) -> None:
     patch.edit(
         Connection._finish,
         "self._reason = reason",
-        "self._reason = reason\n    for waiter in self._waiters:\n        waiter.set()",
+        "self._reason = reason\n    if self._closed is not None:\n        self._closed.set()",
     )
     patch.edit(Connection._soon, "call_soon(self._turn)", "call_later(0.01, self._turn)")
 
 
 @mutant("EVT-15", silent="whenClosed")
-def waiters_share_one_event(patch: Patch) -> None:
-    """One waiter that is cancelled takes the others' event away."""
+def a_cancelled_waiter_takes_the_event_along(patch: Patch) -> None:
+    """Whoever waits no longer clears up, although others wait for the same event."""
     patch.edit(
         Connection.whenClosed,
-        "waiter = self._backend.create_event()\n        self._waiters = (*self._waiters, waiter)",
-        "self._waiters = self._waiters or (self._backend.create_event(),)\n"
-        "        waiter = self._waiters[0]",
+        "await self._closed.wait()",
+        "try:\n"
+        "            await self._closed.wait()\n"
+        "        finally:\n"
+        "            self._closed = None",
     )
 
 
@@ -538,3 +542,63 @@ def when_closed_answers_once(patch: Patch) -> None:
     patch.edit(
         Connection.whenClosed, "if self._life.state is not State.CLOSED or self._busy:", "if True:"
     )
+
+
+# -- EVT-16: a context of its own ------------------------------------------------------------------
+
+
+def _forgetting_the_context(patch: Patch, name: str) -> None:
+    real = getattr(MemoryBackend, name)
+
+    def forgetting(self: MemoryBackend, *args: object) -> object:
+        return Context().run(real, self, *args)
+
+    patch.put(MemoryBackend, name, forgetting)
+
+
+@mutant("EVT-16")
+def timers_forget_the_context(patch: Patch) -> None:
+    """What call_later is given runs in the loop's own context."""
+    _forgetting_the_context(patch, "call_later")
+
+
+@mutant("EVT-16")
+def the_next_turn_forgets_the_context(patch: Patch) -> None:
+    """What call_soon is given runs in the loop's own context."""
+    _forgetting_the_context(patch, "call_soon")
+
+
+@mutant("EVT-16")
+def tasks_forget_the_context(patch: Patch) -> None:
+    """A task begins with an empty context."""
+    _forgetting_the_context(patch, "start_soon")
+
+
+@mutant("EVT-16")
+def accepted_in_the_context_of_the_moment(patch: Patch) -> None:
+    """A connection that was accepted gets whatever context its bytes have arrived in."""
+    patch.edit(Backend.listen, "settings, context.copy())", "settings)")
+
+
+@mutant("EVT-16")
+def all_of_a_listener_share_a_context(patch: Patch) -> None:
+    """Each connection of a listener gets the listener's context, and not a copy."""
+    patch.edit(Backend.listen, "settings, context.copy())", "settings, context)")
+
+
+@mutant("EVT-16")
+def connected_in_an_empty_context(patch: Patch) -> None:
+    """A context of its own is taken to be a new one, also where the program connects."""
+    patch.edit(Backend.connect, "context = copy_context()", "context = Context()")
+
+
+@mutant("EVT-16")
+def the_factory_is_called_outside(patch: Patch) -> None:
+    """The context is the connection's, and a factory is called before there is one."""
+    patch.edit(Backend.accept, "context.run(make_protocol, factory)", "make_protocol(factory)")
+
+
+@mutant("EVT-16")
+def a_producer_is_paused_where_its_writer_is(patch: Patch) -> None:
+    """A producer is called from a verb in the context of whoever has called that."""
+    patch.edit(Connection._call_producer, "_run_inside(self._context, function)", "function()")

@@ -81,7 +81,7 @@ def writable_is_told_once(patch: Patch) -> None:
 def the_close_does_not_wait(patch: Patch) -> None:
     """loseConnection closes, whatever is still to be sent."""
     patch.edit(
-        Connection.loseConnection,
+        Connection._close,
         "# The peer may be unable",
         "self._outgoing.clear()\n    # The peer may be unable",
     )
@@ -125,7 +125,7 @@ def our_end_cuts_a_blocked_send_off(patch: Patch) -> None:
     patch.edit(
         Connection.loseWriteConnection,
         "self._end_write_if_due()",
-        "self._outgoing.clear()\n    self._end_write_if_due()",
+        "self._outgoing.clear()\n        self._end_write_if_due()",
     )
 
 
@@ -152,7 +152,7 @@ def left_with_a_close(patch: Patch) -> None:
 def left_out_of_sight(patch: Patch) -> None:
     """A connection that is closing is not the backend's to abort any more."""
     patch.edit(
-        Connection.loseConnection,
+        Connection._close,
         "inbox, self._inbox = self._inbox, None",
         "inbox = self._inbox = self._backend._connections.pop(self, None)",
     )
@@ -191,7 +191,7 @@ def paused_in_connection_made_is_not_paused(patch: Patch) -> None:
     patch.edit(
         Connection.attach,
         "in READING and not self._paused:",
-        "in READING:\n        self._direct = True",
+        "in READING:\n                self._direct = True",
     )
 
 
@@ -215,9 +215,9 @@ def the_end_is_told_again_on_resume(patch: Patch) -> None:
     """What was told while paused is told again when reading goes on."""
     patch.edit(
         Connection.resumeProducing,
-        "error = self._channel.look_for_error()",
+        "reset = self._channel.look_for_error()",
         "self._backend.call_soon(self._protocol.readConnectionLost)\n"
-        "        error = self._channel.look_for_error()",
+        "            reset = self._channel.look_for_error()",
     )
 
 
@@ -324,7 +324,8 @@ def the_failed_send_is_forgotten(patch: Patch) -> None:
     """When the input and its end were told, nobody remembers that the sending has failed."""
     patch.edit(
         Connection._deliver_read_ended,
-        'self._backend.hooks.half_closed(self, "read")\n    if self._write_error is not None:',
+        'self._context.run(self._backend.hooks.half_closed, self, "read")\n'
+        "    if self._write_error is not None:",
         "if False:",
     )
 
@@ -371,7 +372,7 @@ def _nothing_is_told_early(patch: Patch) -> None:
 def nothing_is_asked_on_resume(patch: Patch) -> None:
     """resumeProducing after the end of stream has nothing to resume."""
     _nothing_is_told_early(patch)
-    patch.edit(Connection.resumeProducing, "error = self._channel.look_for_error()", "error = None")
+    patch.edit(Connection.resumeProducing, "reset = self._channel.look_for_error()", "reset = None")
 
 
 @mutant("FLU-11", on="unix")
@@ -404,10 +405,8 @@ def a_reset_behind_the_end_is_clean(patch: Patch) -> None:
     """Once the peer has ended, whatever follows is its end."""
     patch.edit(
         Connection.failed,
-        "self._keep(",
-        "if self._life.state in _READ_CLOSED:\n"
-        "        self._finish(self._clean_reason(), abort=True)\n"
-        "    self._keep(",
+        "self._reason = _lost(error)",
+        "self._reason = ConnectionDone() if self._life.state in _READ_CLOSED else _lost(error)",
     )
     patch.edit(
         Connection._note_write_error,

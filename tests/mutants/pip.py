@@ -24,8 +24,8 @@ def an_abort_without_a_reset_flushes(patch: Patch) -> None:
         Connection.abortConnection,
         "self._finish(",
         "if not self._channel.capabilities.can_reset:\n"
-        "        return self.loseConnection()\n"
-        "    self._finish(",
+        "            return self.loseConnection()\n"
+        "        self._finish(",
     )
 
 
@@ -97,7 +97,7 @@ def the_close_waits_for_the_input(patch: Patch) -> None:
 @mutant("PIP-03", on="stdio")
 def standard_input_is_drained(patch: Patch) -> None:
     """What the next program would read is read and discarded, as a socket's is."""
-    patch.edit(Connection.loseConnection, "if self._channel.capabilities.drains:", "if True:")
+    patch.edit(Connection._close, "if self._channel.capabilities.drains:", "if True:")
 
 
 @mutant("PIP-03", on="stdio")
@@ -146,7 +146,7 @@ def pending_bytes_are_forgotten(patch: Patch) -> None:
 @mutant("PIP-04", on="stdio")
 def pending_bytes_are_clean(patch: Patch) -> None:
     """That bytes were lost to a reader that has gone is forgotten at the end."""
-    patch.edit(Connection.reader_gone, "self._write_error = error", "pass")
+    patch.edit(Connection.reader_gone, "self._reason = _lost(error)", "pass")
 
 
 @mutant("PIP-04", on="stdio")
@@ -155,7 +155,7 @@ def no_bytes_are_lost_and_yet_it_is_a_loss(patch: Patch) -> None:
     patch.edit(
         Connection.reader_gone,
         "if self._outgoing.size:",
-        "self._write_error = error\n    if self._outgoing.size:",
+        "self._reason = _lost(error)\n    if self._outgoing.size:",
     )
 
 

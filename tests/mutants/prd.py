@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from halfclose.connection import Connection
+from halfclose.io.sockets import SocketChannel
 from mutants.mutant import mutant
 from mutants.patching import Patch
 
@@ -66,9 +67,7 @@ def the_marks_are_not_the_connections_own(patch: Patch) -> None:
 @mutant("PRD-01")
 def the_next_producer_is_taken_for_paused(patch: Patch) -> None:
     """What the last producer was told is taken to hold for the next one."""
-    patch.edit(
-        Connection.registerProducer, "self._producer_paused = self._resume_due = False", "pass"
-    )
+    patch.edit(Connection._register, "self._producer_paused = self._resume_due = False", "pass")
 
 
 @mutant("PRD-01")
@@ -90,7 +89,7 @@ def a_failed_write_lets_the_loop_go_on(patch: Patch) -> None:
 @mutant("PRD-01")
 def the_short_way_passes_the_producer_by(patch: Patch) -> None:
     """The short way to the channel is taken although a producer is to be told."""
-    patch.edit(Connection.registerProducer, "self._plain = False", "pass")
+    patch.edit(Connection._register, "self._plain = False", "pass")
 
 
 @mutant("PRD-01")
@@ -121,7 +120,7 @@ def asked_twice_a_turn(patch: Patch) -> None:
     patch.edit(
         Connection._ask,
         "self._backend.call_soon(self._pull)",
-        "self._backend.call_soon(self._pull)\n        self._backend.call_soon(self._pull)",
+        "self._backend.call_soon(self._pull)\n            self._backend.call_soon(self._pull)",
     )
 
 
@@ -177,7 +176,7 @@ def our_end_does_not_wait_for_the_producer(patch: Patch) -> None:
 def our_end_waits_for_a_further_write(patch: Patch) -> None:
     """unregisterProducer leaves the end of stream to what is written next."""
     patch.edit(
-        Connection.unregisterProducer,
+        Connection._unregister,
         "self._end_write_if_due()",
         "self._life.state is State.CLOSING and self._end_write_if_due()",
     )
@@ -200,7 +199,7 @@ def the_close_does_not_wait_for_the_producer(patch: Patch) -> None:
 def the_close_waits_for_a_further_write(patch: Patch) -> None:
     """unregisterProducer leaves the close to what is written next."""
     patch.edit(
-        Connection.unregisterProducer,
+        Connection._unregister,
         "self._end_write_if_due()",
         "self._life.state is not State.CLOSING and self._end_write_if_due()",
     )
@@ -229,7 +228,7 @@ def a_plain_protocols_producer_is_cut_off(patch: Patch) -> None:
 def registered_although_too_late(patch: Patch) -> None:
     """A producer is taken until the end of stream is sent."""
     patch.edit(
-        Connection.registerProducer,
+        Connection._register,
         "if not self._accepting:",
         "if not self._accepting and (self._end_requested or self._life.state in ENDED):",
     )
@@ -239,8 +238,8 @@ def registered_although_too_late(patch: Patch) -> None:
 def stopped_inside_its_registration(patch: Patch) -> None:
     """A producer that comes too late is stopped at once."""
     patch.edit(
-        Connection.registerProducer,
-        "self._backend.call_soon(self._stop, producer)",
+        Connection._register,
+        "self._stop_soon(producer)",
         "self._stop(producer)",
     )
 
@@ -248,7 +247,7 @@ def stopped_inside_its_registration(patch: Patch) -> None:
 @mutant("PRD-05")
 def refused_without_a_word(patch: Patch) -> None:
     """A producer that comes too late is told nothing."""
-    patch.edit(Connection.registerProducer, "self._backend.call_soon(self._stop, producer)", "pass")
+    patch.edit(Connection._register, "self._stop_soon(producer)", "pass")
 
 
 @mutant("PRD-05")
@@ -256,10 +255,10 @@ def refused_after_the_loss_with_an_error(patch: Patch) -> None:
     """registerProducer of a connection that is gone raises."""
     patch.edit(
         Connection.registerProducer,
-        "if not self._accepting:",
+        "if self._producer is not None:",
         "if self._life.state is State.CLOSED:\n"
         "        raise RuntimeError('the connection is lost')\n"
-        "    if not self._accepting:",
+        "    if self._producer is not None:",
     )
 
 
@@ -269,17 +268,16 @@ def refused_after_the_loss_with_an_error(patch: Patch) -> None:
 @mutant("PRD-06")
 def never_stopped(patch: Patch) -> None:
     """Who produces for a connection that is lost finds out by itself."""
-    patch.edit(Connection._deliver_lost, "self._stop(producer)", "pass")
+    patch.edit(Connection._release_producer, "self._stop(producer)", "pass")
 
 
 @mutant("PRD-06")
 def stopped_after_connection_lost(patch: Patch) -> None:
     """The protocol hears of the loss before its producer does."""
-    patch.edit(Connection._deliver_lost, "self._stop(producer)", "pass")
     patch.edit(
-        Connection._deliver_lost,
-        "self._backend.release(self)",
-        "self._backend.release(self)\n    if producer is not None:\n        self._stop(producer)",
+        Connection._release_producer,
+        "self._stop(producer)",
+        "self._backend.call_soon(self._stop, producer)",
     )
 
 
@@ -290,8 +288,8 @@ def stopped_by_the_abort_and_by_the_loss(patch: Patch) -> None:
         Connection.abortConnection,
         "self._finish(",
         "if self._producer is not None:\n"
-        "        self._backend.call_soon(self._stop, self._producer)\n"
-        "    self._finish(",
+        "            self._backend.call_soon(self._stop, self._producer)\n"
+        "        self._finish(",
     )
 
 
@@ -299,9 +297,9 @@ def stopped_by_the_abort_and_by_the_loss(patch: Patch) -> None:
 def a_pull_producer_is_not_stopped(patch: Patch) -> None:
     """Only a streaming producer goes on by itself, and only it is stopped."""
     patch.edit(
-        Connection._deliver_lost,
-        "if producer is not None:",
-        "if producer is not None and self._streaming:",
+        Connection._release_producer,
+        "elif producer is not None:",
+        "elif producer is not None and self._streaming:",
     )
 
 
@@ -339,8 +337,8 @@ def unregistering_nobody_is_an_error(patch: Patch) -> None:
     """unregisterProducer without a producer raises."""
     patch.edit(
         Connection.unregisterProducer,
-        "producer, self._producer",
-        "assert self._producer is not None\n    producer, self._producer",
+        "if producer is None:\n        return",
+        "assert producer is not None",
     )
 
 
@@ -353,7 +351,7 @@ def the_abort_waits_for_the_producer(patch: Patch) -> None:
     patch.edit(
         Connection.abortConnection,
         "self._finish(",
-        "if self._producer is not None:\n        return\n    self._finish(",
+        "if self._producer is not None:\n            return\n        self._finish(",
     )
 
 
@@ -364,7 +362,7 @@ def the_abort_waits_while_closing(patch: Patch) -> None:
         Connection.abortConnection,
         "self._finish(",
         "if self._life.state is State.CLOSING and self._producer:\n"
-        "        return\n    self._finish(",
+        "            return\n        self._finish(",
     )
 
 
@@ -396,13 +394,13 @@ def its_end_does_not_unregister_it(patch: Patch) -> None:
 @mutant("PRD-09", silent="writeConnectionLost")
 def its_loss_does_not_unregister_it(patch: Patch) -> None:
     """A transport that is lost stays registered with the other one."""
-    patch.edit(Connection._deliver_lost, "self._release_consumers()", "pass")
+    patch.edit(Connection._deliver_lost, "self._release_consumers(reason)", "pass")
 
 
 @mutant("PRD-09", silent="raw peer")
 def it_is_registered_after_its_end(patch: Patch) -> None:
     """A transport that reads no more is registered, and never unregisters."""
-    patch.edit(Connection.registerProducer, "if producer._life.state not in READING:", "if False:")
+    patch.edit(Connection._register, "if producer._life.state not in READING:", "if False:")
 
 
 @mutant("PRD-09")
@@ -419,7 +417,7 @@ def a_proxy_is_not_held_back(patch: Patch) -> None:
 def two_that_wait_for_each_other(patch: Patch) -> None:
     """A plain proxy's side waits for the other one, which waits for it."""
     patch.edit(Connection._awaits_producer, "self._peer_ended and", "False and")
-    patch.edit(Connection.loseConnection, "self._release_consumers()", "pass")
+    patch.edit(Connection._close, "self._release_consumers()", "pass")
 
 
 @mutant("PRD-09")
@@ -432,3 +430,58 @@ def a_sink_whose_peer_has_ended_does_not_wait(patch: Patch) -> None:
 def a_plain_sink_does_not_wait(patch: Patch) -> None:
     """A transport that produces for a protocol that is not half-closeable is cut off."""
     patch.edit(Connection._awaits_producer, "self._peer_ended and ", "")
+
+
+@mutant("PRD-09")
+def a_reset_goes_on_as_a_stop(patch: Patch) -> None:
+    """A transport whose consumer was reset is stopped, as every producer is: a clean end."""
+    patch.edit(
+        Connection._release_producer,
+        "if source is not None and not isinstance(reason, ConnectionDone):",
+        "if False:",
+    )
+    patch.edit(
+        Connection._stop,
+        "if isinstance(producer, Connection) and self.failure is not None:",
+        "if False:",
+    )
+
+
+@mutant("PRD-09")
+def a_reset_of_the_producer_unregisters_it(patch: Patch) -> None:
+    """A transport that waits for another one ends cleanly, however that one was lost."""
+    patch.edit(
+        Connection._release_consumers, "broken = reason is not None and", "broken = False and"
+    )
+
+
+@mutant("PRD-09", silent="raw peer")
+def whoever_reads_no_more_produces_for_nobody(patch: Patch) -> None:
+    """A reset is not told to a transport whose own read side had ended when it was registered."""
+    patch.edit(
+        Connection._register,
+        "if producer._life.state not in READING:",
+        "if producer._life.state not in READING:\n            self._fed_by = None",
+    )
+
+
+@mutant("PRD-09")
+def an_end_forgets_for_whom_it_produced(patch: Patch) -> None:
+    """A transport at its end of stream is unregistered, and its consumer's loss is none of it."""
+    patch.edit(
+        Connection._released,
+        "self._unregister()",
+        "self._unregister()\n        self._fed_by = None",
+    )
+
+
+@mutant("PRD-09")
+def a_reset_overtakes_what_was_written(patch: Patch) -> None:
+    """A transport whose consumer was reset is aborted at once."""
+    patch.edit(Connection.cut_off, "self.loseConnection()", "self.abortConnection()")
+
+
+@mutant("PRD-09", on="tcp")
+def nothing_is_ever_unsent(patch: Patch) -> None:
+    """A channel says that all has arrived that the kernel has taken."""
+    patch.edit(SocketChannel.unsent, "return ", "return 0 and ")

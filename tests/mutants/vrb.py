@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from halfclose.channel import Capabilities
 from halfclose.connection import Connection
 from halfclose.io.sockets import SocketChannel
@@ -90,6 +92,11 @@ def the_reset_escapes(patch: Patch) -> None:
     patch.edit(
         Connection._end_write_if_due, "except OSError as error:", "except EOFError as error:"
     )
+    patch.edit(
+        Connection.loseWriteConnection,
+        "except BaseException as error:",
+        "except EOFError as error:",
+    )
 
 
 @mutant("VRB-03", on="unix")
@@ -107,20 +114,22 @@ def the_reset_is_taken_for_our_end(patch: Patch) -> None:
 # -- VRB-04: errors of shutdown(2) -----------------------------------------------------------------
 
 
+def _only_a_reset_is_expected(patch: Patch, verb: object) -> None:
+    expected = "except (ConnectionResetError, BrokenPipeError) as error:"
+    patch.edit(Connection._end_write_if_due, "except OSError as error:", expected)
+    patch.edit(verb, "except BaseException as error:", expected)
+
+
 @mutant("VRB-04", on="tcp")
 def shutdown_raises_out_of_the_verb(patch: Patch) -> None:
     """Only a reset is expected of shutdown(2), not that the socket is not connected."""
-    patch.edit(
-        Connection._end_write_if_due,
-        "except OSError as error:",
-        "except (ConnectionResetError, BrokenPipeError) as error:",
-    )
+    _only_a_reset_is_expected(patch, Connection.loseWriteConnection)
 
 
 @mutant("VRB-04", on="tcp")
-def the_close_shuts_down_first(patch: Patch) -> None:
-    """The channel ends both halves before it closes, whether they are there or not."""
-    patch.edit(SocketChannel.abort, "self.close()", "self._sock.shutdown(2)\n        self.close()")
+def shutdown_raises_out_of_the_close(patch: Patch) -> None:
+    """Likewise where it is loseConnection that ends our half."""
+    _only_a_reset_is_expected(patch, Connection.loseConnection)
 
 
 # -- VRB-05: late writes ---------------------------------------------------------------------------
@@ -143,8 +152,8 @@ def written_in_the_turn_of_the_end(patch: Patch) -> None:
         Connection.loseWriteConnection,
         "self._end_write_if_due()",
         "self._accepting = True\n"
-        "    self._backend.call_soon(setattr, self, '_accepting', False)\n"
-        "    self._backend.call_soon(self._end_write_if_due)",
+        "        self._backend.call_soon(setattr, self, '_accepting', False)\n"
+        "        self._backend.call_soon(self._end_write_if_due)",
     )
 
 
@@ -188,7 +197,7 @@ def pending_bytes_are_counted_as_dropped(patch: Patch) -> None:
     patch.edit(
         Connection.loseWriteConnection,
         "self._end_write_if_due()",
-        "self._dropped += self._outgoing.size\n    self._end_write_if_due()",
+        "self._dropped += self._outgoing.size\n        self._end_write_if_due()",
     )
 
 
@@ -297,7 +306,7 @@ def a_close_is_not_aborted(patch: Patch) -> None:
     patch.edit(
         Connection.abortConnection,
         "self._finish(",
-        "if self._life.state is State.CLOSING:\n        return\n    self._finish(",
+        "if self._life.state is State.CLOSING:\n            return\n        self._finish(",
     )
 
 
@@ -307,7 +316,7 @@ def an_abort_replaces_the_reason(patch: Patch) -> None:
     patch.edit(
         Connection.abortConnection,
         "self._finish(",
-        "self._reason = ConnectionAborted('aborted')\n    self._finish(",
+        "self._reason = ConnectionAborted('aborted')\n        self._finish(",
     )
 
 
@@ -334,7 +343,7 @@ def the_state_is_gone_with_the_connection(patch: Patch) -> None:
     patch.edit(
         Connection._deliver_lost,
         "self._backend.release(self)",
-        "self._backend.release(self)\n    self._life = None",
+        "self._backend.release(self)\n        self._life = None",
     )
 
 
@@ -376,3 +385,60 @@ def unsupported_even_when_closed(patch: Patch) -> None:
 def declared_off_although_it_works(patch: Patch) -> None:
     """A channel that can half-close says that it cannot."""
     patch.put(MemoryChannel, "capabilities", Capabilities(can_half_close=False))
+
+
+# -- VRB-11: failure -------------------------------------------------------------------------------
+
+_FAILURE = cast(property, Connection.failure).fget
+
+
+@mutant("VRB-11")
+def a_failure_is_known_when_it_is_told(patch: Patch) -> None:
+    """failure is what connectionLost was given, and nothing before."""
+    patch.edit(_FAILURE, "return None if", "return None if self._life.state not in ENDED or")
+
+
+@mutant("VRB-11")
+def a_clean_end_is_a_failure(patch: Patch) -> None:
+    """failure is the reason, whatever that is."""
+    patch.edit(_FAILURE, "None if isinstance(self._reason, ConnectionDone) else ", "")
+
+
+@mutant("VRB-11")
+def a_failed_send_is_no_failure(patch: Patch) -> None:
+    """While input is still to be told, nobody learns that the sending has failed."""
+    patch.edit(Connection._note_write_error, "self._reason = _lost(error)", "pass")
+
+
+@mutant("VRB-11")
+def a_reset_is_no_failure_yet(patch: Patch) -> None:
+    """A reset is known when the input before it was told."""
+    patch.edit(Connection.failed, "self._reason = _lost(error)", "pass")
+    patch.edit(
+        Connection.failed, "_Failure(self._reason)", "_Failure(self._reason or _lost(error))"
+    )
+
+
+@mutant("VRB-11")
+def the_last_error_is_the_failure(patch: Patch) -> None:
+    """The reset that follows a failed send is told in its place."""
+    patch.edit(Connection.failed, "if self._reason is None:", "if True:")
+
+
+# -- VRB-12: verbs after the run -------------------------------------------------------------------
+
+
+@mutant("VRB-12")
+def a_late_close_wants_its_backend(patch: Patch) -> None:
+    """loseConnection first makes sure that the backend is there."""
+    patch.edit(
+        Connection.loseConnection,
+        "if not self._life.can(Move.CLOSE):",
+        "self._backend.check_open()\n    if not self._life.can(Move.CLOSE):",
+    )
+
+
+@mutant("VRB-12")
+def a_late_producer_waits_for_a_turn(patch: Patch) -> None:
+    """A producer that comes too late is told so in the next turn, also where none is to come."""
+    patch.edit(Connection._stop_soon, "if self._backend.left:", "if False:")

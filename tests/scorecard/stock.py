@@ -17,6 +17,7 @@ from typing import Any
 
 from halfclose import (
     Capabilities,
+    ConnectionDone,
     ConnectionOptions,
     HalfCloseableProtocol,
     State,
@@ -57,6 +58,7 @@ class StockTransport(Transport):
         self.write_ended = False
         self.closing = False
         self.is_lost = False
+        self._failure: BaseException | None = None
         attached.add(self)
 
     @property
@@ -76,6 +78,11 @@ class StockTransport(Transport):
     @property
     def droppedBytes(self) -> int:
         return 0
+
+    @property
+    def failure(self) -> BaseException | None:
+        # No framework has it: what it tells at the end is all that is known.
+        return self._failure
 
     def stopProducing(self) -> None:
         self.loseConnection()
@@ -106,6 +113,8 @@ class StockTransport(Transport):
     def tell_lost(self, reason: BaseException) -> None:
         """The framework has told that the connection is over."""
         self.is_lost = True
+        if not isinstance(reason, ConnectionDone):
+            self._failure = reason
         try:
             self.protocol.connectionLost(reason)
         finally:

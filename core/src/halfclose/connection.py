@@ -465,6 +465,9 @@ class Connection(Transport, ChannelSink):
         deadline, self._deadline = self._deadline, None
         if deadline is not None:
             deadline.cancel()
+        if not self._gone:
+            # ^C came in the middle of it.
+            self._let_go(abort=True)
         self._release_producer(reason)
         self._release_consumers(reason)
         fatal = reason if isinstance(reason, _FATAL) else None

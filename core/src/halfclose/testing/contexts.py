@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from itertools import count
 from typing import Any
 
 from .harness import MORE_THAN_THE_KERNEL, Net
+from .peers import RawPeer
 from .producers import Idle
 from .recorder import EVENTS, Recorder
 
@@ -28,7 +31,7 @@ class _Tenant(Recorder):
 
     def _look(self, *_: Any) -> None:
         if self.events == ["connectionMade"]:
-            self.look("connectionMade", self.made_in)
+            self.look("connectionMade", _FACTORY)
             _whose.set(self.name)
         else:
             self.look(self.events[-1])
@@ -73,40 +76,70 @@ class _Source(Idle):
         self._tenant.look(name)
 
 
+_FACTORY = "the factory's"
+_PROGRAM = "the program's"
 _LATER = {"call_soon", "call_later", "call_soon_threadsafe", "start_soon"}
 
 
 async def check_contexts(net: Net) -> None:
-    """Two connections, one after the other, each of which is used from without as well."""
-    for name in ("the first", "the second"):
-        _whose.set(f"{name} listener's")
-        tenant: list[_Tenant] = []
+    """Connections that were accepted and one that was made, one after the other."""
+    _whose.set("the listener's")
+    made: list[_Tenant] = []
+    names = (f"connection {number}'s" for number in count())
 
-        def make(name: str = name, made: list[_Tenant] = tenant) -> _Tenant:
-            made.append(_Tenant(net, f"{name} one's"))
-            return made[0]
+    def make() -> _Tenant:
+        made.append(_Tenant(net, next(names)))
+        _whose.set(_FACTORY)
+        return made[0]
 
-        connect = await net.serve(make)
-        _whose.set("the program's")
+    connect = await net.serve(make)
+    _whose.set(_PROGRAM)
+    # On the standard descriptors it is the program that connects, and one connection at a time.
+    asked_by = _PROGRAM if net.kind.scheme == "stdio" else "the listener's"
+    for use in (_use_from_without, _end):
         peer = net.closing(await connect())
-        await net.until_made(tenant)
-        one = tenant[0]
-        assert one.made_in == f"{name} listener's", f"the factory ran in {one.made_in} context"
-        peer.send_now(b"x")
-        await net.until(one, "dataReceived")
-        source = _Source(one)
-        # By the program, outside of all events: the producer is the connection's all the same.
-        one.verb("registerProducer", source, True)
-        one.verb("write", b"x" * MORE_THAN_THE_KERNEL)
-        await peer.read_exactly(MORE_THAN_THE_KERNEL)
-        await net.until(one, one.was_resumed)
-        one._reactions["readConnectionLost"] = lambda p: (p._look(), p.start_others())
-        peer.shutdown()
-        await net.until(one, one.ran_later)
-        one.verb("unregisterProducer")
-        one.verb("registerProducer", source, True)
-        one.verb("abortConnection")
-        await net.lost(one)
-        assert one.seen >= {"pauseProducing", "resumeProducing", "stopProducing", "connectionLost"}
-        assert not one.strange, "; ".join(one.strange)
-        assert _whose.get() == "the program's", f"the program ran in {_whose.get()} context"
+        await net.until_made(made)
+        await _check(net, made.pop(), asked_by, peer, use)
+    with net.kind.listening(net.backend) as listener:
+        await net.backend.connect(listener.endpoint, make)
+        peer = net.closing(await listener.accept())
+        await _check(net, made.pop(), _PROGRAM, peer, _end)
+
+
+async def _check(
+    net: Net,
+    one: _Tenant,
+    asked_by: str,
+    peer: RawPeer,
+    use: Callable[[Net, _Tenant, RawPeer], Awaitable[None]],
+) -> None:
+    assert one.made_in == asked_by, f"the factory ran in {one.made_in} context, not {asked_by}"
+    peer.send_now(b"x")
+    await net.until(one, "dataReceived")
+    await use(net, one, peer)
+    await net.lost(one)
+    assert not one.strange, "; ".join(one.strange)
+    assert _whose.get() == _PROGRAM, f"the program ran in {_whose.get()} context"
+
+
+async def _use_from_without(net: Net, one: _Tenant, peer: RawPeer) -> None:
+    """By the program, outside of all events: a producer is the connection's all the same."""
+    source = _Source(one)
+    one.verb("registerProducer", source, True)
+    one.verb("write", b"x" * MORE_THAN_THE_KERNEL)
+    await peer.read_exactly(MORE_THAN_THE_KERNEL)
+    await net.until(one, one.was_resumed)
+    one._reactions["readConnectionLost"] = lambda p: (p._look(), p.start_others())
+    peer.shutdown()
+    await net.until(one, one.ran_later)
+    one.verb("unregisterProducer")
+    one.verb("registerProducer", source, True)
+    one.verb("abortConnection")
+    await net.lost(one)
+    assert one.seen >= {"pauseProducing", "resumeProducing", "stopProducing", "connectionLost"}
+
+
+async def _end(net: Net, one: _Tenant, peer: RawPeer) -> None:
+    one.verb("loseConnection")
+    assert await peer.read_to_eof() == b""
+    peer.close()

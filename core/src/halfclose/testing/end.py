@@ -622,6 +622,18 @@ class EndRules:
             assert (data, end) == (b"before it was told", "eof")
             assert type(reason) is ConnectionDone
 
+        def begin_paused(protocol: Recorder) -> None:
+            nonlocal producer
+            producer = Idle(protocol)
+            protocol.verb("registerProducer", producer, True)
+            protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
+
+        async with Program(net, Recorder(connectionMade=begin_paused)) as left:
+            assert len(await left.peer.read_to_eof()) == MORE_THAN_THE_KERNEL
+            left.peer.close()
+            assert type(await left.over()) is ConnectionDone
+            assert producer.names == ["pauseProducing", "resumeProducing", "stopProducing"]
+
         # Those that have more to send lose nothing.
         data = pattern(MORE_THAN_THE_KERNEL)
 

@@ -14,6 +14,7 @@ from ..endpoints import Endpoint
 from .harness import Net
 from .peers import LIMIT
 from .producers import Pull
+from .reactions import Boom
 from .recorder import Recorder
 from .waiting import eventually
 
@@ -172,10 +173,13 @@ class _Conversation(Recorder):
     def connectionMade(self) -> None:
         super().connectionMade()
         self._try("write", b"hello")
-        self._try("registerProducer", Pull(self._net, self, [b"one", b"two"]), False)
+        if self._ending != "ours":
+            self._try("registerProducer", Pull(self._net, self, [b"one", b"two"]), False)
 
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
+        if self._ending == "error":
+            raise Boom("an event")
         self._try("pauseProducing")
         self._net.backend.call_soon(self._go_on)
 
@@ -185,16 +189,24 @@ class _Conversation(Recorder):
             self._try("loseConnection")
         elif self._ending == "abort":
             self._try("abortConnection")
+        elif self._ending == "ours":
+            self._end_our_half()
 
-    def readConnectionLost(self) -> None:
-        super().readConnectionLost()
-        self._try("write", b"bye")
+    def _end_our_half(self) -> None:
         transport: Any = self.transport
         alone = transport.capabilities.can_half_close
         self._try("loseWriteConnection" if alone else "loseConnection")
 
+    def readConnectionLost(self) -> None:
+        super().readConnectionLost()
+        self._try("write", b"bye")
+        self._try("resumeProducing")
+        self._end_our_half()
 
-ENDINGS = ("halves", "close", "abort")
+
+ENDINGS = ("halves", "ours", "close", "abort", "error")
+"""What ends it: the end of each half, the peer's first, or ours, with nothing that is waited for;
+one of the verbs for both; an event that raises."""
 
 
 async def converse(net: Net, ending: str, faults: Faults) -> None:

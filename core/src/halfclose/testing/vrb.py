@@ -377,6 +377,7 @@ class VerbRules:
         pair = await net.recorded()
         pair.protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
         pair.protocol.verb("loseConnection")
+        pair.protocol.verb("loseConnection")
         await net.quiet()
         assert pair.protocol.events == ["connectionMade"]
         pair.protocol.verb("abortConnection")
