@@ -32,6 +32,11 @@ def _run_until_complete(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     try:
         return loop.run_until_complete(_limited(main))
     finally:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left))
         loop.close()
 
 
