@@ -255,15 +255,6 @@ def test_a_call_that_another_thread_has_made_is_no_deadlock() -> None:
     assert MemoryBackend.run("memory", None, main, ())
 
 
-def test_a_call_from_a_thread_to_a_backend_that_was_left_says_so() -> None:
-    async def main(backend: Backend) -> Backend:
-        return backend
-
-    backend = MemoryBackend.run("memory", None, main, ())
-    with pytest.raises(RuntimeError, match="has been left"):
-        backend.call_soon_threadsafe(print)
-
-
 def test_advancing_is_over_when_nothing_is_due_any_more() -> None:
     async def main() -> None:
         net = Network()

@@ -9,6 +9,7 @@ from halfclose.io.connecting import _Race
 from halfclose.io.listening import _Accepting, listen_sockets
 from halfclose.io.poller import Poller
 from halfclose.io.sockets import SocketChannel
+from halfclose.memory.backend import MemoryBackend
 from halfclose.memory.channel import MemoryChannel
 from halfclose_anyio.backend import AnyioBackend
 from mutants.mutant import mutant
@@ -569,3 +570,28 @@ def an_interrupt_is_the_connections_alone(patch: Patch) -> None:
     """^C in the middle of a verb ends the connection, and the program goes on."""
     patch.edit(Connection._broke, "self._backend.fatal(error)", "pass")
     patch.edit(Connection._broke, "raise error", "return")
+
+
+# -- ERR-14: a backend that was left ---------------------------------------------------------------
+
+
+@mutant("ERR-14")
+def a_call_from_a_thread_to_what_was_left_raises(patch: Patch) -> None:
+    """Who calls too late is told so."""
+    patch.edit(
+        MemoryBackend.call_soon_threadsafe,
+        "if not self.left:",
+        "if self.left:\n        raise RuntimeError(self.name)\n    else:",
+    )
+
+
+@mutant("ERR-14")
+def what_was_given_before_is_run_after(patch: Patch) -> None:
+    """Only the calls that come too late are refused."""
+    patch.edit(MemoryBackend._unless_left, "if not self.left:", "if True:")
+
+
+@mutant("ERR-14")
+def a_task_begins_on_what_was_left(patch: Patch) -> None:
+    """Tasks are cancelled once, when the backend is left."""
+    patch.edit(MemoryBackend.start_soon, "if self.left:\n        return", "")

@@ -18,6 +18,7 @@ KINDS = ("tcp", "unix", "stdio")
 
 OF_CORE = {
     "ERR-12": "the rule's test breaks a channel of halfclose from inside",
+    "ERR-14": "the rule is about backends of halfclose, and what they are given",
     "VRB-10": "the rule's test is made of a channel of halfclose that cannot half-close",
 }
 """Rules of which the test never comes to the framework, and why."""

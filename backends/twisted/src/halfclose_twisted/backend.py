@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import signal
 import socket
@@ -11,11 +12,13 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from contextvars import copy_context
 from types import FrameType
 from typing import Any, TypeVar
 
 from halfclose import Backend, Channel
 from halfclose.io.addresses import Address
+from halfclose.io.waking import WakeOnSignals
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import (
@@ -23,12 +26,13 @@ from twisted.internet.interfaces import (
     IResolutionReceiver,
     IWriteDescriptor,
 )
-from twisted.internet.task import deferLater
+from twisted.internet.process import reapAllProcesses
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from . import reactors
 from .channel import TwistedChannel, adopt_socket
+from .pace import FD_SETSIZE, Pace, Timer, Timers, in_next_turn, pace_of, selects
 from .reactors import asyncio_task_runs
 
 __all__ = ["TwistedBackend"]
@@ -40,12 +44,19 @@ T = TypeVar("T")
 
 _runs: dict[Any, TwistedBackend] = {}
 
+_LOST = 8
+"""Times that a descriptor is served before it is, as asked for, served again: the wall clock was
+set back, and it has to be asked anew."""
+
+_RELEASE = 1.0
+"""Seconds that Twisted is given, in place of one turn, to release what was aborted."""
+
 
 class _Event:
     """Any number of waiters, each with a Deferred of its own (rule EVT-15)."""
 
-    def __init__(self, call_soon: Callable[..., None]) -> None:
-        self._call_soon = call_soon
+    def __init__(self, soon: Callable[..., None]) -> None:
+        self._soon = soon
         self._is_set = False
         self._waiters: list[Deferred[None]] = []
 
@@ -53,7 +64,7 @@ class _Event:
         if not self._is_set:
             self._is_set = True
             # Not now: a Deferred runs its coroutine inside callback(), and we may be in a verb.
-            self._call_soon(self._wake)
+            self._soon(self._wake)
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
@@ -70,15 +81,6 @@ class _Event:
             await waiter
 
 
-class _Timer:
-    def __init__(self, call: Any) -> None:
-        self._call = call
-
-    def cancel(self) -> None:
-        if self._call.active():
-            self._call.cancel()
-
-
 class _Descriptor:
     """A descriptor that the reactor watches for us."""
 
@@ -87,7 +89,7 @@ class _Descriptor:
         self._fd = fd
         self._ready = ready
         self._stopped = False
-        self._asked_again = False
+        self._asked_again = 0
 
     def fileno(self) -> int:
         return self._fd
@@ -96,12 +98,15 @@ class _Descriptor:
         return "halfclose"
 
     def _serve(self) -> None:
-        if self._backend.guarded(self._ready) and not self._asked_again:
-            self._asked_again = True
-            self._backend.call_soon(self._serve_again)
+        if not self._backend.guarded(self._ready):
+            return
+        if not self._asked_again or self._asked_again > _LOST:
+            self._asked_again = 0
+            self._backend.pace.again(self._serve_again)
+        self._asked_again += 1
 
     def _serve_again(self) -> None:
-        self._asked_again = False
+        self._asked_again = 0
         if not self._stopped:
             self._serve()
 
@@ -116,7 +121,7 @@ class _Descriptor:
         if not self._stopped:
             self._serve()
         if not self._stopped and self._backend.reactor.running:
-            self._backend.call_soon(self._again)
+            self._backend.soon(self._again)
 
     def _again(self) -> None:
         if not self._stopped:
@@ -185,12 +190,20 @@ class TwistedBackend(Backend):
         super().__init__(name, options)
         self._variant = name.partition("+")[2] or None
         self.reactor: Any = self.options.get("reactor")
+        self._pace: Pace | None = None
+        self._clock = time.monotonic
+        self._timers: Timers
         self._soon: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
+        self._turn_is_due = False
+        self._over = False
         self._tasks: set[Deferred[object]] = set()
         self._all_released: Deferred[None] | None = None
         self._fatal: BaseException | None = None
         self._main: Deferred[Any] | None = None
+        self._cut = False
+        self._ending = False
         self._ended = False
+        self._triggers: list[Any] = []
 
     # -- running -------------------------------------------------------------------------------
 
@@ -215,7 +228,8 @@ class TwistedBackend(Backend):
         try:
             return backend._run(main, args)
         finally:
-            # A reactor that was stopped, rather than ended by us, cannot be run again.
+            # A reactor that was stopped, rather than ended by us, cannot be run again; and what
+            # was not shut down has triggers of this program, which the next one must not meet.
             if own is not None and backend._ended:
                 reactors.give_back(own, backend.reactor)
 
@@ -232,15 +246,21 @@ class TwistedBackend(Backend):
             self.reactor.fireSystemEvent("shutdown")
 
         def begin() -> None:
+            self._set_out()
+            signals.wake(self)
+            if signals.interrupted:
+                finish(Failure(KeyboardInterrupt()))
+                return
             self._main = Deferred.fromCoroutine(body())
             self._main.addBoth(finish)
 
-        # One turn later: on an asyncio reactor the loop itself is not running before that.
-        self.reactor.callWhenRunning(self.reactor.callLater, 0, begin)
-
         def stopping() -> None:
-            # Begun by somebody's reactor.stop(), after which it cannot be run again.
-            self._ended = bool(outcome)
+            # Else it is somebody's reactor.stop(), after which it cannot be run again.
+            self._ending = bool(outcome) or self._cut
+
+        def ended() -> None:
+            self._ended = self._ending
+            self._end()
 
         # A reactor's own triggers for these are gone after its first run.
         triggers = [
@@ -248,37 +268,53 @@ class TwistedBackend(Backend):
             for phase, function in (
                 ("before", stopping),
                 ("during", self._disconnect_all),
-                ("after", self._end),
+                ("after", ended),
             )
         ]
         before = reactors.enter(self.reactor)
         _runs[self.reactor] = self
         try:
-            with _Interrupts(self) as interrupts:
-                self.reactor.run(installSignalHandlers=False)
+            with _Signals(self) as signals:
+                try:
+                    # One turn later: on an asyncio reactor the loop is not running before that.
+                    self.reactor.callWhenRunning(in_next_turn, self.reactor, begin)
+                    self.reactor.run(installSignalHandlers=False)
+                finally:
+                    self._tidy(outcome)
         finally:
-            self._end()
-            if not outcome:
-                self._abort_all()
             del _runs[self.reactor]
             reactors.enter(before)
-            for call in self.reactor.getDelayedCalls():
-                call.cancel()
             for trigger in triggers:
                 with suppress(ValueError):
                     self.reactor.removeSystemEventTrigger(trigger)
         if self._fatal is not None:
             raise self._fatal
+        if signals.unheard:
+            raise KeyboardInterrupt
         if not outcome:
             raise RuntimeError(f"backend {self.name!r}: the reactor was stopped before main ended")
         result = outcome[0]
         if isinstance(result, Failure):
-            if interrupts.interrupted and result.check(CancelledError):
+            if signals.interrupted and result.check(CancelledError):
                 raise KeyboardInterrupt
             error = result.value
             assert error is not None
             raise error.with_traceback(result.getTracebackObject())
         return result  # type: ignore[no-any-return]
+
+    def _tidy(self, outcome: list[Any]) -> None:
+        """The reactor has ended: let go of everything that is on it."""
+        self._end()
+        self.left = True
+        if not outcome:
+            self._abort_all()
+        if self._cut and not self._ending:
+            # It is lent again only if nothing of this program is left to be called at its end.
+            self.reactor.fireSystemEvent("shutdown")
+        self._disconnect_all()
+        self._dispose()
+        for call in self.reactor.getDelayedCalls():
+            call.cancel()
 
     @staticmethod
     def of_run(reactor: Any) -> TwistedBackend | None:
@@ -295,14 +331,18 @@ class TwistedBackend(Backend):
             self.reactor.crash()
 
     def interrupt(self) -> None:
-        """Cancel ``main``."""
-        if self._main is not None and not self._main.called:
+        """Cancel ``main``; if it has ended, have the run end with KeyboardInterrupt."""
+        if self._main is None:
+            return
+        if self._main.called:
+            self._fatal = self._fatal or KeyboardInterrupt()
+        else:
             self._main.cancel()
 
     def interrupt_at_once(self) -> None:
         """End the reactor without waiting for ``main``."""
         self._fatal = self._fatal or KeyboardInterrupt()
-        self._ended = True
+        self._cut = True
         self._end()
 
     async def start(self) -> None:
@@ -312,33 +352,84 @@ class TwistedBackend(Backend):
             raise RuntimeError(f"backend {self.name!r}: no Twisted reactor is running here")
         if not self.reactor.running:
             running: Deferred[None] = Deferred()
-            self.reactor.callWhenRunning(running.callback, None)
+            self.reactor.callWhenRunning(in_next_turn, self.reactor, lambda: running.callback(None))
             await running
         if self._variant is not None and not reactors.of_variant(self.reactor, self._variant):
             raise RuntimeError(
                 f"backend {self.name!r}: the reactor that runs here is "
                 f"{type(self.reactor).__name__}"
             )
+        self._set_out()
+        if self.of_run(self.reactor) is not self:
+            self.end_with_reactor()
+
+    def _set_out(self) -> None:
+        if self._pace is None:
+            self._pace = pace_of(self.reactor)
+            self._clock = self._pace.time
+            self._timers = Timers(self._pace, self.guarded)
+
+    @property
+    def pace(self) -> Pace:
+        """What sets the pace, once the reactor is running.
+
+        :raises RuntimeError: the backend has not been entered.
+        """
+        if self._pace is None:
+            raise RuntimeError(f"backend {self.name!r} is not entered: async with it")
+        return self._pace
+
+    def end_with_reactor(self) -> None:
+        """The reactor is the program's: when that stops it, every connection is aborted.
+
+        Twisted ends what it watches at that moment: no connection that is paused, none whose read
+        side has ended, and none of the socket lane.
+        """
+
+        def stopped() -> None:
+            self.left = True
+            self.guarded(self._abort_all)
+
+        self._set_out()
+        self._triggers.append(self.reactor.addSystemEventTrigger("during", "shutdown", stopped))
 
     async def stop(self, error: BaseException | None) -> None:
         for task in list(self._tasks):
             task.cancel()
-        if self._channels:
+        if self._channels and self.reactor.running:
             # Twisted releases an aborted socket in its next turn; TLS that is only closed waits for
             # its peer.
             for channel in list(self._channels):
                 channel.abort()
             self._all_released = Deferred()
-            await self._all_released
+            # Its next turn can be far off, by the wall clock.
+            timer = self._timers.add(_RELEASE, self._released)
+            try:
+                await self._all_released
+            finally:
+                timer.cancel()
+        for trigger in self._triggers:
+            # NotImplementedError: twisted.internet.testing.MemoryReactor.
+            with suppress(ValueError, NotImplementedError):
+                self.reactor.removeSystemEventTrigger(trigger)
+        self.pace.leave()
         if self._fatal is not None and self._main is None:
             raise self._fatal
+
+    def _dispose(self) -> None:
+        """Never call anything again: the reactor has ended."""
+        self._over = True
+        self._soon.clear()
+        if self._pace is not None:
+            self._pace.leave()
+            self._timers.clear()
 
     def fatal(self, error: BaseException) -> None:
         runner = self.of_run(self.reactor)
         if runner is not None:
             self._fatal = self._fatal or error
             runner._fatal = runner._fatal or error
-            self.call_soon(runner.interrupt)
+            runner.soon(runner.interrupt)
         else:
             _log.critical(
                 "an event raised %s; the reactor stops", type(error).__name__, exc_info=error
@@ -349,24 +440,54 @@ class TwistedBackend(Backend):
     # -- time, tasks, events -------------------------------------------------------------------
 
     def time(self) -> float:
-        return time.monotonic()
+        return self._clock()
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
-        # A queue of our own: the reactor orders its delayed calls by the wall clock.
-        if not self._soon:
-            self.reactor.callLater(0, self._turn)
-        self._soon.append((function, args))
+        if not self.left:
+            self.soon(copy_context().run, self._unless_left, function, *args)
 
-    def _turn(self) -> None:
-        due, self._soon = self._soon, deque()
-        for function, args in due:
+    def _unless_left(self, function: Callable[..., object], *args: object) -> None:
+        if not self.left:
             self.guarded(function, *args)
 
-    def call_later(self, seconds: float, function: Callable[..., object], *args: object) -> _Timer:
-        return _Timer(self.reactor.callLater(seconds, self.guarded_timer, function, *args))
+    def soon(self, function: Callable[..., object], *args: object) -> None:
+        """`call_soon`, but also once the backend has been left, and in any context."""
+        if not self._over:
+            self._soon.append((function, args))
+            self._ask_for_turn()
+
+    def _ask_for_turn(self) -> None:
+        if not self._turn_is_due:
+            self._turn_is_due = True
+            self.pace.soon(self._turn)
+
+    def _turn(self) -> None:
+        self._turn_is_due = False
+        due = self._soon
+        try:
+            # One by one: what is called may be interrupted, and the rest must not be lost by it.
+            for _ in range(len(due)):
+                if not due:
+                    break
+                function, args = due.popleft()
+                self.guarded(function, *args)
+        finally:
+            if due:
+                self._ask_for_turn()
+
+    def call_later(self, seconds: float, function: Callable[..., object], *args: object) -> Timer:
+        if self.left:
+            return Timer(None, None, ())
+        context = copy_context()
+        return self._timers.add(seconds, context.run, self.guarded_timer, function, *args)
 
     def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
-        self.reactor.callFromThread(self.guarded, function, *args)
+        if self.left:
+            return
+        context, pace = copy_context(), self.pace
+        # RuntimeError: the loop is closed.
+        with suppress(RuntimeError):
+            pace.soon_threadsafe(context.run, self._unless_left, function, *args)
 
     def start_soon(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
         self.call_soon(self._start_task, function, args)
@@ -374,9 +495,6 @@ class TwistedBackend(Backend):
     def _start_task(
         self, function: Callable[..., Awaitable[object]], args: tuple[object, ...]
     ) -> None:
-        if self.left:
-            return
-
         async def body() -> None:
             await function(*args)
 
@@ -396,17 +514,32 @@ class TwistedBackend(Backend):
             _log.error("the task %r failed", function, exc_info=error)
 
     async def sleep(self, seconds: float) -> None:
-        await deferLater(self.reactor, seconds)
+        over: Deferred[None] = Deferred(lambda _: timer.cancel())
+        timer = self._timers.add(seconds, over.callback, None)
+        await over
 
     def create_event(self) -> _Event:
-        return _Event(self.call_soon)
+        return _Event(self.soon)
 
     # -- descriptors and names -----------------------------------------------------------------
 
     def watch(self, fd: int, ready: Callable[[], object], *, write: bool = False) -> _Descriptor:
+        self.check_watchable(fd)
         descriptor: _Descriptor = (_Writer if write else _Reader)(self, fd, ready)
         descriptor._add()
         return descriptor
+
+    def check_watchable(self, fd: int) -> None:
+        """Make sure that the reactor can watch *fd*: one that cannot spins, or is silent.
+
+        :raises OSError: EMFILE: the reactor has no room for a descriptor of that number.
+        """
+        if not selects(self.reactor, fd):
+            raise OSError(
+                errno.EMFILE,
+                f"{type(self.reactor).__name__} cannot watch descriptor {fd}, only those below "
+                f"{FD_SETSIZE}; another reactor can",
+            )
 
     async def resolve(self, host: str, port: int) -> list[Address]:
         # Twisted's resolver never answers for a name that IDNA refuses.
@@ -428,46 +561,88 @@ class TwistedBackend(Backend):
 
     def release_channel(self, channel: Channel) -> None:
         super().release_channel(channel)
-        if not self._channels and self._all_released is not None:
-            waiting, self._all_released = self._all_released, None
-            self.call_soon(waiting.callback, None)
+        if not self._channels:
+            self._released()
+
+    def _released(self) -> None:
+        waiting, self._all_released = self._all_released, None
+        if waiting is not None:
+            self.soon(waiting.callback, None)
 
 
-class _Interrupts:
-    """SIGINT while our reactor runs: cancel ``main``, and the second time do not wait for it.
+class _Signals:
+    """SIGINT and SIGCHLD while our reactor runs in the main thread.
 
-    The reactor's own handlers would stay bound to it after the run. A handler of the program's
-    is left alone, as asyncio does.
+    SIGINT cancels ``main``, and the second time does not wait for it. SIGCHLD has Twisted reap
+    what the program spawned on the reactor. The reactor's own handlers would stay bound to it
+    after the run, and take SIGTERM too. A program's own handler for SIGINT is left alone, as
+    asyncio does, and one for SIGCHLD is called as well.
     """
 
     def __init__(self, backend: TwistedBackend) -> None:
         self._backend = backend
-        self._installed = False
+        self._interrupts_before: Any = None
+        self._children_before: Any = None
+        self._waker: WakeOnSignals | None = None
         self._count = 0
+        self._heard = 0
 
     @property
     def interrupted(self) -> bool:
         """Whether SIGINT came."""
         return self._count > 0
 
-    def __enter__(self) -> _Interrupts:
-        if (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        ):
-            signal.signal(signal.SIGINT, self._handle)
-            self._installed = True
+    @property
+    def unheard(self) -> bool:
+        """Whether SIGINT came too late for the reactor to do anything about it."""
+        return self._count > self._heard
+
+    def __enter__(self) -> _Signals:
+        # Elsewhere Python takes no handlers.
+        if threading.current_thread() is threading.main_thread():
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                self._interrupts_before = signal.signal(signal.SIGINT, self._interrupted)
+            if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) is not None:
+                self._children_before = signal.signal(signal.SIGCHLD, self._child_ended)
+                # As Twisted has it: not every library expects to be interrupted by it.
+                signal.siginterrupt(signal.SIGCHLD, False)
         return self
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def wake(self, backend: TwistedBackend) -> None:
+        """The reactor is running: have signals wake it."""
+        self._waker = WakeOnSignals(backend)
+        # What ended before the handler was there.
+        reapAllProcesses()
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
         self._count += 1
-        backend = self._backend
-        end = backend.interrupt if self._count == 1 else backend.interrupt_at_once
-        backend.reactor.callFromThread(end)
+        with suppress(RuntimeError):
+            # RuntimeError: the reactor is not running yet, or its loop is closed.
+            self._backend.pace.soon_threadsafe(self._end, self._count)
         if self._count > 2:
             # It is the program's own code that does not return to the reactor.
             raise KeyboardInterrupt
 
+    def _end(self, count: int) -> None:
+        self._heard = count
+        if count == 1:
+            self._backend.interrupt()
+        else:
+            self._backend.interrupt_at_once()
+
+    def _child_ended(self, number: int, frame: FrameType | None) -> None:
+        with suppress(RuntimeError):
+            self._backend.pace.soon_threadsafe(reapAllProcesses)
+        if callable(self._children_before):
+            self._children_before(number, frame)
+
     def __exit__(self, *exception: object) -> None:
-        if self._installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._waker is not None:
+            self._waker.close()
+        for number, ours, before in (
+            ("SIGINT", self._interrupted, self._interrupts_before),
+            ("SIGCHLD", self._child_ended, self._children_before),
+        ):
+            # Somebody may have put a handler in place of ours, who keeps it.
+            if before is not None and signal.getsignal(getattr(signal, number)) == ours:
+                signal.signal(getattr(signal, number), before)

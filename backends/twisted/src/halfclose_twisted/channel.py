@@ -40,6 +40,9 @@ _PIECE = 64 * 1024
 _FULL = frozenset({errno.EAGAIN, errno.EINTR, errno.ENOBUFS})
 """What send(2) fails with for the moment only."""
 
+_NO_SIGNAL: int = getattr(socket, "MSG_NOSIGNAL", 0)
+"""A peer that has gone is an error, and no SIGPIPE, whatever the program does with that signal."""
+
 
 @implementer(IHalfCloseableProtocol)
 class Attached(Protocol):
@@ -119,7 +122,7 @@ class TwistedChannel(Channel):
 
     def _tell(self, function: Callable[..., object], *args: object) -> None:
         if self._calling:
-            self._backend.call_soon(self._tell_now, function, *args)
+            self._backend.soon(self._tell_now, function, *args)
         elif not self._released:
             function(*args)
 
@@ -134,6 +137,14 @@ class TwistedChannel(Channel):
     def sink(self) -> ChannelSink:
         assert self._sink is not None
         return self._sink
+
+    def check_watchable(self) -> None:
+        """Make sure that the reactor can watch the transport's descriptor.
+
+        :raises OSError: EMFILE: it cannot; see `TwistedBackend.check_watchable`.
+        """
+        if self._sock is not None:
+            self._backend.check_watchable(self._sock.fileno())
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -191,7 +202,7 @@ class TwistedChannel(Channel):
 
     def _send(self, sock: socket.socket, data: bytes | memoryview) -> int:
         try:
-            taken = sock.send(data)
+            taken = sock.send(data, _NO_SIGNAL)
         except OSError as error:
             if error.errno not in _FULL:
                 raise self._first(error) from None
@@ -378,7 +389,8 @@ def _endpoint(address: Any) -> Endpoint:
 def adopt_socket(backend: TwistedBackend, sock: socket.socket) -> TwistedChannel:
     """A channel over *sock*, which Twisted's own transport serves from now on.
 
-    :raises OSError: the connection was lost before Twisted could take it.
+    :raises OSError: the connection was lost before Twisted could take it, or the reactor has no
+        room for it.
     """
     made: list[TwistedChannel] = []
 
@@ -392,4 +404,9 @@ def adopt_socket(backend: TwistedBackend, sock: socket.socket) -> TwistedChannel
         # Twisted takes a duplicate of the descriptor, and leaks it where this very call fails.
         sock.getpeername()
         backend.reactor.adoptStreamConnection(sock.fileno(), sock.family, factory)
+    try:
+        made[0].check_watchable()
+    except OSError:
+        made[0].abort()
+        raise
     return made[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
@@ -14,6 +15,8 @@ from .backend import TwistedBackend
 from .channel import Attached, TwistedChannel
 
 __all__ = ["as_factory"]
+
+_log = logging.getLogger("halfclose")
 
 _backends: dict[Any, TwistedBackend] = {}
 
@@ -65,8 +68,14 @@ class _Factory:
     def _made(self, attached: Attached) -> None:
         assert isinstance(attached, _Attached)
         backend = _backend_of(self._reactor)
-        attached.channel = TwistedChannel(backend, attached.transport)
-        attached.protocol = backend.accept(attached.channel, self._factory, self._options)
+        attached.channel = channel = TwistedChannel(backend, attached.transport)
+        try:
+            channel.check_watchable()
+        except OSError as error:
+            _log.error("the connection with %s was dropped: %s", channel.get_peer(), error)
+            channel.abort()
+            return
+        attached.protocol = backend.accept(channel, self._factory, self._options)
 
 
 def _backend_of(reactor: Any) -> TwistedBackend:
@@ -75,7 +84,8 @@ def _backend_of(reactor: Any) -> TwistedBackend:
     if reactor is None:
         raise RuntimeError("as_factory: no reactor is installed; give the argument 'reactor'")
     backend = TwistedBackend.of_run(reactor) or _backends.get(reactor)
-    if backend is None:
-        backend = TwistedBackend("twisted", {"reactor": reactor})
-        _backends[reactor] = backend
+    if backend is None or backend.left:
+        # A reactor that was stopped, and is run again all the same, begins anew.
+        backend = _backends[reactor] = TwistedBackend("twisted", {"reactor": reactor})
+        backend.end_with_reactor()
     return backend

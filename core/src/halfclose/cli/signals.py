@@ -5,11 +5,11 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 from ..backend import Backend
+from ..io.waking import WakeOnSignals
 
 __all__ = ["Signals"]
 
@@ -37,6 +37,7 @@ class Signals:
         """
         self._stop = stop
         self._backend = backend
+        backend.on_leaving(WakeOnSignals(backend).close)
         if self._received:
             self._act(self._received)
 
@@ -48,13 +49,12 @@ class Signals:
     def _act(self, number: int) -> None:
         assert self._backend is not None
         stop, self._stop = self._stop, None
-        # RuntimeError: the loop has ended already, and so will the program.
-        with suppress(RuntimeError):
-            if stop is not None:
-                self._backend.call_soon_threadsafe(stop)
-            else:
-                self._restore()
-                self._backend.call_soon_threadsafe(self._backend.fatal, SystemExit(128 + number))
+        # A backend that has been left does nothing: the program is about to end.
+        if stop is not None:
+            self._backend.call_soon_threadsafe(stop)
+        else:
+            self._restore()
+            self._backend.call_soon_threadsafe(self._backend.fatal, SystemExit(128 + number))
 
     def _restore(self) -> None:
         # Taken away first: the next signal can come in the middle of this.

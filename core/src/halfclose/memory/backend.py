@@ -132,21 +132,33 @@ class MemoryBackend(Backend):
         return self.network.scheduler.now
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
-        self.network.scheduler.call_soon(copy_context().run, self.guarded, function, *args)
+        if not self.left:
+            context = copy_context()
+            self.network.scheduler.call_soon(context.run, self._unless_left, function, *args)
+
+    def _unless_left(self, function: Callable[..., object], *args: object) -> None:
+        if not self.left:
+            self.guarded(function, *args)
 
     def call_later(self, seconds: float, function: Callable[..., object], *args: object) -> Timer:
+        if self.left:
+            return Timer(function, args)
+        context = copy_context()
         return self.network.scheduler.call_later(
-            seconds, copy_context().run, self.guarded_timer, function, *args
+            seconds, context.run, self.guarded_timer, function, *args
         )
 
     def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
-        if self.left:
-            raise RuntimeError(f"backend {self.name!r} has been left")
-        self.network.scheduler.call_soon_threadsafe(
-            copy_context().run, self.guarded, function, *args
-        )
+        if not self.left:
+            context = copy_context()
+            self.network.scheduler.call_soon_threadsafe(
+                context.run, self._unless_left, function, *args
+            )
 
     def start_soon(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        if self.left:
+            return
+
         async def body() -> None:
             await function(*args)
 

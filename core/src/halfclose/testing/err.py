@@ -10,6 +10,7 @@ import resource
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from itertools import count
 from typing import Any
@@ -749,6 +750,37 @@ class FailureRules:
                     if faults.raised is None:
                         break
 
+    @rule("ERR-14")
+    def test_err_14_a_backend_that_was_left(self: Any, kind: Kind) -> None:
+        """What is given to call_soon_threadsafe, call_soon, call_later or start_soon of a backend
+        that was left is never run, neither there nor in the next program, and the call raises
+        nothing, also where the loop is closed; nor is run what was given before and not yet begun
+        when it was left. (A Twisted reactor that is run again runs it in the next program, and
+        asyncio raises.)
+
+        Where to look: each of them looks at ``Backend.left``, once when it is called and once
+        when its turn has come. A framework's loop may be used again by the next program, and
+        raise once it is closed.
+        """
+        ran: list[str] = []
+        run(_give_too_late, ran, backend=self.backend, options=kind.options)
+        assert not ran, f"run on a backend that was left: {ran}"
+
+        kept: list[Backend] = []
+
+        async def keep(backend: Backend) -> None:
+            kept.append(backend)
+            _give(backend, "at the end of its program", ran)
+
+        async def next_program(backend: Backend) -> None:
+            _give(kept[0], "in the next program", ran)
+            await Net(backend, kind).quiet()
+
+        run(keep, backend=self.backend, options=kind.options)
+        _give(kept[0], "after its program", ran)
+        run(next_program, backend=self.backend, options=kind.options)
+        assert not ran, f"run in the next program: {ran}"
+
 
 def _check_interrupted(backend: str, kind: Kind, ending: str, faults: Faults) -> None:
     """^C comes at one call of a conversation."""
@@ -858,6 +890,32 @@ def _check_fatal_in_open_backend(backend: str, kind: Kind) -> None:
     finally:
         for peer in peers:
             peer.close()
+
+
+def _give(backend: Backend, when: str, ran: list[str]) -> None:
+    """Give *backend* something to run in every way; it notes that in *ran*."""
+
+    async def task(name: str) -> None:
+        ran.append(name)
+
+    def threadsafe(thread: str) -> None:
+        backend.call_soon_threadsafe(ran.append, f"call_soon_threadsafe {thread} {when}")
+
+    threadsafe("here")
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(threadsafe, "in a thread").result()
+    backend.call_soon(ran.append, f"call_soon {when}")
+    backend.call_later(0.0, ran.append, f"call_later {when}").cancel()
+    backend.call_later(0.0, ran.append, f"call_later {when}")
+    backend.start_soon(task, f"start_soon {when}")
+
+
+async def _give_too_late(backend: Backend, ran: list[str]) -> None:
+    async with open_backend(backend.name) as inner:
+        _give(inner, "before it was left", ran)
+    _give(inner, "after it was left", ran)
+    for _ in range(5):
+        await backend.sleep(0.01)
 
 
 async def _check_strays(backend: Backend, kind: Kind) -> None:

@@ -1,0 +1,449 @@
+"""The next turn of a reactor and the timers, by what no wall clock can delay.
+
+A reactor orders its delayed calls, ``callLater(0)`` too, by ``reactor.seconds()``: the wall clock.
+Where that is set back by an hour, what was due waits for an hour. So nothing of ours is a delayed
+call, but for a reactor whose clock a test moves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import heapq
+import math
+import os
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
+from typing import Any
+
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.selectreactor import SelectReactor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+__all__ = ["Pace", "Timer", "Timers", "in_next_turn", "pace_of", "selects"]
+
+FD_SETSIZE = 1024
+"""The first descriptor that select(2) cannot watch."""
+
+_LONGEST = 10.0**9
+"""Seconds; more than that is never."""
+
+
+class Pace(ABC):
+    """What sets the pace of one backend: how its reactor is asked for the next turn."""
+
+    time: Callable[[], float] = staticmethod(time.monotonic)
+    """Seconds of a clock that never goes back."""
+
+    @abstractmethod
+    def soon(self, function: Callable[[], object]) -> None:
+        """Call *function* in the next turn; in the reactor's thread only."""
+
+    @abstractmethod
+    def again(self, function: Callable[[], object]) -> None:
+        """`soon`, as cheap as can be; a step of the wall clock may delay it."""
+
+    @abstractmethod
+    def soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
+        """Call in the next turn; from any thread or signal handler.
+
+        :raises RuntimeError: the reactor's loop is closed.
+        """
+
+    @abstractmethod
+    def wake(self, seconds: float, function: Callable[[], object]) -> None:
+        """Call *function* after *seconds*, in place of what an earlier call was to call."""
+
+    @abstractmethod
+    def wake_not(self) -> None:
+        """Take back the last `wake`. Idempotent."""
+
+    def leave(self) -> None:  # noqa: B027 - most hold nothing
+        """Hold nothing from now on but for the time of a `wake`."""
+
+
+class _OnReactor(Pace):
+    """Any reactor: calls from threads go before its delayed calls, whatever the clock says."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._call: Any = None
+        self._alarm = _Alarm.on(reactor)
+        self._left = False
+
+    def soon(self, function: Callable[[], object]) -> None:
+        self._reactor.callFromThread(function)
+
+    def again(self, function: Callable[[], object]) -> None:
+        # Through the waker it would cost two system calls.
+        self._reactor.callLater(0, function)
+
+    def soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
+        self._reactor.callFromThread(function, *args)
+
+    def wake(self, seconds: float, function: Callable[[], object]) -> None:
+        if self._alarm is None and self._left:
+            self._alarm = _Alarm.on(self._reactor)
+        if self._alarm is not None:
+            self._alarm.set(seconds, function)
+        else:
+            self.wake_not()
+            self._call = self._reactor.callLater(seconds, function)
+
+    def wake_not(self) -> None:
+        call, self._call = self._call, None
+        if call is not None and call.active():
+            call.cancel()
+        if self._alarm is not None:
+            self._alarm.stop()
+            if self._left:
+                self._alarm.close()
+                self._alarm = None
+
+    def leave(self) -> None:
+        self._left = True
+        if self._alarm is not None and not self._alarm.is_set:
+            self.wake_not()
+
+
+class _OnLoop(Pace):
+    """A reactor on an asyncio loop, whose clock is the monotonic one.
+
+    The reactor's own ``callFromThread`` makes a delayed call of it there.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._handle: asyncio.TimerHandle | None = None
+
+    def soon(self, function: Callable[[], object]) -> None:
+        self._loop.call_soon(function)
+
+    def again(self, function: Callable[[], object]) -> None:
+        self._loop.call_soon(function)
+
+    def soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
+        self._loop.call_soon_threadsafe(function, *args)
+
+    def wake(self, seconds: float, function: Callable[[], object]) -> None:
+        self.wake_not()
+        self._handle = self._loop.call_later(seconds, function)
+
+    def wake_not(self) -> None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            handle.cancel()
+
+
+class _OnClock(Pace):
+    """A reactor whose clock a test moves: everything goes by that clock."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._call: Any = None
+        self.time = reactor.seconds
+
+    def soon(self, function: Callable[[], object]) -> None:
+        self._reactor.callLater(0, function)
+
+    again = soon
+
+    def soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
+        self._reactor.callLater(0, function, *args)
+
+    def wake(self, seconds: float, function: Callable[[], object]) -> None:
+        self.wake_not()
+        self._call = self._reactor.callLater(seconds, function)
+
+    def wake_not(self) -> None:
+        call, self._call = self._call, None
+        if call is not None and call.active():
+            call.cancel()
+
+
+def pace_of(reactor: Any) -> Pace:
+    """What sets the pace on *reactor*, which is running in this thread.
+
+    A reactor that has ``advance``, as ``twisted.internet.task.Clock`` has, is one whose clock a
+    test moves.
+    """
+    if callable(getattr(reactor, "advance", None)):
+        return _OnClock(reactor)
+    if isinstance(reactor, AsyncioSelectorReactor):
+        with suppress(RuntimeError):
+            return _OnLoop(asyncio.get_running_loop())
+    return _OnReactor(reactor)
+
+
+def selects(reactor: Any, fd: int) -> bool:
+    """Whether *reactor* can watch *fd*: select(2) has room for the first 1024 only."""
+    return fd < FD_SETSIZE or not isinstance(reactor, SelectReactor) or sys.platform == "win32"
+
+
+# -- waking up ---------------------------------------------------------------------------------
+
+
+class _Descriptor:
+    def __init__(self, reactor: Any, fd: int) -> None:
+        self._reactor = reactor
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def logPrefix(self) -> str:
+        return "halfclose"
+
+
+@implementer(IReadDescriptor)
+class _Alarm(_Descriptor):
+    """A timer of the operating system's, which a reactor watches only while it is set.
+
+    So what the program still waits for is on its reactor, and what is over is not: trial complains
+    of descriptors that a test has left there.
+    """
+
+    is_set = False
+    _function: Callable[[], object]
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor has ended, and watches nothing any more."""
+        self.is_set = False
+
+    @classmethod
+    def on(cls, reactor: Any) -> _Alarm | None:
+        """One for *reactor*; None where the system has none, or no descriptor for it."""
+        try:
+            fd = _timer_descriptor()
+        except OSError:
+            return None
+        if fd is None:
+            return None
+        if not selects(reactor, fd):
+            os.close(fd)
+            return None
+        return cls(reactor, fd)
+
+    def set(self, seconds: float, function: Callable[[], object]) -> None:
+        """Call *function* once, after *seconds*."""
+        self._function = function
+        _set_timer(self._fd, seconds)
+        if not self.is_set:
+            self.is_set = True
+            self._reactor.addReader(self)
+
+    def stop(self) -> None:
+        """Call nothing. Idempotent."""
+        if self.is_set:
+            self.is_set = False
+            self._reactor.removeReader(self)
+            _set_timer(self._fd, None)
+
+    def doRead(self) -> None:
+        try:
+            os.read(self._fd, 8)
+        except BlockingIOError:
+            return
+        self._function()
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        os.close(fd)
+
+
+if sys.platform != "linux":
+
+    def _timer_descriptor() -> int | None:
+        return None
+
+    def _set_timer(fd: int, seconds: float | None) -> None:
+        raise NotImplementedError
+
+elif sys.version_info >= (3, 13):
+
+    def _timer_descriptor() -> int | None:
+        return os.timerfd_create(time.CLOCK_MONOTONIC, flags=os.TFD_NONBLOCK | os.TFD_CLOEXEC)
+
+    def _set_timer(fd: int, seconds: float | None) -> None:
+        os.timerfd_settime(fd, initial=0.0 if seconds is None else max(seconds, 1e-9))
+
+else:
+    # Python has names for these from 3.13 on.
+    _libc = ctypes.CDLL(None, use_errno=True)
+
+    class _Spec(ctypes.Structure):
+        """``struct itimerspec``."""
+
+        _fields_ = [
+            (name, ctypes.c_long) for name in ("every_s", "every_ns", "first_s", "first_ns")
+        ]
+
+    def _check(result: int) -> int:
+        if result < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+        return result
+
+    def _timer_descriptor() -> int | None:
+        if not hasattr(_libc, "timerfd_create"):
+            return None
+        # The flags of timerfd are those of open(2).
+        flags = os.O_NONBLOCK | os.O_CLOEXEC
+        return _check(_libc.timerfd_create(time.CLOCK_MONOTONIC, flags))
+
+    def _set_timer(fd: int, seconds: float | None) -> None:
+        # All zero stops it.
+        nanoseconds = 0 if seconds is None else max(int(seconds * 1e9), 1)
+        spec = _Spec(0, 0, *divmod(nanoseconds, 10**9))
+        _check(_libc.timerfd_settime(fd, 0, ctypes.byref(spec), None))
+
+
+@implementer(IReadDescriptor)
+class _Once(_Descriptor):
+    """Is readable from the first, and calls a function once."""
+
+    def __init__(self, reactor: Any, function: Callable[[], object]) -> None:
+        fd, end = os.pipe()
+        os.write(end, b"x")
+        os.close(end)
+        super().__init__(reactor, fd)
+        self._function = function
+        reactor.addReader(self)
+
+    def doRead(self) -> None:
+        self._reactor.removeReader(self)
+        os.close(self._fd)
+        self._function()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor has ended before its next turn."""
+        os.close(self._fd)
+
+
+def in_next_turn(reactor: Any, function: Callable[[], object]) -> None:
+    """Call *function* in the next turn of *reactor*, whose asyncio loop may not be running yet."""
+    if callable(getattr(reactor, "advance", None)):
+        reactor.callLater(0, function)
+    elif isinstance(reactor, AsyncioSelectorReactor):
+        _Once(reactor, function)
+    else:
+        reactor.callFromThread(function)
+
+
+# -- timers ------------------------------------------------------------------------------------
+
+
+class Timer:
+    """A call that is due later."""
+
+    __slots__ = ("_args", "_function", "_timers")
+
+    def __init__(
+        self,
+        timers: Timers | None,
+        function: Callable[..., object] | None,
+        args: tuple[object, ...],
+    ) -> None:
+        self._timers = timers
+        self._function = function
+        self._args = args
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether there is nothing to call."""
+        return self._function is None
+
+    def cancel(self) -> None:
+        """Do not call. Idempotent; a no-op once it was called."""
+        if self._function is not None:
+            # It stays in the heap for a while, and must keep nothing alive.
+            self._function = None
+            self._args = ()
+            timers, self._timers = self._timers, None
+            if timers is not None:
+                timers.one_less()
+
+    def take(self) -> tuple[Callable[..., object] | None, tuple[object, ...]]:
+        """What to call; it is forgotten here."""
+        function, args = self._function, self._args
+        self.cancel()
+        return function, args
+
+
+class Timers:
+    """The timers of one backend, of which its reactor sees the first only.
+
+    :param call: calls a function, and raises nothing.
+    """
+
+    def __init__(self, pace: Pace, call: Callable[..., object]) -> None:
+        self._pace = pace
+        self._call = call
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._number = count()
+        self._live = 0
+        self._wakes_at: float | None = None
+
+    def add(self, seconds: float, function: Callable[..., object], *args: object) -> Timer:
+        """Call ``function(*args)`` after *seconds*; timers of one moment in order of the calls.
+
+        :raises ValueError: *seconds* is not a number.
+        """
+        if math.isnan(seconds):
+            raise ValueError("a timer needs a number of seconds, and got none")
+        if seconds > _LONGEST:
+            return Timer(None, function, args)
+        due = self._pace.time() + max(seconds, 0.0)
+        timer = Timer(self, function, args)
+        heapq.heappush(self._heap, (due, next(self._number), timer))
+        self._live += 1
+        if self._wakes_at is None or due < self._wakes_at:
+            self._wake(due)
+        return timer
+
+    def one_less(self) -> None:
+        """One was cancelled, or taken."""
+        self._live -= 1
+        if not self._live:
+            self._heap.clear()
+            self._wakes_at = None
+            self._pace.wake_not()
+        elif len(self._heap) > 100 and self._live < len(self._heap) // 2:
+            self._heap = [entry for entry in self._heap if not entry[2].cancelled]
+            heapq.heapify(self._heap)
+
+    def clear(self) -> None:
+        """Forget all."""
+        for _, _, timer in list(self._heap):
+            timer.cancel()
+
+    def _wake(self, due: float) -> None:
+        self._wakes_at = due
+        self._pace.wake(max(due - self._pace.time(), 0.0), self._look)
+
+    def _look(self) -> None:
+        """Call what is due; what that adds is for the next time."""
+        # What is added meanwhile sets no alarm of its own.
+        self._wakes_at = -math.inf
+        now = self._pace.time()
+        due = []
+        while self._heap and (self._heap[0][0] <= now or self._heap[0][2].cancelled):
+            due.append(heapq.heappop(self._heap)[2])
+        try:
+            while due:
+                function, args = due.pop(0).take()
+                if function is not None:
+                    self._call(function, *args)
+        finally:
+            # Interrupted: the rest is for the next time.
+            for timer in due:
+                heapq.heappush(self._heap, (now, next(self._number), timer))
+            self._wakes_at = None
+            if self._live:
+                self._wake(self._heap[0][0])

@@ -1,0 +1,70 @@
+"""Waking a loop when a signal comes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ..reasons import Unsupported
+
+if TYPE_CHECKING:
+    from ..backend import Backend, Watch
+
+__all__ = ["WakeOnSignals"]
+
+
+class WakeOnSignals:
+    """Has a signal wake the loop, so that its handler in Python runs at once.
+
+    Python runs a handler between two instructions of the main thread. A signal that comes in the
+    moment before the loop begins to sleep, or that the system gives to another thread, interrupts
+    no sleep: its handler would run when something else wakes the loop, if ever. So Python is told
+    to write to a descriptor that the loop watches (``signal.set_wakeup_fd``).
+
+    Nothing is done where something is told already, as trio and uvloop do it; nor outside of the
+    main thread, where no handlers run; nor where there is no descriptor for it.
+
+    :param backend: its loop is running, in this thread.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._ends: tuple[int, int] | None = None
+        self._watch: Watch | None = None
+        with suppress(OSError, ValueError, Unsupported):
+            self._begin(backend)
+
+    def _begin(self, backend: Backend) -> None:
+        before = signal.set_wakeup_fd(-1)
+        if before >= 0:
+            signal.set_wakeup_fd(before, warn_on_full_buffer=False)
+            return
+        self._ends = os.pipe()
+        try:
+            for end in self._ends:
+                os.set_blocking(end, False)
+            self._watch = backend.watch(self._ends[0], self._drain)
+            signal.set_wakeup_fd(self._ends[1], warn_on_full_buffer=False)
+        except BaseException:
+            self.close()
+            raise
+
+    def _drain(self) -> None:
+        if self._ends is not None:
+            with suppress(BlockingIOError):
+                os.read(self._ends[0], 4096)
+
+    def close(self) -> None:
+        """Wake it no more. Idempotent."""
+        ends, self._ends = self._ends, None
+        if ends is None:
+            return
+        # Whoever has taken our place keeps it.
+        before = signal.set_wakeup_fd(-1)
+        if before not in (ends[1], -1):
+            signal.set_wakeup_fd(before, warn_on_full_buffer=False)
+        if self._watch is not None:
+            self._watch.stop()
+        for end in ends:
+            os.close(end)
