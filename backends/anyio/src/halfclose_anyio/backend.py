@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
 import anyio
-import anyio.abc
-from halfclose import Backend, TimerHandle, Watch
+from halfclose import Backend, Event, TimerHandle, Watch
 from halfclose.io.addresses import Address
 
 from .channel import StreamChannel
@@ -18,11 +17,7 @@ from .loop import Loop
 
 __all__ = ["AnyioBackend"]
 
-_log = logging.getLogger("halfclose")
-
 T = TypeVar("T")
-
-_FATAL = (KeyboardInterrupt, SystemExit)
 
 
 class AnyioBackend(Backend):
@@ -35,8 +30,6 @@ class AnyioBackend(Backend):
         super().__init__(name, options)
         self._variant = name.partition("+")[2]
         self._loop: Loop
-        self._tasks: anyio.abc.TaskGroup
-        self._fatal: BaseException | None = None
 
     # -- running -------------------------------------------------------------------------------
 
@@ -64,38 +57,32 @@ class AnyioBackend(Backend):
                 f"backend {self.name!r}: "
                 + (f"it is {running} that runs here" if running else "no event loop runs here")
             )
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
+        loop: Loop
         if running == "trio":
             from .on_trio import TrioLoop
 
-            self._loop = TrioLoop(self)
+            loop = TrioLoop(self)
         else:
             from .on_asyncio import AsyncioLoop
 
-            self._loop = AsyncioLoop(self)
+            loop = AsyncioLoop(self)
+        self._loop = loop
+        await loop.enter()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._loop.leaving()
+        await super().__aexit__(kind, error, traceback)
 
     async def stop(self, error: BaseException | None) -> None:
-        self._tasks.cancel_scope.cancel()
-        # The group is shown only a cancellation: any other exception would come out in a group.
-        if not isinstance(error, anyio.get_cancelled_exc_class()):
-            error = None
-        try:
-            if error is None:
-                await self._tasks.__aexit__(None, None, None)
-            else:
-                await self._tasks.__aexit__(type(error), error, error.__traceback__)
-        except BaseException as failure:
-            fatal = self._fatal or _fatal_in(failure)
-            if fatal is not None:
-                raise fatal from None
-            raise
-        if self._fatal is not None:
-            raise self._fatal from None
+        await self._loop.leave(error)
 
     def fatal(self, error: BaseException) -> None:
-        self._fatal = self._fatal or error
-        self._tasks.cancel_scope.cancel()
+        self._loop.fatal(error)
 
     # -- time, tasks, events -------------------------------------------------------------------
 
@@ -114,30 +101,17 @@ class AnyioBackend(Backend):
         self._loop.call_soon_threadsafe(function, *args)
 
     def start_soon(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
-        self.spawn(self._run_task, function, args)
+        self._loop.start_soon(function, *args)
 
-    async def _run_task(
-        self, function: Callable[..., Awaitable[object]], args: tuple[object, ...]
-    ) -> None:
-        try:
-            await function(*args)
-        except anyio.get_cancelled_exc_class():
-            # The task is over either way; raised on, one that it raised itself would end us all.
-            pass
-        except _FATAL as error:
-            self.fatal(error)
-        except BaseException:
-            _log.exception("the task %r failed", function)
-
-    def spawn(self, function: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
+    def spawn(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
         """Run an internal task that raises nothing."""
-        self._tasks.start_soon(function, *args)
+        self._loop.spawn(function, *args)
 
     async def sleep(self, seconds: float) -> None:
-        await anyio.sleep(seconds)
+        await self._loop.sleep(seconds)
 
-    def create_event(self) -> anyio.Event:
-        return anyio.Event()
+    def create_event(self) -> Event:
+        return self._loop.create_event()
 
     # -- descriptors and names -----------------------------------------------------------------
 
@@ -167,14 +141,3 @@ def _running_loop() -> str | None:
     except RuntimeError:
         return None
     return "uvloop" if type(loop).__module__.partition(".")[0] == "uvloop" else "asyncio"
-
-
-def _fatal_in(error: BaseException) -> BaseException | None:
-    """A KeyboardInterrupt or SystemExit inside an exception group."""
-    if isinstance(error, _FATAL):
-        return error
-    for inner in getattr(error, "exceptions", ()):
-        found = _fatal_in(inner)
-        if found is not None:
-            return found
-    return None

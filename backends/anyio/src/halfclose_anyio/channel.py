@@ -56,10 +56,10 @@ class StreamChannel(Channel):
         self._raw = _duplicate(raw)
         self._family = self._raw.family if self._raw is not None else None
         self._own_socket = self._sock is not None or isinstance(below, anyio.abc.SocketStream)
-        self._sink: ChannelSink
-        self._may_read = anyio.Event()
-        self._reading = anyio.CancelScope()
-        self._work = anyio.Event()
+        self._sink: ChannelSink | None = None
+        self._reading: anyio.CancelScope
+        self._may_read = backend.create_event()
+        self._work = backend.create_event()
         self._piece: bytes | None = None
         self._wanted = False
         self._ending = False
@@ -98,6 +98,12 @@ class StreamChannel(Channel):
         ]
         return ends[0], ends[1]
 
+    @property
+    def sink(self) -> ChannelSink:
+        """Who is told; the tasks of a channel begin after it was started."""
+        assert self._sink is not None
+        return self._sink
+
     # -- what the sink calls -------------------------------------------------------------------
 
     def start(self, sink: ChannelSink) -> None:
@@ -108,7 +114,7 @@ class StreamChannel(Channel):
 
     def pause_reading(self) -> None:
         if self._may_read.is_set():
-            self._may_read = anyio.Event()
+            self._may_read = self._backend.create_event()
 
     def write(self, data: bytes | memoryview) -> int:
         if self._piece is not None or self._write_error is not None:
@@ -156,6 +162,9 @@ class StreamChannel(Channel):
         self._drop_raw()
         if self._scope is not None:
             self._scope.cancel()
+        elif self._sock is not None:
+            # Its task has not begun, and may never do.
+            self._sock.close()
 
     def _drop_raw(self) -> None:
         if self._raw is not None:
@@ -173,8 +182,9 @@ class StreamChannel(Channel):
                     return
                 if self._stream is None and not await self._wrap():
                     return
-                tasks.start_soon(self._guarded, self._read)
-                await self._guarded(self._write)
+                self._reading = anyio.CancelScope()
+                tasks.start_soon(self.guarded, self._read)
+                await self.guarded(self._write)
                 # TLS reads while it closes, so the reader must have gone.
                 self._reading.cancel()
                 await anyio.lowlevel.checkpoint()
@@ -182,18 +192,26 @@ class StreamChannel(Channel):
                 tasks.cancel_scope.cancel()
         finally:
             if not self._released:
+                interrupted = not self._over and self._sink is not None
                 self.abort()
+                if interrupted:
+                    # A program may cancel every task that it finds, and the protocol must hear.
+                    self._backend.guarded(self.sink.failed, RuntimeError("its task was cancelled"))
                 await self._release()
                 self._released = True
             self._backend.release_channel(self)
 
-    async def _guarded(self, serve: Callable[[], Awaitable[None]]) -> None:
-        """ERR-12: a failure of ours is this connection's alone."""
+    async def guarded(self, serve: Callable[[], Awaitable[None]]) -> None:
+        """ERR-12: a failure of ours is this connection's alone, and ends both its tasks."""
         try:
             await serve()
+        except anyio.get_cancelled_exc_class():
+            assert self._scope is not None
+            self._scope.cancel()
+            raise
         except Exception as error:
             _log.exception("the channel to %s failed", self._peer)
-            self._backend.guarded(self._sink.failed, error)
+            self._backend.guarded(self.sink.failed, error)
             self.abort()
 
     async def _close_stream(self) -> bool:
@@ -218,7 +236,7 @@ class StreamChannel(Channel):
                 self._stream = await anyio.abc.SocketStream.from_socket(self._sock)
         except Exception as error:
             # anyio calls a socket that was reset meanwhile a wrong argument.
-            self._sink.failed(self.look_for_error() or _system_error(error))
+            self.sink.failed(self.look_for_error() or _system_error(error))
             return False
         self._sock = None
         return True
@@ -256,39 +274,39 @@ class StreamChannel(Channel):
                 return
             except Exception as error:
                 if not self._over:
-                    self._sink.failed(_system_error(error))
+                    self.sink.failed(_system_error(error))
                 return
             if data and not self._over:
-                self._sink.received(bytes(data))
+                self.sink.received(bytes(data))
             if self._write_error is not None and not self._over and not self.has_input():
                 # After a failed send the input that is there is wanted, and only that.
-                self._sink.failed(self._write_error)
+                self.sink.failed(self._write_error)
                 return
 
     def _read_ended(self) -> None:
         if end_is_real(self._write_error):
-            self._sink.read_ended()
+            self.sink.read_ended()
         else:
-            self._sink.failed(self._write_error)
+            self.sink.failed(self._write_error)
 
     async def _write(self) -> None:
         while True:
             await self._work.wait()
-            self._work = anyio.Event()
+            self._work = self._backend.create_event()
             while self._piece is not None and not self._aborted:
                 if not await self._succeeds(self._send(self._piece)):
                     break
                 self._piece = None
                 if self._wanted and not self._over:
                     self._wanted = False
-                    self._sink.writable()
+                    self.sink.writable()
             if self._ending and not self._over:
                 self._ending = False
                 if await self._succeeds(self._end()):
                     self._own_end_sent = True
                     await self._let_the_other_tell()
                     if not self._over:
-                        self._sink.write_ended()
+                        self.sink.write_ended()
             if self._closing:
                 return
 
@@ -299,12 +317,12 @@ class StreamChannel(Channel):
         except NotImplementedError as error:
             # A stream that cannot end its half, and did not say so before.
             self._write_error = error
-            self._sink.failed(error)
+            self.sink.failed(error)
         except Exception as error:
             self._piece = None
             self._write_error = _system_error(error)
             if not self._over:
-                self._sink.write_failed(self._write_error)
+                self.sink.write_failed(self._write_error)
         else:
             return True
         return False

@@ -1,17 +1,54 @@
-"""The loop's calls on asyncio and uvloop."""
+"""The loop's calls on asyncio and uvloop, by asyncio's public names alone.
+
+Nothing here needs a current task, and no task holds the backend: one may enter it and another
+leave it, as fixtures and ``start()`` and ``stop()`` methods do.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .loop import Loop
+import anyio
+
+from .loop import FATAL, Loop, NoTimer
 
 if TYPE_CHECKING:
+    from halfclose import TimerHandle
+
     from .backend import AnyioBackend
 
-__all__ = ["AsyncioLoop"]
+__all__ = ["PATIENCE", "AsyncioLoop"]
+
+_log = logging.getLogger("halfclose")
+
+PATIENCE = 2.0
+"""Seconds that a task has to clean up before it is cancelled again."""
+
+
+class _Event(asyncio.Event):
+    """asyncio's, but that waiting is a turn of the loop at least, and the loop may be closed."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._home = loop
+
+    def set(self) -> None:
+        try:
+            super().set()
+        except RuntimeError:
+            # It is set; who waited for it went with the loop.
+            if not self._home.is_closed():
+                raise
+
+    async def wait(self) -> bool:  # type: ignore[override]
+        if self.is_set():
+            await asyncio.sleep(0)
+            return True
+        return await super().wait()
 
 
 class _Watch:
@@ -45,7 +82,23 @@ class _Watch:
     def stop(self) -> None:
         if not self._stopped:
             self._stopped = True
-            (self._loop.remove_writer if self._write else self._loop.remove_reader)(self._fd)
+            if not self._loop.is_closed():
+                (self._loop.remove_writer if self._write else self._loop.remove_reader)(self._fd)
+
+
+class _Begun:
+    """What a task was begun with."""
+
+    __slots__ = ("args", "function", "ours", "runs")
+
+    def __init__(
+        self, function: Callable[..., Awaitable[object]], args: tuple[object, ...], ours: bool
+    ) -> None:
+        self.function = function
+        self.args = args
+        self.ours = ours
+        self.runs = False
+        """Whether the function was called."""
 
 
 class AsyncioLoop(Loop):
@@ -54,20 +107,177 @@ class AsyncioLoop(Loop):
     def __init__(self, backend: AnyioBackend) -> None:
         super().__init__(backend)
         self._loop = asyncio.get_running_loop()
+        # The loop itself holds its tasks weakly.
+        self._tasks: dict[asyncio.Task[None], _Begun] = {}
+        self._starting = False
+        self._body: asyncio.Task[object] | None = None
+        self._cancellations = 0
+        self._fatal: BaseException | None = None
+        self._left = False
+
+    # -- entering and leaving ------------------------------------------------------------------
+
+    async def enter(self) -> None:
+        self._body = asyncio.current_task()
+
+    def leaving(self) -> None:
+        # From now on it is this one that a fatal event has to end.
+        self._body = asyncio.current_task()
+
+    async def leave(self, error: BaseException | None) -> None:
+        # A cancelled scope of anyio's around us would interrupt every wait.
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._end_tasks()
+            finally:
+                self._left = True
+                if self._cancellations and asyncio.current_task() is self._body:
+                    await self._take_back_cancellations()
+        if self._fatal is not None:
+            raise self._fatal from None
+
+    async def _end_tasks(self) -> None:
+        """Cancel the tasks and wait for them.
+
+        Cancelled meanwhile, it cancels them again, and the second time does not wait for them: one
+        of them may be waiting for us.
+        """
+        interruption: asyncio.CancelledError | None = None
+        own = asyncio.current_task()
+        turns = 0
+        again = False
+        while tasks := [task for task in self._tasks if task is not own and not task.done()]:
+            try:
+                if turns < 2 and not all(self._tasks[task].runs for task in tasks):
+                    # One that was never begun could not clean up. An eager factory's takes two.
+                    turns += 1
+                    await asyncio.sleep(0)
+                    continue
+                for task in tasks:
+                    if again:
+                        _log.warning(
+                            "the task %r goes on after it was cancelled; it is cancelled again",
+                            self._tasks[task].function,
+                        )
+                    task.cancel()
+                done, _ = await asyncio.wait(tasks, timeout=PATIENCE)
+                again = len(done) < len(tasks)
+            except asyncio.CancelledError as cancelled:
+                if interruption is not None:
+                    raise
+                interruption = cancelled
+        if interruption is not None:
+            raise interruption
+
+    async def _take_back_cancellations(self) -> None:
+        """What `fatal` did to the body is over: it was delivered, or is delivered here."""
+        assert self._body is not None
+        for _ in range(self._cancellations):
+            self._body.uncancel()
+        self._cancellations = 0
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+
+    def fatal(self, error: BaseException) -> None:
+        if self._fatal is not None and not self._left:
+            error = self._fatal
+        if self._backend.left and not self._left:
+            # The body is over, and `leave` is still to come to its end.
+            self._fatal = error
+        elif not self._left and self._body is not None and not self._body.done():
+            self._fatal = error
+            self._cancellations += 1
+            self._body.cancel()
+        elif not self._loop.is_closed():
+            # No task that we know of has the body, as where a fixture has entered and is to
+            # leave: it ends the loop's run, as what any callback raises does.
+            self._fatal = None
+            self._loop.call_soon(_raise, error)
+
+    # -- tasks, events, time -------------------------------------------------------------------
+
+    def _is_over(self) -> bool:
+        return self._backend.left or self._loop.is_closed()
+
+    def start_soon(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        self._begin(_Begun(function, args, ours=False))
+
+    def spawn(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        self._begin(_Begun(function, args, ours=True))
+
+    def _begin(self, begun: _Begun) -> None:
+        if self._is_over():
+            return
+        self._starting = True
+        running = self._run(begun)
+        try:
+            task = self._loop.create_task(running)
+        except BaseException:
+            running.close()
+            raise
+        finally:
+            self._starting = False
+        self._tasks[task] = begun
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        begun = self._tasks.pop(task)
+        if begun.ours and not begun.runs:
+            # Somebody has cancelled all the tasks that there are, and one that has not begun cannot
+            # clean up; what this one is for still has to be released.
+            self._begin(begun)
+
+    async def _run(self, begun: _Begun) -> None:
+        if self._starting:
+            # An eager task factory runs us inside of start_soon.
+            await asyncio.sleep(0)
+        begun.runs = True
+        try:
+            await begun.function(*begun.args)
+        except asyncio.CancelledError:
+            raise
+        except FATAL as error:
+            # Raised by a task, it would end the loop at once.
+            self._backend.fatal(error)
+        except BaseException:
+            _log.exception("the task %r failed", begun.function)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def create_event(self) -> _Event:
+        return _Event(self._loop)
 
     def time(self) -> float:
         return self._loop.time()
 
+    # -- calls and descriptors -----------------------------------------------------------------
+
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
-        self._loop.call_soon(self._backend.guarded, function, *args)
+        if not self._is_over():
+            self._loop.call_soon(self._backend.guarded, function, *args)
 
     def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
-        self._loop.call_soon_threadsafe(self._backend.guarded, function, *args)
+        if self._is_over():
+            return
+        try:
+            # Whether the backend has been left meanwhile is looked at once more.
+            self._loop.call_soon_threadsafe(self._backend.guarded_timer, function, *args)
+        except RuntimeError:
+            # Another thread may have closed the loop in this very moment.
+            if not self._loop.is_closed():
+                raise
 
     def call_later(
         self, seconds: float, function: Callable[..., object], *args: object
-    ) -> asyncio.TimerHandle:
+    ) -> TimerHandle:
+        if self._is_over():
+            return NoTimer()
         return self._loop.call_later(seconds, self._backend.guarded_timer, function, *args)
 
     def watch(self, fd: int, ready: Callable[[], object], write: bool) -> _Watch:
         return _Watch(self._loop, self._backend, fd, ready, write)
+
+
+def _raise(error: BaseException) -> None:
+    raise error

@@ -1,29 +1,55 @@
-"""The loop's calls on trio: one task for all timers, one for each watched descriptor."""
+"""The loop's calls on trio: one task for all timers, one for each watched descriptor.
+
+The tasks live in a system task rather than in a nursery of the task that enters: trio binds
+a nursery to its task, and then says in its own words what went wrong. All that the entering task
+holds is a cancel scope, by which a fatal event can end the body.
+
+What serves connections is protected from KeyboardInterrupt: ^C comes to the main task, as trio
+does it for its own inner workings, and not into the middle of a connection.
+"""
 
 from __future__ import annotations
 
 import heapq
+import inspect
+import logging
 import math
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import Context, copy_context
+from functools import partial
 from itertools import count
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import trio
+from halfclose import Backend
 
-from .loop import Loop
+from .channel import StreamChannel
+from .loop import FATAL, Loop, NoTimer
 
 if TYPE_CHECKING:
+    from halfclose import TimerHandle
+
     from .backend import AnyioBackend
 
-__all__ = ["TrioLoop"]
+__all__ = ["TrioLoop", "second_interrupts"]
+
+_log = logging.getLogger("halfclose")
+
+
+_NOWHERE = Context()
 
 
 class _Timer:
-    __slots__ = ("args", "cancelled", "function")
+    __slots__ = ("args", "cancelled", "context", "function")
 
     def __init__(self, function: Callable[..., object], args: tuple[object, ...]) -> None:
         self.function = function
         self.args = args
+        self.context = copy_context()
         self.cancelled = False
 
     def cancel(self) -> None:
@@ -31,6 +57,7 @@ class _Timer:
         # A cancelled timer stays in the heap for a while, and must keep nothing alive.
         self.function = _nothing
         self.args = ()
+        self.context = _NOWHERE
 
 
 def _nothing() -> None:
@@ -38,15 +65,17 @@ def _nothing() -> None:
 
 
 class _Watch:
-    def __init__(self, fd: int) -> None:
+    def __init__(self, loop: TrioLoop, fd: int) -> None:
+        self._loop = loop
         self.fd = fd
         self.stopped = False
 
     def stop(self) -> None:
         if not self.stopped:
             self.stopped = True
-            # The descriptor may be closed in this very turn, before a cancellation arrives.
-            trio.lowlevel.notify_closing(self.fd)
+            if self._loop.runs_here():
+                # The descriptor may be closed in this very turn, before a cancellation arrives.
+                trio.lowlevel.notify_closing(self.fd)
 
 
 class TrioLoop(Loop):
@@ -55,24 +84,170 @@ class TrioLoop(Loop):
     def __init__(self, backend: AnyioBackend) -> None:
         super().__init__(backend)
         self._token = trio.lowlevel.current_trio_token()
+        self._clock = trio.lowlevel.current_clock()
         self._timers: list[tuple[float, int, _Timer]] = []
         self._number = count()
         self._sooner = trio.Event()
         self._sweep_at = 100
-        backend.spawn(self._run_timers)
+        self._scope = trio.CancelScope()
+        self._nursery: trio.Nursery | None = None
+        self._early: list[Callable[[], None]] = []
+        self._ended = trio.Event()
+        self._holder: trio.lowlevel.Task
+        self._body: trio.CancelScope
+        self._held_elsewhere = False
+        self._fatal: BaseException | None = None
+        self._left = False
+
+    def runs_here(self) -> bool:
+        """Whether the caller is in this trio run, which may have ended long ago."""
+        return trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is self._token
+
+    # -- entering and leaving ------------------------------------------------------------------
+
+    async def enter(self) -> None:
+        trio.lowlevel.spawn_system_task(self._home, name="halfclose")
+        self._hold()
+
+    def _hold(self) -> None:
+        """The running task has the body, or what is left of it."""
+        self._holder = trio.lowlevel.current_task()
+        self._body = trio.CancelScope()
+        self._body.__enter__()
+
+    def leaving(self) -> None:
+        if trio.lowlevel.current_task() is not self._holder:
+            self._held_elsewhere = _lives(self._holder)
+            self._hold()
+
+    async def leave(self, error: BaseException | None) -> None:
+        self._scope.cancel()
+        try:
+            if not self._is_ours(trio.lowlevel.current_task()):
+                with trio.CancelScope(shield=True):
+                    await self._ended.wait()
+        finally:
+            self._left = True
+            self._body.__exit__(None, None, None)
+        if self._fatal is not None:
+            raise self._fatal from None
+        if self._held_elsewhere:
+            raise RuntimeError(
+                f"backend {self._backend.name!r} was left in another task than it was entered in, "
+                "and that one still runs: trio cannot take back there what entering did. Let one "
+                "task do both: one that is begun by `await nursery.start(hold)`, where hold calls "
+                "`task_status.started(backend)` inside `async with open_backend() as backend:`, "
+                "and waits there until it is to end"
+            )
+
+    def _is_ours(self, task: trio.lowlevel.Task | None) -> bool:
+        """Whether *task* is among those that leaving waits for."""
+        while task is not None:
+            nursery = task.parent_nursery
+            if nursery is None:
+                break
+            if nursery is self._nursery:
+                return True
+            task = nursery.parent_task
+        return False
+
+    def fatal(self, error: BaseException) -> None:
+        self._fatal = self._fatal or error
+        if not self._left and _lives(self._holder):
+            self._body.cancel()
+        elif error is self._fatal:
+            # Raised here, it would be an internal error of trio's.
+            _log.critical(
+                "an event raised %s, and no task has entered the backend that could be ended",
+                type(error).__name__,
+                exc_info=error,
+            )
+
+    # -- tasks ---------------------------------------------------------------------------------
+
+    async def _home(self) -> None:
+        """The system task that all others descend from; it also calls what is due."""
+        try:
+            with self._scope:
+                async with trio.open_nursery() as self._nursery:
+                    while self._early:
+                        self._early.pop(0)()
+                    await self._run_timers()
+        finally:
+            self._ended.set()
+
+    def start_soon(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        self._begin(_interruptible, (function, *args), function)
+
+    def spawn(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        self._begin(function, args, function)
+
+    def _begin(
+        self,
+        function: Callable[..., Awaitable[object]],
+        args: tuple[object, ...],
+        known_as: Callable[..., object],
+    ) -> None:
+        if self._backend.left:
+            return
+        if self._nursery is None:
+            # The system task has not had its first turn yet.
+            self._early.append(partial(copy_context().run, self._begin, function, args, known_as))
+            return
+        self._nursery.start_soon(self._run, function, args, known_as)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _run(
+        self,
+        function: Callable[..., Awaitable[object]],
+        args: tuple[object, ...],
+        known_as: Callable[..., object],
+    ) -> None:
+        try:
+            await function(*args)
+        except trio.Cancelled:
+            raise
+        except FATAL as error:
+            self._backend.fatal(error)
+        except BaseException:
+            _log.exception("the task %r failed", known_as)
+
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+    def create_event(self) -> trio.Event:
+        return trio.Event()
+
+    # -- calls and timers ----------------------------------------------------------------------
 
     def time(self) -> float:
-        return trio.current_time()
+        return self._clock.current_time()
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
-        self._token.run_sync_soon(self._backend.guarded, function, *args)
+        if not self._backend.left:
+            self._call(self._backend.guarded, function, args)
 
     def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
-        self._token.run_sync_soon(self._backend.guarded, function, *args)
+        if not self._backend.left:
+            # Whether the backend has been left meanwhile is looked at once more.
+            self._call(self._backend.guarded_timer, function, args)
 
-    def call_later(self, seconds: float, function: Callable[..., object], *args: object) -> _Timer:
+    def _call(
+        self,
+        guard: Callable[..., object],
+        function: Callable[..., object],
+        args: tuple[object, ...],
+    ) -> None:
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(copy_context().run, guard, function, *args)
+
+    def call_later(
+        self, seconds: float, function: Callable[..., object], *args: object
+    ) -> TimerHandle:
+        if self._backend.left:
+            return NoTimer()
         timer = _Timer(function, args)
-        deadline = trio.current_time() + seconds
+        deadline = self._clock.current_time() + seconds
         heapq.heappush(self._timers, (deadline, next(self._number), timer))
         if self._timers[0][2] is timer:
             self._sooner.set()
@@ -89,7 +264,7 @@ class TrioLoop(Loop):
             while self._timers and self._timers[0][0] <= now:
                 timer = heapq.heappop(self._timers)[2]
                 if not timer.cancelled:
-                    self._backend.guarded(timer.function, *timer.args)
+                    timer.context.run(self._backend.guarded_timer, timer.function, *timer.args)
 
     def _drop_cancelled(self) -> None:
         """Forget cancelled timers, also those far ahead once they are the most."""
@@ -100,9 +275,11 @@ class TrioLoop(Loop):
             heapq.heapify(self._timers)
             self._sweep_at = max(100, 2 * len(self._timers))
 
+    # -- descriptors ---------------------------------------------------------------------------
+
     def watch(self, fd: int, ready: Callable[[], object], write: bool) -> _Watch:
-        watch = _Watch(fd)
-        self._backend.spawn(self._serve, watch, ready, write)
+        watch = _Watch(self, fd)
+        self.spawn(self._serve, watch, ready, write)
         return watch
 
     async def _serve(self, watch: _Watch, ready: Callable[[], object], write: bool) -> None:
@@ -116,3 +293,70 @@ class TrioLoop(Loop):
             while not watch.stopped and self._backend.guarded(ready):
                 # It asks to be called again, which is sooner than a wait even where more is there.
                 await trio.lowlevel.checkpoint()
+
+
+def _lives(task: trio.lowlevel.Task) -> bool:
+    return inspect.getcoroutinestate(task.coro) != inspect.CORO_CLOSED
+
+
+@trio.lowlevel.disable_ki_protection
+async def _interruptible(function: Callable[..., Awaitable[object]], *args: object) -> None:
+    """A task of the program: ^C may come into it, as into any other."""
+    await function(*args)
+
+
+# A channel over a stream has a task of its own for each direction.
+for _function in (StreamChannel.run, StreamChannel.guarded):
+    trio.lowlevel.enable_ki_protection(_function)
+
+
+# -- ^C ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def second_interrupts() -> Iterator[None]:
+    """Inside a trio run of ours: a second ^C ends an event that does not return.
+
+    The first one waits for the event's end, so that a connection is interrupted between two
+    events only. The handler that is installed must be trio's own.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    token = trio.lowlevel.current_trio_token()
+    first = signal.getsignal(signal.SIGINT)
+    assert callable(first)
+    waits = False
+
+    def turn() -> None:
+        nonlocal waits
+        waits = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal waits
+        if waits and _in_an_event(frame):
+            raise KeyboardInterrupt
+        waits = True
+        token.run_sync_soon(turn)
+        first(number, frame)
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is handle:
+            signal.signal(signal.SIGINT, first)
+
+
+_EVENTS = (Backend.guarded.__code__, StreamChannel.guarded.__code__)
+
+
+def _in_an_event(frame: FrameType | None) -> bool:
+    """Whether what runs was called by us, and is not in the middle of trio."""
+    while frame is not None:
+        if frame.f_code in _EVENTS:
+            return True
+        if frame.f_globals.get("__name__", "").partition(".")[0] == "trio":
+            return False
+        frame = frame.f_back
+    return False
