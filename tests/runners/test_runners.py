@@ -202,3 +202,13 @@ STOP_IN_A_TASK = """\
     async with trio.open_nursery() as nursery:
         nursery.start_soon(service.stop)
 """
+
+
+def test_the_page_shows_these_examples() -> None:
+    page = (HERE.parents[1] / "docs" / "running-inside.md").read_text()
+    shown = dict(re.findall(r"<!-- example: (\w+) -->\n```python\n(.+?)```\n", page, re.DOTALL))
+    assert shown == {file.stem: file.read_text() for file in EXAMPLES.glob("*.py")}
+    run = {runner.example for runner in RUNNERS} | {served.example for served in SERVED}
+    assert set(shown) == run
+    # No other code is shown as Python: it would not be run.
+    assert page.count("```python") == len(shown)
