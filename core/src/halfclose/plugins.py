@@ -24,6 +24,7 @@ from .reasons import BackendLoadError, BackendNotFound
 if TYPE_CHECKING:
     from .backend import Backend
     from .interfaces import BaseProtocol, Transport
+    from .testing.hosts import Host
     from .testing.kinds import Kind
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "available_backends",
     "find_backend",
     "load_backend",
+    "load_hosts",
     "load_kinds",
     "load_plugins",
     "register",
@@ -60,6 +62,8 @@ class BackendSpec:
     :param install: what to install when *implementation* cannot be imported.
     :param kinds: ``"module:attribute"`` of a tuple of `halfclose.testing.Kind`, on each of which
         the contract suite runs; by default the socket lane's and stdio.
+    :param hosts: ``"module:attribute"`` of a tuple of `halfclose.testing.Host`, by each of which
+        the contract suite can run beside `halfclose.run`; by default none.
     :param automatic: whether it may be chosen where none is named and its framework is not
         running.
     """
@@ -70,6 +74,7 @@ class BackendSpec:
     priority: int = 0
     install: str = ""
     kinds: str = "halfclose.testing.kinds:KINDS"
+    hosts: str = "halfclose.testing.hosts:HOSTS"
     automatic: bool = True
 
 
@@ -371,6 +376,25 @@ def load_kinds(name: str) -> tuple[Kind, ...]:
         return check_kinds(kinds)
     except TypeError as error:
         raise BackendLoadError(f"backend {name!r} ({origin}): {spec.kinds}: {error}") from error
+
+
+def load_hosts(name: str) -> tuple[Host, ...]:
+    """The hosts by which the contract suite can run the backend of that *name*.
+
+    Without the one that all have, `halfclose.run`.
+
+    :raises BackendNotFound: see `find_backend`.
+    :raises BackendLoadError: see `load_backend`; or what its `BackendSpec.hosts` names is no
+        tuple of hosts.
+    """
+    spec, origin = _find(name)
+    hosts = _import(spec, origin, spec.hosts)
+    from .testing.hosts import check_hosts
+
+    try:
+        return check_hosts(hosts)
+    except TypeError as error:
+        raise BackendLoadError(f"backend {name!r} ({origin}): {spec.hosts}: {error}") from error
 
 
 def _runs(spec: BackendSpec) -> bool:

@@ -49,6 +49,7 @@ def halfclose_backends() -> list[BackendSpec]:
             priority=40,
             install="pip install halfclose-anyio",
             kinds=_KINDS,
+            hosts="halfclose_anyio.hosts:ASYNCIO",
         ),
         BackendSpec(
             "anyio+asyncio",
@@ -57,6 +58,7 @@ def halfclose_backends() -> list[BackendSpec]:
             priority=30,
             install="pip install halfclose-anyio",
             kinds=_KINDS,
+            hosts="halfclose_anyio.hosts:ASYNCIO",
         ),
         BackendSpec(
             "anyio+uvloop",
@@ -65,6 +67,7 @@ def halfclose_backends() -> list[BackendSpec]:
             priority=30,
             install="pip install 'halfclose-anyio[uvloop]'",
             kinds=_KINDS,
+            hosts="halfclose_anyio.hosts:UVLOOP",
         ),
         BackendSpec(
             "anyio+trio",
@@ -73,5 +76,6 @@ def halfclose_backends() -> list[BackendSpec]:
             priority=30,
             install="pip install 'halfclose-anyio[trio]'",
             kinds=_KINDS,
+            hosts="halfclose_anyio.hosts:TRIO",
         ),
     ]

@@ -20,7 +20,7 @@ from halfclose import Backend, Channel
 from halfclose.io.addresses import Address
 from halfclose.io.waking import WakeOnSignals
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionLost, ReactorNotRunning
 from twisted.internet.interfaces import (
     IReadDescriptor,
     IResolutionReceiver,
@@ -354,6 +354,10 @@ class TwistedBackend(Backend):
             running: Deferred[None] = Deferred()
             self.reactor.callWhenRunning(in_next_turn, self.reactor, lambda: running.callback(None))
             await running
+        if reactors.waits_for_its_loop(self.reactor):
+            turning: Deferred[None] = Deferred()
+            self.reactor.callFromThread(turning.callback, None)
+            await turning
         if self._variant is not None and not reactors.of_variant(self.reactor, self._variant):
             raise RuntimeError(
                 f"backend {self.name!r}: the reactor that runs here is "
@@ -434,7 +438,8 @@ class TwistedBackend(Backend):
             _log.critical(
                 "an event raised %s; the reactor stops", type(error).__name__, exc_info=error
             )
-            if self.reactor.running:
+            # Another event may have stopped it already.
+            with suppress(ReactorNotRunning):
                 self.reactor.stop()
 
     # -- time, tasks, events -------------------------------------------------------------------

@@ -10,6 +10,7 @@ from halfclose.plugins import BackendSpec
 __all__ = ["VARIANTS", "halfclose_backends"]
 
 _KINDS = "halfclose_twisted.testing:KINDS"
+_HOSTS = "halfclose_twisted.hosts:HOSTS"
 
 VARIANTS = ("select", "poll", "epoll", "asyncio", "uvloop")
 
@@ -32,6 +33,7 @@ def halfclose_backends() -> list[BackendSpec]:
         priority=20,
         install="pip install halfclose-twisted",
         kinds=_KINDS,
+        hosts=_HOSTS,
     )
     variants = [
         BackendSpec(
@@ -44,6 +46,7 @@ def halfclose_backends() -> list[BackendSpec]:
             if variant == "uvloop"
             else "pip install halfclose-twisted",
             kinds=_KINDS,
+            hosts=_HOSTS,
         )
         for variant in VARIANTS
     ]

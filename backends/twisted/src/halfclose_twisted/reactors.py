@@ -125,6 +125,13 @@ def asyncio_task_runs() -> bool:
         return False
 
 
+def waits_for_its_loop(reactor: Any) -> bool:
+    """Whether *reactor* is asyncio's, and its loop does not run yet, as in callWhenRunning."""
+    module, name = _CLASSES["asyncio"]
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(reactor, getattr(loaded, name)) and not loop_runs()
+
+
 def loop_runs() -> bool:
     """Whether an asyncio loop runs in this thread."""
     try:

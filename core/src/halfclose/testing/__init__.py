@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .harness import Net, Pair, rule
+from .hosts import Host
 from .kinds import (
     KINDS,
     Dial,
@@ -35,6 +36,7 @@ __all__ = [
     "ContractSuite",
     "Dial",
     "ExplorationSuite",
+    "Host",
     "Kind",
     "LaneTCP",
     "LaneUnix",

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from ..plugins import load_backend, load_plugins
 from .harness import Rule
+from .hosts import HALFCLOSE_RUN, Host
 from .isolation import Died, Work, each
 from .kinds import Kind
 from .trial import Trial
@@ -30,12 +31,14 @@ class Case:
     :param backend: the backend's name.
     :param kind: the kind of channel.
     :param rule: the rule and its test.
+    :param host: who starts the loop.
     """
 
     suite: Any
     backend: str
     kind: Kind
     rule: Rule
+    host: Host = HALFCLOSE_RUN
 
     def judge(self, limit: float = TIME_LIMIT) -> Verdict:
         """Hold the backend to the rule.
@@ -48,10 +51,10 @@ class Case:
     def work(self, limit: float) -> Work[Case, Verdict]:
         """What the process is to do: the rule, or nothing where not even a connection works."""
         try_connections([self], 1, limit)
-        useless = _tried[self.backend, self.kind, min(limit, CONNECTION_LIMIT)]
+        useless = _tried[self.backend, self.kind, self.host, min(limit, CONNECTION_LIMIT)]
         if useless is not None:
             return Work(self, lambda: self._failed(useless.what, useless.output, 0.0))
-        trial = Trial(self.suite, self.backend, self.kind, self.rule)
+        trial = Trial(self.suite, self.backend, self.kind, self.host, self.rule)
         return Work(self, trial.run, trial.about)
 
     def conclude(self, result: Verdict | Died, limit: float) -> Verdict:
@@ -65,6 +68,7 @@ class Case:
             rule=self.rule.identifier,
             backend=self.backend,
             kind=self.kind.name,
+            host=self.host.name,
             passed=False,
             seconds=seconds,
             text=self.rule.text,
@@ -73,10 +77,10 @@ class Case:
         )
 
 
-_Tried: TypeAlias = "tuple[str, Kind, float]"
+_Tried: TypeAlias = "tuple[str, Kind, Host, float]"
 
 _tried: dict[_Tried, Died | None] = {}
-"""By backend, kind of channel and limit: why no rule need be tried there, if that is so."""
+"""By backend, kind of channel, host and limit: why no rule need be tried there, if that is so."""
 
 
 def try_connections(cases: Iterable[Case], jobs: int, limit: float) -> None:
@@ -88,12 +92,12 @@ def try_connections(cases: Iterable[Case], jobs: int, limit: float) -> None:
     limit = min(limit, CONNECTION_LIMIT)
     works: dict[_Tried, Work[_Tried, str | Died]] = {}
     for case in cases:
-        key = case.backend, case.kind, limit
+        key = case.backend, case.kind, case.host, limit
         if key not in _tried and key not in works:
             # Here, once, rather than in each process.
             load_backend(case.backend)
             load_plugins()
-            works[key] = Work(key, Trial(None, case.backend, case.kind).attempt)
+            works[key] = Work(key, Trial(None, case.backend, case.kind, case.host).attempt)
     for key, outcome in each(works.values(), jobs, limit):
         _tried[key] = None
         if isinstance(outcome, Died):

@@ -272,7 +272,10 @@ class EndRules:
         await self._leaves_gracefully(net)
         await self._leaves_after_grace(net)
         await self._body_raises(net)
-        await self._body_is_cancelled(net)
+        if net.host.brings_fatal:
+            # Elsewhere the loop ends with it; see ERR-05.
+            await self._body_is_cancelled(net)
+        await self._task_is_cancelled(net)
         await check_leaving(net)
 
     async def _listener_closes(self, net: Net) -> None:
@@ -401,7 +404,9 @@ class EndRules:
             assert len(seen) == 1
             await self._truncated(left)
 
-        # And in a program's own loop: a task that is cancelled inside of open_backend.
+    async def _task_is_cancelled(self, net: Net) -> None:
+        """A task that is cancelled inside of open_backend, in a program's own loop."""
+        data = b"x" * MORE_THAN_THE_KERNEL
         cancelled = Recorder(connectionMade=lambda p: p.verb("write", data))
 
         async def task(up: Any) -> None:

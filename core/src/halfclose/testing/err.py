@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import gc
+import functools
 import logging
 import os
 import resource
@@ -31,20 +31,23 @@ from ..reasons import (
     DNSLookupFailed,
     ListenError,
 )
-from ..running import open_backend, run
+from ..running import open_backend
 from .fakes import FakeChannel, FaultySink
 from .faults import ENDINGS, Faults, converse
 from .harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
+from .hosts import Host
 from .kinds import Kind
 from .logs import errors_in, logged, showing
 from .loops import (
     check_failures,
     check_fatal,
+    check_fatal_told,
     check_interruption,
     check_names,
     check_program,
     check_threads,
     check_watches,
+    raised_by,
 )
 from .peers import LIMIT, RawListener, RawPeer
 from .producers import Idle
@@ -141,15 +144,6 @@ async def check_works(net: Net, pair: Pair[Recorder]) -> None:
     await net.until(pair.protocol, lambda: len(pair.protocol.received) == before + 4)
     pair.protocol.verb("write", b"pong")
     assert await pair.peer.read_exactly(4) == b"pong"
-
-
-def raised_by_run(backend: str, kind: Kind, main: Callable[[Backend], Any]) -> BaseException:
-    """What ``halfclose.run(main)`` raises."""
-    try:
-        run(main, backend=backend, options=kind.options)
-    except BaseException as error:
-        return error
-    raise AssertionError("run returned, and was to raise")
 
 
 @contextmanager
@@ -378,7 +372,7 @@ class FailureRules:
                     await check_works(net, other)
 
     @rule("ERR-05", needs=("can_half_close",))
-    def test_err_05_exceptions_that_end_the_program(self: Any, kind: Kind) -> None:
+    def test_err_05_exceptions_that_end_the_program(self: Any, kind: Kind, host: Host) -> None:
         """KeyboardInterrupt or SystemExit in an event: the connection aborted, connectionLost(it),
         and then raised, bare, from `run` or `open_backend`; under a caller's own reactor it is
         logged and the reactor stopped. Every other BaseException, a stray CancelledError too, is
@@ -388,13 +382,13 @@ class FailureRules:
         raises what it was given, in no group and with no other exception in its place.
         """
         for event in EVENTS:
-            _check_fatal_event(self.backend, kind, event, KeyboardInterrupt())
-        _check_fatal_event(self.backend, kind, "dataReceived", SystemExit(3))
-        _check_fatal_in_open_backend(self.backend, kind)
-        run(_check_strays, kind, backend=self.backend, options=kind.options)
-        check_fatal(self.backend)
-        check_interruption(self.backend)
-        check_program(self.backend)
+            _check_fatal_event(host, self.backend, kind, event, KeyboardInterrupt())
+        _check_fatal_event(host, self.backend, kind, "dataReceived", SystemExit(3))
+        _check_fatal_in_open_backend(host, self.backend, kind)
+        host.run(functools.partial(_check_strays, kind), self.backend, kind.options)
+        check_fatal(host, self.backend)
+        check_interruption(host, self.backend)
+        check_program(host, self.backend)
 
     @rule("ERR-06", needs=("can_half_close",))
     async def test_err_06_abort(self, net: Net) -> None:
@@ -716,7 +710,7 @@ class FailureRules:
             await check_threads(net)
 
     @rule("ERR-13")
-    def test_err_13_whatever_raises(self, kind: Kind) -> None:
+    def test_err_13_whatever_raises(self: Any, kind: Kind, host: Host) -> None:
         """Whatever a channel or the loop raises, at whichever call, and wherever ^C comes:
         connectionLost still comes, once and last, no verb raises but KeyboardInterrupt or
         SystemExit, which end the run bare, and the next connection works.
@@ -725,13 +719,12 @@ class FailureRules:
         should, and by ``close`` where that fails; so both release the descriptor, whatever was
         begun before. Nothing of the loop's may depend on a call that has raised.
         """
-        backend: str = self.backend  # type: ignore[attr-defined]
 
         async def every_call(opened: Backend) -> None:
             for ending in ENDINGS:
                 for after in (False, True):
                     for number in count():
-                        net = Net(opened, kind)
+                        net = Net(opened, kind, host)
                         faults = Faults(number, Boom("injected"), after=after)
                         try:
                             await converse(net, ending, faults)
@@ -742,16 +735,16 @@ class FailureRules:
                             break
 
         with logged():
-            run(every_call, backend=backend, options=kind.options)
+            host.run(every_call, self.backend, kind.options)
             for ending in ENDINGS:
                 for number in count():
                     faults = Faults(number, KeyboardInterrupt(), after=False)
-                    _check_interrupted(backend, kind, ending, faults)
+                    _check_interrupted(host, self.backend, kind, ending, faults)
                     if faults.raised is None:
                         break
 
     @rule("ERR-14")
-    def test_err_14_a_backend_that_was_left(self: Any, kind: Kind) -> None:
+    def test_err_14_a_backend_that_was_left(self: Any, kind: Kind, host: Host) -> None:
         """What is given to call_soon_threadsafe, call_soon, call_later or start_soon of a backend
         that was left is never run, neither there nor in the next program, and the call raises
         nothing, also where the loop is closed; nor is run what was given before and not yet begun
@@ -763,7 +756,7 @@ class FailureRules:
         raise once it is closed.
         """
         ran: list[str] = []
-        run(_give_too_late, ran, backend=self.backend, options=kind.options)
+        host.run(functools.partial(_give_too_late, ran), self.backend, kind.options)
         assert not ran, f"run on a backend that was left: {ran}"
 
         kept: list[Backend] = []
@@ -774,20 +767,20 @@ class FailureRules:
 
         async def next_program(backend: Backend) -> None:
             _give(kept[0], "in the next program", ran)
-            await Net(backend, kind).quiet()
+            await Net(backend, kind, host).quiet()
 
-        run(keep, backend=self.backend, options=kind.options)
+        host.run(keep, self.backend, kind.options)
         _give(kept[0], "after its program", ran)
-        run(next_program, backend=self.backend, options=kind.options)
+        host.run(next_program, self.backend, kind.options)
         assert not ran, f"run in the next program: {ran}"
 
 
-def _check_interrupted(backend: str, kind: Kind, ending: str, faults: Faults) -> None:
+def _check_interrupted(host: Host, backend: str, kind: Kind, ending: str, faults: Faults) -> None:
     """^C comes at one call of a conversation."""
     nets: list[Net] = []
 
     async def main(opened: Backend) -> None:
-        nets.append(Net(opened, kind))
+        nets.append(Net(opened, kind, host))
         try:
             await converse(nets[0], ending, faults)
         finally:
@@ -797,13 +790,15 @@ def _check_interrupted(backend: str, kind: Kind, ending: str, faults: Faults) ->
 
     raised: BaseException | None = None
     try:
-        run(main, backend=backend, options=kind.options)
+        host.run(main, backend, kind.options)
     except BaseException as error:
         raised = error
     join_threads()
     where = f"{faults.raised} was interrupted, in a conversation that was to end by {ending}"
     if faults.raised is not None:
-        assert isinstance(raised, KeyboardInterrupt), f"{where}: run raised {raised!r}"
+        # Where no loop can be told to raise, it was stopped.
+        told = KeyboardInterrupt if host.brings_fatal else (KeyboardInterrupt, RuntimeError)
+        assert isinstance(raised, told), f"{where}: run raised {raised!r}"
     elif raised is not None:
         raise raised
     nets[0].check_order()
@@ -812,7 +807,9 @@ def _check_interrupted(backend: str, kind: Kind, ending: str, faults: Faults) ->
         assert lost == (1 if protocol.events else 0), f"{where}: {protocol!r}"
 
 
-def _check_fatal_event(backend: str, kind: Kind, event: str, error: BaseException) -> None:
+def _check_fatal_event(
+    host: Host, backend: str, kind: Kind, event: str, error: BaseException
+) -> None:
     """*event* raises *error*, which is KeyboardInterrupt or SystemExit."""
     reactions: dict[str, Callable[..., object]] = {event: raising(error)}
     if event == "writeConnectionLost":
@@ -835,20 +832,18 @@ def _check_fatal_event(backend: str, kind: Kind, event: str, error: BaseExceptio
     went_on: list[str] = []
     try:
         with logged() as records:
-            raised = raised_by_run(backend, kind, main)
+            raised = raised_by(host, main, backend, kind.options)
         assert not went_on, f"{event} raised {error!r}, and the program went on"
-        if raised is not error:
-            raise AssertionError(f"{event} raised {error!r} and run {raised!r}") from raised
+        check_fatal_told(host, error, raised, records)
         if event == "connectionLost":
             assert type(protocol.reason) is ConnectionDone
             assert protocol.events == ["connectionMade", event]
         else:
-            assert protocol.reason is error
+            assert protocol.reason is error, protocol.reason
             assert protocol.events == list(
                 dict.fromkeys(["connectionMade", event, "connectionLost"])
             )
         assert not protocol.broken, protocol.broken
-        assert not [record.getMessage() for record in records]
         # Descriptors 0 and 1 were put back meanwhile, so a pipe shows the end of stream.
         for peer in peers:
             received, end = peer.rest()
@@ -860,7 +855,7 @@ def _check_fatal_event(backend: str, kind: Kind, event: str, error: BaseExceptio
             peer.close()
 
 
-def _check_fatal_in_open_backend(backend: str, kind: Kind) -> None:
+def _check_fatal_in_open_backend(host: Host, backend: str, kind: Kind) -> None:
     """The same in a backend that was opened in a loop that is somebody else's."""
     error = KeyboardInterrupt()
     protocol = Recorder(dataReceived=raising(error))
@@ -876,10 +871,8 @@ def _check_fatal_in_open_backend(backend: str, kind: Kind) -> None:
 
     try:
         with logged() as records:
-            raised = raised_by_run(backend, kind, main)
-            # Where the loop was stopped, main was never resumed.
-            gc.collect()
-        assert protocol.reason is error
+            raised = raised_by(host, main, backend, kind.options)
+        assert protocol.reason is error, protocol.reason
         assert protocol.events == ["connectionMade", "dataReceived", "connectionLost"]
         if raised is not error:
             # Its loop cannot be told to raise anything: it was stopped, and why was logged.
@@ -910,7 +903,7 @@ def _give(backend: Backend, when: str, ran: list[str]) -> None:
     backend.start_soon(task, f"start_soon {when}")
 
 
-async def _give_too_late(backend: Backend, ran: list[str]) -> None:
+async def _give_too_late(ran: list[str], backend: Backend) -> None:
     async with open_backend(backend.name) as inner:
         _give(inner, "before it was left", ran)
     _give(inner, "after it was left", ran)
@@ -918,7 +911,7 @@ async def _give_too_late(backend: Backend, ran: list[str]) -> None:
         await backend.sleep(0.01)
 
 
-async def _check_strays(backend: Backend, kind: Kind) -> None:
+async def _check_strays(kind: Kind, backend: Backend) -> None:
     """Every other BaseException is one connection's own affair."""
     net = Net(backend, kind)
     try:

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from ..backend import Backend
 from ..channel import Capabilities
 from ..options import ConnectionOptions
+from .hosts import HALFCLOSE_RUN, Host
 from .kinds import Dial, Kind
 from .peers import LIMIT, RawPeer
 from .recorder import Recorder, _Recording
@@ -50,9 +51,10 @@ class Pair(Generic[R]):
 class Net:
     """What a rule's test gets: the backend, the kind of channel, and connections over it."""
 
-    def __init__(self, backend: Backend, kind: Kind) -> None:
+    def __init__(self, backend: Backend, kind: Kind, host: Host = HALFCLOSE_RUN) -> None:
         self.backend = backend
         self.kind = kind
+        self.host = host
         self.protocols: list[_Recording] = []
         self._stack = AsyncExitStack()
 
@@ -185,7 +187,7 @@ class Net:
             assert not protocol.broken, f"{protocol!r}: {'; '.join(protocol.broken)}"
 
 
-Test = Callable[[Any, Net], Awaitable[None]] | Callable[[Any, Kind], None]
+Test = Callable[[Any, Net], Awaitable[None]] | Callable[[Any, Kind, Host], None]
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ class Rule:
 
     :param identifier: such as ``"EVT-05"``.
     :param test: an asynchronous method of the suite, which gets a `Net`; or a plain one, which
-        gets the kind of channel, and calls `halfclose.run` by itself.
+        gets the kind of channel and the host, and runs whole programs by that.
     :param schemes: on which kinds of raw peers the rule can be seen.
     :param options: of the backend.
     :param needs: capabilities of the channel or of the backend without which it says something

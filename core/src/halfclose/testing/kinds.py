@@ -20,6 +20,7 @@ from ..backend import Backend
 from ..endpoints import TCP, UNIX, Endpoint
 from ..interfaces import Protocol, ProtocolFactory
 from ..options import ConnectionOptions
+from .hosts import Host
 from .peers import RawListener, RawPeer
 from .pipes import install_pipes, preserved_descriptors
 from .sockets import (
@@ -30,7 +31,6 @@ from .sockets import (
     refusing,
     temporary_unix_path,
 )
-from .threads import run_in_thread
 
 __all__ = [
     "KINDS",
@@ -129,16 +129,18 @@ class Kind(ABC):
         backend: Backend,
         main: Callable[[Backend], Awaitable[object]],
         options: Mapping[str, Any],
+        host: Host,
     ) -> BaseException | None:
-        """Run ``main(backend)`` as a program of its own, on the same kind of backend.
+        """Run ``main(backend)`` as a program of its own, on the same kind of backend and host.
 
         The test goes on meanwhile.
 
         :param backend: the one in whose loop the test waits for it.
         :param options: of the program's own backend.
+        :param host: the one that runs the test.
         :returns: what the program raised.
         """
-        return await run_in_thread(backend, main, {**self.options, **options})
+        return await host.run_program(main, backend, {**self.options, **options})
 
     def time(self, backend: Backend) -> float:
         """Seconds of a clock that can be read by such a program and after it.

@@ -27,6 +27,7 @@ from ..memory.tasks import Cancelled
 from ..memory.wire import End
 from ..options import ConnectionOptions
 from ..running import open_backend
+from .hosts import Host
 from .kinds import Dial, Kind, Serve
 from .peers import LIMIT, RawListener, RawPeer
 
@@ -247,6 +248,7 @@ class MemoryStream(Kind):
         backend: Backend,
         main: Callable[[Backend], Awaitable[object]],
         options: Mapping[str, Any],
+        host: Host,
     ) -> BaseException | None:
         # There is one clock, and one thread: it runs in the test's own loop.
         try:

@@ -58,7 +58,9 @@ class Program:
 
     async def _run(self) -> None:
         kind = self._net.kind
-        self.error = await kind.run_program(self._net.backend, self._main, self._options)
+        self.error = await kind.run_program(
+            self._net.backend, self._main, self._options, self._net.host
+        )
         self.seconds = kind.time(self._net.backend) - self._begun
         self._over.set()
         self._up.set()

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ..plugins import load_kinds
+from ..plugins import load_hosts, load_kinds
 from ..reasons import BackendError
 from . import instead  # noqa: F401 - in this process, and not in that of each case
 from .case import TIME_LIMIT, Case
@@ -19,6 +19,7 @@ from .evt import EventRules
 from .explaining import demand_assertions
 from .flu import FlushingRules
 from .harness import Rule
+from .hosts import HALFCLOSE_RUN, Host, find_host
 from .kinds import Kind, check_kinds
 from .pip import PipeRules
 from .prd import ProducerRules
@@ -54,6 +55,11 @@ class ContractSuite(
     kinds: ClassVar[tuple[Kind, ...]] = ()
     """Kinds of channel beside those that the backend names."""
 
+    host: ClassVar[str] = HALFCLOSE_RUN.name
+    """Who starts the loop: ``"halfclose.run"``, or one that the backend names by
+    `BackendSpec.hosts`, such as ``"asyncio.run"``. Under another than the first, rules run on the
+    kinds of channel that the host names."""
+
     time_limit: ClassVar[float] = TIME_LIMIT
     """Seconds that one rule may take on one kind of channel; then it has failed."""
 
@@ -75,19 +81,36 @@ class ContractSuite(
 
     @classmethod
     def kinds_of(cls, rule: Rule) -> list[Kind]:
-        """The kinds of channel on which *rule* can be seen.
+        """The kinds of channel on which *rule* can be seen, and the host is to run.
 
+        :raises TypeError: the backend has no host of that name, or the host no such kind.
         :raises BackendError: the backend is not installed or does not load.
         """
         kinds = check_kinds((*load_kinds(cls.backend), *cls.kinds))
+        shown = cls._host().kinds
+        if shown is not None:
+            kinds = tuple(kind for kind in kinds if kind.name in shown)
+            if not kinds:
+                raise TypeError(
+                    f"{cls.__qualname__}: {cls.host} is to run on {', '.join(shown)}, and backend "
+                    f"{cls.backend!r} has none of them"
+                )
         return [kind for kind in kinds if kind.scheme in rule.schemes]
+
+    @classmethod
+    def _host(cls) -> Host:
+        try:
+            return find_host(load_hosts(cls.backend), cls.host)
+        except LookupError as error:
+            raise TypeError(f"{cls.__qualname__}: backend {cls.backend!r}: {error}") from None
 
     def hold_to(self, rule: Rule, kind: Kind) -> None:
         """Fail the test that runs now, unless the backend keeps *rule* on *kind*."""
         if self._debugging:
-            Trial(self, self.backend, kind, rule).hold()
+            Trial(self, self.backend, kind, self._host(), rule).hold()
             return
-        verdict = Case(self, self.backend, kind, rule).judge(self.time_limit)
+        case = Case(self, self.backend, kind, rule, self._host())
+        verdict = case.judge(self.time_limit)
         if not verdict.passed:
             pytest.fail(str(verdict), pytrace=False)
 
@@ -122,7 +145,7 @@ _HOW_TO_DECLARE = (
     "one that is known to be broken is marked pytest.mark.xfail(strict=True, reason=...)"
 )
 
-_MACHINERY = ("hold_to", "kinds_of", "rules", "pytest_generate_tests", "_let_debug")
+_MACHINERY = ("_host", "hold_to", "kinds_of", "rules", "pytest_generate_tests", "_let_debug")
 
 
 @functools.cache

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 from ..backend import Backend
-from ..running import run
 from .peers import LIMIT, RawPeer
 
-__all__ = ["ThreadedPeer", "in_thread", "join_threads", "run_in_thread"]
+__all__ = ["ThreadedPeer", "in_thread", "join_threads"]
 
 T = TypeVar("T")
 
@@ -49,21 +48,6 @@ def join_threads() -> None:
     for thread in threading.enumerate():
         if thread.name == _NAME:
             thread.join(LIMIT)
-
-
-async def run_in_thread(
-    backend: Backend, main: Callable[[Backend], Awaitable[object]], options: Mapping[str, Any]
-) -> BaseException | None:
-    """`halfclose.run` *main* on the same kind of backend; give what that raised."""
-
-    def program() -> BaseException | None:
-        try:
-            run(main, backend=backend.name, options=options)
-        except BaseException as error:
-            return error
-        return None
-
-    return await in_thread(backend, program)
 
 
 class ThreadedPeer(RawPeer):

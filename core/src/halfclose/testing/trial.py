@@ -13,8 +13,8 @@ from ..backend import Backend
 from ..channel import Capabilities
 from ..options import ConnectionOptions
 from ..plugins import load_backend
-from ..running import run
 from .harness import Net, Rule
+from .hosts import Host
 from .isolation import Died
 from .kinds import Kind
 from .leaks import Footprint, unheard
@@ -33,12 +33,16 @@ _LOG_LINES = 30
 class Trial:
     """See `Case` for the parameters."""
 
-    def __init__(self, suite: Any, backend: str, kind: Kind, rule: Rule | None = None) -> None:
+    def __init__(
+        self, suite: Any, backend: str, kind: Kind, host: Host, rule: Rule | None = None
+    ) -> None:
         self._suite = suite
         self._backend = backend
         self._kind = kind
+        self._host = host
         self._rule = rule
         self._nets: list[Net] = []
+        self._seen = ""
 
     def run(self) -> Verdict:
         """Hold the backend to the rule, for ever if it comes to that."""
@@ -46,7 +50,10 @@ class Trial:
         begun = time.monotonic()
         what, report = "", ""
         log = _Log()
-        logging.getLogger().addHandler(log)
+        root = logging.getLogger()
+        # Others are the test runner's, and keep the errors that they are given, with all that hangs
+        # on their frames.
+        others, root.handlers = root.handlers, [log]
         try:
             self.hold()
         except BaseException as error:
@@ -54,11 +61,12 @@ class Trial:
             parts = "".join(traceback.format_exception(error)), self.about(), log.shown()
             report = "\n".join(part for part in parts if part)
         finally:
-            logging.getLogger().removeHandler(log)
+            root.handlers = others
         return Verdict(
             rule=self._rule.identifier,
             backend=self._backend,
             kind=self._kind.name,
+            host=self._host.name,
             passed=not what,
             seconds=time.monotonic() - begun,
             text=self._rule.text,
@@ -76,12 +84,13 @@ class Trial:
 
     def about(self) -> str:
         """What the rule's protocols have seen so far."""
-        return "\n".join(
+        now = (
             f"seen: {protocol!r}, {len(protocol.received)} bytes received, "
             f"reason {protocol.reason!r}"
             for net in self._nets
             for protocol in net.protocols
         )
+        return "\n".join(part for part in (self._seen, *now) if part)
 
     def try_connection(self) -> Capabilities:
         """Make one connection and leave it; give what its channel declares.
@@ -105,7 +114,7 @@ class Trial:
                 with await connect():
                     await made.wait()
 
-        run(main, backend=self._backend, options=self._kind.options)
+        self._host.run(main, self._backend, self._kind.options)
         return seen[0]
 
     def hold(self) -> None:
@@ -147,11 +156,11 @@ class Trial:
 
     def _once(self, test: Any) -> None:
         if not inspect.iscoroutinefunction(test):
-            test(self._suite, self._kind)
+            test(self._suite, self._kind, self._host)
             return
 
         async def main(backend: Backend) -> None:
-            net = Net(backend, self._kind)
+            net = Net(backend, self._kind, self._host)
             self._nets.append(net)
             try:
                 await test(self._suite, net)
@@ -160,9 +169,12 @@ class Trial:
 
         assert self._rule is not None
         options = {**self._kind.options, **self._rule.options}
-        run(main, backend=self._backend, options=options)
+        self._host.run(main, self._backend, options)
         for net in self._nets:
             net.check_order()
+        # What they hold, up to a loop of the host's, is no leak of the backend's.
+        self._seen = self.about()
+        self._nets.clear()
 
 
 class _Log(logging.Handler):

@@ -9,7 +9,7 @@ __all__ = ["Verdict"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """One rule, held to on one kind of channel of one backend.
+    """One rule, held to on one kind of channel of one backend, under one host.
 
     :param rule: the rule's id.
     :param backend: the backend's name.
@@ -19,6 +19,7 @@ class Verdict:
     :param text: the rule, as the contract has it, and where to look if it is broken.
     :param what: what was seen instead, in one line; empty if it was kept.
     :param report: everything that is known about that: the traceback, the events, the log.
+    :param host: the name of who started the loop.
     """
 
     rule: str
@@ -29,6 +30,7 @@ class Verdict:
     text: str
     what: str = ""
     report: str = ""
+    host: str = "halfclose.run"
 
     @property
     def statement(self) -> str:
@@ -42,10 +44,13 @@ class Verdict:
 
     def __str__(self) -> str:
         """The whole of a failure, for people."""
+        where = f"{self.rule} on {self.backend}, {self.kind}"
+        if self.host != "halfclose.run":
+            where += f", under {self.host}"
         if self.passed:
-            return f"{self.rule} on {self.backend}, {self.kind}: kept"
+            return f"{where}: kept"
         parts = [
-            f"{self.rule} on {self.backend}, {self.kind}: {self.what}",
+            f"{where}: {self.what}",
             f"The rule: {self.statement}",
             f"Where to look: {self.where}",
             self.report,

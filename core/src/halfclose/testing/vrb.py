@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from typing import Any
 
 from ..backend import Backend
 from ..channel import Capabilities
@@ -10,10 +11,10 @@ from ..connection import Connection
 from ..endpoints import Endpoint
 from ..lifecycle import State
 from ..reasons import ConnectionAborted, ConnectionDone, ConnectionLost, Unsupported
-from ..running import run
 from .data import assert_same
 from .fakes import FakeChannel
 from .harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
+from .hosts import Host
 from .kinds import Kind
 from .logs import logged, warnings_in
 from .producers import Idle
@@ -542,7 +543,7 @@ class VerbRules:
         assert pair.transport.failure is reason
 
     @rule("VRB-12")
-    def test_vrb_12_verbs_after_the_run(self, kind: Kind) -> None:
+    def test_vrb_12_verbs_after_the_run(self: Any, kind: Kind, host: Host) -> None:
         """No verb of a connection that is over raises, at any later time: also once its backend
         has been left and its loop has ended.
 
@@ -553,7 +554,7 @@ class VerbRules:
         protocols = [Recorder() for _ in endings]
 
         async def main(backend: Backend) -> None:
-            net = Net(backend, kind)
+            net = Net(backend, kind, host)
             try:
                 for protocol, ending in zip(protocols, endings, strict=True):
                     await net.pair(protocol)
@@ -567,8 +568,7 @@ class VerbRules:
             finally:
                 await net.close()
 
-        backend: str = self.backend  # type: ignore[attr-defined]
-        run(main, backend=backend, options=kind.options)
+        host.run(main, self.backend, kind.options)
         for protocol in protocols:
             assert protocol.transport.state is State.CLOSED
             for streaming in (True, False):
