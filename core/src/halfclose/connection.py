@@ -34,6 +34,7 @@ from .reasons import (
     HalfCloseTimeout,
     Unsupported,
 )
+from .text import printable
 
 if TYPE_CHECKING:
     from .backend import Backend, Event
@@ -409,7 +410,7 @@ class Connection(Transport, ChannelSink):
         if protocol is None:
             return type(self).__name__
         try:
-            return protocol.logPrefix()
+            return printable(protocol.logPrefix())
         except Exception:
             return type(protocol).__name__
 
@@ -444,7 +445,7 @@ class Connection(Transport, ChannelSink):
         if abort:
             self._channel.abort()
         elif self._lingers():
-            self._backend.lingering.add(self._channel, self._options.linger_timeout)
+            self._backend.lingering.add(self._channel, self._options)
         else:
             self._channel.close()
         self._soon()
