@@ -46,11 +46,13 @@ of channel that each has."""
 PARTIAL: dict[str, tuple[str, ...]] = {
     "END-01": ("tcp", "unix"),
     "END-02": ("tcp", "unix"),
+    "END-07": ("tcp", "unix"),
     "ERR-07": ("tcp", "unix"),
     "ERR-08": ("tcp", "unix"),
     "ERR-09": ("tcp", "unix"),
     "ERR-10": ("tcp", "unix"),
     "ERR-11": ("tcp", "unix"),
+    "ERR-16": ("tcp",),
     "FLU-11": ("tcp", "unix"),
     "PIP-01": ("unix", "stdio"),
     "PIP-02": ("stdio",),

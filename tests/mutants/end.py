@@ -71,8 +71,8 @@ def what_is_discarded_is_kept(patch: Patch) -> None:
     """What lingering reads is collected, in case somebody asks."""
     patch.edit(
         _Lingerer.received,
-        "self._deadline.touch()",
-        "self._deadline.touch()\n    vars(self).setdefault('_all', []).append(data)",
+        "size = len(data)",
+        "size = len(data)\n    globals().setdefault('_all', []).append(data)",
     )
 
 
@@ -81,8 +81,8 @@ def lingers_for_ever(patch: Patch) -> None:
     """A peer that neither ends nor sends is waited for."""
     patch.edit(
         _Lingerer.__init__,
-        "self._deadline = Deadline(backend, timeout, self.done, self._unsent)",
-        "self._deadline = Deadline(backend, timeout, lambda: None, self._unsent)",
+        "Deadline(backend, options.linger_timeout, self.done, self._look)",
+        "Deadline(backend, options.linger_timeout, lambda: None, self._look)",
     )
 
 
@@ -90,13 +90,17 @@ def lingers_for_ever(patch: Patch) -> None:
 def lingers_when_it_is_turned_off(patch: Patch) -> None:
     """A linger_timeout of 0 is taken for the one by default."""
     patch.edit(Connection._lingers, "self._options.linger_timeout > 0", "True")
-    patch.edit(Lingering.add, "timeout)", "timeout or 5.0)")
+    patch.edit(_Lingerer.__init__, "options.linger_timeout,", "options.linger_timeout or 5.0,")
 
 
 @mutant("END-02")
 def input_is_no_progress(patch: Patch) -> None:
     """A peer that goes on sending is given up as if it were silent."""
-    patch.edit(_Lingerer.received, "self._deadline.touch()", "pass")
+    touch = "self._deadline.touch()"
+    patch.edit(
+        _Lingerer.received, f"{touch}\n        at_speed = self._read", "at_speed = self._read"
+    )
+    patch.edit(_Lingerer.received, touch, "pass")
 
 
 @mutant("END-02", on="tcp")
@@ -114,7 +118,7 @@ def given_up_too_early(patch: Patch) -> None:
 @mutant("END-02")
 def a_peer_that_sends_for_ever_is_read_for_ever(patch: Patch) -> None:
     """Nothing but silence ends the lingering."""
-    patch.edit(_Lingerer._unsent, "if not unsent:", "if False:")
+    patch.edit(_Lingerer._look, ">= AFTER_EMPTY", ">= 1e9")
 
 
 @mutant("END-02")
@@ -126,17 +130,46 @@ def any_number_linger(patch: Patch) -> None:
 @mutant("END-02")
 def the_newest_goes(patch: Patch) -> None:
     """Where too many linger, the one that came last makes room."""
-    patch.edit(
-        Lingering._begin,
-        "next(iter(self._everyone)).done()",
-        "next(reversed(self._everyone)).done()",
-    )
+    patch.edit(Lingering._oldest, "next(iter(self._everyone))", "next(reversed(self._everyone))")
 
 
 @mutant("END-02")
 def drains_although_it_says_not(patch: Patch) -> None:
     """A channel that may read and discard says that it may not."""
     patch.put(MemoryChannel, "capabilities", Capabilities(drains=False))
+
+
+# -- END-07: lingering ends ------------------------------------------------------------------------
+
+
+@mutant("END-07")
+def a_drop_is_progress(patch: Patch) -> None:
+    """A byte now and then, from a peer that has read everything, is waited for."""
+    patch.edit(_Lingerer.received, "if self._bulk >= BULK:", "if True:")
+
+
+@mutant("END-07")
+def what_is_unread_is_waited_for_without_end(patch: Patch) -> None:
+    """A peer that never reads may send a byte now and then, for as long as it likes."""
+    patch.edit(_Lingerer._look, "now - self._begun >= LONGEST", "False")
+
+
+@mutant("END-07")
+def input_is_no_progress_while_ours_is_unread(patch: Patch) -> None:
+    """A peer that has to send before it can read is given up."""
+    patch.edit(_Lingerer.received, "if self._unsent():", "if self._unsent() < 0:")
+
+
+@mutant("END-07")
+def any_number_of_bytes_is_discarded(patch: Patch) -> None:
+    """Nobody counts what is read and discarded."""
+    patch.edit(_Lingerer.received, "if self._after_empty > self._most:", "if False:")
+
+
+@mutant("END-07", on="tcp")
+def who_lingers_keeps_his_descriptor(patch: Patch) -> None:
+    """Where no descriptor is left, those that linger keep theirs."""
+    patch.edit(Lingering.make_room, "error.errno not in NO_DESCRIPTORS", "True")
 
 
 # -- END-03: leaving -------------------------------------------------------------------------------

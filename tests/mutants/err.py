@@ -369,15 +369,15 @@ def a_factory_that_fails_ends_the_listener(patch: Patch) -> None:
 @mutant("ERR-09", on="tcp")
 def no_descriptors_left_spins(patch: Patch) -> None:
     """A listener that cannot accept is ready all the time, and tries all the time."""
-    patch.edit(_Accepting._wait_for_resources, "self._poll.want(0)", "return")
+    patch.edit(_Accepting._pause, "self._poll.want(0)", "return")
 
 
 @mutant("ERR-09", on="tcp", silent="within")
 def no_descriptors_left_is_for_ever(patch: Patch) -> None:
     """A listener that cannot accept stops, and nothing starts it again."""
     patch.edit(
-        _Accepting._wait_for_resources,
-        "self._retry = self._backend.call_later(RETRY_DELAY, self._poll.want, READ)",
+        _Accepting._pause,
+        "self._retry = self._backend.call_later(seconds, self._go_on)",
         "pass",
     )
 
@@ -387,16 +387,37 @@ def an_accept_that_fails_ends_the_listener(patch: Patch) -> None:
     """What accept(2) raises goes to the poller, which stops watching."""
     patch.edit(
         _Accepting._ready,
-        "if error.errno in OUT_OF_RESOURCES:",
+        "if error.errno in OF_ONE_CONNECTION:",
         "if True:\n                raise\n            if False:",
     )
-    patch.edit(_Accepting._broken, "self._poll = self._register()", "pass")
+    patch.edit(_Accepting._broken, "self._pause(RETRY_DELAY)", "pass")
 
 
 @mutant("ERR-09", on="tcp")
 def serves_descriptors_although_it_says_not(patch: Patch) -> None:
     """A backend that serves sockets says that it does not."""
     patch.put(AnyioBackend, "capabilities", BackendCapabilities(descriptors=False))
+
+
+# -- ERR-16: accepting fails for good --------------------------------------------------------------
+
+
+@mutant("ERR-16", on="tcp")
+def a_socket_that_listens_no_more_is_tried_for_ever(patch: Patch) -> None:
+    """Whatever accept(2) says is said of one connection."""
+    patch.edit(_Accepting._ready, "error.errno in OF_ONE_CONNECTION", "True")
+
+
+@mutant("ERR-16", on="tcp")
+def a_socket_that_listens_no_more_is_tried_again_later(patch: Patch) -> None:
+    """What will not get better is waited for."""
+    patch.edit(_Accepting._ready, "error.errno in FOR_GOOD", "False")
+
+
+@mutant("ERR-16", on="tcp")
+def nobody_hears_that_a_listener_is_dead(patch: Patch) -> None:
+    """A socket that listens no more is closed without a word."""
+    patch.edit(_Accepting._end, "_log.error", "_log.debug")
 
 
 # -- ERR-10: connecting fails ----------------------------------------------------------------------
@@ -447,7 +468,7 @@ def listening_raises_what_the_system_says(patch: Patch) -> None:
     """A failure to listen is an OSError."""
     patch.edit(
         listen_sockets,
-        'raise ListenError(f"cannot listen on {endpoint}: {error}") from error',
+        'raise ListenError(f"cannot listen on {endpoint}: {printable(str(error))}") from error',
         "raise",
     )
 

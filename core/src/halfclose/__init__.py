@@ -21,7 +21,7 @@ from .interfaces import (
 from .io.addresses import Address
 from .lifecycle import State
 from .listener import Listener
-from .options import HIGH_WATER, LINGER_TIMEOUT, LOW_WATER, ConnectionOptions
+from .options import HIGH_WATER, LINGER_BYTES, LINGER_TIMEOUT, LOW_WATER, ConnectionOptions
 from .plugins import (
     BackendInfo,
     BackendSpec,
@@ -56,6 +56,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "HIGH_WATER",
+    "LINGER_BYTES",
     "LINGER_TIMEOUT",
     "LOW_WATER",
     "TCP",

@@ -24,7 +24,7 @@ from .io.busy_polling import BUSY_POLL
 from .io.connecting import Address, connect_socket
 from .io.lane import Lane
 from .io.lingering import Lingering
-from .io.listening import listen_sockets
+from .io.listening import OUT_OF_RESOURCES, listen_sockets
 from .io.stdio import StdioChannel
 from .listener import Listener
 from .options import ConnectionOptions, seconds
@@ -233,6 +233,9 @@ class Backend(ABC):
         """A channel over a connected, non-blocking socket, by the framework's own transport.
 
         The channel owns the socket from now on.
+
+        :raises OSError: it cannot be taken, and is left to the caller: the connection is lost
+            already, or something is missing (EMFILE), and it is tried again.
         """
 
     # -- connecting and listening --------------------------------------------------------------
@@ -287,6 +290,7 @@ class Backend(ABC):
         A factory that raises or gives no protocol costs that connection and is logged.
 
         :param endpoint: where; TCP port 0 lets the system choose, `Listener.endpoint` tells.
+            ``tcp:*:PORT`` is every address of both families, ``tcp:[::]:PORT`` of IPv6 alone.
             A unix path that is a stale socket is taken over.
         :returns: the listener, an asynchronous context manager.
         :raises EndpointError: *endpoint* is malformed.
@@ -301,6 +305,11 @@ class Backend(ABC):
             self.accept(channel, factory, settings, context.copy())
 
         listener = await self.open_listener(as_endpoint(endpoint), settings, accepted)
+        try:
+            self.check_open()
+        except RuntimeError:
+            listener.close()
+            raise
         self._listeners[listener] = None
         return listener
 
@@ -319,8 +328,15 @@ class Backend(ABC):
             raise ConnectError(f"cannot connect to {endpoint}: only the backend 'memory' has it")
         sock, lost = await connect_socket(self, endpoint, timeout)
         try:
-            self.check_open()
-            return self.lane.channel(sock, lost=lost)
+            while True:
+                self.check_open()
+                try:
+                    return self.lane.channel(sock, lost=lost)
+                except OSError as error:
+                    pause = self.lingering.make_room(error)
+                    if pause is None:
+                        raise
+                    await self.sleep(pause)
         except BaseException as error:
             sock.close()
             if isinstance(error, OSError):
@@ -335,14 +351,19 @@ class Backend(ABC):
         :raises ListenError: see `listen`.
         """
 
-        def wrap(sock: socket.socket, peer: Endpoint | None, host: Endpoint | None) -> None:
+        def wrap(
+            sock: socket.socket, peer: Endpoint | None, host: Endpoint | None
+        ) -> OSError | None:
             try:
                 channel = self.lane.channel(sock, peer=peer, host=host)
-            except OSError:
+            except OSError as error:
+                if error.errno in OUT_OF_RESOURCES:
+                    return error
                 # Reset before it could be served: as good as never accepted.
                 sock.close()
-                return
+                return None
             accepted(channel)
+            return None
 
         return await listen_sockets(self, endpoint, options, wrap)
 
@@ -394,6 +415,10 @@ class Backend(ABC):
         """*channel* has released its descriptor."""
         self._channels.discard(channel)
         self.check_quiet()
+
+    def holds_channel(self, channel: Channel) -> bool:
+        """Whether *channel* has not released its descriptor, as `hold_channel` had said of it."""
+        return channel in self._channels
 
     def on_leaving(self, leave: Callable[[], None]) -> None:
         """Call *leave* when the backend is left, unless `forget_leaving` comes before."""

@@ -35,6 +35,7 @@ from .reasons import (
     HalfCloseTimeout,
     Unsupported,
 )
+from .text import printable
 
 if TYPE_CHECKING:
     from .backend import Backend, Event
@@ -585,7 +586,7 @@ class Connection(Transport, ChannelSink):
         if protocol is None:
             return type(self).__name__
         try:
-            return protocol.logPrefix()
+            return printable(protocol.logPrefix())
         except Exception:
             return type(protocol).__name__
 
@@ -641,7 +642,7 @@ class Connection(Transport, ChannelSink):
             elif self._cut_off:
                 self._let_go_cut_off()
             elif self._lingers():
-                self._backend.lingering.add(channel, self._options.linger_timeout)
+                self._backend.lingering.add(channel, self._options)
             else:
                 channel.close()
         except Exception:
@@ -657,7 +658,7 @@ class Connection(Transport, ChannelSink):
         """PRD-09: so that the peer gets what was sent, and sees that more was to come."""
         can = self._channel.capabilities
         if can.can_reset:
-            self._backend.lingering.reset(self._channel, self._options.linger_timeout)
+            self._backend.lingering.reset(self._channel, self._options)
         elif can.can_half_close:
             # There is no reset; the system says so itself where input is unread (PIP-01).
             self._channel.close()

@@ -1,11 +1,15 @@
 """Where to connect or listen, as values and as strings.
 
-``tcp:HOST:PORT`` (``tcp:[::1]:80`` for IPv6), ``unix:PATH``, ``stdio:``, ``memory:NAME``.
+``tcp:HOST:PORT`` (``tcp:[::1]:80`` for IPv6, ``tcp:*:80`` to listen on every address of both
+families), ``unix:PATH`` (``unix:@NAME`` for an abstract one), ``stdio:``, ``memory:NAME``. As a
+string an endpoint holds nothing but printable characters, whatever a peer calls itself: it can go
+into any log. In a path, ``\\x`` and two hexadecimal digits stand for one byte.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
@@ -14,7 +18,13 @@ from .reasons import EndpointError
 __all__ = ["TCP", "UNIX", "Endpoint", "Memory", "StandardIO", "as_endpoint", "parse_endpoint"]
 
 UNIX_PATH_BYTES = 107
-"""The longest path that a unix socket can have on Linux, in bytes."""
+"""The longest path that a unix socket can have on Linux, in bytes; also the longest abstract name,
+without its ``@``."""
+
+EVERY_ADDRESS = "*"
+"""The host of ``tcp:*:PORT``."""
+
+_ABSTRACT = "@"
 
 _EXAMPLES = "tcp:127.0.0.1:8000, tcp:[::1]:8000, unix:/tmp/echo.sock, stdio: or memory:echo"
 
@@ -26,9 +36,12 @@ _NOT_IN_A_HOST = frozenset("[]/\0 ")
 class TCP:
     """A TCP host and port.
 
-    :param host: a name or an address, IPv6 without brackets.
+    :param host: a name or an address, IPv6 without brackets; a link-local one has its zone, as in
+        ``fe80::1%eth0``. For ``listen``, ``*`` is every address of both families; ``0.0.0.0`` is
+        every IPv4 address, and ``::`` every IPv6 address and no other.
     :param port: 0 to 65535; 0 lets ``listen`` choose.
-    :raises EndpointError: the host is empty or the port out of range.
+    :raises EndpointError: the host is empty, or has what no host's name has, or the port is out of
+        range.
     """
 
     host: str
@@ -37,7 +50,7 @@ class TCP:
     def __post_init__(self) -> None:
         if not isinstance(self.host, str) or not self.host:
             raise EndpointError(f"TCP host {self.host!r}: a host name or address is missing")
-        if self.host != self.host.strip() or not _NOT_IN_A_HOST.isdisjoint(self.host):
+        if not self.host.isprintable() or not _NOT_IN_A_HOST.isdisjoint(self.host):
             raise EndpointError(f"TCP host {self.host!r}: not a host name or address")
         if isinstance(self.port, bool) or not isinstance(self.port, int):
             raise EndpointError(f"TCP port {self.port!r}: not a whole number")
@@ -53,7 +66,13 @@ class TCP:
 class UNIX:
     """The path of a unix socket; empty for the unnamed end of a connection.
 
-    :raises EndpointError: the path holds a NUL or is longer than 107 bytes.
+    With an ``@`` at its beginning it is no file but a name in Linux's abstract namespace, which
+    nothing has to remove and everybody may connect to; a file that is called so is ``./@name``.
+    An abstract name is bytes, of which those that are no UTF-8 are in the string what
+    `os.fsdecode` makes of them.
+
+    :raises EndpointError: the path is longer than 107 bytes (an abstract name's ``@`` not
+        counted), or one of a file holds a NUL.
     """
 
     path: str
@@ -61,10 +80,12 @@ class UNIX:
     def __post_init__(self) -> None:
         if not isinstance(self.path, str):
             raise EndpointError(f"unix path {self.path!r}: not a string")
-        if "\0" in self.path:
-            raise EndpointError(f"unix path {self.path!r}: holds a NUL character")
+        if "\0" in self.path and not self.is_abstract:
+            raise EndpointError(
+                f"unix path {self.path!r}: holds a NUL character; an abstract name begins with @"
+            )
         try:
-            length = len(os.fsencode(self.path))
+            length = len(os.fsencode(self.path)) - self.is_abstract
         except UnicodeEncodeError as error:
             raise EndpointError(f"unix path {self.path!r}: {error.reason}") from None
         if length > UNIX_PATH_BYTES:
@@ -72,8 +93,35 @@ class UNIX:
                 f"unix path {self.path!r}: {length} bytes long, at most {UNIX_PATH_BYTES} fit"
             )
 
+    @property
+    def is_abstract(self) -> bool:
+        """Whether it is a name in the abstract namespace, and no file."""
+        return self.path.startswith(_ABSTRACT)
+
     def __str__(self) -> str:
-        return f"unix:{self.path}"
+        return f"unix:{_escaped(self.path)}"
+
+
+_ESCAPE = re.compile(rb"\\x([0-9A-Fa-f]{2})")
+
+
+def _escaped(path: str) -> str:
+    """*path* in printable characters, of which `_unescaped` makes it again."""
+    # A backslash is a character like others, unless it looks like one of our escapes.
+    path = re.sub(r"\\(?=x[0-9A-Fa-f]{2})", r"\\x5c", path)
+    if path.isprintable():
+        return path
+    return "".join(
+        each if each.isprintable() else "".join(f"\\x{byte:02x}" for byte in os.fsencode(each))
+        for each in path
+    )
+
+
+def _unescaped(text: str) -> str:
+    if "\\x" not in text:
+        return text
+    whole = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), os.fsencode(text))
+    return os.fsdecode(whole)
 
 
 @dataclass(frozen=True)
@@ -150,7 +198,11 @@ def parse_endpoint(text: str) -> Endpoint:
         return StandardIO()
     if kind == "memory":
         return _parse_name(text, Memory, rest, "the name is missing", "memory:echo")
-    return _parse_name(text, UNIX, rest, "the path is missing", "unix:/tmp/echo.sock")
+    try:
+        path = _unescaped(rest)
+    except UnicodeEncodeError:
+        path = rest
+    return _parse_name(text, UNIX, path, "the path is missing", "unix:/tmp/echo.sock")
 
 
 def _parse_name(text: str, kind: type[E], rest: str, missing: str, right: str) -> E:

@@ -26,6 +26,12 @@ class Listener(ABC):
         """Where it listens, with the real port; answers after `aclose` too."""
         return self._endpoint
 
+    @property
+    def failure(self) -> OSError | None:
+        """Why it accepts no more, on one of its addresses at least; None: it was not ended but by
+        `close`, if at all (rule ERR-16). Once it is there, `close` is all that is left to do."""
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Stop accepting, release what it held, and tell `Backend.forget`. Idempotent."""

@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["HIGH_WATER", "LINGER_TIMEOUT", "LOW_WATER", "ConnectionOptions", "seconds"]
+__all__ = [
+    "HIGH_WATER",
+    "LINGER_BYTES",
+    "LINGER_TIMEOUT",
+    "LOW_WATER",
+    "ConnectionOptions",
+    "seconds",
+    "whole",
+]
 
 HIGH_WATER = 64 * 1024
 """Bytes waiting to be sent above which a streaming producer is paused."""
@@ -15,6 +23,9 @@ LOW_WATER = 16 * 1024
 
 LINGER_TIMEOUT = 5.0
 """Seconds without progress after which the peer's input is no longer read and discarded."""
+
+LINGER_BYTES = 256 << 20
+"""Bytes that are read and discarded, at most, once the peer has acknowledged all that we sent."""
 
 
 def seconds(name: str, value: float) -> float:
@@ -30,12 +41,28 @@ def seconds(name: str, value: float) -> float:
     return float(value)
 
 
+def whole(name: str, value: int) -> int:
+    """*value* as a number of bytes.
+
+    :raises ValueError: it is negative.
+    :raises TypeError: it is no whole number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is a number of bytes, not {value!r}")
+    if value < 0:
+        raise ValueError(f"{name} is a number of bytes, 0 or more, not {value!r}")
+    return value
+
+
 @dataclass(frozen=True)
 class ConnectionOptions:
     """How connections behave, for ``connect`` and ``listen`` on every backend.
 
     :param linger_timeout: seconds without progress after which a closed connection stops reading
         and discarding its peer's input (rule END-02); 0 turns that off.
+    :param linger_bytes: bytes of that input that are read and discarded at most, once the peer has
+        acknowledged everything (rule END-07); 256 MiB unless told. Until then they are not
+        counted: the peer may be unable to read before it has sent everything.
     :param close_timeout: seconds without progress after ``loseConnection`` before the connection
         is aborted with `CloseTimeout`; ``None``: never.
     :param half_close_timeout: seconds without a byte, once one half has ended, before the
@@ -43,11 +70,12 @@ class ConnectionOptions:
     :param high_water: bytes waiting to be sent above which a streaming producer is paused.
     :param low_water: bytes waiting to be sent at or below which it is resumed.
     :param unix_mode: permission bits of a unix socket that ``listen`` makes.
-    :raises ValueError: a negative timeout, ``low_water`` not below ``high_water``, or a mode
-        outside 0 to 0o777.
+    :raises ValueError: a negative timeout or ``linger_bytes``, ``low_water`` not below
+        ``high_water``, or a mode outside 0 to 0o777.
     """
 
     linger_timeout: float = LINGER_TIMEOUT
+    linger_bytes: int = LINGER_BYTES
     close_timeout: float | None = None
     half_close_timeout: float | None = None
     high_water: int = HIGH_WATER
@@ -56,6 +84,7 @@ class ConnectionOptions:
 
     def __post_init__(self) -> None:
         seconds("linger_timeout", self.linger_timeout)
+        whole("linger_bytes", self.linger_bytes)
         if self.close_timeout is not None:
             seconds("close_timeout", self.close_timeout)
         if self.half_close_timeout is not None:

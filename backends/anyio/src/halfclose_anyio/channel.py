@@ -32,6 +32,9 @@ _log = logging.getLogger("halfclose")
 
 _PIECE = 64 * 1024
 
+_NOWHERE = TCP("0.0.0.0", 0)
+"""The address of a stream that tells none."""
+
 
 class StreamChannel(Channel):
     """One stream, or a connected socket that becomes one.
@@ -53,7 +56,7 @@ class StreamChannel(Channel):
         raw = self._sock or below.extra(SocketAttribute.raw_socket, None)
         # Some loops show a stand-in that can do little, so a duplicate is kept; it goes before the
         # stream does, or the peer would see no end.
-        self._raw = _duplicate(raw)
+        self._raw = _duplicate(raw, or_fail=self._sock is not None)
         self._family = self._raw.family if self._raw is not None else None
         self._own_socket = self._sock is not None or isinstance(below, anyio.abc.SocketStream)
         self._sink: ChannelSink | None = None
@@ -85,18 +88,13 @@ class StreamChannel(Channel):
         )
 
     def _endpoints(self) -> tuple[Endpoint, Endpoint]:
-        nowhere = TCP("0.0.0.0", 0)
         if self._raw is not None:
             return peer_of(self._raw), host_of(self._raw)
         if self._stream is None:
-            return nowhere, nowhere
+            return _NOWHERE, _NOWHERE
         attributes = (SocketAttribute.remote_address, SocketAttribute.local_address)
         found = [self._stream.extra(attribute, None) for attribute in attributes]
-        ends = [
-            endpoint_of(socket.AF_INET, address) if isinstance(address, tuple) else nowhere
-            for address in found
-        ]
-        return ends[0], ends[1]
+        return _endpoint(found[0]), _endpoint(found[1])
 
     @property
     def sink(self) -> ChannelSink:
@@ -383,12 +381,28 @@ class StreamChannel(Channel):
             set_tcp_option(self._raw, level, option, enabled)
 
 
-def _duplicate(raw: Any) -> socket.socket | None:
+def _endpoint(address: Any) -> Endpoint:
+    """What a stream calls an address: a tuple for IP, a path, or anything at all."""
+    try:
+        if isinstance(address, tuple):
+            return endpoint_of(socket.AF_INET6, address)
+        if isinstance(address, (str, bytes)):
+            return endpoint_of(socket.AF_UNIX, address)
+    except (TypeError, ValueError):
+        pass
+    return _NOWHERE
+
+
+def _duplicate(raw: Any, *, or_fail: bool) -> socket.socket | None:
+    """A duplicate of *raw*, unless that fails and *or_fail* is false."""
     if raw is None:
         return None
     try:
         return socket.socket(fileno=os.dup(raw.fileno()))
     except OSError:
+        if or_fail:
+            # It can be taken later.
+            raise
         # No descriptor is left, or the socket is closed: the stream alone has to do.
         return None
 

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from halfclose import TCP, UNIX, Capabilities, Channel, ChannelSink, Endpoint
+from halfclose import TCP, Capabilities, Channel, ChannelSink, Endpoint
+from halfclose.io.addresses import endpoint_of
 from halfclose.io.syscalls import end_is_real, end_stream, pending_error, unsent
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
@@ -380,17 +381,21 @@ def _plain_socket(transport: Any) -> socket.socket | None:
 
 def _endpoint(address: Any) -> Endpoint:
     host = getattr(address, "host", None)
-    if host is not None:
-        return TCP(host, address.port)
-    name = getattr(address, "name", None) or ""
-    return UNIX(os.fsdecode(name).replace("\0", "@"))
+    try:
+        if host is not None:
+            scope = getattr(address, "scopeID", 0)
+            return endpoint_of(socket.AF_INET6, (host, address.port, 0, scope))
+        return endpoint_of(socket.AF_UNIX, getattr(address, "name", None))
+    except (TypeError, ValueError):
+        # What a wrapper calls an address may be none of ours.
+        return TCP("0.0.0.0", 0)
 
 
 def adopt_socket(backend: TwistedBackend, sock: socket.socket) -> TwistedChannel:
     """A channel over *sock*, which Twisted's own transport serves from now on.
 
-    :raises OSError: the connection was lost before Twisted could take it, or the reactor has no
-        room for it.
+    :raises OSError: the connection was lost before Twisted could take it, the reactor has no room
+        for it, or no descriptor is left for Twisted's duplicate; then the socket stays open.
     """
     made: list[TwistedChannel] = []
 
@@ -400,13 +405,13 @@ def adopt_socket(backend: TwistedBackend, sock: socket.socket) -> TwistedChannel
 
     factory = Factory.forProtocol(lambda: Attached(attach))
     factory.noisy = False
-    with sock:
-        # Twisted takes a duplicate of the descriptor, and leaks it where this very call fails.
-        sock.getpeername()
-        backend.reactor.adoptStreamConnection(sock.fileno(), sock.family, factory)
+    # Twisted takes a duplicate of the descriptor, and leaks it where this very call fails.
+    sock.getpeername()
+    backend.reactor.adoptStreamConnection(sock.fileno(), sock.family, factory)
     try:
         made[0].check_watchable()
     except OSError:
         made[0].abort()
         raise
+    sock.close()
     return made[0]

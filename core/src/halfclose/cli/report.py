@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 
 from ..reasons import BackendError, EndpointError
+from ..text import printable
 
 __all__ = ["FAILED", "USAGE", "Problem", "discard_output", "one_line", "say", "status_of"]
 
@@ -37,15 +38,16 @@ def status_of(error: Exception) -> int:
 
 
 def one_line(error: object) -> str:
-    """*error*'s message, on one line; its class's name where it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """*error*'s message, on one line and printable; its class's name where it has none."""
+    return printable(" ".join(str(error).split())) or type(error).__name__
 
 
 def say(line: str) -> None:
-    """Write *line* to stderr, if there is one."""
+    """Write *line* to stderr, if there is one; what in it does not print is escaped."""
     if sys.stderr is not None:
+        text = "\n".join(printable(each) for each in line.split("\n"))
         with suppress(OSError):
-            print(line, file=sys.stderr, flush=True)
+            print(text, file=sys.stderr, flush=True)
 
 
 def discard_output() -> None:

@@ -2,24 +2,90 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from ..endpoints import TCP, UNIX, Endpoint
+from ..text import printable
 
-__all__ = ["Address", "describe", "endpoint_of", "host_of", "literal", "peer_of"]
+__all__ = [
+    "Address",
+    "describe",
+    "distinct",
+    "endpoint_of",
+    "host_of",
+    "literal",
+    "peer_of",
+    "unix_address",
+]
 
 Address: TypeAlias = "tuple[int, Any]"
 """A family of the socket module, and an address of that family."""
 
+_MAPPED = "::ffff:"
+"""What IPv6 has before the IPv4 address of a peer that came over IPv4."""
+
 
 def endpoint_of(family: int, address: Any) -> Endpoint:
-    """The endpoint that a socket address means."""
+    """The endpoint that a socket address means.
+
+    :param address: of a unix socket, a path, or bytes that begin with a NUL for an abstract name.
+    :raises ValueError: it means none (an `EndpointError`).
+    :raises TypeError: it is no address of *family*.
+    """
     if family == socket.AF_UNIX:
-        if isinstance(address, bytes):
-            address = address.decode("utf-8", "surrogateescape")
-        return UNIX(address.replace("\0", "@"))
-    return TCP(address[0], address[1])
+        return _unix_endpoint(os.fsencode(address or ""))
+    host, port, *rest = address
+    if isinstance(host, str):
+        host = _host(host, rest[1] if len(rest) > 1 else 0)
+    return TCP(host, port)
+
+
+def _unix_endpoint(name: bytes) -> UNIX:
+    if name.startswith(b"\0"):
+        return UNIX("@" + os.fsdecode(name[1:]))
+    # A file, also where it is called as an abstract name is written.
+    return UNIX(("./" if name.startswith(b"@") else "") + os.fsdecode(name))
+
+
+def _host(host: str, scope: int) -> str:
+    """*host* as an endpoint has it: with the zone that *scope* means, and IPv4 as IPv4."""
+    if _is_mapped(host):
+        return host[len(_MAPPED) :]
+    if not scope or "%" in host:
+        return host
+    try:
+        zone = socket.if_indextoname(scope)
+    except OSError:
+        # The interface has gone meanwhile.
+        zone = str(scope)
+    return f"{host}%{zone if zone.isprintable() else scope}"
+
+
+def unix_address(endpoint: UNIX) -> str | bytes:
+    """What bind and connect take for *endpoint*."""
+    if endpoint.is_abstract:
+        return b"\0" + os.fsencode(endpoint.path[1:])
+    return endpoint.path
+
+
+def distinct(addresses: Iterable[Address]) -> list[Address]:
+    """*addresses* without those that came before: a name may be given one twice.
+
+    IPv4 in the clothes of IPv6 is IPv4, or it could not be listened on.
+    """
+    found: dict[str, Address] = {}
+    for family, address in addresses:
+        if family == socket.AF_INET6 and _is_mapped(address[0]):
+            family, address = socket.AF_INET, (_host(address[0], 0), address[1])
+        found.setdefault(f"{int(family)} {address!r}", (family, address))
+    return list(found.values())
+
+
+def _is_mapped(host: str) -> bool:
+    return host.startswith(_MAPPED) and "." in host
 
 
 def peer_of(sock: socket.socket) -> Endpoint:
@@ -35,7 +101,7 @@ def host_of(sock: socket.socket) -> Endpoint:
 def _ask(sock: socket.socket, question: Any) -> Endpoint:
     try:
         return endpoint_of(sock.family, question(sock))
-    except (OSError, ValueError):
+    except (OSError, TypeError, ValueError):
         # The peer reset the connection before we looked, or has a name that is no endpoint.
         return UNIX("") if sock.family == socket.AF_UNIX else TCP("0.0.0.0", 0)
 
@@ -54,5 +120,8 @@ def literal(host: str, port: int) -> Address | None:
 
 
 def describe(address: Address) -> str:
-    """*address* for a message."""
-    return str(endpoint_of(*address))
+    """*address* for a message, also where a resolver gave what is none."""
+    try:
+        return str(endpoint_of(*address))
+    except (TypeError, ValueError):
+        return printable(repr(address))

@@ -6,12 +6,14 @@ import errno
 import os
 import socket
 from collections import deque
+from collections.abc import Callable
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
-from ..endpoints import TCP, UNIX
+from ..endpoints import EVERY_ADDRESS, TCP, UNIX
 from ..reasons import ConnectError, ConnectionRefused, ConnectTimeout, DNSLookupFailed
-from .addresses import Address, describe, literal
+from ..text import printable
+from .addresses import Address, describe, distinct, literal, unix_address
 from .poller import WRITE, Registration
 from .syscalls import pending_error
 
@@ -33,11 +35,16 @@ async def connect_socket(
 
     :returns: the socket, and the error that ended the connection if it is lost already (ERR-11).
     :raises ConnectError: see `Backend.connect`.
+    :raises RuntimeError: the backend was left meanwhile.
     """
+    if isinstance(endpoint, TCP) and endpoint.host == EVERY_ADDRESS:
+        raise ConnectError(
+            f"cannot connect to {endpoint}: to listen on every address is all it can"
+        )
     race = _Race(backend, endpoint, timeout)
     backend.on_leaving(race.leave)
     try:
-        race.begin()
+        race.guard(race.begin)
         await race.over.wait()
         return race.winner()
     except BaseException:
@@ -57,7 +64,8 @@ class _Race:
         self._timeout = timeout
         self._addresses: deque[Address] = deque()
         self._attempts: list[_Attempt] = []
-        self._failures: list[tuple[Address, OSError]] = []
+        self._failures: list[tuple[Address, Exception]] = []
+        self._broken_by: BaseException | None = None
         self._lookup_failure: Exception | None = None
         self._sock: socket.socket | None = None
         self._lost: OSError | None = None
@@ -69,7 +77,7 @@ class _Race:
     def begin(self) -> None:
         """Look the name up, or begin with the address that there is."""
         if isinstance(self._endpoint, UNIX):
-            self._start([(socket.AF_UNIX, self._endpoint.path)])
+            self._start([(socket.AF_UNIX, unix_address(self._endpoint))])
             return
         address = literal(self._endpoint.host, self._endpoint.port)
         if address is not None:
@@ -82,24 +90,50 @@ class _Race:
             addresses = await self.backend.resolve(endpoint.host, endpoint.port)
             if not addresses:
                 raise socket.gaierror(socket.EAI_NONAME, "no address")
+            order = _interleaved(distinct(addresses))
         except Exception as error:
             self._lookup_failure = error
             self.over.set()
+        except BaseException as error:
+            # Not a cancellation of ours: who waits would wait for ever.
+            self._broke(error)
+            raise
         else:
-            self._start(addresses)
+            self.guard(self._start, order)
+
+    def guard(self, function: Callable[..., object], *args: object) -> None:
+        """Call *function*, a part of the race; whatever it raises ends the race.
+
+        It is called by the loop, which would log the failure and leave who waits to wait.
+        """
+        try:
+            function(*args)
+        except Exception as error:
+            self._broke(error)
+        except BaseException as error:
+            self._broke(error)
+            raise
+
+    def _broke(self, error: BaseException) -> None:
+        if not self.over.is_set():
+            self._broken_by = error
+            self.over.set()
+        self._stop_attempts()
 
     def _start(self, addresses: list[Address]) -> None:
         if not self.over.is_set():
-            self._addresses.extend(_interleaved(addresses))
+            self._addresses.extend(addresses)
             self._next()
 
     def _next(self) -> None:
         if self._next_timer is not None:
             self._next_timer.cancel()
+        if self.over.is_set() or not self._addresses:
+            return
         attempt = _Attempt(self, self._addresses.popleft())
         self._attempts.append(attempt)
         if self._addresses:
-            self._next_timer = self.backend.call_later(ATTEMPT_DELAY, self._next)
+            self._next_timer = self.backend.call_later(ATTEMPT_DELAY, self.guard, self._next)
         attempt.start()
 
     def connected(self, sock: socket.socket, lost: OSError | None) -> None:
@@ -108,15 +142,17 @@ class _Race:
         self.over.set()
         self._stop_attempts()
 
-    def failed(self, attempt: _Attempt, error: OSError) -> None:
+    def failed(self, attempt: _Attempt, error: Exception) -> None:
         self._attempts.remove(attempt)
         self._failures.append((attempt.address, error))
         if self._addresses:
-            self._next()
+            # In the next turn: thousands can fail at once, and others want their turn as well.
+            self.backend.call_soon(self.guard, self._next)
         elif not self._attempts:
             self.over.set()
 
     def _expired(self) -> None:
+        # Nothing here can fail, so that a timeout always comes.
         self._timed_out = not self.over.is_set()
         self.over.set()
 
@@ -125,9 +161,9 @@ class _Race:
             if timer is not None:
                 timer.cancel()
         self._addresses.clear()
-        for attempt in self._attempts:
-            attempt.stop()
-        self._attempts.clear()
+        attempts, self._attempts = self._attempts, []
+        for attempt in attempts:
+            self.backend.guarded(attempt.stop)
 
     def leave(self) -> None:
         """The backend is being left, and its timers with it: wait no more."""
@@ -152,15 +188,18 @@ class _Race:
             return sock, self._lost
         if self._left:
             raise RuntimeError(f"backend {self.backend.name!r} has been left")
+        if self._broken_by is not None:
+            what = _said(self._broken_by)
+            raise ConnectError(f"cannot connect to {self._endpoint}: {what}") from self._broken_by
         raise self._error()
 
     def _error(self) -> ConnectError:
         cause: BaseException | None
         tried = "; ".join(
             # An address that was given as such is not told twice.
-            str(error)
+            _said(error)
             if describe(address) == str(self._endpoint)
-            else f"{describe(address)}: {error}"
+            else f"{describe(address)}: {_said(error)}"
             for address, error in self._failures
         )
         kind: type[ConnectError]
@@ -172,10 +211,10 @@ class _Race:
             what += f" ({tried})" if tried else ""
         elif self._lookup_failure is not None:
             kind, cause = DNSLookupFailed, self._lookup_failure
-            what = f"the name has no address ({cause})"
+            what = f"the name has no address ({_said(cause)})"
         else:
             cause = self._failures[-1][1]
-            codes = {error.errno for _, error in self._failures}
+            codes = {getattr(error, "errno", None) for _, error in self._failures}
             if errno.ECONNREFUSED in codes:
                 kind = ConnectionRefused
             elif codes == {errno.ETIMEDOUT}:
@@ -199,31 +238,48 @@ class _Attempt:
         self._retry: TimerHandle | None = None
 
     def start(self) -> None:
-        family, address = self.address
+        """Begin, or begin anew where the listener's queue was full."""
+        pause: float | None = None
         try:
-            if self._sock is None:
-                self._sock = socket.socket(family, socket.SOCK_STREAM)
-                self._sock.setblocking(False)
-                if family != socket.AF_UNIX:
-                    self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-            code = self._sock.connect_ex(address)
-            if code in (errno.EINPROGRESS, errno.EINTR):
-                poller = self._race.backend.lane.poller
-                self._poll = poller.register(self._sock.fileno(), self._ready, self._broken)
-                self._poll.want(WRITE)
-                return
-        except OSError as error:
-            self._fail(error)
-            return
-        if code == 0:
+            self._begin()
+        except Exception as error:
+            # The system's word, or a resolver's that gave what is no address, or the framework's;
+            # other addresses may do better.
+            if isinstance(error, OSError):
+                pause = self._race.backend.lingering.make_room(error)
+            if pause is None:
+                self._fail(error)
+            else:
+                self.stop()
+                self._begin_anew(pause)
+
+    def _begin(self) -> None:
+        family, address = self.address
+        if self._sock is None:
+            self._sock = socket.socket(family, socket.SOCK_STREAM)
+            self._sock.setblocking(False)
+            if family != socket.AF_UNIX:
+                self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        code = self._sock.connect_ex(address)
+        if code in (errno.EINPROGRESS, errno.EINTR):
+            poller = self._race.backend.lane.poller
+            self._poll = poller.register(self._sock.fileno(), self._ready, self._broken)
+            self._poll.want(WRITE)
+        elif code == 0:
             self._succeed()
         elif code == errno.EAGAIN and family == socket.AF_UNIX:
             # The listener's queue is full, and nothing tells when it is not.
-            self._retry = self._race.backend.call_later(_FULL_QUEUE_DELAY, self.start)
+            self._begin_anew(_FULL_QUEUE_DELAY)
         else:
             self._fail(OSError(code, os.strerror(code)))
 
+    def _begin_anew(self, pause: float) -> None:
+        self._retry = self._race.backend.call_later(pause, self._race.guard, self.start)
+
     def _ready(self, ready: int) -> None:
+        self._race.guard(self._look)
+
+    def _look(self) -> None:
         assert self._sock is not None
         error = pending_error(self._sock)
         if error is not None and error.errno in (errno.ECONNRESET, errno.EPIPE):
@@ -246,28 +302,35 @@ class _Attempt:
             return False
 
     def _succeed(self, lost: OSError | None = None) -> None:
-        sock, self._sock = self._sock, None
-        assert sock is not None
         if self._poll is not None:
             self._poll.stop()
+        sock, self._sock = self._sock, None
+        assert sock is not None
         self._race.connected(sock, lost)
 
-    def _fail(self, error: OSError) -> None:
+    def _fail(self, error: Exception) -> None:
         self.stop()
         self._race.failed(self, error)
 
     def _broken(self, error: Exception) -> None:
-        self._fail(error if isinstance(error, OSError) else OSError(str(error)))
+        self._race.guard(self._fail, error)
 
     def stop(self) -> None:
         """Release what there is. Idempotent."""
-        if self._poll is not None:
-            self._poll.stop()
         if self._retry is not None:
             self._retry.cancel()
-        if self._sock is not None:
-            self._sock.close()
-            self._sock = None
+        try:
+            if self._poll is not None:
+                self._poll.stop()
+        finally:
+            sock, self._sock = self._sock, None
+            if sock is not None:
+                sock.close()
+
+
+def _said(error: BaseException | None) -> str:
+    """*error* for a message: its words may come from outside."""
+    return printable(str(error)) or type(error).__name__
 
 
 def _interleaved(addresses: list[Address]) -> list[Address]:

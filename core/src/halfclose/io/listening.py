@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import socket
-import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from ..endpoints import TCP, UNIX, Endpoint, Memory, StandardIO
+from ..endpoints import EVERY_ADDRESS, TCP, UNIX, Endpoint, Memory, StandardIO
 from ..listener import Listener
 from ..options import ConnectionOptions
 from ..reasons import ListenError
-from .addresses import Address, endpoint_of, literal
+from ..text import printable
+from .addresses import Address, distinct, endpoint_of, literal, unix_address
 from .poller import READ, Registration
+from .syscalls import reset_on_close
+from .unix_paths import FolderLock, OwnPath, bind_path
 
 if TYPE_CHECKING:
     from ..backend import Backend, TimerHandle
@@ -35,45 +37,86 @@ RETRY_DELAY = 0.1
 OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """What accept(2) fails with although the connection is still there (ERR-09)."""
 
+FOR_GOOD = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSOCK, errno.EOPNOTSUPP, errno.EFAULT})
+"""What accept(2) fails with once a socket does not listen any more (ERR-16): somebody has shut it
+down, or has put something else at its descriptor."""
+
+OF_ONE_CONNECTION = frozenset(
+    getattr(errno, name)
+    for name in (
+        "ECONNABORTED",
+        "ECONNRESET",
+        "EHOSTDOWN",
+        "EHOSTUNREACH",
+        "ENETDOWN",
+        "ENETUNREACH",
+        "ENONET",
+        "ENOPROTOOPT",
+        "ENOSR",
+        "EPERM",
+        "EPROTO",
+        "EPROTONOSUPPORT",
+        "ESOCKTNOSUPPORT",
+        "ETIMEDOUT",
+    )
+    if hasattr(errno, name)
+)
+"""What accept(2) fails with for one connection, which it has taken out of the queue.
+
+Any other error may come again at once; the listener tries again a little later.
+"""
+
+_TRIES = 100
+"""Ports that are tried where the system chooses one that is taken on another of the addresses."""
+
 _EVERYWHERE = "0.0.0.0", "::"
-"""Where a socket listens on all addresses."""
+"""Where a socket listens on all addresses of its family."""
 
 _NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
-Accepted = Callable[[socket.socket, "Endpoint | None", "Endpoint | None"], None]
-"""Takes a new, non-blocking socket, its peer and its own end; None: it has to be asked for."""
+Accepted = Callable[[socket.socket, "Endpoint | None", "Endpoint | None"], OSError | None]
+"""Takes a new, non-blocking socket, its peer and its own end; None: it has to be asked for.
+
+It returns what was missing if it can take the socket later only."""
 
 
 class SocketListener(Listener):
     """A listener on one or more sockets; it takes the path of a unix socket away at its end."""
 
     def __init__(
-        self, backend: Backend, endpoint: Endpoint, socks: list[socket.socket], accepted: Accepted
+        self,
+        backend: Backend,
+        endpoint: Endpoint,
+        socks: list[socket.socket],
+        path: OwnPath | None,
+        accepted: Accepted,
     ) -> None:
         super().__init__(endpoint)
         self._backend = backend
-        # Absolute, since the program may change its folder.
-        self._path = os.path.abspath(endpoint.path) if isinstance(endpoint, UNIX) else None
-        self._path_id = _path_id(self._path)
+        self._path = path
         self._accepting: list[_Accepting] = []
+        self._failure: OSError | None = None
         try:
             for sock in socks:
-                self._accepting.append(_Accepting(backend, sock, accepted))
+                self._accepting.append(_Accepting(backend, sock, accepted, self._failed))
         except BaseException:
             for accepting in self._accepting:
                 accepting.close()
             raise
 
+    @property
+    def failure(self) -> OSError | None:
+        return self._failure
+
+    def _failed(self, error: OSError) -> None:
+        self._failure = self._failure or error
+
     def close(self) -> None:
         """Stop accepting, and remove the path of a unix socket if it is still ours. Idempotent."""
+        if self._path is not None:
+            self._path.remove()
         for accepting in self._accepting:
             accepting.close()
-        if self._path is not None and _path_id(self._path) == self._path_id is not None:
-            try:
-                os.unlink(self._path)
-            except OSError as error:
-                _log.warning("%s: the socket's path stays behind: %s", self._endpoint, error)
-        self._path_id = None
         self._backend.forget(self)
 
 
@@ -99,17 +142,27 @@ class _ListeningSocket(socket.socket):
 class _Accepting:
     """One listening socket."""
 
-    def __init__(self, backend: Backend, sock: socket.socket, accepted: Accepted) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        sock: socket.socket,
+        accepted: Accepted,
+        failed: Callable[[OSError], object],
+    ) -> None:
         self._backend = backend
         self._sock = sock
         self._accepted = accepted
+        self._failed = failed
         self._retry: TimerHandle | None = None
+        self._kept: tuple[socket.socket, Endpoint | None] | None = None
         self._told = False
+        self._closed = False
         self._family = sock.family
-        own = endpoint_of(self._family, sock.getsockname())
+        self._own = endpoint_of(self._family, sock.getsockname())
         # On all addresses, each connection has the one that it came to.
-        self._host = None if isinstance(own, TCP) and own.host in _EVERYWHERE else own
-        self._poll = self._register()
+        everywhere = isinstance(self._own, TCP) and self._own.host in _EVERYWHERE
+        self._host = None if everywhere else self._own
+        self._poll: Registration | None = self._register()
 
     def _register(self) -> Registration:
         poll = self._backend.lane.poller.register(self._sock.fileno(), self._ready, self._broken)
@@ -118,21 +171,28 @@ class _Accepting:
 
     def _ready(self, ready: int) -> None:
         for _ in range(ACCEPTS_A_TURN):
-            if self._sock.fileno() < 0:
+            if self._closed:
                 return
             try:
                 sock, address = self._sock.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                # ERR-09. Any other error is that of the one connection (accept(2) on Linux).
-                if error.errno in OUT_OF_RESOURCES:
-                    self._wait_for_resources(error)
-                    return
-                continue
+                # ERR-09, ERR-16.
+                if error.errno in OF_ONE_CONNECTION:
+                    continue
+                if error.errno in FOR_GOOD:
+                    self._end(error)
+                elif not self._make_room(error):
+                    continue
+                return
             self._told = False
             sock.setblocking(False)
-            self._backend.guarded(self._accepted, sock, self._peer(address), self._host)
+            peer = self._peer(address)
+            missing = self._backend.guarded(self._accepted, sock, peer, self._host)
+            if missing is not None:
+                self._keep(sock, peer, missing)
+                return
 
     def _peer(self, address: Any) -> Endpoint | None:
         """The system forgets the peer of a connection that is reset: it is told now, or never."""
@@ -142,22 +202,81 @@ class _Accepting:
             # Some systems have no address of one that has gone; and a name may be no endpoint.
             return None
 
-    def _wait_for_resources(self, error: OSError) -> None:
+    def _make_room(self, error: OSError) -> bool:
+        """Whether to wait: not if one that lingered has given us its descriptor at once."""
+        pause = self._backend.lingering.make_room(error)
+        if pause is None:
+            self._wait(error)
+        elif pause:
+            self._pause(pause)
+        return pause != 0
+
+    def _keep(self, sock: socket.socket, peer: Endpoint | None, missing: object) -> None:
+        """It was accepted, and the framework cannot take it now: it is not for that to be lost."""
+        assert isinstance(missing, OSError)
+        self._kept = sock, peer
+        pause = self._backend.lingering.make_room(missing)
+        if pause is None:
+            self._wait(missing)
+        else:
+            self._pause(pause)
+
+    def _wait(self, error: OSError) -> None:
         if not self._told:
             self._told = True
-            own = endpoint_of(self._family, self._sock.getsockname())
-            _log.error("accepting on %s waits: %s", own, error)
-        self._poll.want(0)
-        self._retry = self._backend.call_later(RETRY_DELAY, self._poll.want, READ)
+            _log.error("accepting on %s waits: %s", self._own, printable(str(error)))
+        self._pause(RETRY_DELAY)
+
+    def _pause(self, seconds: float) -> None:
+        if self._poll is not None:
+            self._poll.want(0)
+        self._retry = self._backend.call_later(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        self._retry = None
+        if self._closed:
+            return
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            missing = self._backend.guarded(self._accepted, *kept, self._host)
+            if missing is not None:
+                self._keep(*kept, missing)
+                return
+        try:
+            if self._poll is None:
+                self._poll = self._register()
+            else:
+                self._poll.want(READ)
+        except OSError as error:
+            # The system has no room to watch it (ENOSPC, ENOMEM).
+            self._wait(error)
 
     def _broken(self, error: Exception) -> None:
-        self._poll = self._register()
+        """A failure of ours, which may come again at once: the poller has logged it."""
+        self._poll = None
+        if not self._closed:
+            self._pause(RETRY_DELAY)
+
+    def _end(self, error: OSError) -> None:
+        _log.error("%s accepts no more: %s", self._own, printable(str(error)))
+        self.close()
+        self._failed(error)
 
     def close(self) -> None:
+        """Stop accepting. Idempotent."""
+        self._closed = True
         if self._retry is not None:
             self._retry.cancel()
-        self._poll.stop()
-        self._sock.close()
+        # What is at its descriptor now may be something else.
+        if self._poll is not None:
+            with suppress(OSError):
+                self._poll.stop()
+        with suppress(OSError):
+            self._sock.close()
+        if self._kept is not None:
+            reset_on_close(self._kept[0])
+            self._kept[0].close()
+            self._kept = None
 
 
 async def listen_sockets(
@@ -166,56 +285,89 @@ async def listen_sockets(
     """A listener on *endpoint* that gives each new connection to *accepted*.
 
     :raises ListenError: see `Backend.listen`.
+    :raises RuntimeError: the backend was left meanwhile.
     """
     if isinstance(endpoint, StandardIO):
         raise ListenError("cannot listen on stdio: it is one connection; connect to it instead")
     if isinstance(endpoint, Memory):
         raise ListenError(f"cannot listen on {endpoint}: only the backend 'memory' has it")
-    socks: list[socket.socket] = []
     try:
         if isinstance(endpoint, UNIX):
-            socks.append(_listen_unix(endpoint, options.unix_mode))
-        else:
-            socks += _listen_tcp(endpoint, await _addresses(backend, endpoint))
+            return await _listen_unix(backend, endpoint, options.unix_mode, accepted)
+        addresses = await _addresses(backend, endpoint)
+        # While names are looked up, much can happen.
+        backend.check_open()
+        socks = _listen_tcp(addresses, endpoint.port)
+        with _undone_if_it_fails(socks):
             endpoint = TCP(endpoint.host, socks[0].getsockname()[1])
-        return SocketListener(backend, endpoint, socks, accepted)
+            return SocketListener(backend, endpoint, socks, None, accepted)
     except (OSError, UnicodeError) as error:
+        raise ListenError(f"cannot listen on {endpoint}: {printable(str(error))}") from error
+
+
+@contextmanager
+def _undone_if_it_fails(socks: list[socket.socket], path: OwnPath | None = None) -> Iterator[None]:
+    """Take *path* away and close *socks* where the block raises."""
+    try:
+        yield
+    except BaseException:
+        if path is not None:
+            path.remove()
         for sock in socks:
             sock.close()
-        if socks and isinstance(endpoint, UNIX):
-            os.unlink(endpoint.path)
-        raise ListenError(f"cannot listen on {endpoint}: {error}") from error
+        raise
 
 
 async def _addresses(backend: Backend, endpoint: TCP) -> list[Address]:
+    if endpoint.host == EVERY_ADDRESS:
+        return [
+            (socket.AF_INET, ("0.0.0.0", endpoint.port)),
+            (socket.AF_INET6, ("::", endpoint.port, 0, 0)),
+        ]
     address = literal(endpoint.host, endpoint.port)
     if address is not None:
-        return [address]
-    addresses = await backend.resolve(endpoint.host, endpoint.port)
+        return distinct([address])
+    addresses = distinct(await backend.resolve(endpoint.host, endpoint.port))
     if not addresses:
         raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
     return addresses
 
 
-def _listen_tcp(endpoint: TCP, addresses: list[Address]) -> list[socket.socket]:
+def _listen_tcp(addresses: list[Address], port: int) -> list[socket.socket]:
+    """A socket for each of *addresses*, all with the same port.
+
+    :param port: 0: any that is free on all of them.
+    """
+    with ExitStack() as held:
+        for left in reversed(range(_TRIES)):
+            socks, error = _listen_on_each(addresses, port)
+            if error is None:
+                return socks
+            if port or not socks or error.errno != errno.EADDRINUSE or not left:
+                for sock in socks:
+                    sock.close()
+                raise error
+            # It is taken on another address. Held meanwhile, so that the system gives another one.
+            for sock in socks:
+                held.callback(sock.close)
+    raise AssertionError("unreachable")
+
+
+def _listen_on_each(
+    addresses: list[Address], port: int
+) -> tuple[list[socket.socket], OSError | None]:
+    """The sockets that were made, and what failed then."""
     socks: list[socket.socket] = []
-    port = endpoint.port
-    try:
-        for place, address in enumerate(addresses, 1):
-            try:
-                socks.append(_bind_tcp(address, port))
-            except OSError as error:
-                # A name may have an address that this machine has not, IPv6's for one.
-                if error.errno not in _NOT_HERE or (place == len(addresses) and not socks):
-                    raise
-                continue
-            # Every address of one name listens on the same port, also where the system chose it.
+    for place, address in enumerate(addresses, 1):
+        try:
+            socks.append(_bind_tcp(address, port))
+        except OSError as error:
+            # A name may have an address that this machine has not, IPv6's for one.
+            if error.errno not in _NOT_HERE or (place == len(addresses) and not socks):
+                return socks, error
+        else:
             port = socks[-1].getsockname()[1]
-    except BaseException:
-        for sock in socks:
-            sock.close()
-        raise
-    return socks
+    return socks, None
 
 
 def _bind_tcp(address: Address, port: int) -> socket.socket:
@@ -227,6 +379,7 @@ def _bind_tcp(address: Address, port: int) -> socket.socket:
         # What is accepted inherits it.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
+            # Each family has a socket of its own, whatever the system's default is.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port, *rest))
         sock.listen(BACKLOG)
@@ -236,50 +389,25 @@ def _bind_tcp(address: Address, port: int) -> socket.socket:
     return sock
 
 
-def _listen_unix(endpoint: UNIX, mode: int) -> socket.socket:
-    _remove_stale(endpoint.path)
+async def _listen_unix(
+    backend: Backend, endpoint: UNIX, mode: int, accepted: Accepted
+) -> SocketListener:
+    if endpoint.is_abstract:
+        return _serve_unix(backend, endpoint, mode, accepted)
+    async with FolderLock(backend, endpoint.path):
+        backend.check_open()
+        return _serve_unix(backend, endpoint, mode, accepted)
+
+
+def _serve_unix(backend: Backend, endpoint: UNIX, mode: int, accepted: Accepted) -> SocketListener:
     sock = _ListeningSocket(socket.AF_UNIX)
-    try:
+    with _undone_if_it_fails([sock]):
         sock.setblocking(False)
-        sock.bind(endpoint.path)
-        try:
-            # Before listen, so that nobody can connect while the mode is another.
-            os.chmod(endpoint.path, mode)
+        path = None
+        if endpoint.is_abstract:
+            sock.bind(unix_address(endpoint))
+        else:
+            path = bind_path(sock, endpoint.path, mode)
+        with _undone_if_it_fails([], path):
             sock.listen(BACKLOG)
-        except BaseException:
-            os.unlink(endpoint.path)
-            raise
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _remove_stale(path: str) -> None:
-    """Remove a unix socket that nobody listens on; leave all else alone.
-
-    :raises OSError: something else is there, or somebody listens.
-    """
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise OSError(errno.EEXIST, "the path exists and is no socket", path)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        code = probe.connect_ex(path)
-    if code == errno.ECONNREFUSED:
-        os.unlink(path)
-    elif code != errno.ENOENT:
-        raise OSError(errno.EADDRINUSE, "somebody listens there", path)
-
-
-def _path_id(path: str | None) -> tuple[int, int] | None:
-    if path is None:
-        return None
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+            return SocketListener(backend, endpoint, [sock], path, accepted)

@@ -7,7 +7,9 @@ the loop watch each one.
 from __future__ import annotations
 
 import logging
+import os
 import select
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
@@ -277,11 +279,11 @@ class WatchPoller(Poller):
 
 def _pollable(fd: int) -> bool:
     """Whether waiting for *fd* means anything: not so for a regular file or /dev/null."""
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode):
+        # Without a probe, which takes a descriptor; there may be no other left.
+        return True
     if not hasattr(select, "epoll"):
-        import os
-        import stat
-
-        mode = os.fstat(fd).st_mode
         return not stat.S_ISREG(mode) and not (stat.S_ISCHR(mode) and not os.isatty(fd))
     with select.epoll() as probe:
         try:

@@ -28,6 +28,7 @@ from .producers import Idle, Push
 from .programs import Program
 from .reactions import Boom, raises, write_and_lose
 from .recorder import PlainRecorder, Recorder
+from .shortage import no_more_descriptors
 from .waiting import at_once, eventually, ticking
 
 __all__ = ["EndRules"]
@@ -37,6 +38,9 @@ SLOWLY = {"tcp": (1 << 16, 1 << 21), "unix": (12 << 10, 1 << 17), "memory": (1 <
 
 A queue of TCP's and of a unix socket's gets shorter by whole packets only, of up to 64 or 36 KiB.
 """
+
+UNREAD = {"tcp": 1 << 19, "unix": 1 << 16, "memory": 1 << 12}
+"""Bytes of which some stay in our send queue if a peer reads none."""
 
 
 async def aborted(net: Net, pair: Pair[Any]) -> None:
@@ -96,7 +100,7 @@ class _Answers(Idle):
 
 
 class EndRules:
-    """The rules END-01 to END-06."""
+    """The rules END-01 to END-07."""
 
     @rule("END-01", schemes=("tcp", "unix", "memory"))
     async def test_end_01_the_peer_reads_the_whole_reply(self, net: Net) -> None:
@@ -137,9 +141,10 @@ class EndRules:
         the kernel; the backend then reads and discards the peer's input until its EOF. Sockets
         only: stdin is never drained, its bytes belong to the next program. It gives up after
         `linger_timeout` seconds without progress (5 by default, 0 turns lingering off), where
-        progress is input read or the kernel's send queue shrinking (SIOCOUTQ), and after 30
-        seconds from an empty send queue; in bounded memory; no more than 1024 linger at once,
-        past that the oldest goes.
+        progress is the kernel's send queue shrinking (SIOCOUTQ), any input while that queue is
+        not empty, since the peer may have to send before it can read, and 16 KiB of input after
+        that; and after 30 seconds from an empty send queue; in bounded memory; no more than 1024
+        linger at once, past that the oldest goes.
 
         Where to look: ``Backend.lingering`` becomes the channel's sink by a second ``start``;
         ``Channel.unsent`` tells the length of the send queue; ``close`` after that releases the
@@ -181,7 +186,7 @@ class EndRules:
         await off.released()
         assert clock() - begun < LIMIT / 4, "with linger_timeout=0 it lingered"
 
-        # One peer stalls, one goes on sending, and one reads its reply slowly.
+        # One peer stalls, one goes on sending much, and one reads its reply slowly.
         step, size = SLOWLY[net.kind.scheme]
         reader = await Watched.connect(net, b"x" * size, linger_timeout=timeout)
         # Let the queue be ours, not this peer's.
@@ -201,7 +206,7 @@ class EndRules:
 
         async def progress() -> None:
             nonlocal read
-            sender.peer.send_now(b"u")
+            sender.peer.send_now(b"u" * lingering.BULK)
             if read < size:
                 read += len(await reader.peer.read_exactly(min(step, size - read)))
                 if read + reader.peer.unread() < size:
@@ -232,7 +237,7 @@ class EndRules:
             end = net.backend.time() + LIMIT
             while sender.held():
                 assert net.backend.time() < end, "a peer that sends for ever is read for ever"
-                await sender.peer.send(b"u")
+                await sender.peer.send(b"u" * lingering.BULK)
                 await net.backend.sleep(timeout / 6)
         finally:
             lingering.AFTER_EMPTY = before
@@ -253,6 +258,82 @@ class EndRules:
                 await watched.released()
         finally:
             lingering.LIMIT = before
+
+    @rule("END-07", schemes=("tcp", "unix", "memory"))
+    async def test_end_07_lingering_ends(self, net: Net) -> None:
+        """Lingering ends, whatever the peer does: 300 seconds after the close; once the send
+        queue is empty, after `linger_bytes` of input (256 MiB), and input in small pieces is no
+        progress. Of more input than 64 MiB then, or 1 GiB before, 32 MiB a second are read, on
+        all connections together. Where no descriptor is left (EMFILE, ENFILE), whoever meets
+        that, the oldest that lingers goes at once.
+
+        Where to look: core does all of it. ``pause_reading`` must work while a channel lingers,
+        and ``close`` release the descriptor soon; until then ``Backend.hold_channel`` names it.
+        """
+        await at_once(net, self._a_drop_now_and_then)
+        await self._never_reads(net, 0.1)
+        await self._sends_without_end(net)
+        if net.backend.capabilities.descriptors:
+            await self._makes_room(net)
+
+    async def _a_drop_now_and_then(self, net: Net, timeout: float) -> None:
+        watched = await Watched.connect(net, linger_timeout=timeout)
+        assert await watched.peer.read_to_eof() == b"x"
+        clock = net.backend.time
+        end = clock() + LIMIT
+        while watched.held():
+            assert clock() < end, "a peer that has everything and sends drops is read for ever"
+            await watched.peer.send(b"u")
+            await net.backend.sleep(timeout / 6)
+
+    async def _never_reads(self, net: Net, timeout: float) -> None:
+        before, lingering.LONGEST = lingering.LONGEST, 4 * timeout
+        try:
+            assert before == 300.0
+            reply = b"x" * UNREAD[net.kind.scheme]
+            watched = await Watched.connect(net, reply, linger_timeout=timeout)
+            await net.lost(watched.protocol)
+            clock = net.backend.time
+            begun = clock()
+            while watched.held():
+                assert clock() < begun + LIMIT, "a peer that never reads is read for ever"
+                await watched.peer.send(b"u")
+                await net.backend.sleep(timeout / 6)
+            # It may have had to send all this before it could read.
+            assert clock() - begun > 2 * timeout, "input was no progress, with our bytes unread"
+        finally:
+            lingering.LONGEST = before
+
+    async def _sends_without_end(self, net: Net) -> None:
+        most = 1 << 20
+        watched = await Watched.connect(net, linger_timeout=LIMIT, linger_bytes=most)
+        assert await watched.peer.read_to_eof() == b"x"
+        block = b"u" * (1 << 18)
+        sent = taken = len(block)
+        while taken == len(block):
+            assert sent < most + MORE_THAN_THE_KERNEL, f"{sent} bytes were taken, of {most}"
+            taken = await watched.peer.send(block)
+            sent += taken
+        assert sent >= most, f"{sent} bytes were taken, and no more"
+        await watched.released()
+
+    async def _makes_room(self, net: Net) -> None:
+        # Two, since a framework may need a second descriptor for a moment.
+        every = [await Watched.connect(net, linger_timeout=LIMIT) for _ in range(3)]
+        for watched in every:
+            await net.lost(watched.protocol)
+        client = Recorder()
+        net.watch(client)
+        with net.kind.lane.listening(net.backend) as listener:
+            with no_more_descriptors():
+                await net.backend.connect(listener.endpoint, lambda: client, LIMIT)
+            held = [watched.held() for watched in every]
+            assert held in ([False, True, True], [False, False, True]), f"of three: {held}"
+        client.verb("abortConnection")
+        await net.lost(client)
+        for watched in every:
+            watched.peer.close()
+            await watched.released()
 
     @rule("END-03")
     async def test_end_03_leaving(self, net: Net) -> None:

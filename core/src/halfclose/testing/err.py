@@ -6,7 +6,6 @@ import errno
 import functools
 import logging
 import os
-import resource
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -53,9 +52,11 @@ from .peers import LIMIT, RawListener, RawPeer
 from .producers import Idle
 from .reactions import Boom, abort, lose, lose_write, raises, raising
 from .recorder import EVENTS, Recorder
+from .shortage import no_more_descriptors
+from .sockets import dial, shut_down_listener
 from .threads import join_threads
 from .vrb import reset_by_peer
-from .waiting import eventually
+from .waiting import eventually, idle
 
 __all__ = ["FailureRules"]
 
@@ -144,19 +145,6 @@ async def check_works(net: Net, pair: Pair[Recorder]) -> None:
     await net.until(pair.protocol, lambda: len(pair.protocol.received) == before + 4)
     pair.protocol.verb("write", b"pong")
     assert await pair.peer.read_exactly(4) == b"pong"
-
-
-@contextmanager
-def no_more_descriptors() -> Iterator[None]:
-    """Every call that makes a descriptor fails with EMFILE."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest = os.dup(0)
-    os.close(lowest)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @contextmanager
@@ -534,6 +522,41 @@ class FailureRules:
             last = net.closing(await connect())
             last.send_now(b"z")
             assert await eventually(net, lambda: bytes(made[-1].received) == b"z")
+
+    @rule("ERR-16", schemes=("tcp", "memory"), needs=("descriptors",))
+    async def test_err_16_accepting_fails_for_good(self, net: Net) -> None:
+        """accept(2) failing for good (EINVAL once somebody has shut the listening socket down,
+        EBADF, ENOTSOCK, EOPNOTSUPP): logged once, `Listener.failure` is that error, and the
+        listener does not spin; connections that it has accepted go on. An error of one
+        connection costs that one only, and any other error is met again a little later.
+
+        Where to look: nothing in a backend. Core closes the socket. (Of a unix socket that is shut
+        down Linux tells nobody, so it cannot be seen there; whoever connects is refused.)
+        """
+        made: list[Recorder] = []
+
+        def factory() -> Recorder:
+            made.append(Recorder())
+            return made[-1]
+
+        with logged() as records:
+            async with await net.backend.listen("tcp:127.0.0.1:0", factory) as listener:
+                peer = net.closing(dial(net.backend, listener.endpoint))
+                assert await eventually(net, lambda: len(made) == 1)
+                net.watch(made[0])
+                assert listener.failure is None
+                shut_down_listener(listener.endpoint)
+                assert await eventually(net, lambda: listener.failure is not None)
+                assert listener.failure is not None
+                assert listener.failure.errno == errno.EINVAL
+                await idle(net, "the socket does not listen any more")
+                peer.send_now(b"x")
+                assert await eventually(net, lambda: bytes(made[0].received) == b"x")
+                told = [each for each in records if str(listener.endpoint) in each.getMessage()]
+                assert len(told) == 1, f"told {len(told)} times"
+            assert listener.failure.errno == errno.EINVAL
+            made[0].verb("abortConnection")
+            await net.lost(made[0])
 
     @rule("ERR-10", schemes=("tcp", "unix", "memory"))
     async def test_err_10_connecting_fails(self, net: Net) -> None:

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 
 from ..backend import Backend
 from ..endpoints import TCP, UNIX, Endpoint
-from ..io.addresses import endpoint_of
+from ..io.addresses import endpoint_of, unix_address
 from .peers import LIMIT, RawListener, RawPeer
 from .threads import ThreadedPeer, in_thread
 
@@ -27,6 +27,7 @@ __all__ = [
     "dial",
     "open_sockets",
     "refusing",
+    "shut_down_listener",
     "temporary_unix_path",
 ]
 
@@ -210,11 +211,30 @@ def dial(backend: Backend, endpoint: Endpoint) -> SocketPeer:
     """A raw peer connected to *endpoint*, whose listener has room in its queue."""
     if isinstance(endpoint, UNIX):
         sock = socket.socket(socket.AF_UNIX)
-        sock.connect(endpoint.path)
+        sock.connect(unix_address(endpoint))
     else:
         assert isinstance(endpoint, TCP)
         sock = socket.create_connection((endpoint.host, endpoint.port))
     return SocketPeer(backend, sock)
+
+
+def shut_down_listener(endpoint: Endpoint) -> None:
+    """Shut the socket down that listens on *endpoint* in this process, behind its owner's back."""
+    for name in os.listdir("/dev/fd"):
+        copy = None
+        try:
+            copy = os.dup(int(name))
+            found = socket.socket(fileno=copy)
+        except OSError:
+            if copy is not None:
+                os.close(copy)
+            continue
+        with found:
+            listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            if listens and endpoint_of(found.family, found.getsockname()) == endpoint:
+                found.shutdown(socket.SHUT_RDWR)
+                return
+    raise AssertionError(f"nobody listens on {endpoint}")
 
 
 def temporary_unix_path() -> tempfile.TemporaryDirectory[str]:

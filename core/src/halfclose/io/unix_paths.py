@@ -1,0 +1,204 @@
+"""The path of a unix socket: made, taken over where it is stale, and taken away again.
+
+Whoever makes one holds the folder's lock (flock(2) on the folder itself: it needs no file, works
+in folders that are not ours, and ends with the process). Otherwise one process takes another's
+socket, bound and not yet listening, for a stale one.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import socket
+import stat
+import struct
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..backend import Backend
+
+__all__ = ["FolderLock", "OwnPath", "bind_path"]
+
+_log = logging.getLogger("halfclose")
+
+PATIENCE = 1.0
+"""Seconds to wait for a folder's lock: somebody else may have a use of his own for it, and keep it.
+
+Past that the path is made all the same; only one of two that take over the same stale socket in
+the very same moment would lose it then.
+"""
+
+_RETRY = 0.002
+
+
+class FolderLock:
+    """The lock of the folder that *path* is in; an asynchronous context manager."""
+
+    def __init__(self, backend: Backend, path: str) -> None:
+        self._backend = backend
+        self._folder = os.path.dirname(path) or "."
+        self._fd = -1
+
+    async def __aenter__(self) -> None:
+        try:
+            self._fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            # It cannot be read, or is not there: what is done next tells.
+            return
+        try:
+            await self._lock()
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    async def _lock(self) -> None:
+        end = self._backend.time() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if self._backend.time() >= end:
+                    return
+                await self._backend.sleep(_RETRY)
+            except OSError:
+                # A file system without locks.
+                return
+
+    async def __aexit__(self, *exception: object) -> None:
+        if self._fd >= 0:
+            # A child that was forked meanwhile has the descriptor too.
+            with suppress(OSError):
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+            os.close(self._fd)
+
+
+class OwnPath:
+    """A path that we have bound a socket to.
+
+    :param path: it may be relative.
+    """
+
+    def __init__(self, path: str) -> None:
+        # Absolute, since the program may change its folder.
+        self._path = os.path.abspath(path)
+        self._id = _path_id(self._path)
+
+    def remove(self) -> None:
+        """Take the path away if it still is ours. Idempotent.
+
+        To be called while the socket is open: a closed one is stale, and somebody else may take
+        the path over, with the very same inode.
+        """
+        ours, self._id = self._id, None
+        if ours is not None and _path_id(self._path) == ours:
+            try:
+                os.unlink(self._path)
+            except OSError as error:
+                _log.warning("the unix socket's path stays behind: %s", error)
+
+
+def bind_path(sock: socket.socket, path: str, mode: int) -> OwnPath:
+    """Bind *sock* to *path*, whose permission bits become *mode* and never are more than that.
+
+    :raises OSError: somebody listens there, or something else is in the way.
+    """
+    _remove_stale(path)
+    # Linux gives the path what the socket itself has, without what the umask takes away.
+    with suppress(OSError):
+        os.fchmod(sock.fileno(), mode)
+    sock.bind(path)
+    own = OwnPath(path)
+    try:
+        if stat.S_IMODE(os.lstat(path).st_mode) != mode:
+            # Before it listens, so that nobody can connect while the mode is another.
+            os.chmod(path, mode)
+    except BaseException:
+        own.remove()
+        raise
+    return own
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a unix socket that nobody has; leave all else alone.
+
+    :raises OSError: something else is there, somebody listens, or it cannot be told.
+    """
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(status.st_mode):
+        raise OSError(errno.EEXIST, "the path exists and is no socket", path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        code = probe.connect_ex(path)
+    if code in (0, errno.EAGAIN, errno.EINPROGRESS):
+        # EAGAIN: its queue is full.
+        raise OSError(errno.EADDRINUSE, "somebody listens there", path)
+    if code == errno.ENOENT:
+        return
+    if code != errno.ECONNREFUSED:
+        raise OSError(code, os.strerror(code), path)
+    if _is_bound(status):
+        raise OSError(errno.EADDRINUSE, "somebody has bound a socket there", path)
+    if _path_id(path) == (status.st_dev, status.st_ino):
+        os.unlink(path)
+
+
+_SOCK_DIAG_BY_FAMILY = 20
+_DUMP = 0x301
+_SHOW_FILE = 2
+_FILE = 1
+_DONE, _ERROR = 3, 2
+
+
+def _is_bound(status: os.stat_result) -> bool:
+    """Whether a socket of some process has the path, though it does not listen (yet).
+
+    Only Linux tells (sock_diag(7)); where it does not, one that refuses counts as stale.
+    """
+    wanted = struct.pack(
+        "=II", status.st_ino & 0xFFFFFFFF, os.major(status.st_dev) << 20 | os.minor(status.st_dev)
+    )
+    request = struct.pack("=IHHII", 40, _SOCK_DIAG_BY_FAMILY, _DUMP, 1, 0)
+    request += struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, _SHOW_FILE, 0, 0)
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, 4) as diag:
+            diag.settimeout(1.0)
+            diag.send(request)
+            while True:
+                answer = diag.recv(1 << 16)
+                at = 0
+                while at + 16 <= len(answer):
+                    size, kind = struct.unpack_from("=IH", answer, at)
+                    if kind in (_DONE, _ERROR) or size < 16:
+                        return False
+                    if _has_file(answer[at + 32 : at + size], wanted):
+                        return True
+                    at += size + 3 & ~3
+    except (OSError, AttributeError):
+        return False
+
+
+def _has_file(attributes: bytes, wanted: bytes) -> bool:
+    at = 0
+    while at + 4 <= len(attributes):
+        size, kind = struct.unpack_from("=HH", attributes, at)
+        if size < 4:
+            return False
+        if kind == _FILE and attributes[at + 4 : at + size] == wanted:
+            return True
+        at += size + 3 & ~3
+    return False
+
+
+def _path_id(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
