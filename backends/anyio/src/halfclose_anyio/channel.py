@@ -23,6 +23,7 @@ from halfclose.io.syscalls import (
     pending_error,
     reset_on_close,
     set_tcp_option,
+    socket_of,
     unsent,
 )
 
@@ -367,10 +368,15 @@ def _duplicate(raw: Any) -> socket.socket | None:
     if raw is None:
         return None
     try:
-        return socket.socket(fileno=os.dup(raw.fileno()))
+        fd = os.dup(raw.fileno())
     except OSError:
         # No descriptor is left, or the socket is closed: the stream alone has to do.
         return None
+    try:
+        return socket_of(fd, socket.socket)
+    except BaseException:
+        os.close(fd)
+        raise
 
 
 def _has_transport(family: int | None) -> bool:
