@@ -241,7 +241,9 @@ def one_for_ever(patch: Patch) -> None:
 @mutant("PIP-07", on="stdio")
 def whatever_is_there_is_taken(patch: Patch) -> None:
     """What this process has opened for itself is taken for standard input or output."""
-    patch.edit(vars(Standard)["ours"].__func__, "not os.get_inheritable(fd) or not found.file[0]", "False")
+    patch.edit(
+        vars(Standard)["ours"].__func__, "not os.get_inheritable(fd) or not found.file[0]", "False"
+    )
 
 
 @mutant("PIP-07", on="stdio")
