@@ -5,6 +5,7 @@ from __future__ import annotations
 from halfclose.backend import Backend
 from halfclose.channel import Capabilities
 from halfclose.connection import Connection
+from halfclose.io import sockets, stdio, syscalls
 from halfclose.io.poller import EpollPoller
 from halfclose.io.sockets import SocketChannel
 from halfclose.io.stdio import StdioChannel
@@ -412,4 +413,33 @@ def a_reset_behind_the_end_is_clean(patch: Patch) -> None:
         Connection._note_write_error,
         "self._finish(_lost(error), abort=True)",
         "self._finish(ConnectionDone() if self._peer_ended else _lost(error), abort=True)",
+    )
+
+
+# -- FLU-12: no signal -----------------------------------------------------------------------------
+
+
+@mutant("FLU-12", on="tcp")
+def a_send_may_signal(patch: Patch) -> None:
+    """A send to a socket says nothing of the signal."""
+    patch.put(sockets, "NO_SIGNAL", 0)
+
+
+@mutant("FLU-12", on="stdio")
+def a_write_may_signal(patch: Patch) -> None:
+    """A pipe is written to as it is."""
+    patch.put(stdio, "without_sigpipe", lambda write, data: write(data))
+
+
+@mutant("FLU-12", on="stdio")
+def the_signal_waits_for_somebody_else(patch: Patch) -> None:
+    """The signal is held back, and comes when it is let through again."""
+    patch.edit(syscalls.without_sigpipe, "signal.sigwait({signal.SIGPIPE})", "pass")
+
+
+@mutant("FLU-12", on="stdio")
+def the_signal_stays_blocked(patch: Patch) -> None:
+    """What was blocked for one write stays blocked, for the program and what it starts."""
+    patch.edit(
+        syscalls.without_sigpipe, "signal.pthread_sigmask(signal.SIG_SETMASK, before)", "pass"
     )

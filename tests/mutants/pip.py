@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from halfclose.connection import Connection
+from halfclose.io import standard, stdio, syscalls
 from halfclose.io.sockets import SocketChannel
-from halfclose.io.stdio import StdioChannel, _Borrowed, _open
+from halfclose.io.standard import Standard, _Shared
+from halfclose.io.stdio import StdioChannel, StdioSocketChannel
 from mutants.mutant import mutant
 from mutants.patching import Patch
 
@@ -48,36 +50,34 @@ def a_reset_of_a_unix_socket_is_its_end(patch: Patch) -> None:
 @mutant("PIP-02", on="stdio", silent="raw peer")
 def only_the_duplicate_is_closed(patch: Patch) -> None:
     """The channel closes its own descriptor, and descriptor 1 holds the pipe open."""
-    patch.edit(StdioChannel._release_output, "os.dup2(null, _STDOUT)", "pass")
+    patch.edit(StdioChannel._release_output, "self._stdout.replace()", "pass")
 
 
 @mutant("PIP-02", on="stdio")
 def descriptor_1_is_left_free(patch: Patch) -> None:
     """Descriptor 1 is closed, and the next file to be opened becomes standard output."""
-    patch.edit(StdioChannel._release_output, "os.dup2(null, _STDOUT)", "os.close(_STDOUT)")
+    patch.edit(Standard.replace, "os.dup2(null, self.fd)", "os.close(self.fd)")
 
 
 @mutant("PIP-02", on="stdio")
 def descriptor_1_is_not_inherited(patch: Patch) -> None:
     """A child process finds descriptor 1 free."""
-    patch.edit(
-        StdioChannel._release_output, "os.dup2(null, _STDOUT)", "os.dup2(null, _STDOUT, False)"
-    )
+    patch.edit(Standard.replace, "os.dup2(null, self.fd)", "os.dup2(null, self.fd, False)")
 
 
 @mutant("PIP-02", on="stdio", silent="timed out")
 def a_socket_is_only_closed(patch: Patch) -> None:
     """Where descriptors 0 and 1 are one socket, our end of stream is not sent."""
-    patch.edit(StdioChannel.end_write, "self._output.sock.shutdown(socket.SHUT_WR)", "pass")
+    patch.edit(StdioSocketChannel.end_write, "super().end_write()", "True or super().end_write()")
 
 
 @mutant("PIP-02", on="stdio")
 def both_ways_of_a_socket_are_shut(patch: Patch) -> None:
     """Where descriptors 0 and 1 are one socket, our end of stream ends the reading too."""
     patch.edit(
-        StdioChannel.end_write,
-        "self._output.sock.shutdown(socket.SHUT_WR)",
-        "self._output.sock.shutdown(socket.SHUT_RDWR)",
+        StdioSocketChannel.end_write,
+        "super().end_write()",
+        "super().end_write()\n    self._sock.shutdown(socket.SHUT_RDWR)",
     )
 
 
@@ -204,42 +204,113 @@ def a_silent_end_is_not_looked_for(patch: Patch) -> None:
 @mutant("PIP-06", on="stdio")
 def flags_are_set_on_what_is_shared(patch: Patch) -> None:
     """O_NONBLOCK is set on the description that other processes have as well."""
-    patch.edit(
-        _open,
-        'return _Plain(os.open(f"/dev/fd/{standard}", flags))',
-        "return _Borrowed(standard)",
-    )
+    patch.edit(_Shared.__init__, "self._direct = True", "os.set_blocking(fd, False)")
 
 
 @mutant("PIP-06", on="stdio")
-def flags_are_not_put_back(patch: Patch) -> None:
-    """What was changed stays changed."""
-    patch.edit(_Borrowed.restore, "fcntl.fcntl(self.fd, fcntl.F_SETFL, self._flags)", "pass")
-
-
-@mutant("PIP-06", on="stdio")
-def flags_are_put_back_in_the_wrong_order(patch: Patch) -> None:
-    """Of two duplicates, the second has found the first's change, and is put back last."""
+def a_default_timeout_is_taken(patch: Patch) -> None:
+    """A socket object is made as usual, which sets O_NONBLOCK where there is a default timeout."""
     patch.edit(
-        StdioChannel.close,
-        "self._release_output()\n    self._input.restore()",
-        "self._input.restore()\n    self._release_output()",
+        syscalls.socket_of,
+        "return kind(-1, socket.SOCK_STREAM | without_waiting, -1, fd)",
+        "return kind(fileno=fd)",
     )
 
 
 @mutant("PIP-06", on="stdio")
 def a_file_is_opened_anew(patch: Patch) -> None:
     """A regular file gets a description of its own, with an offset of its own."""
-    patch.edit(_open, "not (stat.S_ISFIFO(mode) or os.isatty(standard))", "False")
+    patch.edit(standard._open, "not (standard.is_pipe or os.isatty(fd))", "False")
 
 
 @mutant("PIP-06", on="stdio")
 def two_at_once(patch: Patch) -> None:
     """A second connection to the standard descriptors is made beside the first."""
-    patch.edit(StdioChannel.__init__, "if _in_use:", "if False:")
+    patch.edit(stdio.connect_stdio, "if _in_use:", "if False:")
 
 
 @mutant("PIP-06", on="stdio")
 def one_for_ever(patch: Patch) -> None:
     """After the end of the connection the standard descriptors stay in use."""
-    patch.edit(StdioChannel.close, "_in_use = False", "pass")
+    patch.edit(stdio._release, "_in_use = False", "pass")
+
+
+# -- PIP-07: what is not ours ----------------------------------------------------------------------
+
+
+@mutant("PIP-07", on="stdio")
+def whatever_is_there_is_taken(patch: Patch) -> None:
+    """What this process has opened for itself is taken for standard input or output."""
+    patch.edit(
+        vars(Standard)["ours"].__func__, "not os.get_inheritable(fd) or not found.file[0]", "False"
+    )
+
+
+@mutant("PIP-07", on="stdio")
+def the_second_is_looked_at_too_late(patch: Patch) -> None:
+    """Standard input is opened before standard output is looked at, and gets its number."""
+    patch.edit(
+        stdio.connect_stdio,
+        "Standard.ours(STDOUT)",
+        "(os.open(os.devnull, os.O_RDONLY), Standard.ours(STDOUT))[1]",
+    )
+
+
+@mutant("PIP-07", on="stdio")
+def whatever_has_come_is_replaced(patch: Patch) -> None:
+    """At our end /dev/null is put at descriptor 1, whatever stands there by then."""
+    patch.edit(Standard.replace, "if self.is_at(self.fd):", "if True:")
+
+
+# -- PIP-08: one stream socket ---------------------------------------------------------------------
+
+
+@mutant("PIP-08", on="stdio")
+def one_socket_is_two_descriptors(patch: Patch) -> None:
+    """Where descriptors 0 and 1 are one socket, each is used by itself."""
+    patch.edit(stdio.connect_stdio, "if is_one_stream(stdin, stdout):", "if False:")
+
+
+@mutant("PIP-08", on="stdio")
+def standard_descriptors_hold_the_socket(patch: Patch) -> None:
+    """Our own descriptor is closed, and 0 and 1 hold the socket open, so that there is no reset."""
+    patch.edit(StdioSocketChannel.close, "self._let_go()", "_release()")
+
+
+@mutant("PIP-08", on="stdio")
+def the_peer_reads_the_log(patch: Patch) -> None:
+    """What is written to standard error comes to the peer."""
+    patch.put(stdio, "spare_stderr", lambda: None)
+
+
+@mutant("PIP-08", on="stdio", silent="no end came")
+def an_abort_is_only_a_close(patch: Patch) -> None:
+    """Where there is no reset, somebody else who holds the socket keeps its peer waiting."""
+    patch.edit(StdioSocketChannel.abort, "self._sock.shutdown(socket.SHUT_RDWR)", "pass")
+
+
+# -- PIP-09: the other way only --------------------------------------------------------------------
+
+
+@mutant("PIP-09", on="stdio")
+def no_input_is_an_input(patch: Patch) -> None:
+    """Standard input is read although it is open for writing only, and its error is a loss."""
+    patch.edit(standard.open_input, "== os.O_WRONLY", "== -1")
+
+
+@mutant("PIP-09", on="stdio")
+def no_input_is_an_end_of_input(patch: Patch) -> None:
+    """Where nothing can come, that is told as the end of stream at once."""
+    patch.edit(standard.NoInput.__init__, "self.ended = False", "self.ended = True")
+
+
+@mutant("PIP-09", on="stdio", silent="connectionLost")
+def no_input_has_no_end(patch: Patch) -> None:
+    """Where nothing can come, the connection waits for it for ever."""
+    patch.edit(StdioChannel._release_output, "self._input.ended = True", "pass")
+
+
+@mutant("PIP-09", on="stdio")
+def an_output_is_not_looked_at(patch: Patch) -> None:
+    """That standard output cannot be written is found out by the first write."""
+    patch.edit(standard.open_output, "== os.O_RDONLY", "== -1")

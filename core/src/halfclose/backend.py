@@ -25,7 +25,7 @@ from .io.connecting import Address, connect_socket
 from .io.lane import Lane
 from .io.lingering import Lingering
 from .io.listening import OUT_OF_RESOURCES, listen_sockets
-from .io.stdio import StdioChannel
+from .io.stdio import connect_stdio
 from .listener import Listener
 from .options import ConnectionOptions, seconds
 from .plugins import Hooks
@@ -323,7 +323,7 @@ class Backend(ABC):
         :raises RuntimeError: the backend was left meanwhile.
         """
         if isinstance(endpoint, StandardIO):
-            return StdioChannel(self.lane.poller, self.call_soon)
+            return connect_stdio(self)
         if isinstance(endpoint, Memory):
             raise ConnectError(f"cannot connect to {endpoint}: only the backend 'memory' has it")
         sock, lost = await connect_socket(self, endpoint, timeout)

@@ -15,14 +15,25 @@ import anyio.abc
 import anyio.lowlevel
 from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSStream
-from halfclose import LINGER_TIMEOUT, TCP, Backend, Capabilities, Channel, ChannelSink, Endpoint
+from halfclose import (
+    LINGER_TIMEOUT,
+    TCP,
+    Backend,
+    Capabilities,
+    Channel,
+    ChannelSink,
+    Endpoint,
+    Watch,
+)
 from halfclose.io.addresses import endpoint_of, host_of, peer_of
 from halfclose.io.syscalls import (
+    NO_SIGNAL,
     end_is_real,
     end_stream,
     pending_error,
     reset_on_close,
     set_tcp_option,
+    socket_of,
     unsent,
 )
 
@@ -72,6 +83,7 @@ class StreamChannel(Channel):
         self._released = False
         self._write_error: Exception | None = None
         self._scope: anyio.CancelScope | None = None
+        self._room: Watch | None = None
         self._peer, self._host = self._endpoints()
         self.capabilities = self._declare()
         backend.hold_channel(self)
@@ -167,6 +179,7 @@ class StreamChannel(Channel):
             self._sock.close()
 
     def _drop_raw(self) -> None:
+        self._stop_waiting()
         if self._raw is not None:
             self._raw.close()
             self._raw = None
@@ -342,12 +355,39 @@ class StreamChannel(Channel):
         error = self.look_for_error() if asks else None
         if error is not None:
             raise error
-        await self._stream.send(piece)
+        if self._raw is not None and self._own_socket:
+            await self._send_to_socket(self._raw, piece)
+        else:
+            await self._stream.send(piece)
         if asks and self._own_socket and not self._may_read.is_set():
             # Or it has the error already, and tells it in the next turn; nobody reads to hear it.
             # To send nothing asks for it; other streams than sockets may take that for a message.
             await anyio.lowlevel.checkpoint()
             await self._stream.send(b"")
+
+    async def _send_to_socket(self, raw: socket.socket, piece: bytes) -> None:
+        """What a socket's stream would do, which holds nothing back, but for SIGPIPE (FLU-12).
+
+        None of the frameworks says MSG_NOSIGNAL; a program may have the signal at its default.
+        """
+        left = memoryview(piece)
+        while left:
+            try:
+                left = left[raw.send(left, NO_SIGNAL | socket.MSG_DONTWAIT) :]
+            except (BlockingIOError, InterruptedError):
+                room = anyio.Event()
+                self._room = self._backend.watch(raw.fileno(), room.set, write=True)
+                try:
+                    await room.wait()
+                finally:
+                    self._stop_waiting()
+            else:
+                await anyio.lowlevel.checkpoint()
+
+    def _stop_waiting(self) -> None:
+        room, self._room = self._room, None
+        if room is not None:
+            room.stop()
 
     async def _end(self) -> None:
         if not self.capabilities.can_half_close:
@@ -398,13 +438,18 @@ def _duplicate(raw: Any, *, or_fail: bool) -> socket.socket | None:
     if raw is None:
         return None
     try:
-        return socket.socket(fileno=os.dup(raw.fileno()))
+        fd = os.dup(raw.fileno())
     except OSError:
         if or_fail:
             # It can be taken later.
             raise
         # No descriptor is left, or the socket is closed: the stream alone has to do.
         return None
+    try:
+        return socket_of(fd, socket.socket)
+    except BaseException:
+        os.close(fd)
+        raise
 
 
 def _has_transport(family: int | None) -> bool:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
+from .standing import fill_standard_descriptors
+
 __all__ = ["main"]
 
 
@@ -15,6 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: those of the command line, without the program's name; by default
         ``sys.argv``'s.
     """
+    fill_standard_descriptors()
     missing = [name for name in ("click", "rich") if find_spec(name) is None]
     if missing:
         print(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 from .. import running
@@ -13,6 +12,7 @@ from ..options import ConnectionOptions
 from ..reasons import ConnectionDone, HalfcloseError
 from .report import Problem, one_line, say
 from .signals import Signals
+from .standing import was_closed
 
 __all__ = ["need_standard_io", "serve"]
 
@@ -20,10 +20,10 @@ __all__ = ["need_standard_io", "serve"]
 def need_standard_io() -> None:
     """Make sure that descriptors 0 and 1 are those that we were started with.
 
-    :raises Problem: one was closed, and anything that we opened since may have its number.
+    :raises Problem: one was closed.
     """
-    for name, stream in (("input", sys.stdin), ("output", sys.stdout)):
-        if stream is None:
+    for standard, name in enumerate(("input", "output")):
+        if was_closed(standard):
             raise Problem(f"standard {name} is closed")
 
 

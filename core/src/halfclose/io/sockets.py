@@ -10,8 +10,10 @@ from ..endpoints import UNIX, Endpoint
 from .addresses import host_of, peer_of
 from .poller import END, ERROR, READ, WRITE, Polled, Poller
 from .syscalls import (
+    NO_SIGNAL,
     end_is_real,
     end_stream,
+    mute,
     pending_error,
     reset_on_close,
     set_tcp_option,
@@ -75,6 +77,8 @@ class SocketChannel(Channel, Polled):
         self._ended = False
         self._error = lost
         self.capabilities = _UNIX if isinstance(self._peer, UNIX) else _TCP
+        if not NO_SIGNAL:
+            mute(sock)
 
     def start(self, sink: ChannelSink) -> None:
         self._sink = sink
@@ -165,7 +169,7 @@ class SocketChannel(Channel, Polled):
 
     def write(self, data: bytes | memoryview) -> int:
         try:
-            taken = self._sock.send(data)
+            taken = self._sock.send(data, NO_SIGNAL)
         except (BlockingIOError, InterruptedError):
             taken = 0
         except OSError as error:

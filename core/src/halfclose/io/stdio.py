@@ -1,127 +1,162 @@
 """A channel over descriptors 0 and 1 of this process.
 
-Either may be a pipe, a terminal, a socket, a regular file or a device. Their open file
-descriptions are shared with other processes, so their flags are left alone wherever the platform
-allows it (PIP-06).
+Either may be a pipe, a terminal, a socket, a regular file or a device; `standard` reads and
+writes them. Where both are one stream socket, as inetd and its like give it to the servers that
+they start, it is a connection like any other (PIP-08).
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import socket
-import stat
-from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from ..channel import Capabilities, Channel, ChannelSink
 from ..endpoints import Endpoint, StandardIO
 from ..reasons import ConnectError
 from .poller import READ, WRITE, Poller, Registration
+from .sockets import SocketChannel
+from .standard import (
+    STDIN,
+    STDOUT,
+    InheritedSocket,
+    InputFile,
+    NoInput,
+    OutputFile,
+    OutputSocket,
+    Standard,
+    is_one_stream,
+    open_input,
+    open_output,
+    spare_stderr,
+)
+from .syscalls import set_tcp_option, without_sigpipe
 
-__all__ = ["StdioChannel"]
+if TYPE_CHECKING:
+    from ..backend import Backend
+
+__all__ = ["StdioChannel", "StdioSocketChannel", "connect_stdio"]
 
 _log = logging.getLogger("halfclose")
-
-_CHUNK = 64 * 1024
-_STDIN, _STDOUT = 0, 1
 
 _in_use = False
 
 
-class _File(ABC):
-    """One direction's descriptor, made to be used without blocking."""
+def connect_stdio(backend: Backend) -> Channel:
+    """A channel over standard input and output, for *backend*. One at a time in a process.
 
-    def __init__(self) -> None:
-        self.fd: int
-
-    def restore(self) -> None:  # noqa: B027 - most kinds change nothing
-        """Put back what was changed on the shared description."""
-
-    def close(self) -> None:
-        """Release our own descriptor, not the standard one."""
-        os.close(self.fd)
-
-    @abstractmethod
-    def read(self) -> bytes: ...
-
-    @abstractmethod
-    def write(self, data: bytes | memoryview) -> int: ...
-
-
-class _Plain(_File):
-    """A descriptor with a description of its own, or one that is always ready."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-
-    def read(self) -> bytes:
-        return os.read(self.fd, _CHUNK)
-
-    def write(self, data: bytes | memoryview) -> int:
-        return os.write(self.fd, data)
-
-
-class _Borrowed(_Plain):
-    """A shared description that had to be made non-blocking, until it is put back."""
-
-    def __init__(self, fd: int) -> None:
-        super().__init__(os.dup(fd))
-        self._flags = fcntl.fcntl(self.fd, fcntl.F_GETFL)
-        fcntl.fcntl(self.fd, fcntl.F_SETFL, self._flags | os.O_NONBLOCK)
-
-    def restore(self) -> None:
-        fcntl.fcntl(self.fd, fcntl.F_SETFL, self._flags)
-
-
-class _Socket(_File):
-    """A socket, asked not to block call by call."""
-
-    def __init__(self, fd: int) -> None:
-        self.sock = socket.socket(fileno=os.dup(fd))
-        self.fd = self.sock.fileno()
-
-    def read(self) -> bytes:
-        return self.sock.recv(_CHUNK, socket.MSG_DONTWAIT)
-
-    def write(self, data: bytes | memoryview) -> int:
-        return self.sock.send(data, socket.MSG_DONTWAIT)
-
-    def close(self) -> None:
-        self.sock.close()
-
-
-def _open(standard: int, access: int) -> _File:
-    mode = os.fstat(standard).st_mode
-    if stat.S_ISSOCK(mode):
-        return _Socket(standard)
-    if not (stat.S_ISFIFO(mode) or os.isatty(standard)):
-        return _Plain(os.dup(standard))
+    :raises ConnectError: one is open already; descriptor 0 or 1 is closed, or stands for something
+        that this process has opened for itself; output is open for reading only.
+    """
+    global _in_use
+    if _in_use:
+        raise ConnectError("cannot connect to stdio: it is in use by another connection")
+    # Both before anything is opened, which would get the number of one that is closed.
+    stdin, stdout = Standard.ours(STDIN), Standard.ours(STDOUT)
     try:
-        # Opened anew, it gets a description of its own, whose flags are ours.
-        flags = access | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        return _Plain(os.open(f"/dev/fd/{standard}", flags))
-    except OSError:
-        return _Borrowed(standard)
+        channel: Channel
+        if is_one_stream(stdin, stdout):
+            channel = StdioSocketChannel(backend.lane.poller, stdin, stdout)
+        else:
+            channel = StdioChannel(backend.lane.poller, backend.call_soon, stdin, stdout)
+    except OSError as error:
+        raise ConnectError(f"cannot connect to stdio: {error}") from error
+    _in_use = True
+    return channel
+
+
+def _release() -> None:
+    global _in_use
+    _in_use = False
+
+
+class StdioSocketChannel(SocketChannel):
+    """Standard input and output that are one connected stream socket.
+
+    Standard error too, mostly: nothing is written there any more, since the peer would get it.
+    """
+
+    __slots__ = ("_is_tcp", "_standard", "_started")
+
+    def __init__(self, poller: Poller, stdin: Standard, stdout: Standard) -> None:
+        self._standard: tuple[Standard, ...] = (stdin, stdout)
+        self._started = False
+        sock = InheritedSocket.of(STDIN)
+        try:
+            super().__init__(sock, poller, peer=StandardIO(), host=StandardIO())
+        except BaseException:
+            sock.close()
+            raise
+        self._is_tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
+        self.capabilities = Capabilities(can_reset=self._is_tcp)
+        self.set_no_delay(True)
+        spare_stderr()
+
+    def start(self, sink: ChannelSink) -> None:
+        if self._started:
+            # From here on it only lingers, and the program may go on without it.
+            self._let_go()
+        self._started = True
+        super().start(sink)
+
+    def end_write(self) -> bool:
+        ended = super().end_write()
+        self._replace(self._standard[STDOUT])
+        return ended
+
+    def _let_go(self) -> None:
+        standards, self._standard = self._standard, ()
+        for standard in standards:
+            self._replace(standard)
+        if standards:
+            _release()
+
+    def _replace(self, standard: Standard) -> None:
+        try:
+            standard.replace()
+        except OSError as error:
+            # No descriptor is left; the peer has our end of stream by shutdown(2).
+            _log.warning("descriptor %d stays the connection's: %s", standard.fd, error)
+
+    def close(self) -> None:
+        if self._sock.fileno() >= 0:
+            self._let_go()
+            super().close()
+
+    def abort(self) -> None:
+        if self._sock.fileno() >= 0 and not self.capabilities.can_reset:
+            # Whoever else may hold the socket, the peer waits for no more.
+            with suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
+        super().abort()
+
+    def _set(self, level: int, option: int, enabled: bool) -> None:
+        if self._is_tcp:
+            set_tcp_option(self._sock, level, option, enabled)
 
 
 class StdioChannel(Channel):
-    """Standard input and output as one connection. One at a time in a process.
+    """Standard input and output that have nothing to do with each other.
 
-    :raises ConnectError: one is open already, or descriptor 0 or 1 is closed.
+    :param stdin: what stands at descriptor 0.
+    :param stdout: what stands at descriptor 1.
+    :raises ConnectError: see `connect_stdio`.
+    :raises OSError: one of them cannot be used.
     """
 
     # Standard input belongs to the next program once we stop reading it (END-02).
     capabilities = Capabilities(can_reset=False, drains=False)
 
-    def __init__(self, poller: Poller, call_soon: Callable[..., None]) -> None:
-        global _in_use
-        if _in_use:
-            raise ConnectError("cannot connect to stdio: it is in use by another connection")
+    def __init__(
+        self, poller: Poller, call_soon: Callable[..., None], stdin: Standard, stdout: Standard
+    ) -> None:
         self._sink: ChannelSink
         self._call_soon = call_soon
+        self._stdout = stdout
         self._reading = False
         self._turn_due = False
         self._input_ended = False
@@ -129,22 +164,28 @@ class StdioChannel(Channel):
         self._output_blocked = False
         self._output_error: OSError | None = None
         self._reader_gone_told = False
-        files: list[_File] = []
+        self._input: InputFile = open_input(stdin)
         try:
-            for standard, access in ((_STDIN, os.O_RDONLY), (_STDOUT, os.O_WRONLY)):
-                files.append(_open(standard, access))
-            self._input: _File = files[0]
-            self._end_may_be_silent = stat.S_ISFIFO(os.fstat(files[0].fd).st_mode)
-            self._output: _File | None = files[1]
-            self._output_is_pipe = stat.S_ISFIFO(os.fstat(files[1].fd).st_mode)
-            self._input_poll = self._register(poller, files[0].fd, self._input_ready)
-            self._output_poll = self._register(poller, files[1].fd, self._output_ready)
-        except OSError as error:
-            for file in reversed(files):
-                file.restore()
-                file.close()
-            raise ConnectError(f"cannot connect to stdio: {error}") from error
-        _in_use = True
+            self._output: OutputFile | None = open_output(stdout)
+        except BaseException:
+            self._input.close()
+            raise
+        self._end_may_be_silent = stdin.is_pipe
+        self._output_is_pipe = stdout.is_pipe
+        self._input_poll: Registration | None = None
+        try:
+            if isinstance(self._input, NoInput):
+                self._end_may_be_silent = False
+                _log.warning("standard input is open for writing only: nothing will come from it")
+            else:
+                self._input_poll = self._register(poller, self._input.fd, self._input_ready)
+            self._output_poll = self._register(poller, self._output.fd, self._output_ready)
+        except BaseException:
+            if self._input_poll is not None:
+                self._input_poll.stop()
+            self._input.close()
+            self._output.close()
+            raise
 
     def _register(
         self, poller: Poller, fd: int, ready: Callable[[int], None]
@@ -188,11 +229,14 @@ class StdioChannel(Channel):
 
         No poller takes a regular file. And of a pipe that was opened anew after its last writer
         had gone, none tells the end; one that once had nothing to read still had a writer. After
-        a failed write, input that is there comes first, and only that (FLU-09).
+        a failed write, input that is there comes first, and only that (FLU-09). Where there is no
+        input, only its end can come, once our own half has ended (PIP-09).
         """
-        unasked = (
-            self._input_poll is None or self._end_may_be_silent or self._output_error is not None
-        )
+        if isinstance(self._input, NoInput):
+            silent = self._input.ended
+        else:
+            silent = self._input_poll is None or self._end_may_be_silent
+        unasked = silent or self._output_error is not None
         if unasked and self._reading and not self._turn_due:
             self._turn_due = True
             self._soon(self._turn)
@@ -256,7 +300,10 @@ class StdioChannel(Channel):
         if self._output is None:
             return 0
         try:
-            taken = self._output.write(data)
+            if self._output_is_pipe:
+                taken = without_sigpipe(self._output.write, data)
+            else:
+                taken = self._output.write(data)
         except (BlockingIOError, InterruptedError):
             taken = 0
         except OSError as error:
@@ -275,7 +322,7 @@ class StdioChannel(Channel):
         return taken
 
     def end_write(self) -> bool:
-        if isinstance(self._output, _Socket):
+        if isinstance(self._output, OutputSocket):
             self._output.sock.shutdown(socket.SHUT_WR)
         self._release_output()
         return True
@@ -285,13 +332,14 @@ class StdioChannel(Channel):
             return
         if self._output_poll is not None:
             self._output_poll.stop()
-        self._output.restore()
         self._output.close()
         self._output = None
-        # Never left free: the next file to be opened would become standard output.
-        null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        os.dup2(null, _STDOUT)
-        os.close(null)
+        # For its reader to see the end of stream, descriptor 1 has to let go as well.
+        self._stdout.replace()
+        if isinstance(self._input, NoInput):
+            self._input.ended = True
+            # After our own end, which is told in the next turn.
+            self._soon(self._take_turn)
 
     # -- both ----------------------------------------------------------------------------------
 
@@ -299,18 +347,21 @@ class StdioChannel(Channel):
         self._sink.failed(error)
 
     def close(self) -> None:
-        global _in_use
         if self._closed:
             return
         self._closed = True
         self.pause_reading()
         if self._input_poll is not None:
             self._input_poll.stop()
-        # The last that was changed first: both may be duplicates of one description.
-        self._release_output()
-        self._input.restore()
-        self._input.close()
-        _in_use = False
+        if isinstance(self._output, OutputSocket):
+            # Whoever else may hold it, standard error for one: nothing more will come.
+            with suppress(OSError):
+                self._output.sock.shutdown(socket.SHUT_WR)
+        try:
+            self._release_output()
+        finally:
+            self._input.close()
+            _release()
 
     def abort(self) -> None:
         self.close()

@@ -1,22 +1,94 @@
-"""Questions to a connected socket that the socket module has no name for."""
+"""What is asked of descriptors, and the socket module has no name for."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import os
+import signal
 import socket
 import struct
+import sys
 import termios
+from collections.abc import Callable
+from typing import TypeVar
 
 __all__ = [
+    "NO_SIGNAL",
     "end_is_real",
     "end_stream",
+    "mute",
     "pending_error",
     "reset_on_close",
     "set_tcp_option",
+    "socket_of",
     "unsent",
+    "without_sigpipe",
 ]
+
+S = TypeVar("S", bound=socket.socket)
+
+NO_SIGNAL: int = getattr(socket, "MSG_NOSIGNAL", 0)
+"""For each send: that nobody is there to receive is an error, and kills no process by SIGPIPE."""
+
+_SO_NOSIGPIPE = 0x1022
+"""The same on Darwin, which has it for the whole socket; Python has no name for it."""
+
+
+def mute(sock: socket.socket) -> None:
+    """Have no send on *sock* raise SIGPIPE, where that cannot be said of each send."""
+    if not NO_SIGNAL and sys.platform == "darwin":
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, _SO_NOSIGPIPE, 1)
+        except OSError:
+            # Reset already: so it says of every option.
+            pass
+
+
+def without_sigpipe(write: Callable[[bytes | memoryview], int], data: bytes | memoryview) -> int:
+    """``write(data)``, to a pipe: where its reader has gone that is an error, and no signal.
+
+    There is no flag for pipes. The signal goes to the thread that writes, so it waits there until
+    it is taken; what another thread does meanwhile is not touched. Python ignores the signal from
+    its start, and then this costs no call of the system.
+    """
+    if signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN:
+        return write(data)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
+        # One that waited before is somebody else's.
+        theirs = signal.SIGPIPE in signal.sigpending()
+        try:
+            return write(data)
+        except BrokenPipeError:
+            if not theirs and signal.SIGPIPE in signal.sigpending():
+                signal.sigwait({signal.SIGPIPE})
+            raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def socket_of(fd: int, kind: type[S]) -> S:
+    """A socket object of the class *kind* that owns *fd*, and waits for nothing.
+
+    The flags of its description stay as they are, whatever `socket.setdefaulttimeout` says: they
+    may be shared with another process. So it has to be asked not to block, call by call.
+
+    :raises OSError: *fd* is no socket. It stays the caller's then.
+    """
+    without_waiting: int = getattr(socket, "SOCK_NONBLOCK", 0)
+    if without_waiting:
+        # Python then takes it for one that does not block, and looks at no default.
+        return kind(-1, socket.SOCK_STREAM | without_waiting, -1, fd)
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    sock = kind(fileno=fd)
+    try:
+        if sock.gettimeout() is not None:
+            sock.settimeout(None)
+    finally:
+        fcntl.fcntl(fd, fcntl.F_SETFL, flags)
+    return sock
 
 
 def unsent(sock: socket.socket) -> int:

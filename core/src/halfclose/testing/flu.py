@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from itertools import product
 
 from ..backend import Backend
@@ -40,8 +42,21 @@ def _leaving(
     return body
 
 
+@contextmanager
+def _deadly_sigpipe() -> Iterator[None]:
+    """Have SIGPIPE at its default, which ends the process; and none waits at the end."""
+    before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        yield
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == blocked
+        assert signal.SIGPIPE not in signal.sigpending()
+    finally:
+        signal.signal(signal.SIGPIPE, before)
+
+
 class FlushingRules:
-    """The rules FLU-01 to FLU-11."""
+    """The rules FLU-01 to FLU-12."""
 
     @rule("FLU-01", needs=("can_half_close",))
     async def test_flu_01_a_lot_then_the_end_of_stream(self, net: Net) -> None:
@@ -506,3 +521,34 @@ class FlushingRules:
                 assert pair.protocol.events.count("readConnectionLost") == (reads == "ended"), case
                 assert "writeConnectionLost" not in pair.protocol.events, case
         assert not silent, f"no connectionLost within {SOON} s: {'; '.join(silent)}"
+
+    @rule("FLU-12", needs=("descriptors",))
+    async def test_flu_12_no_signal(self, net: Net) -> None:
+        """SIGPIPE at its default, as filters have it: a send to a peer that has gone, or to a pipe
+        that nobody reads, fails as ever, and never kills the process. Nor is the signal blocked
+        or left waiting for anybody else.
+
+        Where to look: MSG_NOSIGNAL with each send (SO_NOSIGPIPE where the platform has that). A
+        pipe has no such flag: block the signal in the thread that writes, and take the one that
+        came.
+        """
+        goings = {
+            "tcp": ("reset", "shutdown reset", "reset_unseen"),
+            "unix": ("close", "shutdown close"),
+            "stdio": ("stop_reading",),
+        }[net.kind.scheme]
+        with _deadly_sigpipe():
+            for going, pending, turns in product(goings, (0, MORE_THAN_THE_KERNEL), (0, 1, 3)):
+                pair = await net.recorded()
+                pair.protocol.verb("pauseProducing")
+                pair.protocol.verb("write", b"x" * pending)
+                for step in going.split():
+                    getattr(pair.peer, step)()
+                await net.turns(turns)
+                for _ in range(3):
+                    pair.protocol.verb("write", b"too late")
+                    await net.turns(turns)
+                if pair.can.can_half_close:
+                    pair.protocol.verb("loseWriteConnection")
+                pair.protocol.verb("abortConnection")
+                await net.lost(pair.protocol)

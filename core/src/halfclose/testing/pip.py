@@ -11,17 +11,24 @@ import socket
 import sys
 import tempfile
 import termios
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass
 
 from ..lifecycle import State
 from ..reasons import ConnectError, ConnectionAborted, ConnectionDone, ConnectionLost
 from .data import assert_same
-from .harness import MORE_THAN_THE_KERNEL, Net, rule
-from .peers import LIMIT
+from .harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
+from .peers import LIMIT, RawPeer
 from .pipes import STDIN, STDOUT, standard_descriptors
 from .recorder import Recorder
+from .sockets import SocketListener, SocketPeer, dial
 from .threads import in_thread
 
 __all__ = ["PipeRules"]
@@ -29,13 +36,22 @@ __all__ = ["PipeRules"]
 
 @asynccontextmanager
 async def connected(
-    net: Net, stdin: int, stdout: int, **reactions: Callable[..., object]
+    net: Net,
+    stdin: int,
+    stdout: int,
+    *,
+    enter: Callable[[], AbstractContextManager[object]] = nullcontext,
+    **reactions: Callable[..., object],
 ) -> AsyncIterator[Recorder]:
-    """A recorder on ``stdio:``, with *stdin* and *stdout* at descriptors 0 and 1."""
+    """A recorder on ``stdio:``, with *stdin* and *stdout* at descriptors 0 and 1.
+
+    :param enter: gives what is entered while it is being connected.
+    """
     with standard_descriptors(stdin, stdout):
         protocol = Recorder(**reactions)
         net.watch(protocol)
-        await net.backend.connect("stdio:", lambda: protocol)
+        with enter():
+            await net.backend.connect("stdio:", lambda: protocol)
         try:
             yield protocol
         finally:
@@ -243,9 +259,84 @@ def _one_for_both(ends: Ends, name: str) -> tuple[Input, Output]:
     )
 
 
+@contextmanager
+def _for_nobody(*pipes: int) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Let nobody open these anew, and give what to enter so that we are nobody as well."""
+    for fd in pipes:
+        os.fchmod(fd, 0)
+    yield _as_nobody if os.geteuid() == 0 else nullcontext
+
+
+@contextmanager
+def _as_nobody() -> Iterator[None]:
+    """The system lets root open everything, and nobody else."""
+    os.seteuid(_NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+_NOBODY = 65534
+
+
+def identity(fd: int) -> tuple[int, int, int]:
+    """Which file *fd* is.
+
+    :raises OSError: it is closed.
+    """
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino, status.st_rdev
+
+
 def is_null(fd: int) -> bool:
     """Whether *fd* is /dev/null."""
     return os.path.samestat(os.fstat(fd), os.stat(os.devnull))
+
+
+def is_open(fd: int) -> bool:
+    """Whether *fd* is open."""
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def _taken_by_sockets(free: int) -> Callable[[], None]:
+    """A pair of sockets, as event loops wake themselves with."""
+    pair = socket.socketpair()
+    assert free in (each.fileno() for each in pair)
+
+    def close() -> None:
+        for each in pair:
+            each.close()
+
+    return close
+
+
+def _taken_by_file(free: int) -> Callable[[], None]:
+    """A file of the program's."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by what is returned
+    assert file.fileno() == free
+    return file.close
+
+
+def _taken_by_epoll(free: int) -> Callable[[], None]:
+    """What an event loop waits with."""
+    epoll = select.epoll()
+    assert epoll.fileno() == free
+    return epoll.close
+
+
+_TAKERS: dict[str, Callable[[int], Callable[[], None]]] = {
+    "a pair of sockets": _taken_by_sockets,
+    "a file": _taken_by_file,
+}
+"""By name, what opens something that gets the descriptor that is free, and gives what closes it."""
+
+if hasattr(select, "epoll"):
+    _TAKERS["an epoll instance"] = _taken_by_epoll
 
 
 def what_is_left() -> bytes:
@@ -260,7 +351,7 @@ def flags(*descriptors: int) -> list[int]:
 
 
 class PipeRules:
-    """The rules PIP-01 to PIP-06."""
+    """The rules PIP-01 to PIP-09."""
 
     @rule("PIP-01", schemes=("unix", "stdio", "memory"), needs=("descriptors",))
     async def test_pip_01_no_reset_on_unix_sockets_and_pipes(self, net: Net) -> None:
@@ -563,14 +654,17 @@ class PipeRules:
 
     @rule("PIP-06", schemes=("stdio", "memory"), needs=("descriptors",))
     async def test_pip_06_inherited_descriptions_keep_their_flags(self, net: Net) -> None:
-        """Inherited descriptions keep their flags where the platform allows it: O_NONBLOCK on a
-        shared description makes other processes, and our own stderr, fail (a pipe can be reopened
-        for a description of its own; a regular file must not be, its offset is shared). What was
-        changed is put back at the end. A second `stdio:` while one is open is an error.
+        """Inherited descriptions keep their flags: O_NONBLOCK on a shared description makes other
+        processes, and our own stderr, fail, and for good if we are killed. A pipe or terminal is
+        opened anew, for a description of its own; where that cannot be (another user's), and of
+        a socket, it is asked call by call not to wait, also after `socket.setdefaulttimeout`. A
+        regular file must not be opened anew: its offset is shared. The loop waits for none. A
+        second `stdio:` while one is open is an error.
 
-        Where to look: a duplicate shares its description with the original. Reopen by /dev/fd, or
-        ask call by call (MSG_DONTWAIT). Where two duplicates of one description had to be
-        changed, the flags to be put back are those from before the first change.
+        Where to look: a duplicate shares its description with the original. Reopen by /dev/fd
+        and look whether the flags are those that were asked for, or ask call by call
+        (MSG_DONTWAIT, RWF_NOWAIT, or poll and no more than PIPE_BUF). ``socket.socket(fileno=)``
+        sets O_NONBLOCK where there is a default timeout, and then waits itself.
         """
         for name in ("pipe", "terminal", "socket", "regular file"):
             with Ends() as ends:
@@ -580,28 +674,80 @@ class PipeRules:
             with Ends() as ends:
                 stdin, stdout = _one_for_both(ends, name)
                 await self._keeps_flags(net, ends, stdin, stdout, f"one {name} for both")
-        await self._puts_back(net)
+        await self._default_timeout(net)
+        for name in ("pipe", "fifo"):
+            with Ends() as ends:
+                await self._cannot_be_opened(net, ends, name)
+        await self._cannot_be_opened_by_anyone(net)
         await self._offset_is_shared(net)
         await self._only_one(net)
 
     async def _keeps_flags(
-        self, net: Net, ends: Ends, stdin: Input, stdout: Output, name: str
+        self,
+        net: Net,
+        ends: Ends,
+        stdin: Input,
+        stdout: Output,
+        name: str,
+        *,
+        size: int = 3,
+        enter: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         shared = ends.keep(os.dup(stdin.fd)), ends.keep(os.dup(stdout.fd))
         before = flags(*shared)
         assert not before[0] & os.O_NONBLOCK
         stdin.feed(b"in\n")
-        async with connected(net, stdin.fd, stdout.fd) as protocol:
+        async with connected(net, stdin.fd, stdout.fd, enter=enter) as protocol:
             assert flags(*shared) == before, name
             await self._until(net, protocol, "dataReceived", name)
-            protocol.verb("write", b"out")
-            assert await in_thread(net.backend, stdout.read, 3) == b"out", name
+            data = b"out" if size == 3 else os.urandom(size)
+            began = net.backend.time()
+            protocol.verb("write", data)
+            # Nothing is there to be read, and nobody reads: the loop goes round all the same.
+            await net.turns()
+            assert net.backend.time() - began < LIMIT, f"the loop waited for a {name}"
+            assert_same(await in_thread(net.backend, stdout.read, size), data, name)
             assert flags(*shared) == before, name
             protocol.verb("loseConnection")
             await net.lost(protocol)
             assert flags(*shared) == before, name
 
-    async def _puts_back(self, net: Net) -> None:
+    async def _default_timeout(self, net: Net) -> None:
+        before = socket.getdefaulttimeout()
+        for both in (False, True):
+            with Ends() as ends:
+                if both:
+                    stdin, stdout = _one_for_both(ends, "socket")
+                else:
+                    stdin, stdout = _input_socket(ends), _output_socket(ends)
+                socket.setdefaulttimeout(2 * LIMIT)
+                try:
+                    what = f"{'one socket' if both else 'two sockets'} and a default timeout"
+                    await self._keeps_flags(net, ends, stdin, stdout, what, size=1 << 22)
+                finally:
+                    socket.setdefaulttimeout(before)
+
+    async def _cannot_be_opened(self, net: Net, ends: Ends, name: str) -> None:
+        stdin = INPUTS[name](ends)
+        stdout = _output_pipe(ends)
+        with _for_nobody(stdin.fd, stdout.fd) as enter:
+            await self._keeps_flags(
+                net, ends, stdin, stdout, f"another user's {name}", size=1 << 22, enter=enter
+            )
+        with Ends() as more:
+            # Its end, and the loss of its reader, are told as those of our own.
+            stdin = INPUTS[name](more)
+            reader, stdout_fd = os.pipe()
+            more.keep(reader)
+            with _for_nobody(stdin.fd, stdout_fd) as enter:
+                async with connected(net, stdin.fd, stdout_fd, enter=enter) as protocol:
+                    more.close_one(reader)
+                    await self._until(net, protocol, "writeConnectionLost", name)
+                    stdin.end()
+                    assert type(await net.lost(protocol)) is ConnectionDone, name
+                    assert "readConnectionLost" in protocol.events, name
+
+    async def _cannot_be_opened_by_anyone(self, net: Net) -> None:
         # A pipe that has lost its reader cannot be opened anew.
         with Ends() as ends:
             stdin = _input_pipe(ends)
@@ -610,31 +756,25 @@ class PipeRules:
             shared = ends.keep(os.dup(stdout))
             before = flags(shared)
             async with connected(net, stdin.fd, stdout) as protocol:
+                assert flags(shared) == before
                 await self._until(net, protocol, "writeConnectionLost", "no reader from the start")
                 stdin.feed(b"in")
                 await net.until(protocol, "dataReceived")
                 stdin.end()
                 await net.lost(protocol)
-                assert flags(shared) == before
         if sys.platform != "linux":
             return
-        # Nor can a locked terminal; as little as another user's, from which su(1) began. (The
-        # attempt breaks a locked one for good, so nothing is written to it here.)
-        for verbs in (
-            ("abortConnection",),
-            ("loseConnection",),
-            ("loseWriteConnection", "abortConnection"),
-        ):
-            with Ends() as ends:
-                master, slave = ends.terminal()
-                fcntl.ioctl(master, _LOCK_TERMINAL, b"\1\0\0\0")
-                shared = ends.keep(os.dup(slave))
-                before = flags(shared)
-                async with connected(net, slave, os.dup(slave)) as protocol:
-                    for verb in verbs:
-                        protocol.verb(verb)
-                    await net.lost(protocol)
-                    assert flags(shared) == before, f"after {' and '.join(verbs)}"
+        # Nor can a locked terminal. (The attempt breaks it for good, so nothing is written.)
+        with Ends() as ends:
+            master, slave = ends.terminal()
+            fcntl.ioctl(master, _LOCK_TERMINAL, b"\1\0\0\0")
+            shared = ends.keep(os.dup(slave))
+            before = flags(shared)
+            async with connected(net, slave, os.dup(slave)) as protocol:
+                assert flags(shared) == before
+                protocol.verb("loseConnection")
+                await net.lost(protocol)
+                assert flags(shared) == before
 
     async def _offset_is_shared(self, net: Net) -> None:
         with Ends() as ends:
@@ -679,6 +819,181 @@ class PipeRules:
         again.peer.send_now(b"in")
         await net.until(again.protocol, "dataReceived")
 
+    @rule("PIP-07", schemes=("stdio", "memory"), needs=("descriptors",))
+    async def test_pip_07_a_descriptor_that_is_not_ours(self, net: Net) -> None:
+        """A standard descriptor that was closed at the start, or that this process has opened for
+        something else since (the event loop's own, which gets the number that was free), is a
+        ConnectError, and is not touched. Nor is what was put at descriptor 1 while `stdio:` was
+        open: only what we were given is replaced at our end.
+
+        Where to look: what a process opens for itself is closed on exec; what it was given, or
+        put there with dup2, is not. Look at both before opening anything, or that gets the number.
+        Remember which file it was, and compare before /dev/null is put over it.
+        """
+        for standard in (STDIN, STDOUT):
+            for what in ("nothing", *_TAKERS):
+                await self._taken(net, standard, what)
+        for verbs in (("loseWriteConnection", "abortConnection"), ("loseConnection",)):
+            with Ends() as ends:
+                stdin, theirs = _input_pipe(ends), ends.file()
+                async with connected(net, stdin.fd, _output_pipe(ends).fd) as protocol:
+                    os.dup2(theirs, STDOUT)
+                    for verb in verbs:
+                        protocol.verb(verb)
+                        await net.turns()
+                    await net.lost(protocol)
+                    assert identity(STDOUT) == identity(theirs), verbs
+
+    async def _taken(self, net: Net, standard: int, what: str) -> None:
+        case = f"descriptor {standard} taken by {what}"
+        with Ends() as ends:
+            stdin, stdout = _input_pipe(ends), _output_pipe(ends)
+            with standard_descriptors(stdin.fd, stdout.fd), ExitStack() as stack:
+                os.close(standard)
+                if what != "nothing":
+                    stack.callback(_TAKERS[what](standard))
+                    before = identity(standard), flags(standard)
+                refused: ConnectError | None = None
+                try:
+                    await net.backend.connect("stdio:", Recorder)
+                except ConnectError as error:
+                    refused = error
+                assert refused is not None, case
+                assert "stdio:" in str(refused)
+                if what != "nothing":
+                    assert (identity(standard), flags(standard)) == before, case
+                else:
+                    assert "closed" in str(refused)
+                    assert not is_open(standard), f"{case}: something else has the number now"
+
+    @rule("PIP-08", schemes=("stdio", "memory"), needs=("descriptors",))
+    async def test_pip_08_one_stream_socket(self, net: Net) -> None:
+        """Descriptors 0 and 1 are one stream socket, as inetd gives it to a server: `stdio:` is
+        then a connection as any other, and has no next program. It drains and lingers (END-01),
+        abort is a reset where it is TCP (ERR-06) and an end of stream elsewhere, a reset is told
+        after the input (FLU-09). At the end 0 and 1 are /dev/null. Where 2 is the same socket,
+        it is /dev/null from the start: what is logged there would come to the peer.
+
+        Where to look: the channel of a socket, over a duplicate that is asked call by call not to
+        block. A reset is sent when the last descriptor of the socket is closed, so 0, 1 and 2
+        have to let go first.
+        """
+        for scheme in ("tcp", "unix"):
+            for paused in (False, True):
+                async with self._inetd(net, scheme) as (protocol, peer):
+                    assert Pair(protocol, peer).can.drains
+                    if paused:
+                        protocol.verb("pauseProducing")
+                    await self._replies_to_upload(net, protocol, peer, f"{scheme}, {paused}")
+            async with self._inetd(net, scheme) as (protocol, peer):
+                can_reset = Pair(protocol, peer).can.can_reset
+                assert can_reset == (scheme == "tcp")
+                os.write(_STDERR, b"a line of a log\n")
+                protocol.verb("write", b"out")
+                assert await peer.read_exactly(3) == b"out", "what was logged came to the peer"
+                # Where there is no reset, nobody else who holds the socket keeps its peer waiting.
+                other = None if can_reset else os.dup(STDIN)
+                protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
+                protocol.verb("abortConnection")
+                assert type(await net.lost(protocol)) is ConnectionAborted
+                assert all(is_null(standard) for standard in (STDIN, STDOUT, _STDERR))
+                data, end = await peer.read_all()
+                assert end == ("reset" if can_reset else "eof"), scheme
+                assert len(data) < MORE_THAN_THE_KERNEL
+                if other is not None:
+                    os.close(other)
+            async with self._inetd(net, scheme) as (protocol, peer):
+                protocol.verb("pauseProducing")
+                protocol.verb("write", b"unread")
+                await peer.until_input()
+                peer.send_now(b"in")
+                peer.reset()
+                protocol.verb("write", b"too late")
+                protocol.verb("resumeProducing")
+                assert type(await net.lost(protocol)) is ConnectionLost
+                assert scheme == "tcp" or bytes(protocol.received) == b"in"
+
+    @asynccontextmanager
+    async def _inetd(self, net: Net, scheme: str) -> AsyncIterator[tuple[Recorder, RawPeer]]:
+        """A recorder on ``stdio:``, one connected socket at 0, 1 and 2, and its raw peer."""
+        with (
+            SocketListener(net.backend, scheme) as listener,
+            dial(net.backend, listener.endpoint) as peer,
+        ):
+            accepted = await listener.accept()
+            assert isinstance(accepted, SocketPeer)
+            accepted.sock.setblocking(True)
+            fd = accepted.sock.detach()
+            stderr = os.dup(_STDERR)
+            os.dup2(fd, _STDERR)
+            try:
+                async with connected(net, fd, os.dup(fd)) as protocol:
+                    yield protocol, peer
+            finally:
+                os.dup2(stderr, _STDERR)
+                os.close(stderr)
+
+    async def _replies_to_upload(
+        self, net: Net, protocol: Recorder, peer: RawPeer, case: str
+    ) -> None:
+        reply, upload = os.urandom(1 << 22), b"u" * (6 << 20)
+        sent = await peer.send(upload[: 1 << 16])
+        protocol.verb("write", reply)
+        protocol.verb("loseConnection")
+        sent += await peer.send(upload[1 << 16 :])
+        received, end = await peer.read_all()
+        assert end == "eof", f"{case}: {len(received)} bytes and then a {end}"
+        assert_same(received, reply, case)
+        assert sent == len(upload), f"{case}: {sent} bytes of the upload were taken"
+        assert type(await net.lost(protocol)) is ConnectionDone
+        assert is_null(STDIN)
+        assert is_null(STDOUT)
+
+    @rule("PIP-09", schemes=("stdio", "memory"), needs=("descriptors",))
+    async def test_pip_09_open_the_other_way_only(self, net: Net) -> None:
+        """Standard input that is open for writing only (nohup's) is no input, and not its end:
+        nothing comes from it, our half goes on, and only once that has ended is there an rcl,
+        since nothing is left that could come. Standard output that is open for reading only is a
+        ConnectError.
+
+        Where to look: read(2) says EBADF, which is neither an end of stream nor a loss. Look at
+        the access mode before reading; a log line tells of it.
+        """
+        for name in ("/dev/null", "pipe"):
+            for verb in ("loseWriteConnection", "loseConnection"):
+                with Ends() as ends:
+                    await self._no_input(net, ends, name, verb)
+        with Ends() as ends:
+            stdin = _input_pipe(ends)
+            with standard_descriptors(stdin.fd, os.open(os.devnull, os.O_RDONLY)):
+                refused = False
+                try:
+                    await net.backend.connect("stdio:", Recorder)
+                except ConnectError as error:
+                    refused = "reading only" in str(error)
+                assert refused
+
+    async def _no_input(self, net: Net, ends: Ends, name: str, verb: str) -> None:
+        stdout = _output_pipe(ends)
+        if name == "pipe":
+            read_end, stdin = os.pipe()
+            ends.keep(read_end)
+        else:
+            stdin = os.open(os.devnull, os.O_WRONLY)
+        async with connected(net, stdin, stdout.fd) as protocol:
+            protocol.verb("write", b"out")
+            assert await in_thread(net.backend, stdout.read, 3) == b"out"
+            await net.quiet()
+            assert protocol.events == ["connectionMade"], name
+            protocol.verb("write", b"more")
+            protocol.verb(verb)
+            assert await in_thread(net.backend, stdout.read, 100) == b"more"
+            assert type(await net.lost(protocol)) is ConnectionDone, name
+            halves = ["writeConnectionLost", "readConnectionLost"]
+            assert protocol.events[1:-1] == (halves if verb == "loseWriteConnection" else [])
+
+
+_STDERR = 2
 
 _LOCK_TERMINAL = 0x40045431
 """TIOCSPTLCK of Linux: a slave that is locked cannot be opened, whoever tries."""
