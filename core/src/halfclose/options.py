@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["HIGH_WATER", "LINGER_TIMEOUT", "LOW_WATER", "ConnectionOptions", "seconds"]
+__all__ = ["HIGH_WATER", "LINGER_TIMEOUT", "LOW_WATER", "UNIX_MODE", "ConnectionOptions", "seconds"]
 
 HIGH_WATER = 64 * 1024
 """Bytes waiting to be sent above which a streaming producer is paused."""
@@ -15,6 +15,9 @@ LOW_WATER = 16 * 1024
 
 LINGER_TIMEOUT = 5.0
 """Seconds without progress after which the peer's input is no longer read and discarded."""
+
+UNIX_MODE = 0o600
+"""Permission bits of a unix socket: nobody but its owner connects."""
 
 
 def seconds(name: str, value: float) -> float:
@@ -52,7 +55,7 @@ class ConnectionOptions:
     half_close_timeout: float | None = None
     high_water: int = HIGH_WATER
     low_water: int = LOW_WATER
-    unix_mode: int = 0o600
+    unix_mode: int = UNIX_MODE
 
     def __post_init__(self) -> None:
         seconds("linger_timeout", self.linger_timeout)
