@@ -17,11 +17,14 @@ COLUMNS = 80
 
 
 class Terminal:
-    """A pseudo-terminal of 80 columns; `program` is the end to give to a program."""
+    """A pseudo-terminal; `program` is the end to give to a program.
 
-    def __init__(self) -> None:
+    :param columns: how wide it is.
+    """
+
+    def __init__(self, columns: int = COLUMNS) -> None:
         self._ours, self.program = pty.openpty()
-        fcntl.ioctl(self.program, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
+        fcntl.ioctl(self.program, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         self.raw = b""
 
     @property
@@ -36,6 +39,10 @@ class Terminal:
             ready, _, _ = select.select([self._ours], [], [], LIMIT)
             assert ready, f"no {pattern!r}: {self.text}"
             self.raw += os.read(self._ours, 65536)
+
+    def press(self, keys: bytes) -> None:
+        """Press *keys*."""
+        os.write(self._ours, keys)
 
     def rest(self) -> str:
         """Read until the program has ended, and give everything."""

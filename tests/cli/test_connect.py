@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from select import select
 
@@ -225,20 +227,61 @@ def test_reset_after_the_end_of_input(variant: str) -> None:
 
 
 def test_reader_of_the_output_goes_away(variant: str) -> None:
+    """What the peer says then is lost, and only then is anything wrong."""
     with (
         listening() as (listener, endpoint),
-        start("connect", endpoint, "--backend", variant) as command,
+        start("connect", endpoint, "-v", "--backend", variant) as command,
         accepted(listener) as peer,
     ):
         peer.sendall(b"x" * 65536)
         assert command.stdout.read(10) == b"x" * 10
         command.stdout.close()
         command.process.stdout = None
+        command.wait_for("nobody reads the output any more")
+        command.stdin.write(b"the other half goes on")
+        assert peer.recv(100) == b"the other half goes on"
+        peer.sendall(b"y")
         result = command.end()
         with pytest.raises(ConnectionResetError):
             read_all(peer)
     assert result.status == 1
-    assert result.problem == "halfclose: stdio lost: nobody reads the output any more"
+    assert result.err.endswith("\nhalfclose: stdio lost: nobody reads the output any more\n")
+
+
+@pytest.mark.parametrize("exit_on_close", [False, True])
+def test_upload_goes_on_without_a_reader_of_the_output(variant: str, exit_on_close: bool) -> None:
+    data = os.urandom(4 * MIB)
+    options = ["--exit-on-close"] if exit_on_close else []
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, *options, "--backend", variant) as command,
+        accepted(listener) as peer,
+    ):
+        command.stdout.close()
+        command.process.stdout = None
+        received = hashlib.sha256()
+        with ThreadPoolExecutor(1) as pool:
+            ended = pool.submit(command.finish, data)
+            while piece := peer.recv(65536):
+                received.update(piece)
+            peer.shutdown(socket.SHUT_WR)
+            assert ended.result() == (0, b"", "")
+    assert received.digest() == hashlib.sha256(data).digest()
+
+
+def test_reset_without_a_reader_of_the_output(variant: str) -> None:
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "-v", "--backend", variant) as command,
+        accepted(listener) as peer,
+    ):
+        command.stdout.close()
+        command.process.stdout = None
+        command.wait_for("nobody reads the output any more")
+        reset(peer)
+        result = command.end()
+    assert result.status == 1
+    assert f"halfclose: connection to {endpoint} lost: " in result.err
 
 
 def test_reader_of_the_output_leaves_some_unread(variant: str) -> None:
@@ -278,6 +321,71 @@ def test_half_close_timeout() -> None:
         result = command.finish(b"anyone?")
     assert result.status == 1
     assert result.problem.startswith(f"halfclose: connection to {endpoint} lost: half-closed")
+    assert result.problem.endswith("--idle-timeout)")
+
+
+def test_idle_timeout_is_no_loss(variant: str) -> None:
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "--idle-timeout", "0.3", "--backend", variant) as command,
+        accepted(listener) as peer,
+    ):
+        peer.sendall(b"a complete answer")
+        # Its input stays open, and so does the peer's half.
+        assert command.end() == (0, b"a complete answer", "")
+        assert read_all(peer) == b""
+
+
+def test_idle_timeout_waits_for_a_slow_reader(variant: str) -> None:
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "-v", "--idle-timeout", "0.2", "--backend", variant) as command,
+        accepted(listener) as peer,
+    ):
+        # `fill` itself waits for longer than the limit.
+        sent = fill(peer)
+        peer.shutdown(socket.SHUT_WR)
+        command.process.stdin.close()  # type: ignore[union-attr]
+        command.process.stdin = None
+        result = command.finish()
+    assert (result.status, result.out) == (0, b"x" * sent)
+
+
+def test_exit_on_close(variant: str) -> None:
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "--exit-on-close", "--backend", variant) as command,
+        accepted(listener) as peer,
+    ):
+        command.stdin.write(b"question")
+        assert peer.recv(100) == b"question"
+        peer.sendall(b"answer")
+        peer.close()
+        # Its input stays open.
+        assert command.end() == (0, b"answer", "")
+
+
+def test_verbose(variant: str) -> None:
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "-v", "--backend", variant) as command,
+        accepted(listener) as peer,
+    ):
+        host, port = peer.getpeername()
+        assert command.wait_for("connected to ") == f"{endpoint} from tcp:{host}:{port}"
+        command.stdin.write(b"question")
+        command.stdin.close()
+        command.process.stdin = None
+        assert read_all(peer) == b"question"
+        command.wait_for("our half has ended, 8 bytes sent")
+        peer.sendall(b"answer")
+        peer.shutdown(socket.SHUT_WR)
+        command.wait_for("the peer has ended its half, 6 bytes received")
+        result = command.finish()
+    assert (result.status, result.out) == (0, b"answer")
+    assert re.fullmatch(
+        r"over: 8 bytes sent, 6 received, \d+\.\d{3} s", result.err.splitlines()[-1]
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -294,7 +402,7 @@ def test_signal_aborts(variant: str, number: signal.Signals) -> None:
         # What was cut off does not look complete.
         with pytest.raises(ConnectionResetError):
             peer.recv(1)
-    assert result == (128 + number, b"", "")
+    assert result == (-number, b"", "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -308,7 +416,7 @@ def test_signal_while_connecting(tmp_path: Path, variant: str, number: signal.Si
         with start("connect", f"unix:{path}", "--backend", variant) as command:
             wait_until(lambda: command.handles_signals())
             command.send(number)
-            assert command.finish() == (128 + number, b"", "")
+            assert command.finish() == (-number, b"", "")
 
 
 def test_connecting_takes_too_long(tmp_path: Path) -> None:

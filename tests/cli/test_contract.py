@@ -18,6 +18,7 @@ from halfclose.cli import main
 from halfclose.cli.failures import excerpt, print_failures
 from halfclose.cli.proof import Proof, Tried
 from halfclose.cli.proof_table import print_table
+from halfclose.installing import install_command
 from halfclose.plugins import load_kinds
 from halfclose.testing import LaneTCP, LaneUnix
 from halfclose.testing.case import Case
@@ -256,7 +257,8 @@ def test_without_its_extra(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == (
-        f"halfclose: the suite needs {' and '.join(missing)}: pip install 'halfclose[testing]'\n"
+        f"halfclose: the suite needs {' and '.join(missing)}: "
+        f"{install_command('halfclose[testing]')}\n"
     )
 
 
@@ -326,7 +328,7 @@ def _interrupted(number: signal.Signals, *arguments: str) -> Result:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(number: signal.Signals) -> None:
     result = _interrupted(number)
-    assert result.status == 128 + number
+    assert result.status == -number
     lines = result.out.decode().splitlines()
     assert lines[2].startswith("ERR-01 ✓ 3")
     assert lines[3].startswith("ERR-10 ? 0/2")
@@ -335,7 +337,7 @@ def test_interrupted(number: signal.Signals) -> None:
 
 def test_interrupted_json() -> None:
     result = _interrupted(signal.SIGINT, "--json")
-    assert result.status == 130
+    assert result.status == -signal.SIGINT
     told = _told(result)
     assert (told["kept"], told["complete"]) == (False, False)
     assert told["backends"][0]["cases"] == 5

@@ -82,7 +82,7 @@ def test_a_signal_is_not_lost(place: Callable[[int], None], number: int) -> None
     hook, handler = sys.unraisablehook, signal.getsignal(number)
     with pytest.raises(Stopped) as caught:
         work(place, number)
-    assert caught.value.status == 128 + number
+    assert (caught.value.number, caught.value.status) == (number, 128 + number)
     assert sys.unraisablehook is hook
     assert signal.getsignal(number) is handler
 

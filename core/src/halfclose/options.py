@@ -10,6 +10,7 @@ __all__ = [
     "LINGER_BYTES",
     "LINGER_TIMEOUT",
     "LOW_WATER",
+    "UNIX_MODE",
     "ConnectionOptions",
     "seconds",
     "whole",
@@ -26,6 +27,9 @@ LINGER_TIMEOUT = 5.0
 
 LINGER_BYTES = 256 << 20
 """Bytes that are read and discarded, at most, once the peer has acknowledged all that we sent."""
+
+UNIX_MODE = 0o600
+"""Permission bits of a unix socket: nobody but its owner connects."""
 
 
 def seconds(name: str, value: float) -> float:
@@ -80,7 +84,7 @@ class ConnectionOptions:
     half_close_timeout: float | None = None
     high_water: int = HIGH_WATER
     low_water: int = LOW_WATER
-    unix_mode: int = 0o600
+    unix_mode: int = UNIX_MODE
 
     def __post_init__(self) -> None:
         seconds("linger_timeout", self.linger_timeout)

@@ -38,6 +38,7 @@ __all__ = [
     "load_hosts",
     "load_kinds",
     "load_plugins",
+    "none_installed",
     "register",
     "select_backend",
     "unregister",
@@ -279,8 +280,15 @@ class Hooks:
             self._call(_registry.lost, transport=transport, reason=reason)
 
 
-def _install_command(name: str) -> str:
-    return f"pip install halfclose-{name.partition('+')[0]}"
+def none_installed() -> str:
+    """What to say where there is no backend at all."""
+    # Only where something is missing: importing it takes time.
+    from .installing import localized
+
+    ours = " or ".join(
+        localized(f"pip install {name}") for name in ("halfclose-anyio", "halfclose-twisted")
+    )
+    return f"no backend is installed; to install one: {ours}"
 
 
 def _not_found(name: str, names: list[str]) -> BackendNotFound:
@@ -290,7 +298,11 @@ def _not_found(name: str, names: list[str]) -> BackendNotFound:
     if close:
         message += f" Did you mean {' or '.join(close)}?"
     if name.isprintable() and name.replace("+", "").replace("-", "").isalnum():
-        message += f" If it is a package: {_install_command(name)}"
+        from .installing import is_known, localized
+
+        package = f"halfclose-{name.partition('+')[0]}"
+        if is_known(package):
+            message += f" If it is a package: {localized(f'pip install {package}')}"
     return BackendNotFound(message)
 
 
@@ -337,7 +349,9 @@ def _import(spec: BackendSpec, origin: str, what: str) -> Any:
         module, _, attribute = what.partition(":")
         return getattr(import_module(module), attribute)
     except (Exception, SystemExit) as error:
-        hint = f"; to install what is missing: {spec.install}" if spec.install else ""
+        from .installing import localized
+
+        hint = f"; to install what is missing: {localized(spec.install)}" if spec.install else ""
         raise BackendLoadError(
             f"backend {spec.name!r} ({origin}) does not load: {type(error).__name__}: {error}{hint}"
         ) from error
@@ -430,6 +444,4 @@ def select_backend(name: str | None = None, *, running: bool) -> str:
     broken = sorted(set(_entries()) - set(known))
     for name in (*automatic, *broken):
         return name
-    raise BackendNotFound(
-        "no backend is installed: pip install halfclose-anyio, or pip install halfclose-twisted"
-    )
+    raise BackendNotFound(none_installed())

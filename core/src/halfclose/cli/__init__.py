@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -14,20 +15,30 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
-    :param arguments: those of the command line, without the program's name; by default
-        ``sys.argv``'s.
+    :param arguments: those of the command line, without the program's name. By default
+        ``sys.argv``'s; then this process is the command's, and if a signal ends the command the
+        process dies by it. With arguments, 128 and the signal's number is returned instead.
     """
     fill_standard_descriptors()
     missing = [name for name in ("click", "rich") if find_spec(name) is None]
     if missing:
-        print(
-            f"halfclose: the command needs {' and '.join(missing)}: pip install 'halfclose[cli]'",
-            file=sys.stderr,
-        )
+        from ..installing import install_command
+
+        command = install_command("halfclose[cli]")
+        print(f"halfclose: the command needs {' and '.join(missing)}: {command}", file=sys.stderr)
         return 2
+    from .stopping import Stopped, dies_by_signals
+
+    if arguments is None:
+        with dies_by_signals():
+            from .commands import run_command
+
+            return run_command()
     try:
         from .commands import run_command
 
         return run_command(arguments)
+    except Stopped as stopped:
+        return stopped.status
     except KeyboardInterrupt:
-        return 130
+        return 128 + signal.SIGINT

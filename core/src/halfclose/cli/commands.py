@@ -5,21 +5,37 @@ from __future__ import annotations
 import io
 import logging
 import math
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import __version__
-from ..endpoints import StandardIO, parse_endpoint
-from ..options import LINGER_TIMEOUT, ConnectionOptions
+from ..endpoints import UNIX, Endpoint, StandardIO, parse_endpoint
+from ..options import LINGER_TIMEOUT, UNIX_MODE, ConnectionOptions
 from ..plugins import available_backends
 from ..reasons import HalfcloseError
-from .report import FAILED, USAGE, Problem, discard_output, one_line, say, status_of
+from .report import (
+    FAILED,
+    USAGE,
+    Problem,
+    discard_output,
+    fall_silent,
+    log_to_stderr,
+    one_line,
+    say,
+    status_of,
+)
+from .stopping import Stopped
+
+if TYPE_CHECKING:
+    from .relaying import Manner
 
 __all__ = ["run_command"]
 
-_INTERRUPTED = 130
 _LEVELS = ("debug", "info", "warning", "error")
 _A_DAY = 86400.0
 
@@ -37,14 +53,30 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     return number
 
 
-def _time_limit(ctx: click.Context, param: click.Parameter, value: str) -> float:
+def _time_limit(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     """An option's value as a number of seconds in which something can happen; a callback."""
+    if value is None:
+        return None
     number = _seconds(ctx, param, value)
     if not number or number > _A_DAY:
         raise click.BadParameter(
             f"{value!r} is no number of seconds, more than 0 and at most {_A_DAY:.0f}"
         )
     return number
+
+
+def _octal(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """An option's value as the permission bits of a file; a callback."""
+    if value is None:
+        return None
+    digits = value.removeprefix("0o")
+    if not (digits.isascii() and digits.isdigit()) or not set(digits) <= set("01234567"):
+        mode = -1
+    else:
+        mode = int(digits, 8)
+    if not 0 <= mode <= 0o777:
+        raise click.BadParameter(f"{value!r} is no mode in octal from 0 to 777, such as 660")
+    return mode
 
 
 def _list(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> list[str]:
@@ -69,15 +101,40 @@ _backend = click.option(
     help="Backend to use, such as twisted or anyio+trio; see 'halfclose backends'.",
 )
 _backends = click.argument("names", metavar="NAME...", nargs=-1, callback=_names)
-_half_close_timeout = click.option(
-    "--half-close-timeout",
-    metavar="S",
-    callback=_seconds,
-    help="Give up a half-closed connection after S seconds without a byte. [default: never]",
+_unix_mode = click.option(
+    "--unix-mode",
+    metavar="OCTAL",
+    callback=_octal,
+    help="Permissions of the unix socket, such as 660. [default: 600]",
 )
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@contextmanager
+def _as_filters() -> Iterator[None]:
+    """Die by SIGPIPE, without a word, where nobody reads the output."""
+    try:
+        yield
+    except BrokenPipeError:
+        discard_output()
+        raise Stopped(signal.SIGPIPE) from None
+
+
+class _Group(click.Group):
+    # By themselves, click and rich exit with 1 then.
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _as_filters():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _as_filters():
+            return super().invoke(ctx)
+
+
+@click.group(
+    cls=_Group,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
@@ -89,11 +146,17 @@ def cli(ctx: click.Context) -> None:
         raise click.UsageError(f"no command; there are: {', '.join(sorted(cli.commands))}", ctx)
 
 
-@cli.command()
+@cli.command(short_help="Serve a protocol on ENDPOINT, or attach it to stdio:.")
 @click.argument("protocol", metavar="MODULE:CLASS")
 @click.argument("endpoint", metavar="ENDPOINT")
 @_backend
-@_half_close_timeout
+@_unix_mode
+@click.option(
+    "--half-close-timeout",
+    metavar="S",
+    callback=_seconds,
+    help="Give up a half-closed connection after S seconds without a byte. [default: never]",
+)
 @click.option(
     "--close-timeout",
     metavar="S",
@@ -121,6 +184,7 @@ def run(
     protocol: str,
     endpoint: str,
     backend: str | None,
+    unix_mode: int | None,
     half_close_timeout: float | None,
     close_timeout: float | None,
     linger: float,
@@ -132,23 +196,83 @@ def run(
     directory; CLASS derives from halfclose.Protocol. Try halfclose.examples:Echo.
 
     The bound endpoint is told on stderr; with port 0 the system chooses the port. SIGINT and
-    SIGTERM close every connection gracefully, a second one aborts. On stdio: it ends with the
-    connection.
+    SIGTERM close every connection gracefully, a second one aborts. Then the status is 0 after
+    SIGTERM, which asks a server to end; after SIGINT, and after a second signal, the command dies
+    by it, so that ^C also ends a shell's loop around it. On stdio: it ends with the connection,
+    and dies by any signal that ended it.
     """
     from .loading import load_protocol
     from .serving import serve
 
-    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=log_level.upper())
-    options = ConnectionOptions(
-        linger_timeout=linger, close_timeout=close_timeout, half_close_timeout=half_close_timeout
-    )
+    log_to_stderr(log_level.upper())
     where = parse_endpoint(endpoint)
+    options = ConnectionOptions(
+        linger_timeout=linger,
+        close_timeout=close_timeout,
+        half_close_timeout=half_close_timeout,
+        unix_mode=_mode_for(where, unix_mode),
+    )
     return serve(load_protocol(protocol), where, backend, options)
 
 
-@cli.command()
+def _talking(command: Callable[..., int]) -> Callable[..., int]:
+    """The options that connect and listen have in common."""
+    for option in reversed(
+        (
+            _backend,
+            click.option(
+                "--idle-timeout",
+                metavar="S",
+                callback=_time_limit,
+                help="End, with status 0, when no byte has come for S seconds from either side. "
+                "What a slow reader has yet to take is waited for. [default: never]",
+            ),
+            click.option(
+                "--half-close-timeout",
+                metavar="S",
+                callback=_seconds,
+                help="With one half ended, take S seconds without a byte for a loss: status 1. "
+                "[default: never]",
+            ),
+            click.option(
+                "--exit-on-close",
+                is_flag=True,
+                help="End when the peer has ended its half, whatever standard input has yet to "
+                "say.",
+            ),
+            click.option(
+                "-v", "--verbose", is_flag=True, help="Tell on stderr who ended what, and when."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _manner(
+    half_close_timeout: float | None,
+    idle_timeout: float | None,
+    exit_on_close: bool,
+    verbose: bool,
+    unix_mode: int = UNIX_MODE,
+) -> Manner:
+    from .relaying import Manner
+
+    if idle_timeout is None:
+        options = ConnectionOptions(half_close_timeout=half_close_timeout, unix_mode=unix_mode)
+    else:
+        # It is over because the peer says nothing more: its end is not waited for.
+        options = ConnectionOptions(
+            half_close_timeout=half_close_timeout,
+            unix_mode=unix_mode,
+            close_timeout=idle_timeout,
+            linger_timeout=0,
+        )
+    return Manner(options, idle_timeout, exit_on_close, verbose)
+
+
+@cli.command(short_help="Connect to ENDPOINT, with standard input and output.")
 @click.argument("endpoint", metavar="ENDPOINT")
-@_backend
 @click.option(
     "--timeout",
     metavar="S",
@@ -157,26 +281,83 @@ def run(
     show_default=True,
     help="Seconds for connecting, the name lookup included.",
 )
-@_half_close_timeout
+@_talking
 def connect(
-    endpoint: str, backend: str | None, timeout: float, half_close_timeout: float | None
+    endpoint: str,
+    backend: str | None,
+    timeout: float,
+    half_close_timeout: float | None,
+    idle_timeout: float | None,
+    exit_on_close: bool,
+    verbose: bool,
 ) -> int:
     """Carry standard input to ENDPOINT and what comes from there to standard output.
 
     The end of standard input becomes a half-close, the peer's half-close ends standard output,
     and the command ends when both have ended: with 0, or with 1 where the connection was refused
-    or lost.
+    or lost, or the peer sent what nobody reads. Where a signal ends it, the peer sees a reset, and
+    the command dies by the signal.
     """
     from .relaying import relay
 
+    where = _other_end("connect", endpoint)
+    manner = _manner(half_close_timeout, idle_timeout, exit_on_close, verbose)
+    return relay(where, backend, timeout, manner)
+
+
+@cli.command(short_help="Wait on ENDPOINT for one connection, and do as connect does.")
+@click.argument("endpoint", metavar="ENDPOINT")
+@click.option(
+    "--timeout",
+    metavar="S",
+    callback=_time_limit,
+    help="Wait at most S seconds for the connection. [default: for ever]",
+)
+@_unix_mode
+@_talking
+def listen(
+    endpoint: str,
+    backend: str | None,
+    timeout: float | None,
+    unix_mode: int | None,
+    half_close_timeout: float | None,
+    idle_timeout: float | None,
+    exit_on_close: bool,
+    verbose: bool,
+) -> int:
+    """Wait on ENDPOINT for one connection, and carry standard input and output over it.
+
+    The bound endpoint is told on stderr; with port 0 the system chooses the port. The first
+    connection is the only one. From then on it is as with connect: half-closes are carried both
+    ways, and the command ends when both halves have ended, with 0, or with 1 where the connection
+    was lost, none came in time, or the peer sent what nobody reads. Where a signal ends it, the
+    peer sees a reset, and the command dies by the signal.
+    """
+    from .relaying import accept_one
+
+    where = _other_end("listen", endpoint)
+    mode = _mode_for(where, unix_mode)
+    manner = _manner(half_close_timeout, idle_timeout, exit_on_close, verbose, mode)
+    return accept_one(where, backend, timeout, manner)
+
+
+def _other_end(command: str, endpoint: str) -> Endpoint:
     where = parse_endpoint(endpoint)
     if isinstance(where, StandardIO):
-        raise Problem("connect carries stdio: to another endpoint, not to itself", USAGE)
-    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.ERROR)
-    return relay(where, backend, timeout, ConnectionOptions(half_close_timeout=half_close_timeout))
+        raise Problem(f"{command} carries stdio: to another endpoint, not to itself", USAGE)
+    log_to_stderr(logging.ERROR)
+    return where
 
 
-@cli.command()
+def _mode_for(where: Endpoint, mode: int | None) -> int:
+    if mode is None:
+        return UNIX_MODE
+    if not isinstance(where, UNIX):
+        raise Problem(f"--unix-mode is for a unix: endpoint, not for {where}", USAGE)
+    return mode
+
+
+@cli.command(short_help="List every backend, and whether it loads.")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON list of objects.")
 def backends(as_json: bool) -> int:
     """List every backend and variant: where it comes from, whether it loads, and why not."""
@@ -185,7 +366,7 @@ def backends(as_json: bool) -> int:
     return list_backends(as_json=as_json)
 
 
-@cli.command()
+@cli.command(short_help="Hold one conversation on every variant, side by side.")
 def demo() -> int:
     """Hold one conversation, half-closes and all, on every variant, side by side.
 
@@ -196,7 +377,7 @@ def demo() -> int:
     return hold()
 
 
-@cli.command()
+@cli.command(short_help="Hold backends to the contract: every rule, on every channel.")
 @_backends
 @click.option(
     "--only",
@@ -257,7 +438,7 @@ def contract(
     )
 
 
-@cli.command()
+@cli.command(short_help="Search backends for what breaks the contract.")
 @_backends
 @click.option(
     "--seconds",
@@ -290,6 +471,8 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status. No error comes out but a SystemExit.
 
     :param arguments: by default ``sys.argv``'s.
+    :raises Stopped: a signal ended the command, SIGPIPE included.
+    :raises KeyboardInterrupt: something raised it, not a signal.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A plugin's name or failure may hold what the terminal's encoding has not.
@@ -301,23 +484,23 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
             standalone_mode=False,
         )
         if sys.stdout is not None:
-            sys.stdout.flush()
+            with _as_filters():
+                sys.stdout.flush()
         return status or 0
-    except (KeyboardInterrupt, click.Abort):
-        return _INTERRUPTED
+    except click.Abort:
+        raise KeyboardInterrupt from None
     except click.ClickException as error:
         say(f"halfclose: {_explained(error)}")
         return error.exit_code
     except (Problem, HalfcloseError) as error:
         say(f"halfclose: {one_line(error)}")
         return status_of(error)
-    except BrokenPipeError:
-        discard_output()
-        return FAILED
     except OSError as error:
         say(f"halfclose: {one_line(error)}")
         discard_output()
         return FAILED
+    finally:
+        fall_silent()
 
 
 def _explained(error: click.ClickException) -> str:

@@ -41,6 +41,7 @@ def contract(
     :returns: the exit status: 0 if every backend loads and keeps every rule.
     :raises BackendNotFound: one is not installed; nothing has run.
     :raises Problem: there is nothing to run.
+    :raises Stopped: a signal came; what was judged before has been printed.
     """
     _fill_standard_descriptors()
     proof = Proof([_planned(name, only) for name in installed(names)])
@@ -53,12 +54,14 @@ def contract(
             f"{', '.join(only)} be seen",
             USAGE,
         )
-    status = _judge(proof, jobs, limit)
+    stopped = _judge(proof, jobs, limit)
     if as_json:
         print(json.dumps(proof.told(), indent=2))
     elif proof.loaded:
         _print(proof, verbose)
-    return status or (0 if proof.kept else FAILED)
+    if stopped is not None:
+        raise stopped
+    return 0 if proof.kept else FAILED
 
 
 def _fill_standard_descriptors() -> None:
@@ -93,13 +96,14 @@ def _close_to(only: Sequence[str]) -> str:
     return f". Did you mean {' or '.join(close)}?" if close else ""
 
 
-def _judge(proof: Proof, jobs: int | None, limit: float) -> int:
-    """Fill in the verdicts; the status to exit with if a signal came, else 0."""
+def _judge(proof: Proof, jobs: int | None, limit: float) -> Stopped | None:
+    """Fill in the verdicts, until a signal comes."""
     by_name = {tried.name: tried for tried in proof.backends}
     cases = [case for tried in proof.backends for case in tried.cases]
     judging = check(cases, jobs, limit)
     begun = time.monotonic()
-    broken = status = 0
+    broken = 0
+    signalled: Stopped | None = None
     try:
         with (
             stoppable(),
@@ -111,11 +115,11 @@ def _judge(proof: Proof, jobs: int | None, limit: float) -> int:
                 broken += not verdict.passed
                 advance(f"{verdict.backend} {verdict.rule}", f"{broken} broken" if broken else "")
     except Stopped as stopped:
-        status = stopped.status
+        signalled = stopped
     proof.seconds = time.monotonic() - begun
     for tried in proof.backends:
         tried.sort()
-    return status
+    return signalled
 
 
 def _print(proof: Proof, verbose: bool) -> None:

@@ -14,12 +14,13 @@ from ..backend import Backend
 from ..endpoints import TCP
 from ..examples import Ask, Echo
 from ..interfaces import HalfCloseableProtocol, Transport
-from ..plugins import available_backends, find_backend
+from ..plugins import available_backends, find_backend, none_installed
 from ..reasons import BackendError
 from .ladder import Entry, Events, Step, ladder, present
-from .listing import NONE_INSTALLED, load_error
+from .listing import load_error
 from .report import FAILED, Problem, one_line
 from .screen import console, marks
+from .signals import Signals
 
 __all__ = ["demo"]
 
@@ -107,7 +108,8 @@ class _Watched(HalfCloseableProtocol):
         self._ended()
 
 
-async def _converse(backend: Backend) -> Events:
+async def _converse(backend: Backend, signals: Signals) -> Events:
+    signals.attach(backend)
     over = backend.create_event()
     open_ends = [True, True]
 
@@ -144,6 +146,7 @@ def demo() -> int:
 
     :returns: the exit status: 0 if all variants that load agree.
     :raises Problem: there is no variant.
+    :raises Stopped: a signal came.
     """
     seen: dict[str, Events] = {}
     notes: list[str] = []
@@ -155,12 +158,13 @@ def demo() -> int:
             notes.append(f"{name}: {error}")
             continue
         try:
-            seen[name] = running.run(_converse, backend=name)
+            with Signals() as signals:
+                seen[name] = running.run(_converse, signals, backend=name)
         except Exception as problem:
             failed += 1
             notes.append(f"{name} failed: {type(problem).__name__}: {one_line(problem)}")
     if not seen and not notes:
-        raise Problem(NONE_INSTALLED)
+        raise Problem(none_installed())
     out = console()
     agreeing = 0
     if seen:

@@ -58,9 +58,9 @@ def _each(names: Sequence[str], do: Callable[[str], tuple[str, bool]]) -> int:
             if error is None:
                 with stoppable():
                     said, passed = do(name)
-        except Stopped as stopped:
+        except Stopped:
             out.print(f"{name}: interrupted", soft_wrap=True)
-            return stopped.status
+            raise
         except BackendError as failed:
             error = one_line(failed)
         except ScriptError as wrong:

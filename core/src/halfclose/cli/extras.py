@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from ..installing import install_command
 from .report import Problem
 
 __all__ = ["need_testing"]
@@ -16,4 +17,5 @@ def need_testing() -> None:
     """
     missing = [name for name in ("pytest", "hypothesis") if find_spec(name) is None]
     if missing:
-        raise Problem(f"the suite needs {' and '.join(missing)}: pip install 'halfclose[testing]'")
+        command = install_command("halfclose[testing]")
+        raise Problem(f"the suite needs {' and '.join(missing)}: {command}")

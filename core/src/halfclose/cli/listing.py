@@ -9,16 +9,12 @@ from dataclasses import asdict, dataclass
 from rich.table import Table
 from rich.text import Text
 
-from ..plugins import BackendInfo, available_backends, find_backend, load_backend
+from ..plugins import BackendInfo, available_backends, find_backend, load_backend, none_installed
 from ..reasons import BackendError, BackendNotFound
 from .report import one_line
 from .screen import console
 
-__all__ = ["NONE_INSTALLED", "Row", "installed", "list_backends", "load_error"]
-
-NONE_INSTALLED = (
-    "no backend is installed: pip install halfclose-anyio, or pip install halfclose-twisted"
-)
+__all__ = ["Row", "installed", "list_backends", "load_error"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ def list_backends(*, as_json: bool) -> int:
     elif rows:
         _print_table(rows)
     else:
-        print(NONE_INSTALLED)
+        print(none_installed())
     return 0
 
 

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 from contextlib import suppress
 
 from ..reasons import BackendError, EndpointError
 from ..text import printable
+from .voice import Voice, VoiceHandler
 
-__all__ = ["FAILED", "USAGE", "Problem", "discard_output", "one_line", "say", "status_of"]
+__all__ = [
+    "FAILED",
+    "USAGE",
+    "Problem",
+    "discard_output",
+    "fall_silent",
+    "log_to_stderr",
+    "one_line",
+    "say",
+    "status_of",
+]
 
 FAILED = 1
 """The exit status where something went wrong that was asked for rightly."""
@@ -42,10 +54,39 @@ def one_line(error: object) -> str:
     return printable(" ".join(str(error).split())) or type(error).__name__
 
 
+_voice: Voice | None = None
+
+
+def log_to_stderr(level: str | int) -> None:
+    """From now on, until `fall_silent`, neither a logger nor `say` waits for who reads stderr.
+
+    :param level: below it, nothing is logged.
+    """
+    global _voice
+    handler: logging.Handler
+    try:
+        _voice = Voice(sys.stderr.fileno())
+        handler = VoiceHandler(_voice)
+    except (AttributeError, OSError, ValueError):
+        # There is none, or something else stands in for it.
+        handler = logging.StreamHandler(sys.stderr)
+    logging.basicConfig(handlers=[handler], format="%(message)s", level=level)
+
+
+def fall_silent() -> None:
+    """Take back `log_to_stderr`, when what was said is written, or nobody reads it."""
+    global _voice
+    voice, _voice = _voice, None
+    if voice is not None:
+        voice.close()
+
+
 def say(line: str) -> None:
     """Write *line* to stderr, if there is one; what in it does not print is escaped."""
-    if sys.stderr is not None:
-        text = "\n".join(printable(each) for each in line.split("\n"))
+    text = "\n".join(printable(each) for each in line.split("\n"))
+    if _voice is not None:
+        _voice.say(text)
+    elif sys.stderr is not None:
         with suppress(OSError):
             print(text, file=sys.stderr, flush=True)
 

@@ -11,9 +11,18 @@ __all__ = ["console"]
 _WIDE = 200
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # rich would exit with 1: let the command die as filters do.
+        raise
+
+
 def console() -> Console:
-    """A console for stdout, which takes text as it is: no markup, no guessed colours."""
-    out = Console(markup=False, highlight=False, emoji=False)
+    """A console for stdout, which takes text as it is: no markup, no guessed colours.
+
+    It raises BrokenPipeError where nobody reads it.
+    """
+    out = _Console(markup=False, highlight=False, emoji=False)
     if not out.is_terminal:
         # Who reads a pipe wraps lines himself, if at all.
         out.width = _WIDE

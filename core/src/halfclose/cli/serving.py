@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 from .. import running
@@ -9,10 +10,11 @@ from ..backend import Backend
 from ..endpoints import Endpoint, StandardIO
 from ..interfaces import Protocol
 from ..options import ConnectionOptions
-from ..reasons import ConnectionDone, HalfcloseError
+from ..reasons import ConnectionDone, ConnectionLost, HalfcloseError
 from .report import Problem, one_line, say
 from .signals import Signals
 from .standing import was_closed
+from .stopping import Stopped
 
 __all__ = ["need_standard_io", "serve"]
 
@@ -37,14 +39,21 @@ def serve(
 
     :returns: the exit status.
     :raises HalfcloseError: the backend or the endpoint cannot be used.
+    :raises Stopped: a signal ended it. SIGTERM is how a server is asked to end, so one that has
+        closed its connections returns; ``^C`` is also meant for the shell around it.
     """
-    with Signals() as signals:
-        if isinstance(endpoint, StandardIO):
-            need_standard_io()
+    if isinstance(endpoint, StandardIO):
+        need_standard_io()
+        with Signals() as signals:
             reason = running.run(_attach, signals, factory, options, backend=backend)
-            if reason is not None and not isinstance(reason, ConnectionDone):
-                raise Problem(f"connection with {endpoint} lost: {one_line(reason)}")
-        else:
+        assert reason is not None, "only a signal comes before the end"
+        if isinstance(reason, ConnectionLost) and isinstance(reason.__cause__, BrokenPipeError):
+            # As every filter does whose output nobody reads.
+            raise Stopped(signal.SIGPIPE)
+        if not isinstance(reason, ConnectionDone):
+            raise Problem(f"connection with {endpoint} lost: {one_line(reason)}")
+    else:
+        with Signals(signal.SIGTERM) as signals:
             running.run(_listen, signals, factory, endpoint, options, backend=backend)
     return 0
 
