@@ -191,9 +191,9 @@ class Clock:
         self.failures: list[Exception] = []
         self.deadlines = Deadlines(cast(Backend, self))
 
-    def guarded(self, function: Callable[[], None]) -> None:
+    def guarded(self, function: Callable[..., None], *args: object) -> None:
         try:
-            function()
+            function(*args)
         except Exception as error:
             self.failures.append(error)
 

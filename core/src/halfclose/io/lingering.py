@@ -245,10 +245,22 @@ class _Lingerer(ChannelSink):
         """
         if not self._done:
             self._done = True
-            self._deadline.cancel()
-            self._channel.close()
-            self._lingering.remove(self)
+            try:
+                self._deadline.cancel()
+            finally:
+                try:
+                    self._release()
+                finally:
+                    self._lingering.remove(self)
         return _SOON if self._backend.holds_channel(self._channel) else 0.0
+
+    def _release(self) -> None:
+        try:
+            self._channel.close()
+        except BaseException:
+            # The other way may still release what the one left (ERR-13).
+            self._channel.abort()
+            raise
 
     def received(self, data: bytes) -> None:
         size = len(data)
@@ -327,12 +339,15 @@ class _Resetter(_Lingerer):
         self._pause = min(2 * self._pause, _LOOK_AT_LAST)
         self._timer = self._backend.call_later(self._pause, self._look_again)
 
-    def done(self) -> float:
-        if not self._done:
+    def _release(self) -> None:
+        try:
             if self._timer is not None:
                 self._timer.cancel()
-            self._channel.abort()
-        return super().done()
+        finally:
+            try:
+                self._channel.abort()
+            finally:
+                super()._release()
 
     def read_ended(self) -> None:
         """It may still read."""
