@@ -109,7 +109,7 @@ class Backend(ABC):
             known = ", ".join(sorted(_OPTIONS | self.option_names))
             raise TypeError(f"backend {name!r} has no option {unknown[0]!r}; it has {known}")
         self._grace = seconds("grace", self.options.get("grace", GRACE))
-        self.hooks = Hooks(self.fatal)
+        self.hooks = Hooks(self.fatal, self.report)
         busy_poll = seconds("busy_poll", self.options.get("busy_poll", BUSY_POLL))
         self.lane = Lane(self, self.options.get("sockets"), busy_poll)
         self.deadlines = Deadlines(self)
@@ -303,7 +303,7 @@ class Backend(ABC):
         :raises RuntimeError: the backend was left meanwhile.
         """
         if isinstance(endpoint, StandardIO):
-            return StdioChannel(self.lane.poller, self.call_soon)
+            return StdioChannel(self.lane.poller, self.call_soon, self.report)
         if isinstance(endpoint, Memory):
             raise ConnectError(f"cannot connect to {endpoint}: only the backend 'memory' has it")
         sock, lost = await connect_socket(self, endpoint, timeout)
@@ -349,8 +349,10 @@ class Backend(ABC):
             channel.abort()
             self.fatal(error)
             return None
-        except BaseException:
-            _log.exception("the protocol factory %r failed; the connection was aborted", factory)
+        except BaseException as error:
+            self.report(
+                error, "the protocol factory %r failed; the connection was aborted", factory
+            )
             channel.abort()
             return None
         Connection(self, channel, options).attach(protocol)
@@ -406,9 +408,22 @@ class Backend(ABC):
             return function(*args)
         except (KeyboardInterrupt, SystemExit) as error:
             self.fatal(error)
-        except BaseException:
-            _log.exception("%r failed", function)
+        except BaseException as error:
+            self.report(error, "%r failed", function)
         return None
+
+    def report(
+        self, error: BaseException, message: str, *args: object, level: int = logging.ERROR
+    ) -> None:
+        """Tell of *error*, which somebody's code raised and nobody caught.
+
+        Every failure of an event, a factory, a task, a timer, a plugin or a channel comes here,
+        once. It goes to the logger ``halfclose``, with its traceback; a backend can override it to
+        tell its framework too. It must raise nothing.
+
+        :param message: what failed; with *args*, as for ``logging``.
+        """
+        _log.log(level, message, *args, exc_info=error)
 
     def guarded_timer(self, function: Callable[..., object], *args: object) -> None:
         """`guarded`, for what `call_later` calls: nothing, once the backend has been left."""

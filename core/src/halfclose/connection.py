@@ -7,6 +7,7 @@ table in `lifecycle`; a channel only moves bytes. The comments name the rules of
 from __future__ import annotations
 
 import logging
+import sys
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -402,7 +403,10 @@ class Connection(Transport, ChannelSink):
             self._finish(error, abort=True)
 
     def _log_failure(self, name: str) -> None:
-        _log.exception("%s: %s raised on the connection with %s", self._prefix(), name, self._peer)
+        error = cast(BaseException, sys.exception())
+        self._backend.report(
+            error, "%s: %s raised on the connection with %s", self._prefix(), name, self._peer
+        )
 
     def _prefix(self) -> str:
         protocol = self.protocol

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -18,7 +17,6 @@ from .loop import Loop
 
 __all__ = ["AnyioBackend"]
 
-_log = logging.getLogger("halfclose")
 
 T = TypeVar("T")
 
@@ -126,8 +124,8 @@ class AnyioBackend(Backend):
             pass
         except _FATAL as error:
             self.fatal(error)
-        except BaseException:
-            _log.exception("the task %r failed", function)
+        except BaseException as error:
+            self.report(error, "the task %r failed", function)
 
     def spawn(self, function: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
         """Run an internal task that raises nothing."""

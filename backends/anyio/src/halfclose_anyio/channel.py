@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import sys
@@ -28,7 +27,6 @@ from halfclose.io.syscalls import (
 
 __all__ = ["StreamChannel"]
 
-_log = logging.getLogger("halfclose")
 
 _PIECE = 64 * 1024
 
@@ -192,7 +190,7 @@ class StreamChannel(Channel):
         try:
             await serve()
         except Exception as error:
-            _log.exception("the channel to %s failed", self._peer)
+            self._backend.report(error, "the channel to %s failed", self._peer)
             self._backend.guarded(self._sink.failed, error)
             self.abort()
 
@@ -202,8 +200,8 @@ class StreamChannel(Channel):
         with anyio.move_on_after(LINGER_TIMEOUT):
             try:
                 await self._stream.aclose()
-            except Exception:
-                _log.exception("the stream to %s did not close cleanly", self._peer)
+            except Exception as error:
+                self._backend.report(error, "the stream to %s did not close cleanly", self._peer)
             else:
                 return True
         return False

@@ -6,7 +6,6 @@ the loop watch each one.
 
 from __future__ import annotations
 
-import logging
 import select
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -43,7 +42,6 @@ _BATCH = 128
 _CROWD = 16
 """From so many descriptors on that are ready at once, none is served at length."""
 
-_log = logging.getLogger("halfclose")
 
 Handler = Callable[[int], None]
 Broken = Callable[[Exception], None]
@@ -165,7 +163,7 @@ class Poller(ABC):
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self._backend.fatal(error)
             return
-        _log.error("a descriptor's handler failed", exc_info=error)
+        self._backend.report(error, "a descriptor's handler failed")
         polled.stop()
         self._backend.guarded(polled.broken, _as_exception(error))
 

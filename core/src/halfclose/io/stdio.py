@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import logging
 import os
 import socket
 import stat
@@ -23,7 +22,6 @@ from .poller import READ, WRITE, Poller, Registration
 
 __all__ = ["StdioChannel"]
 
-_log = logging.getLogger("halfclose")
 
 _CHUNK = 64 * 1024
 _STDIN, _STDOUT = 0, 1
@@ -116,12 +114,15 @@ class StdioChannel(Channel):
     # Standard input belongs to the next program once we stop reading it (END-02).
     capabilities = Capabilities(can_reset=False, drains=False)
 
-    def __init__(self, poller: Poller, call_soon: Callable[..., None]) -> None:
+    def __init__(
+        self, poller: Poller, call_soon: Callable[..., None], report: Callable[..., None]
+    ) -> None:
         global _in_use
         if _in_use:
             raise ConnectError("cannot connect to stdio: it is in use by another connection")
         self._sink: ChannelSink
         self._call_soon = call_soon
+        self._report = report
         self._reading = False
         self._turn_due = False
         self._input_ended = False
@@ -161,7 +162,7 @@ class StdioChannel(Channel):
         try:
             function(*args)
         except Exception as error:
-            _log.exception("the channel over standard input and output failed")
+            self._report(error, "the channel over standard input and output failed")
             self._broken(error)
 
     def start(self, sink: ChannelSink) -> None:
