@@ -514,7 +514,14 @@ def make_protocol(factory: ProtocolFactory) -> Protocol:
     """
     protocol = factory()
     if not isinstance(protocol, Protocol):
+        hint = ""
+        if hasattr(protocol, "makeConnection"):
+            # Another library's: its methods may do, its base class does not.
+            hint = (
+                "; derive the class from halfclose.Protocol or halfclose.HalfCloseableProtocol "
+                "in place of its base; connectionLost then gets the exception itself"
+            )
         raise TypeError(
-            f"the factory {factory!r} gave {protocol!r}, which is no halfclose.Protocol"
+            f"the factory {factory!r} gave {protocol!r}, which is no halfclose.Protocol{hint}"
         )
     return protocol

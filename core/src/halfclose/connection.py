@@ -842,6 +842,12 @@ class Connection(Transport, ChannelSink):
     def getHandle(self) -> object:
         return None if self._life.state in ENDED else self._channel.get_handle()
 
+    def getTcpNoDelay(self) -> bool:
+        return self._life.state not in ENDED and self._channel.get_no_delay()
+
+    def getTcpKeepAlive(self) -> bool:
+        return self._life.state not in ENDED and self._channel.get_keep_alive()
+
     def setTcpNoDelay(self, enabled: bool) -> None:
         if self._life.state not in ENDED:
             self._channel.set_no_delay(enabled)

@@ -15,6 +15,7 @@ import anyio.lowlevel
 from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSStream
 from halfclose import LINGER_TIMEOUT, TCP, Backend, Capabilities, Channel, ChannelSink, Endpoint
+from halfclose.channel import tcp_option
 from halfclose.io.addresses import endpoint_of, host_of, peer_of
 from halfclose.io.syscalls import (
     end_is_real,
@@ -349,6 +350,12 @@ class StreamChannel(Channel):
 
     def get_handle(self) -> object:
         return self._stream or self._sock
+
+    def get_no_delay(self) -> bool:
+        return tcp_option(self._raw, socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+    def get_keep_alive(self) -> bool:
+        return tcp_option(self._raw, socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
     def set_no_delay(self, enabled: bool) -> None:
         self._set(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
