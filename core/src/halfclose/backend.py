@@ -23,7 +23,7 @@ from .io.busy_polling import BUSY_POLL
 from .io.connecting import Address, connect_socket
 from .io.lane import Lane
 from .io.lingering import Lingering
-from .io.listening import listen_sockets
+from .io.listening import OUT_OF_RESOURCES, listen_sockets
 from .io.stdio import StdioChannel
 from .listener import Listener
 from .options import ConnectionOptions, seconds
@@ -327,9 +327,11 @@ class Backend(ABC):
         def wrap(sock: socket.socket, peer: Endpoint | None, host: Endpoint | None) -> None:
             try:
                 channel = self.lane.channel(sock, peer=peer, host=host)
-            except OSError:
-                # Reset before it could be served: as good as never accepted.
+            except OSError as error:
                 sock.close()
+                # Else it was reset before it could be served: as good as never accepted.
+                if error.errno in OUT_OF_RESOURCES:
+                    _log.error("a connection to %s was dropped: %s", endpoint, error)
                 return
             accepted(channel)
 
