@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import select
 import socket
@@ -380,6 +381,9 @@ class Loop:
 
     def fatal(self, error: BaseException) -> None:
         self.fatals.append(error)
+
+    def report(self, error: BaseException, message: str, *args: object) -> None:
+        logging.getLogger("halfclose").error(message, *args, exc_info=error)
 
     def guarded(self, function: Callable[..., object], *args: object) -> None:
         try:

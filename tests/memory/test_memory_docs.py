@@ -35,6 +35,7 @@ TESTS = (
     "test_a_silent_server_is_given_ten_minutes",
     "test_any_cut_gives_the_same_sum",
     "test_a_truncated_question_gets_no_answer",
+    "test_a_bad_request_is_refused",
 )
 
 

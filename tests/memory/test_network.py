@@ -568,3 +568,97 @@ def test_a_chunk_function_may_fail_and_go_on() -> None:
                 assert server.recv() == b"234"
 
     halfclose.run(main, backend="memory")
+
+
+# -- failures that nobody caught ---------------------------------------------------------------
+
+
+class Failing(halfclose.Protocol):
+    def dataReceived(self, data: bytes) -> None:
+        raise LookupError(data)
+
+
+async def fail(net: OpenNetwork, data: bytes) -> None:
+    name = f"failing-{data.decode()}"
+    await net.backend.listen(f"memory:{name}", Failing)
+    with await net.raw(name) as peer:
+        peer.send(data)
+        await net.advance(0)
+
+
+async def failing_task() -> None:
+    raise ZeroDivisionError
+
+
+def test_a_failure_that_nobody_caught_fails_the_test() -> None:
+    async def main() -> None:
+        async with network() as net:
+            await fail(net, b"a")
+
+    with pytest.raises(LookupError) as caught:
+        drive(main())
+    assert caught.value.args == (b"a",)
+    assert "flush_failures" in caught.value.__notes__[0]
+
+
+def test_several_failures_are_a_group() -> None:
+    async def main() -> None:
+        async with network() as net:
+            await fail(net, b"a")
+            net.backend.start_soon(failing_task)
+            net.backend.call_soon(int, "x")
+            net.backend.call_later(1.0, int, "y")
+            await net.advance(2)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        drive(main())
+    kinds = [type(error) for error in caught.value.exceptions]
+    assert kinds == [LookupError, ZeroDivisionError, ValueError, ValueError]
+
+
+def test_a_failure_while_the_network_is_left_counts() -> None:
+    class FailsLate(halfclose.Protocol):
+        def connectionLost(self, reason: BaseException) -> None:
+            raise LookupError("late")
+
+    async def main() -> None:
+        async with network() as net:
+            await net.backend.listen("memory:late", FailsLate)
+            await net.raw("late")
+            await net.advance(0)
+
+    with pytest.raises(LookupError, match="late"):
+        drive(main())
+
+
+def test_what_was_looked_at_fails_nothing() -> None:
+    async def main() -> None:
+        async with network() as net:
+            await fail(net, b"a")
+            net.backend.start_soon(failing_task)
+            await net.advance(0)
+            assert [type(error) for error in net.failures] == [LookupError, ZeroDivisionError]
+            assert net.flush_failures(OSError, ZeroDivisionError) != []
+            assert [type(error) for error in net.failures] == [LookupError]
+            assert [error.args for error in net.flush_failures()] == [(b"a",)]
+            assert net.failures == net.flush_failures() == []
+
+    drive(main())
+
+
+def test_failures_are_only_logged_where_it_is_not_strict() -> None:
+    async def main() -> None:
+        async with network(strict=False) as net:
+            await fail(net, b"a")
+
+    drive(main())
+
+
+def test_what_the_body_raises_comes_before_a_failure() -> None:
+    async def main() -> None:
+        async with network() as net:
+            await fail(net, b"a")
+            raise KeyError("the body's")
+
+    with pytest.raises(KeyError):
+        drive(main())

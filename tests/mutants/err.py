@@ -92,7 +92,7 @@ def an_event_that_raises_is_logged_twice(patch: Patch) -> None:
 @mutant("ERR-02")
 def logged_without_its_traceback(patch: Patch) -> None:
     """The message says all that there is to say."""
-    patch.edit(Connection._log_raised, "_log.exception(", "_log.error(")
+    patch.edit(Backend.report, "exc_info=error", "exc_info=None")
 
 
 @mutant("ERR-02")

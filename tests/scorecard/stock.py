@@ -87,6 +87,12 @@ class StockTransport(Transport):
     def stopProducing(self) -> None:
         self.loseConnection()
 
+    def getTcpNoDelay(self) -> bool:
+        raise NoCounterpart("options of the socket are set on the socket itself")
+
+    def getTcpKeepAlive(self) -> bool:
+        raise NoCounterpart("options of the socket are set on the socket itself")
+
     def setTcpNoDelay(self, enabled: bool) -> None:
         raise NoCounterpart("options of the socket are set on the socket itself")
 

@@ -110,7 +110,7 @@ class Backend(ABC):
             known = ", ".join(sorted(_OPTIONS | self.option_names))
             raise TypeError(f"backend {name!r} has no option {unknown[0]!r}; it has {known}")
         self._grace = seconds("grace", self.options.get("grace", GRACE))
-        self.hooks = Hooks(self.fatal)
+        self.hooks = Hooks(self.fatal, self.report)
         busy_poll = seconds("busy_poll", self.options.get("busy_poll", BUSY_POLL))
         self.lane = Lane(self, self.options.get("sockets"), busy_poll)
         self.deadlines = Deadlines(self)
@@ -389,8 +389,10 @@ class Backend(ABC):
             channel.abort()
             self.fatal(error)
             return None
-        except BaseException:
-            _log.exception("the protocol factory %r failed; the connection was aborted", factory)
+        except BaseException as error:
+            self.report(
+                error, "the protocol factory %r failed; the connection was aborted", factory
+            )
             channel.abort()
             return None
         connection.attach(protocol)
@@ -450,9 +452,22 @@ class Backend(ABC):
             return function(*args)
         except (KeyboardInterrupt, SystemExit) as error:
             self.fatal(error)
-        except BaseException:
-            _log.exception("%r failed", function)
+        except BaseException as error:
+            self.report(error, "%r failed", function)
         return None
+
+    def report(
+        self, error: BaseException, message: str, *args: object, level: int = logging.ERROR
+    ) -> None:
+        """Tell of *error*, which somebody's code raised and nobody caught.
+
+        Every failure of an event, a factory, a task, a timer, a plugin or a channel comes here,
+        once. It goes to the logger ``halfclose``, with its traceback; a backend can override it to
+        tell its framework too. It must raise nothing.
+
+        :param message: what failed; with *args*, as for ``logging``.
+        """
+        _log.log(level, message, *args, exc_info=error)
 
     def guarded_timer(self, function: Callable[..., object], *args: object) -> None:
         """`guarded`, for what `call_later` calls: nothing, once the backend has been left."""
@@ -544,7 +559,14 @@ def make_protocol(factory: ProtocolFactory) -> Protocol:
     """
     protocol = factory()
     if not isinstance(protocol, Protocol):
+        hint = ""
+        if hasattr(protocol, "makeConnection"):
+            # Another library's: its methods may do, its base class does not.
+            hint = (
+                "; derive the class from halfclose.Protocol or halfclose.HalfCloseableProtocol "
+                "in place of its base; connectionLost then gets the exception itself"
+            )
         raise TypeError(
-            f"the factory {factory!r} gave {protocol!r}, which is no halfclose.Protocol"
+            f"the factory {factory!r} gave {protocol!r}, which is no halfclose.Protocol{hint}"
         )
     return protocol

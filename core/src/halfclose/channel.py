@@ -6,12 +6,13 @@ and failures of callbacks belong to `Connection`, which is the channel's sink.
 
 from __future__ import annotations
 
+import socket
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 
 from .endpoints import Endpoint
 
-__all__ = ["BackendCapabilities", "Capabilities", "Channel", "ChannelSink"]
+__all__ = ["BackendCapabilities", "Capabilities", "Channel", "ChannelSink", "tcp_option"]
 
 
 def _all_but(capabilities: Capabilities | BackendCapabilities) -> str:
@@ -179,5 +180,23 @@ class Channel(ABC):
     def set_no_delay(self, enabled: bool) -> None:  # noqa: B027 - nothing to do where not TCP
         """Set ``TCP_NODELAY`` where the channel is a TCP socket."""
 
+    def get_no_delay(self) -> bool:
+        """``TCP_NODELAY`` where the channel is a TCP socket; else False."""
+        return tcp_option(self.get_handle(), socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+    def get_keep_alive(self) -> bool:
+        """``SO_KEEPALIVE`` where the channel is a TCP socket; else False."""
+        return tcp_option(self.get_handle(), socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
     def set_keep_alive(self, enabled: bool) -> None:  # noqa: B027 - likewise
         """Set ``SO_KEEPALIVE`` where the channel is a TCP socket."""
+
+
+def tcp_option(handle: object, level: int, option: int) -> bool:
+    """Whether a flag of *handle* is set; False where it is no TCP socket, or is closed."""
+    if not isinstance(handle, socket.socket) or handle.family == socket.AF_UNIX:
+        return False
+    try:
+        return bool(handle.getsockopt(level, option))
+    except OSError:
+        return False

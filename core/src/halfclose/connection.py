@@ -7,6 +7,7 @@ table in `lifecycle`; a channel only moves bytes. The comments name the rules of
 from __future__ import annotations
 
 import logging
+import sys
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -552,7 +553,7 @@ class Connection(Transport, ChannelSink):
         try:
             if isinstance(error, Exception) and not isinstance(error, OSError):
                 # What the system says is told to the protocol, and no defect of anybody's.
-                _log.error("the channel to %s failed", self._peer, exc_info=error)
+                self._backend.report(error, "the channel to %s failed", self._peer)
             reason = error if isinstance(error, _FATAL) else _lost(error)
             unheard = self._life.state is State.CONNECTING
             self._finish(reason, abort=True)
@@ -565,9 +566,9 @@ class Connection(Transport, ChannelSink):
                 self._soon()
                 if not self._gone:
                     self._let_go(abort=True)
-        except Exception:
+        except Exception as another:
             # Whoever leaves the backend tells the protocol, at the latest.
-            _log.exception("the connection with %s could not be ended", self._peer)
+            self._backend.report(another, "the connection with %s was not ended", self._peer)
         if isinstance(error, _FATAL):
             # Whoever called us may be a framework that keeps it to itself.
             self._backend.fatal(error)
@@ -576,10 +577,12 @@ class Connection(Transport, ChannelSink):
 
     def _log_failure(self, name: str) -> None:
         # What filters and handlers add, such as the id of a request, is in the context.
-        self._context.copy().run(self._log_raised, name)
+        self._context.copy().run(self._report, name, cast(BaseException, sys.exception()))
 
-    def _log_raised(self, name: str) -> None:
-        _log.exception("%s: %s raised on the connection with %s", self._prefix(), name, self._peer)
+    def _report(self, name: str, error: BaseException) -> None:
+        self._backend.report(
+            error, "%s: %s raised on the connection with %s", self._prefix(), name, self._peer
+        )
 
     def _prefix(self) -> str:
         protocol = self.protocol
@@ -625,8 +628,8 @@ class Connection(Transport, ChannelSink):
                 self._soon()
             finally:
                 self._let_go(abort=abort)
-        except Exception:
-            _log.exception("the end of the connection with %s could not be told", self._peer)
+        except Exception as error:
+            self._backend.report(error, "the end of %s could not be told at once", self._peer)
             self._soon()
 
     def _finish_lost(self) -> None:
@@ -645,13 +648,13 @@ class Connection(Transport, ChannelSink):
                 self._backend.lingering.add(channel, self._options)
             else:
                 channel.close()
-        except Exception:
-            _log.exception("the channel to %s failed at its end", self._peer)
+        except Exception as error:
+            self._backend.report(error, "the channel to %s failed at its end", self._peer)
             try:
                 # The other way may still release what the one left.
                 (channel.close if abort else channel.abort)()
-            except Exception:
-                _log.exception("the channel to %s could not be released", self._peer)
+            except Exception as another:
+                self._backend.report(another, "the channel to %s was not released", self._peer)
         self._gone = True
 
     def _let_go_cut_off(self) -> None:
@@ -1171,6 +1174,12 @@ class Connection(Transport, ChannelSink):
 
     def getHandle(self) -> object:
         return None if self._life.state in ENDED else self._channel.get_handle()
+
+    def getTcpNoDelay(self) -> bool:
+        return self._life.state not in ENDED and self._channel.get_no_delay()
+
+    def getTcpKeepAlive(self) -> bool:
+        return self._life.state not in ENDED and self._channel.get_keep_alive()
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         if self._life.state not in ENDED:

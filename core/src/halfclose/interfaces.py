@@ -1,8 +1,8 @@
 """What a protocol, a transport and a producer are, in Twisted's vocabulary.
 
 The names and their meaning are those of ``twisted.internet.interfaces`` (``IProtocol``,
-``IHalfCloseableProtocol``, ``ITCPTransport``, ``IPushProducer``, ``IPullProducer``), so that a
-protocol moves between the two with its method bodies unchanged.
+``IHalfCloseableProtocol``, ``ITCPTransport``, ``IPushProducer``, ``IPullProducer``). A protocol
+that moves from Twisted has another base class, and a reason that is the exception itself.
 """
 
 from __future__ import annotations
@@ -150,6 +150,28 @@ class Transport(ABC):
         What is written from then on is dropped.
         """
 
+    # The names under which Twisted's protocols ask for the state; read only.
+
+    @property
+    def connected(self) -> bool:
+        """Whether ``connectionMade`` has been called, and ``connectionLost`` not yet."""
+        return self.state.value not in ("connecting", "closed")
+
+    @property
+    def disconnecting(self) -> bool:
+        """Whether the end has begun: `loseConnection` or `abortConnection` was called, a plain
+        `Protocol`'s peer has ended, or the connection was lost; and so also once it is over.
+
+        Nothing is delivered any more but ``connectionLost``. A protocol that takes its input apart
+        stops there.
+        """
+        return self.state.value in ("closing", "ended", "closed")
+
+    @property
+    def disconnected(self) -> bool:
+        """Whether ``connectionLost`` has been called."""
+        return self.state.value == "closed"
+
     @abstractmethod
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send *data*, now or as soon as the peer takes it, in order.
@@ -240,6 +262,14 @@ class Transport(ABC):
     @abstractmethod
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Send small writes at once (``TCP_NODELAY``; on by default). A no-op where not TCP."""
+
+    @abstractmethod
+    def getTcpNoDelay(self) -> bool:
+        """Whether small writes are sent at once; False where not TCP, and after the end."""
+
+    @abstractmethod
+    def getTcpKeepAlive(self) -> bool:
+        """Whether the kernel probes an idle peer; False where not TCP, and after the end."""
 
     @abstractmethod
     def setTcpKeepAlive(self, enabled: bool) -> None:

@@ -246,8 +246,9 @@ def load_plugins() -> None:
 class Hooks:
     """The hooks that connections call; what a plugin raises is logged and hurts nobody else."""
 
-    def __init__(self, fatal: Callable[[BaseException], None]) -> None:
+    def __init__(self, fatal: Callable[[BaseException], None], report: Callable[..., None]) -> None:
         self._fatal = fatal
+        self._report = report
         load_plugins()
 
     def _call(self, listening: tuple[Any, ...], **arguments: object) -> None:
@@ -257,8 +258,9 @@ class Hooks:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
             except (KeyboardInterrupt, SystemExit) as error:
                 self._fatal(error)
-            except BaseException:
-                _log.exception(
+            except BaseException as error:
+                self._report(
+                    error,
                     "%s of plugin %s failed",
                     implementation.function.__name__,
                     implementation.plugin_name,

@@ -17,6 +17,7 @@ from .loop import Loop
 
 __all__ = ["AnyioBackend"]
 
+
 T = TypeVar("T")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import sys
@@ -25,6 +24,7 @@ from halfclose import (
     Endpoint,
     Watch,
 )
+from halfclose.channel import tcp_option
 from halfclose.io.addresses import endpoint_of, host_of, peer_of
 from halfclose.io.syscalls import (
     NO_SIGNAL,
@@ -39,7 +39,6 @@ from halfclose.io.syscalls import (
 
 __all__ = ["StreamChannel"]
 
-_log = logging.getLogger("halfclose")
 
 _PIECE = 64 * 1024
 
@@ -223,7 +222,7 @@ class StreamChannel(Channel):
             self._scope.cancel()
             raise
         except Exception as error:
-            _log.exception("the channel to %s failed", self._peer)
+            self._backend.report(error, "the channel to %s failed", self._peer)
             self._backend.guarded(self.sink.failed, error)
             self.abort()
 
@@ -233,8 +232,8 @@ class StreamChannel(Channel):
         with anyio.move_on_after(LINGER_TIMEOUT):
             try:
                 await self._stream.aclose()
-            except Exception:
-                _log.exception("the stream to %s did not close cleanly", self._peer)
+            except Exception as error:
+                self._backend.report(error, "the stream to %s did not close cleanly", self._peer)
             else:
                 return True
         return False
@@ -409,6 +408,12 @@ class StreamChannel(Channel):
 
     def get_handle(self) -> object:
         return self._stream or self._sock
+
+    def get_no_delay(self) -> bool:
+        return tcp_option(self._raw, socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+    def get_keep_alive(self) -> bool:
+        return tcp_option(self._raw, socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
     def set_no_delay(self, enabled: bool) -> None:
         self._set(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)

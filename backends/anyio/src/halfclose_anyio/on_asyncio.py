@@ -239,8 +239,8 @@ class AsyncioLoop(Loop):
         except FATAL as error:
             # Raised by a task, it would end the loop at once.
             self._backend.fatal(error)
-        except BaseException:
-            _log.exception("the task %r failed", begun.function)
+        except BaseException as error:
+            self._backend.report(error, "the task %r failed", begun.function)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -209,8 +209,8 @@ class TrioLoop(Loop):
             raise
         except FATAL as error:
             self._backend.fatal(error)
-        except BaseException:
-            _log.exception("the task %r failed", known_as)
+        except BaseException as error:
+            self._backend.report(error, "the task %r failed", known_as)
 
     async def sleep(self, seconds: float) -> None:
         await trio.sleep(seconds)

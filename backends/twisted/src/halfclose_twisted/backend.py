@@ -30,14 +30,12 @@ from twisted.internet.process import reapAllProcesses
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from . import reactors
+from . import reactors, reporting
 from .channel import TwistedChannel, adopt_socket
 from .pace import FD_SETSIZE, Pace, Timer, Timers, in_next_turn, pace_of, selects
 from .reactors import asyncio_task_runs
 
 __all__ = ["TwistedBackend"]
-
-_log = logging.getLogger("halfclose")
 
 T = TypeVar("T")
 
@@ -435,12 +433,18 @@ class TwistedBackend(Backend):
             runner._fatal = runner._fatal or error
             runner.soon(runner.interrupt)
         else:
-            _log.critical(
-                "an event raised %s; the reactor stops", type(error).__name__, exc_info=error
+            name = type(error).__name__
+            self.report(
+                error, "an event raised %s; the reactor stops", name, level=logging.CRITICAL
             )
             # Another event may have stopped it already.
             with suppress(ReactorNotRunning):
                 self.reactor.stop()
+
+    def report(
+        self, error: BaseException, message: str, *args: object, level: int = logging.ERROR
+    ) -> None:
+        reporting.report(error, message, args, level)
 
     # -- time, tasks, events -------------------------------------------------------------------
 
@@ -484,7 +488,20 @@ class TwistedBackend(Backend):
         if self.left:
             return Timer(None, None, ())
         context = copy_context()
-        return self._timers.add(seconds, context.run, self.guarded_timer, function, *args)
+        return self._later(seconds, context.run, self.guarded_timer, function, *args)
+
+    def _later(self, seconds: float, function: Callable[..., object], *args: object) -> Timer:
+        if not seconds <= 0:
+            return self._timers.add(seconds, function, *args)
+        # Not before what is due in the next turn already.
+        timer = Timer(None, function, args)
+        self.soon(self._now, timer)
+        return timer
+
+    def _now(self, timer: Timer) -> None:
+        function, args = timer.take()
+        if function is not None:
+            function(*args)
 
     def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
         if self.left:
@@ -513,14 +530,15 @@ class TwistedBackend(Backend):
         if not isinstance(result, Failure) or result.check(CancelledError):
             return
         error = result.value
+        assert error is not None
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self.fatal(error)
         else:
-            _log.error("the task %r failed", function, exc_info=error)
+            self.report(error, "the task %r failed", function)
 
     async def sleep(self, seconds: float) -> None:
         over: Deferred[None] = Deferred(lambda _: timer.cancel())
-        timer = self._timers.add(seconds, over.callback, None)
+        timer = self._later(seconds, over.callback, None)
         await over
 
     def create_event(self) -> _Event:

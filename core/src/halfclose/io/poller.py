@@ -6,7 +6,6 @@ the loop watch each one.
 
 from __future__ import annotations
 
-import logging
 import os
 import select
 import stat
@@ -45,7 +44,6 @@ _BATCH = 128
 _CROWD = 16
 """From so many descriptors on that are ready at once, none is served at length."""
 
-_log = logging.getLogger("halfclose")
 
 Handler = Callable[[int], None]
 Broken = Callable[[Exception], None]
@@ -167,7 +165,7 @@ class Poller(ABC):
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self._backend.fatal(error)
             return
-        _log.error("a descriptor's handler failed", exc_info=error)
+        self._backend.report(error, "a descriptor's handler failed")
         polled.stop()
         self._backend.guarded(polled.broken, _as_exception(error))
 

@@ -62,7 +62,9 @@ def connect_stdio(backend: Backend) -> Channel:
         if is_one_stream(stdin, stdout):
             channel = StdioSocketChannel(backend.lane.poller, stdin, stdout)
         else:
-            channel = StdioChannel(backend.lane.poller, backend.call_soon, stdin, stdout)
+            channel = StdioChannel(
+                backend.lane.poller, backend.call_soon, backend.report, stdin, stdout
+            )
     except OSError as error:
         raise ConnectError(f"cannot connect to stdio: {error}") from error
     _in_use = True
@@ -152,10 +154,16 @@ class StdioChannel(Channel):
     capabilities = Capabilities(can_reset=False, drains=False)
 
     def __init__(
-        self, poller: Poller, call_soon: Callable[..., None], stdin: Standard, stdout: Standard
+        self,
+        poller: Poller,
+        call_soon: Callable[..., None],
+        report: Callable[..., None],
+        stdin: Standard,
+        stdout: Standard,
     ) -> None:
         self._sink: ChannelSink
         self._call_soon = call_soon
+        self._report = report
         self._stdout = stdout
         self._reading = False
         self._turn_due = False
@@ -202,7 +210,7 @@ class StdioChannel(Channel):
         try:
             function(*args)
         except Exception as error:
-            _log.exception("the channel over standard input and output failed")
+            self._report(error, "the channel over standard input and output failed")
             self._broken(error)
 
     def start(self, sink: ChannelSink) -> None:

@@ -24,8 +24,6 @@ from .wire import End
 
 __all__ = ["MemoryBackend"]
 
-_log = logging.getLogger("halfclose")
-
 T = TypeVar("T")
 
 _FATAL = (KeyboardInterrupt, SystemExit)
@@ -126,6 +124,12 @@ class MemoryBackend(Backend):
         self.interrupted = True
         self._body.wake()
 
+    def report(
+        self, error: BaseException, message: str, *args: object, level: int = logging.ERROR
+    ) -> None:
+        super().report(error, message, *args, level=level)
+        self.network.failures.append(error)
+
     # -- time, tasks, events -------------------------------------------------------------------
 
     def time(self) -> float:
@@ -172,7 +176,7 @@ class MemoryBackend(Backend):
         if isinstance(task.error, _FATAL):
             self.fatal(task.error)
         elif task.error is not None and not isinstance(task.error, Cancelled):
-            _log.error("the %s failed", task.name, exc_info=task.error)
+            self.report(task.error, "the %s failed", task.name)
 
     async def sleep(self, seconds: float) -> None:
         event = self.create_event()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from ..backend import Backend
 from ..channel import Channel, ChannelSink
 from ..endpoints import Endpoint
@@ -12,7 +10,6 @@ from .wire import End
 
 __all__ = ["MemoryChannel"]
 
-_log = logging.getLogger("halfclose")
 
 _READ = 1
 _WRITE = 2
@@ -76,7 +73,7 @@ class MemoryChannel(Channel):
             self._backend.fatal(error)
         except BaseException as error:
             # ERR-12: a failure of ours is this connection's alone.
-            _log.exception("the channel to %s failed", self._end.peer)
+            self._backend.report(error, "the channel to %s failed", self._end.peer)
             self._over = True
             cause = error if isinstance(error, Exception) else None
             self._backend.guarded(self._sink.failed, cause)

@@ -60,6 +60,9 @@ class Network:
         self._refused: dict[str, int] = {}
         self._holes: dict[str, None] = {}
         self._failures: dict[str, deque[OSError]] = {}
+        self.failures: list[BaseException] = []
+        """What events, factories, tasks, timers and plugins have raised and nobody caught, in
+        order; see `flush_failures`."""
         if chunks is None and random is not None:
             chunks = any_sizes(random)
         self.set_chunks(chunks)
@@ -133,6 +136,16 @@ class Network:
         """
         listeners = [f"the listener on memory:{name}" for name in self._listening]
         return listeners + [f"{end.name}, connected to {end.peer}" for end in self.ends()]
+
+    def flush_failures(self, *kinds: type[BaseException]) -> list[BaseException]:
+        """Take what is in `failures` out of it, and give it: it was expected.
+
+        :param kinds: only those of these classes; none: all.
+        """
+        wanted = kinds or (BaseException,)
+        taken = [error for error in self.failures if isinstance(error, wanted)]
+        self.failures = [error for error in self.failures if not isinstance(error, wanted)]
+        return taken
 
     # -- faults of connections -----------------------------------------------------------------
 
