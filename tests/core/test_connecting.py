@@ -28,6 +28,7 @@ from halfclose import (
     Protocol,
     open_backend,
 )
+from halfclose.io import connecting, poller
 from halfclose.io.connecting import ATTEMPT_DELAY
 
 pytestmark = pytest.mark.parametrize("variant", VARIANTS)
@@ -682,3 +683,167 @@ def test_writing_what_is_no_bytes(variant: str, sockets: str) -> None:
             assert transport.droppedBytes == 0
 
     run(main, variant=variant, options={"sockets": sockets})
+
+
+# -- a race that fails -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("timeout", [None, 15.0])
+def test_thousands_of_addresses_that_fail_at_once(
+    variant: str, timeout: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = 5000
+
+    async def main(backend: Backend) -> None:
+        await warm(backend)
+        # Multicast: TCP refuses that at once.
+        addresses: Addresses = [
+            (socket.AF_INET, (f"224.1.{number // 250}.{number % 250 + 1}", 80))
+            for number in range(many)
+        ]
+        resolving(monkeypatch, backend, addresses)
+        turns: list[int] = []
+        over: list[int] = []
+
+        def turn() -> None:
+            turns.append(1)
+            if not over:
+                backend.call_soon(turn)
+
+        backend.call_soon(turn)
+        error = await failure(backend, "tcp:many.example:80", timeout)
+        assert isinstance(error, ConnectError)
+        assert str(error).count("tcp:224.1.") == many
+        # The loop has gone on meanwhile.
+        assert len(turns) > 100
+        over.append(1)
+
+    run(main, variant=variant)
+
+
+class Wrong:
+    """No address, and not to be shown either."""
+
+    def __repr__(self) -> str:
+        return "wrong\n\x1b[31m"
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        [(socket.AF_INET, Wrong())],
+        [(socket.AF_INET, ("127.0.0.1",))],
+        [(socket.AF_INET, ("127.0.0.1", "80"))],
+        [(socket.AF_INET6, (5, 80))],
+        [(12345, ("127.0.0.1", 80))],
+        [("inet", ("127.0.0.1", 80))],
+        [Wrong()],
+        Wrong(),
+    ],
+    ids=repr,
+)
+def test_what_is_no_address(variant: str, addresses: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(backend: Backend) -> None:
+        await warm(backend)
+        resolving(monkeypatch, backend, addresses)
+        error = await failure(backend, "tcp:wrong.example:80", None)
+        assert isinstance(error, ConnectError)
+        assert str(error).isprintable()
+
+    run(main, variant=variant)
+
+
+@pytest.mark.parametrize(
+    "where", ["call_later", "call_soon", "register", "want", "stop", "look", "connected", "lookup"]
+)
+def test_whatever_fails_in_a_race_ends_it(
+    variant: str, where: str, refused: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing is left open, and nobody waits for ever."""
+    boom = ZeroDivisionError("boom")
+
+    def fail(*args: object) -> Any:
+        raise boom
+
+    async def main(backend: Backend) -> None:
+        await warm(backend)
+        addresses: Addresses = [
+            (socket.AF_INET, (host, refused)) for host in ("127.0.0.1", "127.0.0.2")
+        ]
+        resolving(monkeypatch, backend, addresses)
+        with monkeypatch.context() as patch:
+            if where in ("call_later", "call_soon"):
+                # In what the race itself asks for, and not the loop.
+                race = connecting._Race
+                begin = race._start
+
+                def start(self: Any, order: Addresses) -> None:
+                    with monkeypatch.context() as inner:
+                        inner.setattr(self.backend, where, fail)
+                        begin(self, order)
+
+                patch.setattr(race, "_start", start)
+            elif where == "register":
+                patch.setattr(backend.lane.poller, "register", fail)
+            elif where == "want":
+                patch.setattr(poller.Registration, "want", fail)
+            elif where == "stop":
+                patch.setattr(poller.Registration, "stop", fail)
+            elif where == "look":
+                patch.setattr(connecting, "pending_error", fail)
+            elif where == "connected":
+                patch.setattr(connecting._Attempt, "_met_itself", fail)
+                addresses[:] = [(socket.AF_INET, server.getsockname())]
+            else:
+                patch.setattr(connecting, "distinct", fail)
+            error = await failure(backend, "tcp:some.example:80", None)
+        assert isinstance(error, ConnectError)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        run(main, variant=variant)
+
+
+def test_an_interruption_in_a_race_is_not_kept(
+    variant: str, refused: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*args: object) -> Any:
+        raise KeyboardInterrupt
+
+    async def main(backend: Backend) -> None:
+        await warm(backend)
+        monkeypatch.setattr(connecting, "pending_error", interrupt)
+        monkeypatch.setattr(connecting._Attempt, "_begin", interrupt)
+        resolving(monkeypatch, backend, [(socket.AF_INET, ("127.0.0.1", refused))])
+        await backend.connect("tcp:some.example:80", Recorder, None)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(main, variant=variant)
+
+
+def test_a_lookup_that_is_cancelled_by_a_stranger(
+    variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stray(BaseException):
+        """Like a framework's cancellation that nobody has asked for."""
+
+    async def main(backend: Backend) -> None:
+        async def resolve(host: str, port: int) -> Addresses:
+            raise Stray
+
+        monkeypatch.setattr(backend, "resolve", resolve)
+        assert isinstance(await failure(backend, "tcp:stray.example:80", None), ConnectError)
+
+    run(main, variant=variant)
+
+
+def test_the_same_address_twice_is_tried_once(
+    variant: str, refused: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(backend: Backend) -> None:
+        await warm(backend)
+        address = (socket.AF_INET, ("127.0.0.1", refused))
+        resolving(monkeypatch, backend, [address, address])
+        error = await failure(backend, "tcp:twice.example:80")
+        assert str(error).count("127.0.0.1") == 1
+
+    run(main, variant=variant)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
@@ -14,13 +15,16 @@ from halfclose import (
     TCP,
     UNIX,
     Backend,
+    ConnectError,
     ConnectionOptions,
     EndpointError,
     HalfcloseError,
     Listener,
     ListenError,
     StandardIO,
+    open_backend,
 )
+from halfclose.io import listening
 
 pytestmark = pytest.mark.parametrize("variant", VARIANTS)
 
@@ -408,3 +412,294 @@ def test_a_factory_that_fails_costs_its_connection_only(
     errors = [r for r in caplog.records if r.levelno >= logging.ERROR and r.name == "halfclose"]
     assert len(errors) == 2
     assert all(record.exc_info for record in errors)
+
+
+# -- every address -----------------------------------------------------------------------------
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, backend: Backend, *hosts: str) -> None:
+    """Let every name have the addresses *hosts*."""
+
+    async def resolve(host: str, port: int) -> list[tuple[int, object]]:
+        return [
+            (socket.AF_INET6, (each, port, 0, 0)) if ":" in each else (socket.AF_INET, (each, port))
+            for each in hosts
+        ]
+
+    monkeypatch.setattr(backend, "resolve", resolve)
+
+
+def test_a_name_that_has_an_address_twice(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(backend: Backend) -> None:
+        twice = ("127.0.0.1", "::1", "127.0.0.1", "::ffff:127.0.0.1", "::1")
+        answering(monkeypatch, backend, *twice)
+        async with await backend.listen("tcp:twice.example:0", EchoBack) as listener:
+            await echoes(backend, listener)
+
+    run(main, variant=variant)
+
+
+def test_a_port_that_is_free_on_every_address(
+    variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ports that the system chooses first for one address are taken on the other."""
+    bind = listening._bind_tcp
+    tried: list[int] = []
+
+    def taken_at_first(address: tuple[int, object], port: int) -> socket.socket:
+        if address[0] == socket.AF_INET6 and len(tried) < 5:
+            tried.append(port)
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        return bind(address, port)
+
+    monkeypatch.setattr(listening, "_bind_tcp", taken_at_first)
+
+    async def main(backend: Backend) -> None:
+        answering(monkeypatch, backend, "127.0.0.1", "::1")
+        before = len(descriptors())
+        async with await backend.listen("tcp:both.example:0", EchoBack) as listener:
+            await echoes(backend, listener)
+            assert len(descriptors()) == before + 2 + len(opened(backend))
+        assert len(set(tried)) == 5
+        # One that was asked for is not exchanged for another.
+        tried.clear()
+        with pytest.raises(ListenError, match="in use"):
+            await backend.listen(listener.endpoint, EchoBack)
+        assert len(tried) == 1
+
+    def opened(backend: Backend) -> list[int]:
+        # The poller, made when it was first needed.
+        return [1] if backend.lane._own else []
+
+    run(main, variant=variant)
+
+
+@pytest.mark.parametrize("sockets", ["lane", "native"])
+def test_every_address_of_both_families(variant: str, sockets: str) -> None:
+    served: list[Recorder] = []
+
+    def factory() -> Recorder:
+        served.append(Recorder())
+        return served[-1]
+
+    async def main(backend: Backend) -> None:
+        async with await backend.listen("tcp:*:0", factory) as listener:
+            endpoint = listener.endpoint
+            assert isinstance(endpoint, TCP)
+            assert endpoint.host == "*"
+            assert endpoint.port
+            for host in ("127.0.0.1", "::1"):
+                client = await backend.connect(TCP(host, endpoint.port), Recorder)
+                await until(backend, lambda: served)
+                transport = served.pop().transport
+                assert transport.getHost() == TCP(host, endpoint.port)
+                assert transport.getPeer() == client.transport.getHost()
+                client.transport.abortConnection()
+                await transport.whenClosed()
+            with pytest.raises(ConnectError, match=r"tcp:\*:"):
+                await backend.connect(endpoint, Recorder)
+        # IPv6 alone is IPv6 alone.
+        async with await backend.listen("tcp:[::]:0", factory) as listener:
+            assert isinstance(listener.endpoint, TCP)
+            with pytest.raises(ConnectError):
+                await backend.connect(TCP("127.0.0.1", listener.endpoint.port), Recorder)
+
+    run(main, variant=variant, options={"sockets": sockets})
+
+
+# -- accepting that fails ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("code", ["EINVAL", "EBADF", "ENOTSOCK", "EOPNOTSUPP"])
+def test_a_listener_that_is_dead_says_so(
+    variant: str,
+    sockets: str,
+    code: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    number = getattr(errno, code)
+    asked: list[object] = []
+
+    def accept(sock: socket.socket) -> object:
+        asked.append(sock)
+        raise OSError(number, os.strerror(number))
+
+    async def main(backend: Backend) -> None:
+        async with await backend.listen("tcp:127.0.0.1:0", EchoBack) as listener:
+            assert isinstance(listener.endpoint, TCP)
+            assert listener.failure is None
+            with monkeypatch.context() as patch:
+                patch.setattr(listening._ListeningSocket, "accept", accept)
+                with socket.create_connection((listener.endpoint.host, listener.endpoint.port)):
+                    await until(backend, lambda: listener.failure)
+                    for _ in range(20):
+                        await backend.sleep(0)
+            assert listener.failure is not None
+            assert listener.failure.errno == number
+        assert len(asked) == 1
+
+    run(main, variant=variant, options={"sockets": sockets})
+    errors = [each for each in caplog.records if each.levelno >= logging.ERROR]
+    assert [each.getMessage().count("accepts no more") for each in errors] == [1]
+
+
+@pytest.mark.parametrize("code", ["ECONNABORTED", "EPROTO", "ENETDOWN", "EPERM", "EIO"])
+def test_other_errors_of_accept_are_gone_the_next_time(
+    variant: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = getattr(errno, code)
+    asked: list[object] = []
+    accept = socket.socket.accept
+
+    def once(sock: socket.socket) -> object:
+        asked.append(sock)
+        if len(asked) == 1:
+            raise OSError(number, os.strerror(number))
+        return accept(sock)
+
+    async def main(backend: Backend) -> None:
+        async with await backend.listen("tcp:127.0.0.1:0", EchoBack) as listener:
+            monkeypatch.setattr(listening._ListeningSocket, "accept", once)
+            await echoes(backend, listener)
+            assert listener.failure is None
+
+    run(main, variant=variant)
+    assert len(asked) > 1
+
+
+def test_what_the_framework_cannot_take_now_is_kept(
+    variant: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its transport may need a second descriptor, and there is none."""
+    asked: list[object] = []
+
+    async def main(backend: Backend) -> None:
+        adopt = backend.adopt
+
+        def fail_thrice(sock: socket.socket) -> object:
+            asked.append(sock)
+            if len(asked) <= 3:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return adopt(sock)
+
+        async with await backend.listen("tcp:127.0.0.1:0", EchoBack) as listener:
+            assert isinstance(listener.endpoint, TCP)
+            address = listener.endpoint.host, listener.endpoint.port
+            with socket.create_connection(address) as sock:
+                sock.send(b"kept")
+                sock.shutdown(socket.SHUT_WR)
+                sock.setblocking(False)
+                monkeypatch.setattr(backend, "adopt", fail_thrice)
+                got: list[bytes] = []
+
+                def look() -> bool:
+                    try:
+                        got.append(sock.recv(100))
+                    except BlockingIOError:
+                        return False
+                    return not got[-1]
+
+                await until(backend, look)
+                assert b"".join(got) == b"kept"
+
+    run(main, variant=variant, options={"sockets": "native"})
+    assert len(asked) == 4
+    assert [each.getMessage().count("waits") for each in caplog.records] == [1]
+
+
+# -- left meanwhile ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["left", "cancelled"])
+def test_a_backend_that_is_left_while_a_name_is_looked_up(
+    variant: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By then nobody would close the sockets."""
+    found: list[object] = []
+    before: list[int] = []
+
+    async def main(outer: Backend) -> None:
+        go_on = outer.create_event()
+        over = outer.create_event()
+        before.append(len(descriptors()))
+        async with open_backend(variant) as inner:
+
+            async def resolve(host: str, port: int) -> list[tuple[int, object]]:
+                await go_on.wait()
+                return [(socket.AF_INET, ("127.0.0.1", port))]
+
+            monkeypatch.setattr(inner, "resolve", resolve)
+
+            async def listen() -> None:
+                try:
+                    found.append(await inner.listen("tcp:slow.example:0", EchoBack))
+                except BaseException as error:
+                    found.append(error)
+                    if not isinstance(error, Exception):
+                        raise
+                finally:
+                    over.set()
+
+            (outer if how == "left" else inner).start_soon(listen)
+            for _ in range(5):
+                await outer.sleep(0)
+        go_on.set()
+        await over.wait()
+        assert len(descriptors()) == before[0]
+
+    run(main, variant=variant)
+    assert len(found) == 1
+    if how == "left":
+        assert "has been left" in str(found[0])
+
+
+def test_a_listener_that_is_made_while_the_backend_is_left(variant: str, tmp_path: Path) -> None:
+    """What a connection's end begins is closed with all else."""
+    made: list[Listener | BaseException] = []
+
+    async def main(backend: Backend) -> None:
+        async def again() -> None:
+            try:
+                made.append(await backend.listen(f"unix:{tmp_path}/again", EchoBack))
+            except RuntimeError as error:
+                made.append(error)
+
+        class Restarts(Recorder):
+            def connectionLost(self, reason: BaseException) -> None:
+                backend.start_soon(again)
+
+        listener = await backend.listen("tcp:127.0.0.1:0", EchoBack)
+        await backend.connect(listener.endpoint, Restarts)
+
+    run(main, variant=variant)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FileNotFoundError):
+        (tmp_path / "again").lstat()
+
+
+def test_a_listener_of_another_kind_is_closed_too(
+    variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`Backend.open_listener` may take as long as it likes."""
+    closed: list[Listener] = []
+
+    class Slow(Listener):
+        def close(self) -> None:
+            closed.append(self)
+
+    async def main(backend: Backend) -> None:
+        async def open_listener(*args: object) -> Listener:
+            backend.left = True
+            return Slow(StandardIO())
+
+        monkeypatch.setattr(backend, "open_listener", open_listener)
+        try:
+            with pytest.raises(RuntimeError, match="left"):
+                await backend.listen("tcp:127.0.0.1:0", EchoBack)
+        finally:
+            backend.left = False
+        assert len(closed) == 1
+
+    run(main, variant=variant)
