@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
+from ..io.standard import spare_stderr
 from .standing import fill_standard_descriptors
 
 __all__ = ["main"]
@@ -20,6 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         process dies by it. With arguments, 128 and the signal's number is returned instead.
     """
     fill_standard_descriptors()
+    words = sys.argv[1:] if arguments is None else arguments
+    if "connect" in words[:1] or "stdio:" in words:
+        # What we say is not for the peer: inetd gives its socket as standard error too.
+        spare_stderr()
     missing = [name for name in ("click", "rich") if find_spec(name) is None]
     if missing:
         from ..installing import install_command

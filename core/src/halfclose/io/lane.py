@@ -36,6 +36,7 @@ class Lane:
         self._busy_poll = busy_poll
         self._own = has_epoll and sockets != "native"
         self._poller: Poller | None = None
+        self._shared_poller: Poller | None = None
         self._closed = False
 
     @property
@@ -52,6 +53,23 @@ class Lane:
             else:
                 self._poller = WatchPoller(self._backend)
         return self._poller
+
+    @property
+    def shared_poller(self) -> Poller:
+        """A poller for what is shared with other processes: standard input and output.
+
+        One of our own also where sockets are the framework's, if the platform has one: a loop may
+        set flags of what it watches (libuv sets O_NONBLOCK), and epoll does not.
+
+        :raises RuntimeError: it is closed.
+        """
+        if self._own or not hasattr(select, "epoll"):
+            return self.poller
+        if self._closed:
+            raise RuntimeError(f"backend {self._backend.name!r} has been left")
+        if self._shared_poller is None:
+            self._shared_poller = EpollPoller(self._backend, self._busy_poll)
+        return self._shared_poller
 
     def channel(
         self,
@@ -77,6 +95,7 @@ class Lane:
     def close(self) -> None:
         """Release the poller. Idempotent."""
         self._closed = True
-        if self._poller is not None:
-            self._poller.close()
-            self._poller = None
+        for poller in (self._poller, self._shared_poller):
+            if poller is not None:
+                poller.close()
+        self._poller = self._shared_poller = None

@@ -60,10 +60,10 @@ def connect_stdio(backend: Backend) -> Channel:
     try:
         channel: Channel
         if is_one_stream(stdin, stdout):
-            channel = StdioSocketChannel(backend.lane.poller, stdin, stdout)
+            channel = StdioSocketChannel(backend.lane.shared_poller, stdin, stdout)
         else:
             channel = StdioChannel(
-                backend.lane.poller, backend.call_soon, backend.report, stdin, stdout
+                backend.lane.shared_poller, backend.call_soon, backend.report, stdin, stdout
             )
     except OSError as error:
         raise ConnectError(f"cannot connect to stdio: {error}") from error
