@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,6 +41,8 @@ class Signals:
         """
         self._stop = stop
         self._backend = backend
+        if self._before:
+            _Waker(backend)
         if self._received:
             self._act(self._received)
 
@@ -92,3 +95,41 @@ class Signals:
 
     def _was_asked(self) -> bool:
         return self._received in self._asked and self._exit is None
+
+
+class _Waker:
+    """Until *backend* is left, each signal wakes its loop. Made in its thread, the main one.
+
+    Python runs a handler between two instructions of the main thread. A signal that comes when
+    that thread is about to wait for events, and past the last instruction, interrupts nothing: the
+    handler would run when the next event comes, on an idle server never. A second thread, which
+    the first waits for at that very point, makes this likely.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._reading, self._writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        before = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+        if before != -1:
+            # The framework does so itself.
+            signal.set_wakeup_fd(before, warn_on_full_buffer=False)
+            self._close()
+            return
+        self._watch = backend.watch(self._reading, self._woken)
+        backend.on_leaving(self._leave)
+
+    def _woken(self) -> None:
+        # Handlers have run before the first line of this.
+        with suppress(BlockingIOError):
+            os.read(self._reading, 4096)
+
+    def _leave(self) -> None:
+        now = signal.set_wakeup_fd(-1)
+        if now != self._writing:
+            # Somebody has put his own in its place.
+            signal.set_wakeup_fd(now, warn_on_full_buffer=False)
+        self._watch.stop()
+        self._close()
+
+    def _close(self) -> None:
+        os.close(self._reading)
+        os.close(self._writing)
