@@ -114,6 +114,7 @@ class _Waker:
             signal.set_wakeup_fd(before, warn_on_full_buffer=False)
             self._close()
             return
+        self._backend = backend
         self._watch = backend.watch(self._reading, self._woken)
         backend.on_leaving(self._leave)
 
@@ -123,6 +124,7 @@ class _Waker:
             os.read(self._reading, 4096)
 
     def _leave(self) -> None:
+        self._backend.forget_leaving(self._leave)
         now = signal.set_wakeup_fd(-1)
         if now != self._writing:
             # Somebody has put his own in its place.
