@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import halfclose.running
 import pytest
-from cli.support import VARIANTS, halfclose_
+from cli.support import VARIANTS, halfclose_, start
+from cli.terminal import Terminal
 from halfclose import BackendLoadError
 from halfclose.cli import demo, listing, main
 from halfclose.cli.ladder import Entry, Events, ladder, present
@@ -39,6 +40,23 @@ def test_all_variants_agree() -> None:
     assert max(map(len, lines)) <= 80
 
 
+@pytest.mark.parametrize("columns", [24, 40, 60, 75, 120])
+def test_every_tick_is_shown_on_every_screen(columns: int) -> None:
+    with (
+        Terminal(columns) as terminal,
+        start("demo", stdout=terminal.program, env={"TERM": "xterm", "COLUMNS": ""}) as command,
+    ):
+        said = terminal.rest()
+        assert command.finish().status == 0
+    assert said.count("✓") == len(LADDER) * len(VARIANTS)
+    lines = said.splitlines()
+    for number, name in enumerate(VARIANTS, 1):
+        assert f"{number} {name}" in said
+    if columns >= 60:
+        assert max(map(len, lines)) <= columns
+    assert lines[-1] == f"All {len(VARIANTS)} variants agree."
+
+
 def test_without_unicode() -> None:
     result = halfclose_("demo", env={"PYTHONIOENCODING": "ascii"})
     assert result.status == 0
@@ -53,7 +71,7 @@ def _events(name: str) -> Events:
 
 
 def test_one_differs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def run(main: object, backend: str) -> Events:
+    def run(main: object, signals: object, backend: str) -> Events:
         events = _events(backend)
         if backend == "anyio+trio":
             # What came twice, and what never came.
@@ -73,7 +91,7 @@ def test_one_differs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 
 
 def test_one_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def run(main: object, backend: str) -> Events:
+    def run(main: object, signals: object, backend: str) -> Events:
         if backend == "anyio+trio":
             raise OSError("no\nluck")
         return _events(backend)
@@ -94,7 +112,7 @@ def test_one_does_not_load(
         return halfclose.load_backend(name)
 
     monkeypatch.setattr(listing, "load_backend", load)
-    monkeypatch.setattr(halfclose.running, "run", lambda main, backend: _events(backend))
+    monkeypatch.setattr(halfclose.running, "run", lambda main, signals, backend: _events(backend))
     assert main(["demo"]) == 0
     out = capsys.readouterr().out
     assert "anyio+trio: trio is not there\n" in out
@@ -141,7 +159,7 @@ def test_present() -> None:
 
 
 def test_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(main: object, backend: str) -> Events:
+    def run(main: object, signals: object, backend: str) -> Events:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(halfclose.running, "run", run)

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
+import shutil
 import sys
 import tarfile
 import tempfile
@@ -96,10 +99,10 @@ def dependencies(wheel: Path) -> list[str]:
 # -- steps -------------------------------------------------------------------------------------
 
 
-def say(*command: str | Path) -> str:
-    """What *command* prints, run in a folder far from every source."""
+def say(*command: str | Path, cwd: Path | None = None) -> str:
+    """What *command* prints, run in *cwd*, or else in a folder far from every source."""
     with tempfile.TemporaryDirectory() as away:
-        done = run(*command, cwd=Path(away))
+        done = run(*command, cwd=cwd or Path(away))
     if done.returncode:
         shown = " ".join(str(part) for part in command)
         raise AssertionError(f"{shown}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
@@ -140,7 +143,10 @@ def core(wheels: Wheels) -> None:
         command = run(bare.command("halfclose"), "backends", cwd=Path(away))
     assert command.returncode == 2, command
     assert command.stderr.count("\n") == 1, command.stderr
-    assert "pip install 'halfclose[cli]'" in command.stderr, command.stderr
+    assert "'halfclose[cli]'" in command.stderr, command.stderr
+    # What is told to be typed is typed, and helps.
+    say("bash", "-c", told(command.stderr))
+    say(bare.command("halfclose"), "backends")
 
     whole = wheels.environment("core", CORE)
     check_imported(whole, "halfclose", "halfclose.testing")
@@ -171,6 +177,47 @@ def together(wheels: Wheels) -> None:
     check_contract(made, *TWISTED_VARIANTS, *ANYIO_VARIANTS, only=ONLY)
 
 
+def checkout(wheels: Wheels) -> None:
+    """What the README says to type in a checkout, and what the command says there."""
+    source = wheels.folder / "checkout"
+    skipped = shutil.ignore_patterns(".*", "__pycache__", "tests")
+    shutil.copytree(ROOT, source, ignore=skipped)
+    readme = (source / "README.md").read_text()
+    # uv's environments have no pip, so with the Python that is below this one.
+    path = f"{sys.base_prefix}/bin:{os.environ['PATH']}"
+
+    def typed(command: str) -> str:
+        return say("env", f"PATH={path}", "bash", "-c", command, cwd=source)
+
+    uv = re.search(r"^(python3 -m pip install \S.* --target \.uv uv) &&", readme, re.MULTILINE)
+    assert uv is not None, "README.md no longer says how to get uv"
+    typed(uv[1])
+    for way in ("install", "install without venv"):
+        found = re.search(f"<!-- {way}: begin -->\n```sh\n(.+)\n```", readme)
+        assert found is not None, f"README.md no longer has {way}"
+        place = wheels.folder / way.replace(" ", "-")
+        typed(found[1].replace("~/halfclose", str(place)))
+        say(place / "bin" / "halfclose", "demo")
+        say(place / "bin" / "halfclose", "contract", "anyio+trio", "--only", "EVT-01")
+
+    # The core alone, and then only what the command asks for.
+    place = wheels.folder / "asked"
+    typed(f"python3 -m venv {place} && {place}/bin/pip install -q ./core")
+    asked = (("demo",), ("contract", "anyio+trio", "--only", "EVT-01"))
+    for command in asked:
+        for _ in range(4):
+            done = run(place / "bin" / "halfclose", *command, cwd=wheels.folder)
+            if not done.returncode:
+                break
+            typed(told(done.stderr))
+        assert not done.returncode, done
+
+
+def told(problem: str) -> str:
+    """The first command that one line of the command's tells to type."""
+    return problem.strip().rpartition(": ")[2].partition(" or ")[0]
+
+
 def lowest(wheels: Wheels) -> None:
     """The oldest Python, and the oldest of everything that the wheels say they work with."""
     made = wheels.lowest("lowest-twisted", CORE, TWISTED)
@@ -182,7 +229,7 @@ def lowest(wheels: Wheels) -> None:
 
 
 JOBS: dict[str, Callable[[Wheels], None]] = {
-    job.__name__: job for job in (core, twisted, anyio, together, lowest)
+    job.__name__: job for job in (core, twisted, anyio, together, checkout, lowest)
 }
 
 

@@ -1,4 +1,4 @@
-"""The ``halfclose`` command. It needs click and rich: ``pip install 'halfclose[cli]'``."""
+"""The ``halfclose`` command. It needs click and rich, the extra ``cli``."""
 
 from __future__ import annotations
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from rich.table import Table
 from rich.text import Text
 
 from .. import running
@@ -25,6 +24,10 @@ from .signals import Signals
 __all__ = ["demo"]
 
 _TIMEOUT = 10.0
+
+_ACROSS = 4
+"""Names of variants on one line, at most."""
+
 _VERBS = frozenset({"write", "loseWriteConnection", "loseConnection", "abortConnection"})
 _DATA = frozenset({"dataReceived", "write"})
 
@@ -169,9 +172,13 @@ def demo() -> int:
     agreeing = 0
     if seen:
         reference, agreeing = Counter(seen.values()).most_common(1)[0]
-        out.print(_legend(list(seen)))
+        # soft_wrap: nothing is cut, even where a single line is wider than the screen.
+        for text in _legend(list(seen), out.width):
+            out.print(text, soft_wrap=True)
         out.print()
-        out.print(_table(ladder(reference), reference, list(seen.values())))
+        for line in _table(ladder(reference), reference, list(seen.values()), out.width):
+            line.rstrip()
+            out.print(line, soft_wrap=True)
         notes += [_difference(name, events) for name, events in seen.items() if events != reference]
     for note in notes:
         out.print(f"\n{note}", soft_wrap=True)
@@ -179,35 +186,58 @@ def demo() -> int:
     return 0 if seen and agreeing == len(seen) and not failed else FAILED
 
 
-def _legend(names: list[str]) -> Table:
-    across = 4
-    grid = Table.grid(padding=(0, 3, 0, 0))
+def _legend(names: list[str], room: int) -> Iterator[str]:
+    """Which number is which variant, as many on a line as fit."""
     labels = [f"{number} {name}" for number, name in enumerate(names, 1)]
+    width = max(map(len, labels)) + 3
+    # The last one needs no space after it.
+    across = max(1, min(_ACROSS, (room + 3) // width))
     for start in range(0, len(labels), across):
-        grid.add_row(*labels[start : start + across])
-    return grid
+        line = "".join(label.ljust(width) for label in labels[start : start + across])
+        yield line.rstrip()
 
 
-def _table(steps: list[Step], reference: Events, seen: list[Events]) -> Table:
-    tick, cross = marks()
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("client: Ask", no_wrap=True)
-    table.add_column("server: Echo", no_wrap=True)
-    for number in range(1, len(seen) + 1):
-        table.add_column(str(number), justify="right", no_wrap=True)
+def _table(steps: list[Step], reference: Events, seen: list[Events], room: int) -> Iterator[Text]:
+    """The lines of the table, or of several: every column is shown, however narrow the screen."""
+    headings = ("client: Ask", "server: Echo")
+    told = [(step.of_client, str(step.entry)) for step in steps]
+    sides = [
+        max(len(heading), *(len(text) for of_client, text in told if of_client is client)) + 1
+        for heading, client in zip(headings, (True, False), strict=True)
+    ]
+    cell = len(str(len(seen))) + 1
+    beside = sum(sides) + cell * len(seen) - 1 <= room
+    if not beside:
+        # One below the other, they take half of the room.
+        told = [
+            (True, f"{'client' if of_client else 'server'}  {text}") for of_client, text in told
+        ]
+        headings = ("Ask and Echo", "")
+        sides = [max(len(text) for _, text in told) + 1, 0]
     there = [
         (present(reference.server, events.server), present(reference.client, events.client))
         for events in seen
     ]
-    for step in steps:
-        text = Text(str(step.entry), "dim" if step.entry.verb else "")
-        cells = [
-            Text(tick, "green") if both[step.of_client][step.place] else Text(cross, "bold red")
-            for both in there
-        ]
-        ends = (text, Text()) if step.of_client else (Text(), text)
-        table.add_row(*ends, *cells)
-    return table
+    tick, cross = marks()
+    most = max(1, (room + 1 - sum(sides)) // cell)
+    for first in range(0, len(seen), most):
+        part = range(first, min(first + most, len(seen)))
+        if first:
+            yield Text()
+        line = Text("".join(each.ljust(side) for each, side in zip(headings, sides, strict=True)))
+        line.stylize("bold")
+        for number in part:
+            line.append(str(number + 1).rjust(cell - 1) + " ", "bold")
+        yield line
+        for step, (left, text) in zip(steps, told, strict=True):
+            line = Text("" if left else " " * sides[0])
+            line.append(text, "dim" if step.entry.verb else "")
+            line.pad_right(sum(sides) - line.cell_len)
+            for number in part:
+                good = there[number][step.of_client][step.place]
+                mark = (tick if good else cross).rjust(cell - 1) + " "
+                line.append(mark, "green" if good else "bold red")
+            yield line
 
 
 def _difference(name: str, events: Events) -> str:

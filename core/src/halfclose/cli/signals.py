@@ -40,7 +40,8 @@ class Signals:
         """
         self._stop = stop
         self._backend = backend
-        backend.on_leaving(WakeOnSignals(backend).close)
+        if self._before:
+            backend.on_leaving(WakeOnSignals(backend).close)
         if self._received:
             self._act(self._received)
 

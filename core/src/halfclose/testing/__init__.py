@@ -1,6 +1,6 @@
 """The contract as a kit: for the authors of backends, and of libraries that use one.
 
-Install it with ``pip install 'halfclose[testing]'``. `ContractSuite` proves a backend, and
+What it needs is in the extra ``testing``. `ContractSuite` proves a backend, and
 `ExplorationSuite` looks for what no rule has thought of; `network` is a network in memory, with a
 clock of its own, for the unit tests of a library.
 """
