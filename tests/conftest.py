@@ -26,7 +26,7 @@ VARIANTS = {
     "test_twisted.py::TestUvloop": (*EVERYWHERE, "twisted-tcp", "twisted-unix"),
     "test_anyio.py::TestAsyncio": (*EVERYWHERE, "anyio-tcp", "anyio-unix"),
     "test_anyio.py::TestUvloop": (*EVERYWHERE, "anyio-tcp", "anyio-unix"),
-    "test_anyio.py::TestTrio": (*EVERYWHERE, "anyio-tcp", "anyio-unix"),
+    "test_anyio.py::TestTrio": (*EVERYWHERE, "anyio-tcp", "anyio-unix", "trio-tcp"),
     "test_memory.py::TestMemory": ("memory",),
 }
 """The eight variants and memory, and the kinds of channel that each has."""

@@ -72,6 +72,6 @@ def halfclose_backends() -> list[BackendSpec]:
             running=_trio_runs,
             priority=30,
             install="pip install 'halfclose-anyio[trio]'",
-            kinds=_KINDS,
+            kinds="halfclose_anyio.testing:TRIO_KINDS",
         ),
     ]
