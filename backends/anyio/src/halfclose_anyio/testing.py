@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from abc import abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -100,9 +101,13 @@ class _TrioListener:
         import trio
 
         try:
-            return await self._listener.accept()
+            stream = await self._listener.accept()
         except trio.ClosedResourceError:
             raise anyio.ClosedResourceError from None
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            # Trio has the kernel keep its queue short; END-02 looks at a long one.
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, -1)
+        return stream
 
     async def aclose(self) -> None:
         await self._listener.aclose()
