@@ -130,6 +130,22 @@ def test_a_task_is_begun_from_everywhere(
     host(main)
 
 
+@each_host
+def test_a_task_is_begun_even_if_the_backend_is_left_at_once(host: Host) -> None:
+    """It was given something to release, perhaps."""
+    begun: list[bool] = []
+
+    async def task() -> None:
+        begun.append(True)
+
+    async def main() -> None:
+        async with open_backend() as backend:
+            backend.start_soon(task)
+
+    host(main)
+    assert begun == [True]
+
+
 # -- tasks of asyncio's ------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ from contextvars import Context, copy_context
 from functools import partial
 from itertools import count
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 from halfclose import Backend
@@ -188,13 +188,16 @@ class TrioLoop(Loop):
         args: tuple[object, ...],
         known_as: Callable[..., object],
     ) -> None:
-        if self._backend.left:
-            return
-        if self._nursery is None:
-            # The system task has not had its first turn yet.
-            self._early.append(partial(copy_context().run, self._begin, function, args, known_as))
-            return
-        self._nursery.start_soon(self._run, function, args, known_as)
+        if self._nursery is not None and not self._backend.left:
+            self._nursery.start_soon(self._run, function, args, known_as)
+        elif not self._backend.left:
+            # The system task has not had its first turn yet, and may have it when we are left.
+            start = partial(self._start_early, self._run, function, args, known_as)
+            self._early.append(partial(copy_context().run, start))
+
+    def _start_early(self, *task: Any) -> None:
+        assert self._nursery is not None
+        self._nursery.start_soon(*task)
 
     @trio.lowlevel.enable_ki_protection
     async def _run(
