@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 import logging
 import os
 import resource
@@ -381,7 +380,7 @@ class FailureRules:
             _check_fatal_event(host, self.backend, kind, event, KeyboardInterrupt())
         _check_fatal_event(host, self.backend, kind, "dataReceived", SystemExit(3))
         _check_fatal_in_open_backend(host, self.backend, kind)
-        host.run(functools.partial(_check_strays, kind), self.backend, kind.options)
+        host.run(lambda opened: _check_strays(opened, kind), self.backend, kind.options)
         check_fatal(host, self.backend)
         check_interruption(host, self.backend)
         check_program(host, self.backend)
@@ -784,7 +783,7 @@ def _check_fatal_in_open_backend(host: Host, backend: str, kind: Kind) -> None:
             peer.close()
 
 
-async def _check_strays(kind: Kind, backend: Backend) -> None:
+async def _check_strays(backend: Backend, kind: Kind) -> None:
     """Every other BaseException is one connection's own affair."""
     net = Net(backend, kind)
     try:
