@@ -154,6 +154,7 @@ def test_json() -> None:
         "rule": "EVT-04",
         "backend": "lying+can_half_close-on",
         "kind": "native-tcp",
+        "host": "halfclose.run",
         "passed": False,
     }
     # However many run at once, and whichever ends first.
@@ -162,6 +163,19 @@ def test_json() -> None:
         ("PIP-02", "stdio"),
     ]
     assert {(each["passed"], each["what"], each["report"]) for each in others} == {(True, "", "")}
+
+
+def test_under_hosts_too() -> None:
+    result = _contract("anyio+trio", "memory", "--only", "EVT-04,PIP-02", "--hosts", "--json")
+    assert (result.status, result.err) == (0, "")
+    told = _told(result)
+    by_kind = ["tcp", "native-tcp"]
+    found = [
+        (each["rule"], each["kind"]) for each in told["verdicts"] if each["host"] == "trio.run"
+    ]
+    assert found == [("EVT-04", kind) for kind in by_kind]
+    assert {each["host"] for each in told["verdicts"]} == {"halfclose.run", "trio.run"}
+    assert [each["cases"] for each in told["backends"]] == [10, 2]
 
 
 def test_one_does_not_load() -> None:

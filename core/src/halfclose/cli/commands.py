@@ -386,6 +386,9 @@ def demo() -> int:
     callback=_list,
     help="Only this rule, such as EVT-05, or chapter, such as EVT. Repeatable; commas separate.",
 )
+@click.option(
+    "--hosts", is_flag=True, help="In loops too that a program has started, such as asyncio.run."
+)
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object; see above.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the whole report of every failure.")
 @click.option(
@@ -405,6 +408,7 @@ def demo() -> int:
 def contract(
     names: tuple[str, ...],
     only: list[str],
+    hosts: bool,
     as_json: bool,
     verbose: bool,
     jobs: int | None,
@@ -413,7 +417,8 @@ def contract(
     """Hold backends to the contract: every rule, on every kind of channel.
 
     NAME is a backend or variant, such as anyio+trio; see 'halfclose backends'. Each case, a rule
-    on a kind of channel, runs in a process of its own. For a rule that is broken it is told what
+    on a kind of channel, runs in a process of its own, started by halfclose.run, and with --hosts
+    in each other way that the backend names too, on TCP. For a rule that is broken it is told what
     was seen, what the rule says, and where to look. Exits with 1 if a rule is broken or a backend
     does not load.
 
@@ -426,7 +431,7 @@ def contract(
                 kinds (of channel, by name), cases and broken (numbers)
       rules     by id, objects: statement, where (to look)
       verdicts  objects by backend, rule and kind: rule, backend, kind,
-                passed, seconds, what (was seen), report (many lines)
+                host (who started the loop), passed, seconds, what (was seen), report (many lines)
     """
     from .extras import need_testing
 
@@ -434,7 +439,7 @@ def contract(
     from .contracting import contract as hold_to_contract
 
     return hold_to_contract(
-        names, only, jobs=jobs, limit=time_limit, as_json=as_json, verbose=verbose
+        names, only, hosts=hosts, jobs=jobs, limit=time_limit, as_json=as_json, verbose=verbose
     )
 
 

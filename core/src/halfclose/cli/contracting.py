@@ -27,6 +27,7 @@ def contract(
     names: Sequence[str],
     only: Sequence[str],
     *,
+    hosts: bool,
     jobs: int | None,
     limit: float,
     as_json: bool,
@@ -36,6 +37,7 @@ def contract(
 
     :param names: of the backends; a name that comes twice counts once.
     :param only: ids of rules or chapters; none: all rules.
+    :param hosts: whether rules are to be run under each host too.
     :param jobs: how many cases run at once; None: one for each processor.
     :param limit: seconds for each case.
     :returns: the exit status: 0 if every backend loads and keeps every rule.
@@ -44,7 +46,7 @@ def contract(
     :raises Stopped: a signal came; what was judged before has been printed.
     """
     _fill_standard_descriptors()
-    proof = Proof([_planned(name, only) for name in installed(names)])
+    proof = Proof([_planned(name, only, hosts) for name in installed(names)])
     for tried in proof.backends:
         if tried.error is not None:
             say(f"halfclose: {tried.error}")
@@ -73,10 +75,10 @@ def _fill_standard_descriptors() -> None:
             return
 
 
-def _planned(name: str, only: Sequence[str]) -> Tried:
+def _planned(name: str, only: Sequence[str], hosts: bool) -> Tried:
     error = load_error(name)
     try:
-        cases = plan(name, only)
+        cases = plan(name, only, hosts=hosts)
     except (BackendError, SystemExit) as failed:
         return Tried(name, error=error or one_line(failed))
     except LookupError as unknown:

@@ -52,9 +52,10 @@ class Tried:
     def sort(self) -> None:
         """Put the verdicts, which come as they come, into the order of the cases."""
         place = {
-            (case.rule.identifier, case.kind.name): place for place, case in enumerate(self.cases)
+            (case.rule.identifier, case.kind.name, case.host.name): place
+            for place, case in enumerate(self.cases)
         }
-        self.verdicts.sort(key=lambda verdict: place[verdict.rule, verdict.kind])
+        self.verdicts.sort(key=lambda verdict: place[verdict.rule, verdict.kind, verdict.host])
 
 
 @dataclass
@@ -127,6 +128,7 @@ class Proof:
                     "rule": verdict.rule,
                     "backend": verdict.backend,
                     "kind": verdict.kind,
+                    "host": verdict.host,
                     "passed": verdict.passed,
                     "seconds": round(verdict.seconds, 3),
                     "what": verdict.what,

@@ -373,7 +373,7 @@ class FailureRules:
             _check_fatal_event(host, self.backend, kind, event, KeyboardInterrupt())
         _check_fatal_event(host, self.backend, kind, "dataReceived", SystemExit(3))
         _check_fatal_in_open_backend(host, self.backend, kind)
-        host.run(functools.partial(_check_strays, kind), self.backend, kind.options)
+        host.run(lambda opened: _check_strays(opened, kind), self.backend, kind.options)
         check_fatal(host, self.backend)
         check_interruption(host, self.backend)
         check_program(host, self.backend)
@@ -934,7 +934,7 @@ async def _give_too_late(ran: list[str], backend: Backend) -> None:
         await backend.sleep(0.01)
 
 
-async def _check_strays(kind: Kind, backend: Backend) -> None:
+async def _check_strays(backend: Backend, kind: Kind) -> None:
     """Every other BaseException is one connection's own affair."""
     net = Net(backend, kind)
     try:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable
 
+from ..plugins import load_hosts
 from .case import TIME_LIMIT, Case, try_connections
 from .explaining import demand_assertions, explain_outside_of_pytest
+from .hosts import HALFCLOSE_RUN, Host
 from .isolation import each
 from .verdict import Verdict
 
 __all__ = ["check", "plan"]
 
 
-def plan(backend: str, only: Iterable[str] = ()) -> list[Case]:
+def plan(backend: str, only: Iterable[str] = (), *, hosts: bool = False) -> list[Case]:
     """Every rule on every kind of channel of the backend of that name.
 
     :param only: ids of rules, or of chapters such as ``"EVT"``; by default all.
+    :param hosts: also under each host that the backend names, beside `halfclose.run`.
     :raises BackendNotFound: no such backend is installed.
     :raises BackendLoadError: it does not load.
     :raises RuntimeError: Python runs without assertions.
@@ -26,8 +29,7 @@ def plan(backend: str, only: Iterable[str] = ()) -> list[Case]:
     explain_outside_of_pytest()
     from .suite import ContractSuite
 
-    suite: type[ContractSuite] = type("Suite", (ContractSuite,), {"backend": backend})
-    rules = suite.rules()
+    rules = ContractSuite.rules()
     asked = {wanted.upper() for wanted in only}
     chapters = {identifier.partition("-")[0] for identifier in rules}
     unknown = sorted(asked - set(rules) - chapters)
@@ -36,11 +38,15 @@ def plan(backend: str, only: Iterable[str] = ()) -> list[Case]:
             f"the contract has no rule {unknown[0]!r}; its chapters are "
             f"{', '.join(sorted(chapters))}, and a rule is such as EVT-05"
         )
-    instance = suite()
+    suites: list[tuple[type[ContractSuite], Host]] = [
+        (type("Suite", (ContractSuite,), {"backend": backend, "host": host.name}), host)
+        for host in (HALFCLOSE_RUN, *(load_hosts(backend) if hosts else ()))
+    ]
     return [
-        Case(instance, backend, kind, rule)
+        Case(suite(), backend, kind, rule, host)
         for rule in rules.values()
         if not asked or {rule.identifier, rule.identifier.partition("-")[0]} & asked
+        for suite, host in suites
         for kind in suite.kinds_of(rule)
     ]
 

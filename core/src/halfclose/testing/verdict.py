@@ -42,11 +42,14 @@ class Verdict:
         """Where to look, in one line."""
         return " ".join(self.text.partition("Where to look:")[2].split())
 
+    @property
+    def place(self) -> str:
+        """The kind of channel, and the host where it is not `halfclose.run`."""
+        return self.kind if self.host == "halfclose.run" else f"{self.kind} under {self.host}"
+
     def __str__(self) -> str:
         """The whole of a failure, for people."""
-        where = f"{self.rule} on {self.backend}, {self.kind}"
-        if self.host != "halfclose.run":
-            where += f", under {self.host}"
+        where = f"{self.rule} on {self.backend}, {self.place}"
         if self.passed:
             return f"{where}: kept"
         parts = [
