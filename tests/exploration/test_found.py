@@ -58,6 +58,10 @@ FOUND = {
     "native-tcp; b: lwc, abort": (VARIANTS, 1),
     # After a failed send the end of our half was told all the same.
     "native-unix; turns 2; b: abort; a: write 1, lwc": (ANYIO, 5),
+    # No defect: a backend that serves one stream is left when that is over, and whoever registers
+    # then is stopped at once.
+    "anyio-tcp; a raw; b: abort; wait; b: push 0 0": (ANYIO, 1),
+    "anyio-unix; a raw; b on data: raise; a: write 1; wait; b: pull 0 0": (ANYIO, 1),
 }
 """Each script, the variants that broke it, and how often it has to be kept."""
 

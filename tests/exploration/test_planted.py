@@ -121,7 +121,7 @@ PLANTS: dict[str, tuple[Plant, set[str]]] = {
     "a byte less": (replacing(Outgoing, "keep", shortening), {"FLU-01"}),
     "a producer not waited for": (
         replacing(Connection, "_awaits_producer", hasty),
-        {"PRD-03", "PRD-04", "VRB-05", "VRB-09", "PRD-06"},
+        {"PRD-03", "PRD-04", "VRB-05", "VRB-09", "PRD-06", "EVT-02"},
     ),
     "no writeConnectionLost at the end": (
         replacing(Connection, "_deliver_write_ended", quiet),

@@ -98,7 +98,7 @@ def logged_without_its_traceback(patch: Patch) -> None:
 @mutant("ERR-02")
 def logged_without_the_protocols_name(patch: Patch) -> None:
     """The log names the connection, not its protocol."""
-    patch.edit(Connection._prefix, "return protocol.logPrefix()", "return 'Connection'")
+    patch.edit(Connection._prefix, "protocol.logPrefix()", "'Connection'")
 
 
 @mutant("ERR-02", silent="connectionLost")
@@ -356,8 +356,8 @@ def a_factory_that_fails_ends_the_listener(patch: Patch) -> None:
     """What the factory raises goes through the loop of the accepting, and ends it."""
     patch.edit(
         _Accepting._ready,
-        "self._backend.guarded(self._accepted, sock, self._peer(address), self._host)",
-        "self._accepted(sock, self._peer(address), self._host)",
+        "self._backend.guarded(self._accepted, ",
+        "self._accepted(",
     )
     patch.edit(Backend.accept, "except BaseException:", "except EOFError:")
     patch.edit(_Accepting._broken, "self._poll = self._register()", "pass")

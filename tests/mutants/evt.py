@@ -189,17 +189,17 @@ def both_halves_end_and_nothing_follows(patch: Patch) -> None:
 
 @mutant("EVT-05")
 def both_halves_end_and_the_descriptor_stays(patch: Patch) -> None:
-    """Only loseConnection and abortConnection release the channel."""
-    patch.edit(Connection._settle, "self._let_go(abort=False)", "pass")
+    """A channel that nobody aborts is taken to have ended by itself."""
+    patch.edit(Connection._let_go, "channel.close()", "pass")
 
 
 @mutant("EVT-05")
 def the_descriptor_stays_until_the_end_of_the_program(patch: Patch) -> None:
     """The channel of a connection that ended by itself is released when the backend is left."""
     patch.edit(
-        Connection._settle,
-        "self._let_go(abort=False)",
-        "self._backend.on_leaving(self._channel.close)",
+        Connection._let_go,
+        "channel.close()",
+        "self._backend.on_leaving(channel.close)",
     )
 
 

@@ -198,7 +198,8 @@ class Model:
             self.breaks("PRD-07", side, "a second registerProducer did not raise")
             return False
         if side.life not in ACCEPTING:
-            side.refused.append(producer)
+            if not producer.stopped:
+                side.refused.append(producer)
             return False
         producer.uncertain = side.peer.violent
         side.producer = producer
@@ -239,6 +240,10 @@ class Model:
     def producer_stopped(self, side: Side, producer: Produced) -> None:
         """The transport has called ``stopProducing`` of *producer*."""
         self.note(f"{side.name}'s {producer} is stopped")
+        if side.left and self._stack[-1:] and self._stack[-1][2].split()[0] in _REGISTERING:
+            # VRB-12: it is being registered, and no turn of that backend is to come.
+            producer.stopped = True
+            return
         self._check_outside(side, "a producer's stopProducing")
         if producer.stopped:
             self.breaks("PRD-06", side, "a producer is stopped twice")
@@ -459,5 +464,8 @@ class Model:
             elif not peer.violent and not side.stalled and side.can.keeps_input:
                 side.floor = peer.accepted
 
+
+_REGISTERING = ("push", "pull")
+"""Verbs of a script that register a producer."""
 
 _PAUSING = ("write", "sequence", "push")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...channel import Capabilities
+from ...connection import Connection
 from ...interfaces import Transport
 from ...lifecycle import READING, State
 
@@ -101,6 +102,11 @@ class Side:
     def lost(self) -> bool:
         """Whether it is over."""
         return self.life is State.CLOSED
+
+    @property
+    def left(self) -> bool:
+        """Whether its backend was left: one that serves a single stream is, once that is over."""
+        return isinstance(self.transport, Connection) and self.transport._backend.left
 
     @property
     def violent(self) -> bool:
