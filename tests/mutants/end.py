@@ -13,6 +13,7 @@ from halfclose.io.listening import SocketListener
 from halfclose.io.poller import EpollPoller
 from halfclose.memory.channel import MemoryChannel
 from halfclose_anyio.backend import AnyioBackend
+from halfclose_anyio.on_asyncio import AsyncioLoop
 from mutants.mutant import mutant
 from mutants.patching import Patch
 
@@ -63,7 +64,7 @@ def not_drained(patch: Patch) -> None:
 @mutant("END-02", silent="still held")
 def lingers_after_the_peers_end(patch: Patch) -> None:
     """The peer's end of stream is read and discarded with all else."""
-    patch.edit(_Lingerer.read_ended, "self.done()", "pass")
+    patch.edit(_Lingerer.read_ended, "self._end()", "pass")
 
 
 @mutant("END-02")
@@ -249,9 +250,13 @@ def a_body_that_raised_is_waited_for(patch: Patch) -> None:
 
 @mutant("END-03", on="tcp")
 def what_the_body_raised_comes_in_a_group(patch: Patch) -> None:
-    """The task group is shown what has ended the body, and wraps it."""
+    """What has ended the body comes with whatever the tasks have raised."""
     patch.edit(
-        AnyioBackend.stop, "if not isinstance(error, anyio.get_cancelled_exc_class()):", "if False:"
+        AnyioBackend.stop,
+        "await self._loop.leave(error)",
+        "await self._loop.leave(error)\n"
+        "    if isinstance(error, Exception):\n"
+        "        raise ExceptionGroup('the program', [error])",
     )
 
 
@@ -269,11 +274,11 @@ def leaving_leaves_a_descriptor(patch: Patch) -> None:
 def leaving_leaves_a_thread(patch: Patch) -> None:
     """A thread that helps the backend is a daemon, and ends with the process."""
     patch.edit(
-        AnyioBackend.start,
-        "self._tasks = anyio.create_task_group()",
+        AsyncioLoop.enter,
+        "self._body = asyncio.current_task()",
         "import threading\n"
         "    threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
-        "    self._tasks = anyio.create_task_group()",
+        "    self._body = asyncio.current_task()",
     )
 
 

@@ -12,6 +12,7 @@ from halfclose.io.sockets import SocketChannel
 from halfclose.memory.backend import MemoryBackend
 from halfclose.memory.channel import MemoryChannel
 from halfclose_anyio.backend import AnyioBackend
+from halfclose_anyio.on_asyncio import AsyncioLoop
 from mutants.mutant import mutant
 from mutants.patching import Patch
 
@@ -236,7 +237,7 @@ def a_stray_cancellation_is_let_through(patch: Patch) -> None:
 def run_raises_something_around_it(patch: Patch) -> None:
     """What has ended the program is the cause of what `run` raises."""
     patch.edit(
-        AnyioBackend.stop,
+        AsyncioLoop.leave,
         "raise self._fatal from None",
         "raise RuntimeError('the program was ended') from self._fatal",
     )
@@ -245,7 +246,7 @@ def run_raises_something_around_it(patch: Patch) -> None:
 @mutant("ERR-05", on="tcp")
 def the_body_goes_on(patch: Patch) -> None:
     """What has ended the program is raised when the program has ended by itself."""
-    patch.edit(AnyioBackend.fatal, "self._tasks.cancel_scope.cancel()", "pass")
+    patch.edit(AsyncioLoop.fatal, "self._body.cancel()", "pass")
 
 
 # -- ERR-06: abort ---------------------------------------------------------------------------------
@@ -328,21 +329,19 @@ def a_reset_waits_for_the_producer(patch: Patch) -> None:
 @mutant("ERR-08")
 def a_factory_that_fails_is_not_logged(patch: Patch) -> None:
     """The connection is aborted, and nobody knows why."""
-    patch.edit(Backend.accept, "_log.exception(", "_log.debug(")
+    patch.edit(Backend.accept, "self.report(", "(lambda *_: None)(")
 
 
 @mutant("ERR-08", silent="raw peer")
 def a_factory_that_fails_keeps_its_connection(patch: Patch) -> None:
     """What a factory raises is logged, and the connection is left to the collector."""
-    patch.edit(Backend.accept, "factory)\n        channel.abort()", "factory)")
+    patch.edit(Backend.accept, ")\n        channel.abort()", ")")
 
 
 @mutant("ERR-08", on="tcp")
 def a_factory_that_fails_closes(patch: Patch) -> None:
     """A connection without a protocol gets a clean end of stream."""
-    patch.edit(
-        Backend.accept, "factory)\n        channel.abort()", "factory)\n        channel.close()"
-    )
+    patch.edit(Backend.accept, ")\n        channel.abort()", ")\n        channel.close()")
 
 
 @mutant("ERR-08")
@@ -359,8 +358,8 @@ def a_factory_that_fails_ends_the_listener(patch: Patch) -> None:
         "self._backend.guarded(self._accepted, ",
         "self._accepted(",
     )
-    patch.edit(Backend.accept, "except BaseException:", "except EOFError:")
-    patch.edit(_Accepting._broken, "self._poll = self._register()", "pass")
+    patch.edit(Backend.accept, "except BaseException as error:", "except EOFError as error:")
+    patch.edit(_Accepting._broken, "self._pause(RETRY_DELAY)", "pass")
 
 
 # -- ERR-09: accepting fails -----------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextvars import copy_context
 from typing import Any
 
 from halfclose import ConnectionOptions, ProtocolFactory
@@ -55,6 +56,7 @@ class _Factory:
         self._factory = factory
         self._options = options
         self._reactor = reactor
+        self._context = copy_context()
 
     def doStart(self) -> None:
         """Twisted calls it for each port; there is nothing to do."""
@@ -75,7 +77,11 @@ class _Factory:
             _log.error("the connection with %s was dropped: %s", channel.get_peer(), error)
             channel.abort()
             return
-        attached.protocol = backend.accept(channel, self._factory, self._options)
+        # Each connection's own (EVT-16), of where the factory was made: that is when to listen, or
+        # to connect, was asked for. Twisted calls in whatever context its reactor runs.
+        attached.protocol = backend.accept(
+            channel, self._factory, self._options, self._context.copy()
+        )
 
 
 def _backend_of(reactor: Any) -> TwistedBackend:
