@@ -398,6 +398,7 @@ def test_no_descriptor_is_left(clock: Clock) -> None:
         clock.go(1.5)
     assert old.closed
     every.abort()
+    assert not clock.timers
 
 
 def test_what_cannot_be_watched_is_closed(clock: Clock) -> None:
