@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from core.support import VARIANTS, Recorder, run, until
+from core.support import TWISTED, VARIANTS, Recorder, run, until
 from halfclose import TCP, Backend, ConnectionDone, ConnectionOptions
 from halfclose.channel import Channel, ChannelSink
 from halfclose.deadline import Deadlines
@@ -91,19 +91,33 @@ SERVER = """
 
     async def main(backend):
         options = ConnectionOptions(linger_timeout=1000)
-        async with await backend.listen("tcp:127.0.0.1:0", Reply, options) as listener:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
-            print(listener.endpoint.port, flush=True)
-            end = backend.create_event()
-            backend.watch(0, end.set)
-            await end.wait()
+        if sockets == "as_factory":
+            from halfclose_twisted import as_factory
+            from twisted.internet.endpoints import TCP4ServerEndpoint
 
-    halfclose.run(main, backend=variant, options={"sockets": sockets, "grace": 0})
+            where = TCP4ServerEndpoint(backend.reactor, 0, interface="127.0.0.1")
+            number = (await where.listen(as_factory(Reply, options))).getHost().port
+        else:
+            listener = await backend.listen("tcp:127.0.0.1:0", Reply, options)
+            number = listener.endpoint.port
+        resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
+        print(number, flush=True)
+        end = backend.create_event()
+        backend.watch(0, end.set)
+        await end.wait()
+
+    chosen = {"grace": 0} if sockets == "as_factory" else {"grace": 0, "sockets": sockets}
+    halfclose.run(main, backend=variant, options=chosen)
 """
 
 
-@pytest.mark.parametrize("sockets", LANES)
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    ("variant", "sockets"),
+    [
+        *((variant, sockets) for variant in VARIANTS for sockets in LANES),
+        *((variant, "as_factory") for variant in TWISTED),
+    ],
+)
 def test_peers_that_never_end_keep_no_honest_one_out(variant: str, sockets: str) -> None:
     server = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(SERVER), variant, sockets, str(1 << 18)],
@@ -125,12 +139,21 @@ def test_peers_that_never_end_keep_no_honest_one_out(variant: str, sockets: str)
             sock.connect((endpoint.host, endpoint.port))
             with suppress(OSError):
                 sock.send(b"u")
-        for _ in range(3):
+        served = refused = 0
+        while served < 3:
             with dialed(endpoint) as honest:
                 got = 0
-                while data := honest.recv(1 << 16):
-                    got += len(data)
-                assert got == 1 << 18
+                with suppress(ConnectionResetError):
+                    while data := honest.recv(1 << 16):
+                        got += len(data)
+            if sockets == "as_factory" and not got:
+                # Twisted's own listener turns away what comes while no descriptor is left, and one
+                # is free again only when it has done so.
+                refused += 1
+                assert refused < 200
+                continue
+            assert got == 1 << 18
+            served += 1
     finally:
         for sock in rude:
             sock.close()
@@ -375,6 +398,7 @@ def test_no_descriptor_is_left(clock: Clock) -> None:
         clock.go(1.5)
     assert old.closed
     every.abort()
+    assert not clock.timers
 
 
 def test_what_cannot_be_watched_is_closed(clock: Clock) -> None:

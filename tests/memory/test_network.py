@@ -268,6 +268,26 @@ def test_accepting_waits_for_resources(code: int, caplog: pytest.LogCaptureFixtu
     assert "memory:name" in caplog.text
 
 
+def test_accepting_that_fails_for_good(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with network() as net:
+            listener = await net.backend.listen("memory:name", EchoBack)
+            assert listener.failure is None
+            net.fail_accept("name", error(errno.EINVAL))
+            await net.raw("name")
+            await net.backend.sleep(1)
+            assert listener.failure is not None
+            assert listener.failure.errno == errno.EINVAL
+            with pytest.raises(ConnectError):
+                await net.backend.connect("memory:name", EchoBack)
+
+    with caplog.at_level(logging.ERROR, "halfclose"):
+        drive(main())
+    assert [record.getMessage() for record in caplog.records] == [
+        "memory:name accepts no more: [Errno 22] Invalid argument"
+    ]
+
+
 def test_accepting_a_connection_that_is_gone_goes_on_to_the_next() -> None:
     async def main() -> None:
         async with network() as net:

@@ -140,7 +140,8 @@ class _Group(click.Group):
 def cli(ctx: click.Context) -> None:
     """Serve and use half-closeable protocols, on any event loop.
 
-    ENDPOINT is tcp:HOST:PORT (tcp:[::1]:80), unix:PATH, or stdio:.
+    ENDPOINT is tcp:HOST:PORT (tcp:[::1]:80; tcp:*:80 listens on every address), unix:PATH
+    (unix:@NAME is abstract), or stdio:.
     """
     if ctx.invoked_subcommand is None:
         raise click.UsageError(f"no command; there are: {', '.join(sorted(cli.commands))}", ctx)

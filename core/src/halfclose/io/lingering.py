@@ -156,7 +156,8 @@ class Lingering:
     def watch_descriptors(self, lingerer: _Lingerer) -> None:
         """Called by every *lingerer* now and then, of which one will do."""
         if self._everyone and self._oldest() is lingerer:
-            self.keep_one_free()
+            # Not now: it may be the one to go, and its deadline is being looked at.
+            self._backend.call_soon(self.keep_one_free)
 
     # -- the processor -------------------------------------------------------------------------
 

@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..io.listening import ACCEPTS_A_TURN, OUT_OF_RESOURCES, RETRY_DELAY
+from ..io.listening import ACCEPTS_A_TURN, FOR_GOOD, OUT_OF_RESOURCES, RETRY_DELAY
 from ..listener import Listener
+from ..text import printable
 from .listening import Listening
 from .wire import End
 
@@ -32,6 +33,7 @@ class MemoryListener(Listener):
         self._accepted = accepted
         self._retry: Timer | None = None
         self._told = False
+        self._failure: OSError | None = None
         listening.on_change = self._serve_if_due
 
     def _serve_if_due(self) -> None:
@@ -43,9 +45,14 @@ class MemoryListener(Listener):
             try:
                 end = self._listening.accept()
             except OSError as error:
-                # ERR-09. Any other error is that of the one connection.
+                # ERR-09, ERR-16.
                 if error.errno in OUT_OF_RESOURCES:
                     self._wait_for_resources(error)
+                    return
+                if error.errno in FOR_GOOD:
+                    _log.error("%s accepts no more: %s", self.endpoint, printable(str(error)))
+                    self._failure = error
+                    self._stop()
                     return
                 continue
             if end is None:
@@ -57,16 +64,23 @@ class MemoryListener(Listener):
     def _wait_for_resources(self, error: OSError) -> None:
         if not self._told:
             self._told = True
-            _log.error("accepting on %s waits: %s", self.endpoint, error)
+            _log.error("accepting on %s waits: %s", self.endpoint, printable(str(error)))
         self._retry = self._backend.network.scheduler.call_later(RETRY_DELAY, self._try_again)
 
     def _try_again(self) -> None:
         self._retry = None
         self._serve_if_due()
 
-    def close(self) -> None:
-        """Stop accepting; connections that were not accepted are reset. Idempotent."""
+    @property
+    def failure(self) -> OSError | None:
+        return self._failure
+
+    def _stop(self) -> None:
         if self._retry is not None:
             self._retry.cancel()
         self._listening.close()
+
+    def close(self) -> None:
+        """Stop accepting; connections that were not accepted are reset. Idempotent."""
+        self._stop()
         self._backend.forget(self)

@@ -265,7 +265,9 @@ class EndRules:
         queue is empty, after `linger_bytes` of input (256 MiB), and input in small pieces is no
         progress. Of more input than 64 MiB then, or 1 GiB before, 32 MiB a second are read, on
         all connections together. Where no descriptor is left (EMFILE, ENFILE), whoever meets
-        that, the oldest that lingers goes at once.
+        that, the oldest that lingers goes at once. (Sixty peers that read nothing and sent a byte
+        now and then held sixty of 64 descriptors for ever; an endless download, closed early, was
+        read at full speed, 50 GB in 31 seconds.)
 
         Where to look: core does all of it. ``pause_reading`` must work while a channel lingers,
         and ``close`` release the descriptor soon; until then ``Backend.hold_channel`` names it.

@@ -191,7 +191,7 @@ async def refusal(net: Net, endpoint: str | Endpoint, timeout: float = LIMIT) ->
 
 
 class FailureRules:
-    """The rules ERR-01 to ERR-13."""
+    """The rules ERR-01 to ERR-18."""
 
     @rule("ERR-01", needs=("can_half_close",))
     async def test_err_01_reasons(self, net: Net) -> None:
