@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from .support import ECHO, LIMIT, PROGRAM, VARIANTS, start
+from .support import ECHO, LIMIT, PROGRAM, start
 
 CLOSED = {"<&-": "input", ">&-": "output", "2>&-": "error", "<&- >&- 2>&-": "everything"}
 
@@ -22,21 +22,21 @@ def shell(redirections: str, *arguments: str) -> subprocess.CompletedProcess[byt
         ["sh", "-c", line, PROGRAM, *arguments],
         input=b"",
         capture_output=True,
-        timeout=LIMIT,
+        timeout=4 * LIMIT,
         check=False,
     )
 
 
-COMMANDS = (
-    ("backends",),
-    ("demo",),
-    ("explore", "anyio+uvloop", "--seconds", "0.5"),
-    ("contract", "anyio+uvloop", "--only", "EVT-01"),
+SOME = ("anyio+uvloop", "anyio+trio", "twisted+epoll")
+"""Those that met it each in its own way; what is in core is tested on all by the contract."""
+
+EXPLORE = ("explore", "anyio+uvloop", "--seconds", "0.5")
+
+
+@pytest.mark.parametrize(
+    ("redirections", "arguments"),
+    [*((each, ("backends",)) for each in CLOSED), ("<&-", EXPLORE), ("2>&-", EXPLORE)],
 )
-
-
-@pytest.mark.parametrize("redirections", CLOSED)
-@pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[0])
 def test_a_closed_descriptor(redirections: str, arguments: tuple[str, ...]) -> None:
     """No verdict changes by it; only a command that cannot print what it was asked for fails."""
     result = shell(redirections, *arguments)
@@ -49,15 +49,14 @@ def test_a_closed_descriptor(redirections: str, arguments: tuple[str, ...]) -> N
         assert result.stdout
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("redirections", ["<&-", ">&-"])
-def test_stdio_needs_both(variant: str, redirections: str) -> None:
-    result = shell(redirections, "run", "--backend", variant, ECHO, "stdio:")
+def test_stdio_needs_both(redirections: str) -> None:
+    result = shell(redirections, "run", "--backend", "anyio+uvloop", ECHO, "stdio:")
     problem = f"halfclose: standard {CLOSED[redirections]} is closed\n"
     assert (result.returncode, result.stderr) == (1, problem.encode())
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", SOME)
 def test_no_standard_error(variant: str) -> None:
     """Nothing of ours gets its number, and so none of what a library says goes there."""
     line = 'exec "$0" "$@" 2>&-'
@@ -71,7 +70,7 @@ def test_no_standard_error(variant: str) -> None:
     assert (ran.returncode, ran.stdout) == (0, b"hello")
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", SOME)
 def test_nohup(variant: str) -> None:
     """Standard input is open for writing only: the answer comes whole, and nothing is ended."""
     null = os.open(os.devnull, os.O_WRONLY)
@@ -85,8 +84,10 @@ def test_nohup(variant: str) -> None:
                 peer.settimeout(LIMIT)
                 peer.sendall(b"a first answer\n")
                 assert command.stdout.readline() == b"a first answer\n"
+                peer.setblocking(False)
                 with pytest.raises(BlockingIOError):
-                    peer.recv(1, socket.MSG_DONTWAIT)
+                    peer.recv(1)
+                peer.settimeout(LIMIT)
                 peer.sendall(b"a second one\n")
                 peer.shutdown(socket.SHUT_WR)
                 assert peer.recv(1) == b""
@@ -104,16 +105,20 @@ def connected() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield client, accepted
 
 
+def by_inetd(sock: socket.socket, *arguments: str) -> subprocess.Popen[bytes]:
+    fd = sock.fileno()
+    return subprocess.Popen([PROGRAM, *arguments], stdin=fd, stdout=fd, stderr=fd)
+
+
 def read_all(sock: socket.socket) -> bytes:
     return b"".join(iter(lambda: sock.recv(1 << 16), b""))
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", SOME)
 def test_inetd(variant: str, connected: tuple[socket.socket, socket.socket]) -> None:
     client, accepted = connected
-    three = dict.fromkeys(("stdin", "stdout", "stderr"), accepted)
     arguments = ("run", "--backend", variant, "--log-level", "debug", ECHO, "stdio:")
-    with subprocess.Popen([PROGRAM, *arguments], **three) as process:
+    with by_inetd(accepted, *arguments) as process:
         accepted.close()
         client.sendall(b"hello")
         client.shutdown(socket.SHUT_WR)
@@ -130,8 +135,7 @@ def test_what_goes_wrong_is_not_told_to_the_peer(
     arguments: tuple[str, ...], connected: tuple[socket.socket, socket.socket]
 ) -> None:
     client, accepted = connected
-    three = dict.fromkeys(("stdin", "stdout", "stderr"), accepted)
-    with subprocess.Popen([PROGRAM, *arguments], **three) as process:
+    with by_inetd(accepted, *arguments) as process:
         accepted.close()
         assert read_all(client) == b""
         assert process.wait(LIMIT) in (1, 2)
