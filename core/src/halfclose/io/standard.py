@@ -40,8 +40,8 @@ _NAMES = "standard input", "standard output", "standard error"
 
 _CHUNK = 64 * 1024
 
-_FITS_A_TERMINAL = 32
-"""Bytes that a terminal takes whole once it is writable, even if it makes eight of each (tabs)."""
+_FITS_A_TERMINAL = 1
+"""Bytes that a terminal surely takes once it is writable: of more it may take a part, and wait."""
 
 _NOT_SUPPORTED = frozenset(
     {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.ESPIPE}

@@ -1,0 +1,285 @@
+"""Standard descriptors: what no flag may be set on, and nothing may wait for."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import socket
+import termios
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from halfclose.io import standard
+from halfclose.io.standard import InheritedSocket, Standard, _Own, _Shared
+from halfclose.io.syscalls import socket_of, without_sigpipe
+from halfclose.testing.isolation import Work, each
+
+LIMIT = 20.0
+
+HOW = {"as the system can": getattr(os, "RWF_NOWAIT", None), "polled first": None}
+
+
+@pytest.fixture
+def ends() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(params=HOW)
+def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standard, "_NO_WAIT", HOW[request.param])
+
+
+def pipe(ends: ExitStack) -> tuple[int, int]:
+    pair = os.pipe()
+    for fd in pair:
+        ends.callback(os.close, fd)
+    return pair
+
+
+def terminal(ends: ExitStack) -> tuple[int, int]:
+    """A terminal's master, and its slave, which does not echo."""
+    master, slave = pty.openpty()
+    attributes = termios.tcgetattr(slave)
+    attributes[3] &= ~termios.ECHO
+    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+    for fd in (master, slave):
+        ends.callback(os.close, fd)
+    return master, slave
+
+
+def alone(function: Callable[[], object]) -> object:
+    """What *function* gives in a process of its own, which may change who and where it is."""
+    ((_, result),) = each([Work("alone", function)], 1, LIMIT)
+    return result
+
+
+def in_a_session(function: Callable[[], object]) -> object:
+    """`alone`, in a session of its own, which the leader of a group cannot begin."""
+
+    def fork() -> object:
+        result, writing = os.pipe()
+        if os.fork() == 0:
+            os.setsid()
+            # Its first terminal is not to be taken from us at its end.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            os.write(writing, str(function()).encode())
+            os._exit(0)
+        os.close(writing)
+        os.wait()
+        return os.read(result, 100).decode()
+
+    return alone(fork)
+
+
+@pytest.mark.usefixtures("how")
+def test_a_shared_pipe_is_read_without_waiting(ends: ExitStack) -> None:
+    reading, writing = os.pipe()
+    ends.callback(os.close, reading)
+    file = _Shared(reading)
+    with pytest.raises(BlockingIOError):
+        file.read()
+    os.write(writing, b"in")
+    assert file.read() == b"in"
+    with pytest.raises(BlockingIOError):
+        file.read()
+    os.close(writing)
+    assert file.read() == b""
+
+
+@pytest.mark.usefixtures("how")
+def test_a_shared_pipe_is_written_without_waiting(ends: ExitStack) -> None:
+    reading, writing = pipe(ends)
+    file = _Shared(writing)
+    written = file.write(b"x" * (1 << 20))
+    assert written
+    try:
+        assert file.write(b"x" * (1 << 20)) == 0
+    except BlockingIOError:
+        pass
+    assert len(os.read(reading, 1 << 20)) == written
+    assert file.write(b"more") == 4
+    assert not fcntl.fcntl(writing, fcntl.F_GETFL) & os.O_NONBLOCK
+
+
+@pytest.mark.usefixtures("how")
+def test_a_shared_pipe_whose_reader_has_gone_is_broken(ends: ExitStack) -> None:
+    reading, writing = os.pipe()
+    ends.callback(os.close, writing)
+    os.close(reading)
+    with pytest.raises(BrokenPipeError):
+        _Shared(writing).write(b"x")
+
+
+@pytest.mark.usefixtures("how")
+def test_much_goes_through_a_shared_pipe(ends: ExitStack) -> None:
+    reading, writing = pipe(ends)
+    source, sink = _Shared(writing), _Shared(reading)
+    size, received = 1 << 25, 0
+
+    def write() -> None:
+        data = memoryview(bytes(size))
+        while data:
+            select.select([], [writing], [], LIMIT)
+            try:
+                data = data[source.write(data) :]
+            except BlockingIOError:
+                continue
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    while received < size:
+        ready, _, _ = select.select([reading], [], [], LIMIT)
+        assert ready
+        try:
+            received += len(sink.read())
+        except BlockingIOError:
+            continue
+    thread.join()
+    assert received == size
+
+
+def test_a_stopped_terminal_is_not_waited_for(ends: ExitStack) -> None:
+    master, slave = terminal(ends)
+    file = _Shared(slave)
+    os.write(master, b"\x13")  # ^S
+    select.select([], [], [], 0)
+    assert file.write(b"stopped\n") == 0
+    os.write(master, b"\x11")  # ^Q
+    assert file.write(b"on\n") == 3
+    assert os.read(master, 100) == b"on\r\n"
+
+
+@pytest.mark.parametrize("data", [b"x", b"\n", b"\t"])
+def test_a_terminal_that_nobody_reads_is_not_waited_for(ends: ExitStack, data: bytes) -> None:
+    _master, slave = terminal(ends)
+    attributes = termios.tcgetattr(slave)
+    attributes[1] |= termios.TAB3  # what makes the most of a byte
+    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+    file, written = _Shared(slave), 0
+    while count := file.write(data * (1 << 16)):
+        written += count
+    assert written
+
+
+@pytest.mark.parametrize("inherited", [0, os.O_NONBLOCK])
+def test_where_to_open_is_to_duplicate_the_flags_stay(
+    ends: ExitStack, monkeypatch: pytest.MonkeyPatch, inherited: int
+) -> None:
+    """As on BSD and macOS, where /dev/fd/N is dup(N)."""
+    reading, _ = pipe(ends)
+    fcntl.fcntl(reading, fcntl.F_SETFL, inherited)
+    before = fcntl.fcntl(reading, fcntl.F_GETFL)
+    monkeypatch.setattr(os, "open", lambda path, flags: os.dup(int(path.rpartition("/")[2])))
+    file = standard._open(Standard.at(reading), os.O_RDONLY)
+    ends.callback(file.close)
+    assert isinstance(file, _Shared)
+    assert fcntl.fcntl(reading, fcntl.F_GETFL) == before
+    with pytest.raises(BlockingIOError):
+        file.read()
+
+
+def test_a_pipe_is_opened_anew_whatever_its_flags(ends: ExitStack) -> None:
+    reading, _ = pipe(ends)
+    for inherited in (0, os.O_NONBLOCK, os.O_APPEND, os.O_APPEND | os.O_NONBLOCK):
+        fcntl.fcntl(reading, fcntl.F_SETFL, inherited)
+        file = standard._open(Standard.at(reading), os.O_RDONLY)
+        assert isinstance(file, _Own), inherited
+        assert not os.get_blocking(file.fd)
+        file.close()
+
+
+def test_the_own_terminal_of_somebody_else_is_opened_by_its_other_name() -> None:
+    """After su(1) the terminal is still the first user's; /dev/tty opens it all the same."""
+
+    def body() -> str:
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+        os.fchmod(slave, 0)
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+        file = standard._open(Standard.at(slave), os.O_WRONLY)
+        file.write(b"out")
+        assert os.read(master, 100) == b"out"
+        assert os.get_blocking(slave)
+        return type(file).__name__
+
+    assert in_a_session(body) == "_Own"
+
+
+def test_a_terminal_of_somebody_else_that_is_not_ours_is_shared() -> None:
+    def body() -> str:
+        master, slave = pty.openpty()
+        os.fchmod(slave, 0)
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+        file = standard._open(Standard.at(slave), os.O_WRONLY)
+        file.write(b"out")
+        assert os.read(master, 100) == b"out"
+        assert os.get_blocking(slave)
+        return type(file).__name__
+
+    assert in_a_session(body) == "_Shared"
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_default_timeout_is_not_that_of_an_inherited_socket(
+    ends: ExitStack, monkeypatch: pytest.MonkeyPatch, known: bool, blocking: bool
+) -> None:
+    if not known:
+        monkeypatch.delattr(socket, "SOCK_NONBLOCK")
+    pair = socket.socketpair()
+    for each_end in pair:
+        ends.enter_context(each_end)
+    pair[0].setblocking(blocking)
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(LIMIT)
+    try:
+        sock = ends.enter_context(socket_of(os.dup(pair[0].fileno()), InheritedSocket))
+    finally:
+        socket.setdefaulttimeout(before)
+    assert os.get_blocking(pair[0].fileno()) == blocking
+    assert not sock.gettimeout()
+    with pytest.raises(BlockingIOError):
+        sock.recv(1)
+    assert sock.family == socket.AF_UNIX
+
+
+def test_no_socket_is_an_error_and_stays_open(ends: ExitStack) -> None:
+    reading, _ = pipe(ends)
+    with pytest.raises(OSError, match="non-socket"):
+        socket_of(reading, socket.socket)
+    os.fstat(reading)
+
+
+def test_a_signal_of_somebody_else_goes_on_waiting(ends: ExitStack) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ends.callback(os.close, writing)
+
+    def body() -> bool:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
+        signal.raise_signal(signal.SIGPIPE)
+        with pytest.raises(BrokenPipeError):
+            without_sigpipe(lambda data: os.write(writing, data), b"x")
+        return signal.SIGPIPE in signal.sigpending()
+
+    assert alone(body) is True
+
+
+def test_a_program_that_forks_by_multiprocessing_has_an_empty_input() -> None:
+    """Its child's descriptor 0 is /dev/null, opened there and so closed on exec."""
+
+    def body() -> bool:
+        os.close(0)
+        assert os.open(os.devnull, os.O_RDONLY) == 0
+        return not os.get_inheritable(0) and Standard.ours(0).fd == 0
+
+    assert alone(body) is True
