@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import halfclose.plugins
 import pytest
 from cli.support import ECHO, Result, halfclose_
 from halfclose.cli import main
+from halfclose.installing import install_command
 
 
 def _plugin(folder: Path, name: str, source: str, *, distribution: str = "third-party") -> None:
@@ -68,7 +70,8 @@ def test_table() -> None:
             "@hookimpl\n"
             "def halfclose_backends():\n"
             "    return [BackendSpec('third+party', 'no_such_module:B', install='pip install it')]",
-            "No module named 'no_such_module'; to install what is missing: pip install it",
+            "No module named 'no_such_module'; to install what is missing: "
+            + install_command("it"),
         ),
     ],
 )
@@ -105,7 +108,7 @@ def test_two_plugins_of_one_name(tmp_path: Path) -> None:
 def test_interrupted_while_loading(tmp_path: Path) -> None:
     _plugin(tmp_path, "slow", "raise KeyboardInterrupt")
     result = halfclose_("backends", env=_with(tmp_path))
-    assert result.status == 130
+    assert result.status == -signal.SIGINT
     assert "Traceback" not in result.err
 
 
@@ -114,10 +117,10 @@ def test_none_installed(
 ) -> None:
     monkeypatch.setattr(halfclose.plugins, "entry_points", lambda group: [])
     assert main(["backends"]) == 0
-    assert "pip install halfclose-anyio" in capsys.readouterr().out
+    assert install_command("halfclose-anyio") in capsys.readouterr().out
     assert main(["backends", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
     assert main(["demo"]) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert "pip install halfclose-anyio" in said.err
+    assert install_command("halfclose-anyio") in said.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import halfclose
@@ -266,18 +267,20 @@ def test_an_implementation_that_is_not_there(site: Site) -> None:
         assert "bad-dist" in str(found[1])
         assert "bad_module" in str(found[1])
         assert found[2], "no __cause__"
-    assert "pip install the-thing" in str(ask(site, "bad")[0][1])
+    hint = str(ask(site, "bad")[0][1]).partition("; to install what is missing: ")[2]
+    assert " install " in hint
+    assert hint.endswith(" the-thing")
 
 
 @pytest.mark.parametrize(
     ("name", "package", "install"),
     [
-        ("twisted", "halfclose_twisted", "pip install halfclose-twisted"),
-        ("twisted+epoll", "halfclose_twisted", "pip install halfclose-twisted"),
-        ("twisted+uvloop", "halfclose_twisted", "pip install 'halfclose-twisted[uvloop]'"),
-        ("anyio", "halfclose_anyio", "pip install halfclose-anyio"),
-        ("anyio+trio", "halfclose_anyio", "pip install 'halfclose-anyio[trio]'"),
-        ("anyio+uvloop", "halfclose_anyio", "pip install 'halfclose-anyio[uvloop]'"),
+        ("twisted", "halfclose_twisted", "halfclose-twisted"),
+        ("twisted+epoll", "halfclose_twisted", "halfclose-twisted"),
+        ("twisted+uvloop", "halfclose_twisted", "'halfclose-twisted[uvloop]'"),
+        ("anyio", "halfclose_anyio", "halfclose-anyio"),
+        ("anyio+trio", "halfclose_anyio", "'halfclose-anyio[trio]'"),
+        ("anyio+uvloop", "halfclose_anyio", "'halfclose-anyio[uvloop]'"),
     ],
 )
 def test_ours_without_its_framework_tells_what_to_install(
@@ -294,7 +297,9 @@ def test_ours_without_its_framework_tells_what_to_install(
     assert found[0] == "BackendLoadError"
     assert package.replace("_", "-") in str(found[1])
     assert "ModuleNotFoundError" in str(found[2])
-    assert install in str(found[1])
+    hint = str(found[1]).partition("; to install what is missing: ")[2]
+    assert " pip install " in hint
+    assert hint.endswith(f" {install}")
 
 
 # -- names -------------------------------------------------------------------------------------
@@ -344,7 +349,7 @@ def test_a_backend_that_is_not_installed_is_named_with_its_install_command(
     for found in (plain, variant):
         assert found[0] == "BackendNotFound"
         assert "good, good+fast" in str(found[1])
-        assert f"pip install halfclose-{name}" in str(found[1])
+        assert re.search(f" pip install .*halfclose-{name}$", str(found[1]))
         assert f"halfclose-{name}+" not in str(found[1])
 
 
@@ -355,7 +360,7 @@ def test_a_variant_of_ours_is_not_hidden_behind_a_close_name(site: Site) -> None
     site.distribution("halfclose-anyio", dict.fromkeys(names, "halfclose_anyio.plugin"))
     for name, found in zip(TWISTED, ask(site, *TWISTED), strict=True):
         assert found[0] == "BackendNotFound", name
-        assert "pip install halfclose-twisted" in str(found[1]), name
+        assert re.search(" pip install .*halfclose-twisted$", str(found[1])), name
 
 
 def test_nothing_is_installed_at_all(site: Site) -> None:
@@ -372,8 +377,9 @@ def test_nothing_is_installed_at_all(site: Site) -> None:
     lines = out.splitlines()
     assert len(lines) == 2
     for line in lines:
-        assert "pip install halfclose-anyio" in line
-        assert "pip install halfclose-twisted" in line
+        assert re.search(
+            " pip install .*halfclose-anyio or .* pip install .*halfclose-twisted", line
+        )
     assert "none" in str(ask(site, "x")[0][1])
 
 
