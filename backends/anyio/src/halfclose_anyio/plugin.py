@@ -39,6 +39,20 @@ def _asyncio_runs() -> bool:
     return _asyncio_loop() not in (None, "uvloop")
 
 
+def _occupant() -> str | None:
+    if _trio_runs():
+        return "a trio run"
+    asyncio = sys.modules.get("asyncio")
+    try:
+        loop = asyncio.get_running_loop() if asyncio is not None else None
+    except RuntimeError:
+        loop = None
+    if loop is None:
+        return None
+    package = type(loop).__module__.partition(".")[0]
+    return "a uvloop event loop" if package == "uvloop" else "an asyncio event loop"
+
+
 @hookimpl
 def halfclose_backends() -> list[BackendSpec]:
     """``anyio``, asyncio or the loop that runs, and one for each loop."""
@@ -49,6 +63,7 @@ def halfclose_backends() -> list[BackendSpec]:
             priority=40,
             install="pip install halfclose-anyio",
             kinds=_KINDS,
+            occupant=_occupant,
         ),
         BackendSpec(
             "anyio+asyncio",
@@ -57,6 +72,7 @@ def halfclose_backends() -> list[BackendSpec]:
             priority=30,
             install="pip install halfclose-anyio",
             kinds=_KINDS,
+            occupant=_occupant,
         ),
         BackendSpec(
             "anyio+uvloop",
@@ -65,6 +81,7 @@ def halfclose_backends() -> list[BackendSpec]:
             priority=30,
             install="pip install 'halfclose-anyio[uvloop]'",
             kinds=_KINDS,
+            occupant=_occupant,
         ),
         BackendSpec(
             "anyio+trio",
@@ -73,5 +90,6 @@ def halfclose_backends() -> list[BackendSpec]:
             priority=30,
             install="pip install 'halfclose-anyio[trio]'",
             kinds="halfclose_anyio.testing:TRIO_KINDS",
+            occupant=_occupant,
         ),
     ]

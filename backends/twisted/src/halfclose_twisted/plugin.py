@@ -22,6 +22,25 @@ def _reactor_runs() -> bool:
     return "twisted.internet.reactor" in sys.modules
 
 
+def _occupant() -> str | None:
+    """The reactor that runs in this thread, the program's own too, or another's asyncio loop."""
+    ours = sys.modules.get("halfclose_twisted.reactors")
+    reactor = ours.current() if ours is not None else None
+    if reactor is None:
+        reactor = sys.modules.get("twisted.internet.reactor")
+        threadable = sys.modules.get("twisted.python.threadable")
+        here = threadable is not None and threadable.isInIOThread()
+        if not here or not getattr(reactor, "running", False):
+            reactor = None
+    if reactor is not None:
+        return f"a Twisted reactor ({type(reactor).__name__})"
+    asyncio = sys.modules.get("asyncio")
+    try:
+        return "an asyncio event loop" if asyncio and asyncio.get_running_loop() else None
+    except RuntimeError:
+        return None
+
+
 @hookimpl
 def halfclose_backends() -> list[BackendSpec]:
     """``twisted``, the platform's best reactor or the one that runs, and one for each reactor."""
@@ -32,6 +51,7 @@ def halfclose_backends() -> list[BackendSpec]:
         priority=20,
         install="pip install halfclose-twisted",
         kinds=_KINDS,
+        occupant=_occupant,
     )
     variants = [
         BackendSpec(
@@ -44,6 +64,7 @@ def halfclose_backends() -> list[BackendSpec]:
             if variant == "uvloop"
             else "pip install halfclose-twisted",
             kinds=_KINDS,
+            occupant=_occupant,
         )
         for variant in VARIANTS
     ]
