@@ -29,7 +29,7 @@ VARIANTS = {
     "test_twisted.py::TestUvloop": (*EVERYWHERE, "twisted-tcp", "twisted-unix"),
     "test_anyio.py::TestAsyncio": (*EVERYWHERE, "anyio-tcp", "anyio-unix"),
     "test_anyio.py::TestUvloop": (*EVERYWHERE, "anyio-tcp", "anyio-unix"),
-    "test_anyio.py::TestTrio": (*EVERYWHERE, "anyio-tcp", "anyio-unix"),
+    "test_anyio.py::TestTrio": (*EVERYWHERE, "anyio-tcp", "anyio-unix", "trio-tcp"),
     "test_memory.py::TestMemory": ("memory",),
     "test_hosts.py::TestAsyncioRun": HOSTED,
     "test_hosts.py::TestUvloopRun": HOSTED,

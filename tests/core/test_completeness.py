@@ -48,7 +48,7 @@ def test_every_rule_variant_and_kind_is_asked_for(conftest: ModuleType) -> None:
     kinds = {line.split()[2] for line in expected}
     assert kinds == {
         *("tcp", "unix", "stdio", "native-tcp", "native-unix"),
-        *("twisted-tcp", "twisted-unix", "anyio-tcp", "anyio-unix", "memory"),
+        *("twisted-tcp", "twisted-unix", "anyio-tcp", "anyio-unix", "trio-tcp", "memory"),
     }
 
 

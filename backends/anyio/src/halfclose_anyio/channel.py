@@ -26,6 +26,8 @@ from halfclose.io.syscalls import (
     unsent,
 )
 
+from .trio_streams import TrioStream, is_trio_stream
+
 __all__ = ["StreamChannel"]
 
 _log = logging.getLogger("halfclose")
@@ -42,20 +44,27 @@ class StreamChannel(Channel):
     also why ``bounds_input`` is off there: anyio leaves the transport reading until a ``receive``
     has had to wait (``SocketStream.receive``), and has no public way to pause it before.
 
-    :param below: a ``ByteStream``, an ``ObjectStream`` of bytes, or a connected socket; the
-        channel owns it. `run` serves it.
+    Over TLS ``keeps_input`` is off too, since a failed send ends the whole of it.
+
+    :param below: a ``ByteStream``, an ``ObjectStream`` of bytes, a ``trio.abc.Stream``, or a
+        connected socket; the channel owns it. `run` serves it.
     """
 
     def __init__(self, backend: Backend, below: Any) -> None:
         self._backend = backend
+        self._handle = below
+        if is_trio_stream(below):
+            below = TrioStream(below)
         self._stream: Any = None if isinstance(below, socket.socket) else below
         self._sock = below if isinstance(below, socket.socket) else None
-        raw = self._sock or below.extra(SocketAttribute.raw_socket, None)
+        raw = self._sock or _extra(below, SocketAttribute.raw_socket)
         # Some loops show a stand-in that can do little, so a duplicate is kept; it goes before the
         # stream does, or the peer would see no end.
         self._raw = _duplicate(raw)
         self._family = self._raw.family if self._raw is not None else None
-        self._own_socket = self._sock is not None or isinstance(below, anyio.abc.SocketStream)
+        self._own_socket = isinstance(below, (socket.socket, anyio.abc.SocketStream)) or (
+            isinstance(below, TrioStream) and below.is_socket
+        )
         self._sink: ChannelSink | None = None
         self._reading: anyio.CancelScope
         self._may_read = backend.create_event()
@@ -76,10 +85,14 @@ class StreamChannel(Channel):
     def _declare(self) -> Capabilities:
         raw = self._raw
         reads_socket = raw is not None and not _has_transport(self._family)
+        if isinstance(self._stream, TrioStream):
+            can_half_close = self._stream.can_half_close
+        else:
+            can_half_close = not isinstance(self._stream, TLSStream)
         return Capabilities(
-            can_half_close=not isinstance(self._stream, TLSStream),
+            can_half_close=can_half_close,
             can_reset=raw is not None and self._family != socket.AF_UNIX,
-            keeps_input=reads_socket,
+            keeps_input=reads_socket and self._own_socket,
             bounds_input=raw is None or reads_socket,
             tells_cause=raw is not None,
         )
@@ -91,7 +104,7 @@ class StreamChannel(Channel):
         if self._stream is None:
             return nowhere, nowhere
         attributes = (SocketAttribute.remote_address, SocketAttribute.local_address)
-        found = [self._stream.extra(attribute, None) for attribute in attributes]
+        found = [_extra(self._stream, attribute) for attribute in attributes]
         ends = [
             endpoint_of(socket.AF_INET, address) if isinstance(address, tuple) else nowhere
             for address in found
@@ -368,7 +381,7 @@ class StreamChannel(Channel):
         return self._host
 
     def get_handle(self) -> object:
-        return self._stream or self._sock
+        return self._handle if self._sock is None else self._stream or self._sock
 
     def set_no_delay(self, enabled: bool) -> None:
         self._set(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
@@ -399,7 +412,13 @@ def _has_transport(family: int | None) -> bool:
     return family != socket.AF_UNIX
 
 
+def _extra(stream: Any, attribute: Any) -> Any:
+    """What *stream* says of itself; None if it does not."""
+    extra = getattr(stream, "extra", None)
+    return extra(attribute, None) if extra is not None else None
+
+
 def _system_error(error: Exception) -> Exception:
-    """The OSError that anyio's exception came from, if it tells."""
+    """The OSError that anyio's or trio's exception came from, if it tells."""
     cause = error.__cause__
     return cause if isinstance(cause, OSError) else error

@@ -75,7 +75,7 @@ def halfclose_backends() -> list[BackendSpec]:
             running=_trio_runs,
             priority=30,
             install="pip install 'halfclose-anyio[trio]'",
-            kinds=_KINDS,
+            kinds="halfclose_anyio.testing:TRIO_KINDS",
             hosts="halfclose_anyio.hosts:TRIO",
         ),
     ]

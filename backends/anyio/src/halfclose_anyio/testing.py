@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from abc import abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -20,7 +21,7 @@ from halfclose.testing.sockets import dial, temporary_unix_path
 from .channel import StreamChannel
 from .stream import serve_stream
 
-__all__ = ["KINDS", "AnyioTCP", "AnyioUnix"]
+__all__ = ["KINDS", "TRIO_KINDS", "AnyioTCP", "AnyioUnix", "TrioTCP"]
 
 
 class _Listener(Kind):
@@ -89,5 +90,46 @@ class AnyioUnix(_Listener):
         return UNIX(listener.extra(SocketAttribute.local_address))
 
 
+class _TrioListener:
+    """Trio's, by the names of anyio."""
+
+    def __init__(self, listener: Any) -> None:
+        self._listener = listener
+        self.port: int = listener.socket.getsockname()[1]
+
+    async def accept(self) -> Any:
+        import trio
+
+        try:
+            stream = await self._listener.accept()
+        except trio.ClosedResourceError:
+            raise anyio.ClosedResourceError from None
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            # Trio has the kernel keep its queue short; END-02 looks at a long one.
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, -1)
+        return stream
+
+    async def aclose(self) -> None:
+        await self._listener.aclose()
+
+
+class TrioTCP(_Listener):
+    """`serve_stream` behind ``trio.open_tcp_listeners``."""
+
+    name = "trio-tcp"
+    scheme = "tcp"
+
+    async def _listen(self, folder: str) -> Any:
+        import trio
+
+        return _TrioListener((await trio.open_tcp_listeners(0, host="127.0.0.1"))[0])
+
+    def _address(self, listener: Any) -> Endpoint:
+        return TCP("127.0.0.1", listener.port)
+
+
 KINDS = (*EVERYWHERE, AnyioTCP(), AnyioUnix(), NativeTCP(), NativeUnix())
 """What the contract suite runs on: see `halfclose.BackendSpec`."""
+
+TRIO_KINDS = (*KINDS, TrioTCP())
+"""The same on trio, which has streams of its own."""
