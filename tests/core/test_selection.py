@@ -272,9 +272,21 @@ def test_of_several_running_the_highest_priority(site: Site) -> None:
     for name in ["idle", "weak", "strong"]:
         site.distribution(f"{name}-dist", {name: name})
     assert site.python(OPEN) == "strong\n"
-    assert site.python(RUN) == "idle ran idle\n"
     assert site.python(OPEN, HALFCLOSE_BACKEND="idle") == "strong\n"
-    assert site.python(RUN, HALFCLOSE_BACKEND="weak") == "weak ran weak\n"
+    # What runs plays no part in what `run` would begin, and keeps it from beginning.
+    refused = """
+        import halfclose
+        try:
+            halfclose.run(None)
+        except RuntimeError as error:
+            print(str(error).partition(";")[0])
+    """
+    runs = "here: the backend 'strong' runs in this thread already\n"
+    assert site.python(refused) == f"halfclose.run cannot run the backend 'idle' {runs}"
+    assert (
+        site.python(refused, HALFCLOSE_BACKEND="weak")
+        == f"halfclose.run cannot run the backend 'weak' {runs}"
+    )
 
 
 def test_a_plugin_whose_running_raises_harms_no_other(site: Site) -> None:

@@ -93,6 +93,10 @@ class Backend(ABC):
     option_names: ClassVar[frozenset[str]] = frozenset()
     """Options of this backend's own, beside those of every backend."""
 
+    runs_inside: ClassVar[bool] = False
+    """Whether `run` may be called where another event loop runs in the same thread: it waits for
+    nothing that is outside, and so does not stop that loop."""
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         for name in sorted(_OWN & set(vars(cls))):

@@ -34,6 +34,7 @@ __all__ = [
     "Hooks",
     "available_backends",
     "find_backend",
+    "find_occupant",
     "load_backend",
     "load_hosts",
     "load_kinds",
@@ -66,6 +67,9 @@ class BackendSpec:
         the contract suite can run beside `halfclose.run`; by default none.
     :param automatic: whether it may be chosen where none is named and its framework is not
         running.
+    :param occupant: what runs in this thread now, be it a task or a callback that asks, in words
+        such as "an asyncio event loop"; None: nothing that this plugin knows. It must import
+        nothing. By default the backend's name, where *running* says that it runs.
     """
 
     name: str
@@ -76,6 +80,7 @@ class BackendSpec:
     kinds: str = "halfclose.testing.kinds:KINDS"
     hosts: str = "halfclose.testing.hosts:HOSTS"
     automatic: bool = True
+    occupant: Callable[[], str | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -403,6 +408,28 @@ def _runs(spec: BackendSpec) -> bool:
     except Exception:
         _log.exception("the plugin of backend %r cannot tell whether it runs", spec.name)
         return False
+
+
+def find_occupant() -> str | None:
+    """What runs in this thread, so that no other loop can run in it; None: nothing.
+
+    Where one runs inside another, the one whose plugin has the higher priority is told.
+    """
+    _registry.load_once()
+    specs = sorted(_registry.specs().values(), key=lambda spec: (-spec.priority, spec.name))
+    for spec in specs:
+        if spec.occupant is None:
+            if _runs(spec):
+                return f"the backend {spec.name!r}"
+            continue
+        try:
+            what = spec.occupant()
+        except Exception:
+            _log.exception("the plugin of backend %r cannot tell what runs", spec.name)
+            continue
+        if what is not None:
+            return what
+    return None
 
 
 def select_backend(name: str | None = None, *, running: bool) -> str:

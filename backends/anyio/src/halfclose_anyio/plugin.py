@@ -39,6 +39,20 @@ def _asyncio_runs() -> bool:
     return _asyncio_loop() not in (None, "uvloop")
 
 
+def _occupant() -> str | None:
+    if _trio_runs():
+        return "a trio run"
+    asyncio = sys.modules.get("asyncio")
+    try:
+        loop = asyncio.get_running_loop() if asyncio is not None else None
+    except RuntimeError:
+        loop = None
+    if loop is None:
+        return None
+    package = type(loop).__module__.partition(".")[0]
+    return "a uvloop event loop" if package == "uvloop" else "an asyncio event loop"
+
+
 @hookimpl
 def halfclose_backends() -> list[BackendSpec]:
     """``anyio``, asyncio or the loop that runs, and one for each loop."""
@@ -50,6 +64,7 @@ def halfclose_backends() -> list[BackendSpec]:
             install="pip install halfclose-anyio",
             kinds=_KINDS,
             hosts="halfclose_anyio.hosts:ASYNCIO",
+            occupant=_occupant,
         ),
         BackendSpec(
             "anyio+asyncio",
@@ -59,6 +74,7 @@ def halfclose_backends() -> list[BackendSpec]:
             install="pip install halfclose-anyio",
             kinds=_KINDS,
             hosts="halfclose_anyio.hosts:ASYNCIO",
+            occupant=_occupant,
         ),
         BackendSpec(
             "anyio+uvloop",
@@ -68,6 +84,7 @@ def halfclose_backends() -> list[BackendSpec]:
             install="pip install 'halfclose-anyio[uvloop]'",
             kinds=_KINDS,
             hosts="halfclose_anyio.hosts:UVLOOP",
+            occupant=_occupant,
         ),
         BackendSpec(
             "anyio+trio",
@@ -77,5 +94,6 @@ def halfclose_backends() -> list[BackendSpec]:
             install="pip install 'halfclose-anyio[trio]'",
             kinds="halfclose_anyio.testing:TRIO_KINDS",
             hosts="halfclose_anyio.hosts:TRIO",
+            occupant=_occupant,
         ),
     ]

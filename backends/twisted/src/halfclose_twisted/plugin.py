@@ -23,6 +23,25 @@ def _reactor_runs() -> bool:
     return "twisted.internet.reactor" in sys.modules
 
 
+def _occupant() -> str | None:
+    """The reactor that runs in this thread, the program's own too, or another's asyncio loop."""
+    ours = sys.modules.get("halfclose_twisted.reactors")
+    reactor = ours.current() if ours is not None else None
+    if reactor is None:
+        reactor = sys.modules.get("twisted.internet.reactor")
+        threadable = sys.modules.get("twisted.python.threadable")
+        here = threadable is not None and threadable.isInIOThread()
+        if not here or not getattr(reactor, "running", False):
+            reactor = None
+    if reactor is not None:
+        return f"a Twisted reactor ({type(reactor).__name__})"
+    asyncio = sys.modules.get("asyncio")
+    try:
+        return "an asyncio event loop" if asyncio and asyncio.get_running_loop() else None
+    except RuntimeError:
+        return None
+
+
 @hookimpl
 def halfclose_backends() -> list[BackendSpec]:
     """``twisted``, the platform's best reactor or the one that runs, and one for each reactor."""
@@ -34,6 +53,7 @@ def halfclose_backends() -> list[BackendSpec]:
         install="pip install halfclose-twisted",
         kinds=_KINDS,
         hosts=_HOSTS,
+        occupant=_occupant,
     )
     variants = [
         BackendSpec(
@@ -47,6 +67,7 @@ def halfclose_backends() -> list[BackendSpec]:
             else "pip install halfclose-twisted",
             kinds=_KINDS,
             hosts=_HOSTS,
+            occupant=_occupant,
         )
         for variant in VARIANTS
     ]

@@ -12,11 +12,13 @@ from ..channel import BackendCapabilities, Channel
 from ..endpoints import Endpoint, Memory
 from ..options import ConnectionOptions
 from ..reasons import ConnectError, ConnectionRefused, ConnectTimeout, ListenError, Unsupported
+from ..running import already_runs
 from .channel import MemoryChannel
 from .dialing import Dialing
 from .events import Event
 from .listener import MemoryListener
 from .network import Network
+from .plugin import OCCUPANT
 from .scheduler import Timer, running
 from .tasks import Cancelled, Task
 from .wire import End
@@ -48,6 +50,7 @@ class MemoryBackend(Backend):
     """
 
     option_names: ClassVar[frozenset[str]] = _OF_A_NETWORK | {"network"}
+    runs_inside: ClassVar[bool] = True
     capabilities: ClassVar[BackendCapabilities] = BackendCapabilities(descriptors=False)
 
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
@@ -92,9 +95,7 @@ class MemoryBackend(Backend):
         args: tuple[object, ...],
     ) -> T:
         if running() is not None and not (options and "network" in options):
-            raise RuntimeError(
-                f"backend {name!r} runs in this thread already; use halfclose.open_backend"
-            )
+            raise already_runs(name, OCCUPANT)
         backend = cls(name, options)
 
         async def body() -> T:

@@ -7,12 +7,19 @@ import sys
 from ..hooks import hookimpl
 from ..plugins import BackendSpec
 
-__all__ = ["halfclose_backends"]
+__all__ = ["OCCUPANT", "halfclose_backends"]
+
+OCCUPANT = "the scheduler of the backend 'memory'"
+"""How `halfclose.run` calls what runs."""
 
 
 def _runs() -> bool:
     scheduler = sys.modules.get("halfclose.memory.scheduler")
     return scheduler is not None and scheduler.running() is not None
+
+
+def _occupant() -> str | None:
+    return OCCUPANT if _runs() else None
 
 
 @hookimpl
@@ -27,5 +34,6 @@ def halfclose_backends() -> list[BackendSpec]:
             priority=100,
             kinds="halfclose.testing.memory:KINDS",
             automatic=False,
+            occupant=_occupant,
         )
     ]
