@@ -124,7 +124,7 @@ def test_json() -> None:
     assert (told["kept"], told["complete"]) == (False, True)
     assert told["seconds"] > 0
     anyio = [kind.name for kind in load_kinds("anyio+trio")]
-    assert len(anyio) == 7
+    assert len(anyio) == 8
     assert told["backends"] == [
         {
             "name": "lying+can_half_close-on",
@@ -139,7 +139,7 @@ def test_json() -> None:
             "loads": True,
             "error": None,
             "kinds": anyio,
-            "cases": 8,
+            "cases": 9,
             "broken": 0,
         },
     ]
@@ -175,7 +175,7 @@ def test_under_hosts_too() -> None:
     ]
     assert found == [("EVT-04", kind) for kind in by_kind]
     assert {each["host"] for each in told["verdicts"]} == {"halfclose.run", "trio.run"}
-    assert [each["cases"] for each in told["backends"]] == [10, 2]
+    assert [each["cases"] for each in told["backends"]] == [11, 2]
 
 
 def test_one_does_not_load() -> None:

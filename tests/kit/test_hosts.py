@@ -159,7 +159,7 @@ def test_a_rule_runs_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert verdict.host == "stepping"
     assert "left behind" in verdict.what
     assert "unclosed event loop" in verdict.what
-    assert "EVT-01 on anyio+asyncio, tcp, under stepping: left behind" in str(verdict)
+    assert "EVT-01 on anyio+asyncio, tcp under stepping: left behind" in str(verdict)
 
 
 @pytest.mark.parametrize("rule", ["EVT-01", "ERR-05"])
