@@ -42,9 +42,9 @@ async def serve_stream(
     """
     if not isinstance(protocol, Protocol):
         raise TypeError(f"serve_stream takes a halfclose.Protocol, not {protocol!r}")
-    _check(stream)
     # What it waits for after the connection is the draining, which has limits of its own.
     async with AnyioBackend("anyio", {"grace": _DAY}) as backend:
+        _check(stream)
         channel = StreamChannel(backend, stream)
         backend.spawn(channel.run)
         connection = Connection(backend, channel, options or ConnectionOptions())
