@@ -6,6 +6,7 @@ The author of a backend derives from `Backend` and writes the abstract methods; 
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 from abc import ABC, abstractmethod
@@ -39,6 +40,9 @@ T = TypeVar("T")
 
 GRACE = 5.0
 """Seconds that leaving a backend waits for its connections to end."""
+
+_LOST = frozenset({errno.ENOTCONN, errno.ECONNRESET, errno.EPIPE, errno.EINVAL, errno.EBADF})
+"""What the system says of a socket that was reset before a framework took it."""
 
 _OPTIONS = frozenset({"busy_poll", "grace", "sockets"})
 """Options of every backend."""
@@ -363,8 +367,10 @@ class Backend(ABC):
             except OSError as error:
                 if error.errno in OUT_OF_RESOURCES:
                     return error
-                # Reset before it could be served: as good as never accepted.
                 sock.close()
+                # Reset before it could be served, it is as good as never accepted.
+                if error.errno not in _LOST:
+                    _log.error("a connection to %s was dropped: %s", endpoint, error)
                 return None
             accepted(channel)
             return None

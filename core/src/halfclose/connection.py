@@ -359,7 +359,11 @@ class Connection(Transport, ChannelSink):
         """Deliver in the next turn: what a verb causes is never delivered inside it (EVT-07)."""
         if self._busy:
             self._due = True
-        elif not self._scheduled:
+        else:
+            self._ask_for_turn()
+
+    def _ask_for_turn(self) -> None:
+        if not self._scheduled:
             self._scheduled = True
             try:
                 self._backend.call_soon(self._turn)
@@ -536,12 +540,15 @@ class Connection(Transport, ChannelSink):
 
     def _raised(self, name: str, error: BaseException) -> None:
         """An event of the protocol, or its producer, raised *error* (ERR-02, ERR-03, ERR-05)."""
-        if not isinstance(error, _FATAL):
-            self._log_failure(name)
-        if self._life.state is State.ENDED:
-            self._reason = error
-        else:
-            self._finish(error, abort=True)
+        try:
+            if not isinstance(error, _FATAL):
+                self._log_failure(name)
+            if self._life.state is State.ENDED:
+                self._reason = error
+            else:
+                self._finish(error, abort=True)
+        except BaseException as another:
+            self._broke(another)
 
     def _broke(self, error: BaseException) -> None:
         """The channel or the loop raised what it never should, or ^C came in the middle of us.
@@ -562,8 +569,8 @@ class Connection(Transport, ChannelSink):
                 self._life.move(Move.LOST)
                 self._backend.release(self)
             elif self._life.state is State.ENDED:
-                # It had ended before, and perhaps no further than that.
-                self._soon()
+                # Whoever is delivering an event may never come to its end.
+                self._ask_for_turn()
                 if not self._gone:
                     self._let_go(abort=True)
         except Exception as another:

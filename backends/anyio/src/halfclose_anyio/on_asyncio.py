@@ -129,6 +129,10 @@ class AsyncioLoop(Loop):
         with anyio.CancelScope(shield=True):
             try:
                 await self._end_tasks()
+            except asyncio.CancelledError:
+                # It may be `fatal` that has cancelled us.
+                if self._fatal is None:
+                    raise
             finally:
                 self._left = True
                 if self._cancellations and asyncio.current_task() is self._body:

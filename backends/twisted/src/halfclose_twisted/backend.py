@@ -555,11 +555,12 @@ class TwistedBackend(Backend):
     def check_watchable(self, fd: int) -> None:
         """Make sure that the reactor can watch *fd*: one that cannot spins, or is silent.
 
-        :raises OSError: EMFILE: the reactor has no room for a descriptor of that number.
+        :raises OSError: ERANGE: the reactor has no room for a descriptor of that number. Not
+            EMFILE: there are descriptors, and to wait for one would be to wait in silence.
         """
         if not selects(self.reactor, fd):
             raise OSError(
-                errno.EMFILE,
+                errno.ERANGE,
                 f"{type(self.reactor).__name__} cannot watch descriptor {fd}, only those below "
                 f"{FD_SETSIZE}; another reactor can",
             )

@@ -1,9 +1,13 @@
 """A channel over any Twisted transport.
 
 Over a plain socket (TCP, unix) bytes and the end of stream go to the socket itself, at once, and
-Twisted holds none of them: what the socket does not take waits in core. A *pull* producer is told
-each time that Twisted's own buffer has emptied, so, while it holds nothing, that the socket is
-writable. Any other transport (TLS, wrappers) takes everything until it pauses a *push* producer.
+Twisted holds none of them: what the socket does not take waits in core, and the reactor watches a
+duplicate of the descriptor until there is room. Only what somebody else wrote before is Twisted's:
+a *pull* producer is told when that has gone. Twisted itself is never asked to write, which it would
+do without MSG_NOSIGNAL, even where it has nothing to send (FLU-12), nor to close or to abort in its
+own time, which goes by the wall clock; the transport's ``connectionLost`` is told of the end, as by
+a reactor (``IFileDescriptor``). Any other transport (TLS, wrappers) takes everything until it
+pauses a *push* producer.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from halfclose import TCP, Capabilities, Channel, ChannelSink, Endpoint
 from halfclose.io.addresses import endpoint_of
 from halfclose.io.syscalls import end_is_real, end_stream, pending_error, unsent
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     ITCPTransport,
@@ -32,6 +36,8 @@ from zope.interface import implementer
 from .reactors import runs_on_uvloop
 
 if TYPE_CHECKING:
+    from halfclose import Watch
+
     from .backend import TwistedBackend
 
 __all__ = ["Attached", "TwistedChannel", "adopt_socket"]
@@ -69,6 +75,35 @@ class Attached(Protocol):
         self.channel.connection_lost(reason)
 
 
+class _Room:
+    """Calls *ready*, once, when *sock* is writable. Its descriptor's number is Twisted's already.
+
+    :raises OSError: no descriptor is left, or the reactor has no room for one more.
+    """
+
+    def __init__(
+        self, backend: TwistedBackend, sock: socket.socket, ready: Callable[[], None]
+    ) -> None:
+        self._ready = ready
+        self._fd = os.dup(sock.fileno())
+        try:
+            self._watch: Watch = backend.watch(self._fd, self._now, write=True)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def _now(self) -> None:
+        self.stop()
+        self._ready()
+
+    def stop(self) -> None:
+        """Wait no more. Idempotent."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            self._watch.stop()
+            os.close(fd)
+
+
 class TwistedChannel(Channel):
     """One Twisted transport.
 
@@ -91,8 +126,12 @@ class TwistedChannel(Channel):
             tells_cause=False,
         )
         self._rearms = runs_on_uvloop()
-        # What was written before the transport was ours may still be in its buffer.
-        self._ready = untouched or self._sock is None
+        # What was written before the transport was ours may still be in its buffer; then the
+        # reactor watches for room.
+        self._ready = self._emptied = (
+            untouched or self._sock is None or transport not in backend.reactor.getWriters()
+        )
+        self._room: _Room | None = None
         self._wanted = False
         self._calling = False
         self._reading = True
@@ -125,7 +164,11 @@ class TwistedChannel(Channel):
         if self._calling:
             self._backend.soon(self._tell_now, function, *args)
         elif not self._released:
-            function(*args)
+            try:
+                function(*args)
+            except (KeyboardInterrupt, SystemExit) as error:
+                # Twisted would keep it to itself, and a loop of asyncio's end at once by it.
+                self._backend.fatal(error)
 
     def _tell_now(self, function: Callable[..., object], *args: object) -> None:
         if not self._released:
@@ -142,7 +185,7 @@ class TwistedChannel(Channel):
     def check_watchable(self) -> None:
         """Make sure that the reactor can watch the transport's descriptor.
 
-        :raises OSError: EMFILE: it cannot; see `TwistedBackend.check_watchable`.
+        :raises OSError: it cannot; see `TwistedBackend.check_watchable`.
         """
         if self._sock is not None:
             self._backend.check_watchable(self._sock.fileno())
@@ -196,6 +239,7 @@ class TwistedChannel(Channel):
         """The transport may be TLS by now (``startTLS``), and its socket not for plain bytes."""
         if self._sock is not None and self._transport.TLS:
             self._sock = None
+            self._stop_waiting()
             self.capabilities = replace(self.capabilities, can_half_close=False, can_reset=False)
             self._ready = True
             self._call("unregisterProducer")
@@ -224,15 +268,36 @@ class TwistedChannel(Channel):
         return taken
 
     def _await_room(self) -> None:
-        if self._sock is not None and not self._gone:
+        if self._sock is None or self._gone or self._room is not None:
+            return
+        if self._emptied:
+            try:
+                self._room = _Room(self._backend, self._sock, self._has_room)
+            except OSError:
+                # No descriptor is left for it: Twisted's own will do.
+                self._emptied = False
+        if not self._emptied:
             # With nothing in its buffer, Twisted finds it empty once the socket is writable.
             self._call("startWriting")
+
+    def _stop_waiting(self) -> None:
+        room, self._room = self._room, None
+        if room is not None:
+            room.stop()
+
+    def _has_room(self) -> None:
+        self._room = None
+        self._go_on()
 
     def resumeProducing(self) -> None:
         """The transport's buffer has emptied (pull), or has room again (push)."""
         if self._calling and self._sock is not None:
             # Being registered; it says nothing of the buffer.
             return
+        self._emptied = True
+        self._go_on()
+
+    def _go_on(self) -> None:
         self._ready = True
         if self._wanted:
             self._wanted = False
@@ -286,6 +351,7 @@ class TwistedChannel(Channel):
 
     def connection_lost(self, reason: Failure) -> None:
         self._gone = True
+        self._stop_waiting()
         self._backend.release_channel(self)
         self._tell(self._lost, reason)
 
@@ -317,24 +383,44 @@ class TwistedChannel(Channel):
         return 0 if self._sock is None or self._gone else unsent(self._sock)
 
     def close(self) -> None:
-        # Twisted would wait until the socket is writable, which a unix socket is when its peer has
-        # read most; and it has no reset that could cost anything.
-        at_once = self._own_end_sent and not self.capabilities.can_reset
-        self._release("abortConnection" if at_once else "loseConnection")
+        if self._sock is not None and self._emptied:
+            self._release_socket(ConnectionDone())
+        else:
+            self._release("loseConnection")
 
     def abort(self) -> None:
         if self._released and self._own_end_sent:
             # Everything is with the kernel, and Twisted lets go in its next turn: a reset now would
             # cost the peer what it was told to have (END-02).
             return
+        if self._sock is not None:
+            if self._released:
+                self._end_transport(ConnectionAborted())
+            else:
+                self._release_socket(ConnectionAborted())
+            return
         aborts = hasattr(self._transport, "abortConnection")
         if aborts and self._released and not self._gone:
             self._call("abortConnection")
         self._release("abortConnection" if aborts else "loseConnection")
 
+    def _release_socket(self, reason: Exception) -> None:
+        if not self._released:
+            self._released = True
+            self._stop_waiting()
+            # In the next turn: Twisted may be reading it now.
+            self._backend.soon(self._end_transport, reason)
+
+    def _end_transport(self, reason: Exception) -> None:
+        """Have the transport let go of its socket, with a reset where it was aborted."""
+        if not self._gone:
+            self._call("unregisterProducer")
+            self._call("connectionLost", Failure(reason))
+
     def _release(self, verb: str) -> None:
         if not self._released:
             self._released = True
+            self._stop_waiting()
             if not self._gone:
                 self._call("unregisterProducer")
                 self._call(verb)

@@ -23,6 +23,11 @@ __all__ = ["ENDINGS", "Faults", "converse"]
 _LOOP = ("call_soon", "call_later", "time")
 """What core asks of the loop while a connection lives."""
 
+_ASKING = frozenset(
+    f"{__name__.partition('.')[0]}.{part}" for part in ("connection", "deadline", "io.lingering")
+)
+"""The modules that ask for it, on behalf of one connection."""
+
 
 class Faults:
     """Counts the calls, and makes one of them raise.
@@ -83,11 +88,8 @@ class Faults:
 
 
 def _asked_by_core() -> bool:
-    """Whether a part of core called, and not the test or the backend itself."""
-    module = sys._getframe(2).f_globals.get("__name__", "")
-    return module.startswith("halfclose.") and not module.startswith(
-        ("halfclose.testing", "halfclose.memory")
-    )
+    """Whether a connection asked, and not the test, a channel or the backend itself."""
+    return sys._getframe(2).f_globals.get("__name__", "") in _ASKING
 
 
 class _Faulty(Channel):
