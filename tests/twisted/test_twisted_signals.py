@@ -88,7 +88,7 @@ def test_a_second_interrupt_leaves_nothing_on_the_reactor(variant: str) -> None:
         async def next_one(backend):
             await backend.sleep(0)
             seen.append("next")
-            return [type(each).__name__ for each in backend.reactor.getReaders()]
+            return sorted(type(each).__name__ for each in backend.reactor.getReaders())
 
         addresses, counts = [], []
         readers = halfclose.run(next_one, backend={variant!r})
