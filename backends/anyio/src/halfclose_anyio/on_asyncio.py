@@ -236,6 +236,9 @@ class AsyncioLoop(Loop):
             # An eager task factory runs us inside of start_soon.
             await asyncio.sleep(0)
         begun.runs = True
+        if self._backend.left and not begun.ours:
+            # ERR-14. What is ours is to be released, and so has to begin.
+            return
         try:
             await begun.function(*begun.args)
         except asyncio.CancelledError:
@@ -259,13 +262,14 @@ class AsyncioLoop(Loop):
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         if not self._is_over():
-            self._loop.call_soon(self._backend.guarded, function, *args)
+            # Whether the backend has been left meanwhile is looked at once more.
+            self._loop.call_soon(self._backend.guarded_timer, function, *args)
 
     def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
         if self._is_over():
             return
         try:
-            # Whether the backend has been left meanwhile is looked at once more.
+            # As with call_soon.
             self._loop.call_soon_threadsafe(self._backend.guarded_timer, function, *args)
         except RuntimeError:
             # Another thread may have closed the loop in this very moment.

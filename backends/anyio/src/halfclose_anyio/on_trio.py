@@ -206,6 +206,9 @@ class TrioLoop(Loop):
         args: tuple[object, ...],
         known_as: Callable[..., object],
     ) -> None:
+        if self._backend.left and function is _interruptible:
+            # ERR-14. What is ours is to be released, and so has to begin.
+            return
         try:
             await function(*args)
         except trio.Cancelled:
@@ -228,12 +231,11 @@ class TrioLoop(Loop):
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         if not self._backend.left:
-            self._call(self._backend.guarded, function, args)
-
-    def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
-        if not self._backend.left:
             # Whether the backend has been left meanwhile is looked at once more.
             self._call(self._backend.guarded_timer, function, args)
+
+    def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
+        self.call_soon(function, *args)
 
     def _call(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from ..backend import Backend
@@ -15,6 +15,9 @@ __all__ = ["ThreadedPeer", "in_thread", "join_threads"]
 T = TypeVar("T")
 
 _NAME = "halfclose raw peer"
+
+_BRIEFLY = 0.2
+"""Seconds for a thread that is about to end."""
 
 
 async def in_thread(backend: Backend, function: Callable[..., T], *args: object) -> T:
@@ -43,11 +46,15 @@ async def in_thread(backend: Backend, function: Callable[..., T], *args: object)
     return outcome[0]
 
 
-def join_threads() -> None:
-    """Wait for the threads of those who were interrupted while they waited for one."""
+def join_threads(before: Collection[threading.Thread]) -> None:
+    """Wait for the threads of a run that was interrupted, and did not wait for them itself.
+
+    :param before: those that were there before it.
+    """
     for thread in threading.enumerate():
-        if thread.name == _NAME:
-            thread.join(LIMIT)
+        if thread not in before:
+            # A framework may keep one of its own, for the next run.
+            thread.join(LIMIT if thread.name == _NAME else _BRIEFLY)
 
 
 class ThreadedPeer(RawPeer):
