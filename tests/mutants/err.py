@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from halfclose import forking
 from halfclose.backend import Backend, make_protocol
 from halfclose.channel import BackendCapabilities, Capabilities
 from halfclose.connection import Connection, _lost
@@ -9,6 +10,7 @@ from halfclose.io.connecting import _Race
 from halfclose.io.listening import _Accepting, listen_sockets
 from halfclose.io.poller import Poller
 from halfclose.io.sockets import SocketChannel
+from halfclose.io.syscalls import reset
 from halfclose.memory.channel import MemoryChannel
 from halfclose_anyio.backend import AnyioBackend
 from mutants.mutant import mutant
@@ -249,7 +251,7 @@ def the_body_goes_on(patch: Patch) -> None:
 @mutant("ERR-06", on="tcp")
 def an_abort_is_a_close(patch: Patch) -> None:
     """The peer of an aborted connection reads a clean end of stream."""
-    patch.edit(SocketChannel.abort, "reset_on_close(self._sock)", "pass")
+    patch.edit(SocketChannel.abort, "reset(self._sock)", "pass")
 
 
 @mutant("ERR-06", silent="connectionLost")
@@ -523,3 +525,40 @@ def an_error_ends_all(patch: Patch) -> None:
         "for one in [polled, *self._table.values()]:\n"
         "        self._backend.guarded(one.broken, _as_exception(error))",
     )
+
+
+# -- ERR-18: forks ---------------------------------------------------------------------------------
+
+
+@mutant("ERR-18", on="tcp")
+def a_child_has_its_parents_connections(patch: Patch) -> None:
+    """Who forks is to know what it does: nothing is taken from the child."""
+    patch.edit(forking._in_child, "backend.disown(_forked_from)", "pass")
+
+
+@mutant("ERR-18")
+def a_child_can_begin_something(patch: Patch) -> None:
+    """In a child a connection is over, and the backend is as it was."""
+    patch.edit(Backend.disown, "setattr(self, name, self._refuse)", "pass")
+
+
+@mutant("ERR-18")
+def a_child_that_exits_has_failed(patch: Patch) -> None:
+    """Who comes back to the loop ends with 1, whatever it has come with."""
+    patch.edit(forking.end, "status = _status(error.code)", "pass")
+
+
+@mutant("ERR-18")
+def a_child_is_told_of_the_end(patch: Patch) -> None:
+    """In a child each connection is lost, and its protocol is told."""
+    patch.edit(
+        Connection.disown,
+        "self._accepting =",
+        "self._protocol.connectionLost(reason)\n    self._accepting =",
+    )
+
+
+@mutant("ERR-18", on="tcp", silent="no end came")
+def an_abort_waits_for_the_last_copy(patch: Patch) -> None:
+    """The reset comes when nobody holds the socket any more."""
+    patch.edit(reset, "not _disconnected(sock)", "True")

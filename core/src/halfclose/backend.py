@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 from typing import Protocol as Interface
 
+from . import forking
 from .channel import BackendCapabilities, Channel
 from .connection import Connection
 from .deadline import Deadlines
@@ -28,7 +29,7 @@ from .io.stdio import StdioChannel
 from .listener import Listener
 from .options import ConnectionOptions, seconds
 from .plugins import Hooks
-from .reasons import ConnectError, ConnectionAborted
+from .reasons import ConnectError, ConnectionAborted, ConnectionLost
 
 __all__ = ["Backend", "Event", "TimerHandle", "Watch"]
 
@@ -122,6 +123,9 @@ class Backend(ABC):
         self._quiet: Event | None = None
         self.left = False
         """Whether the backend has been left: nothing can be begun any more."""
+        self.foreign: int | None = None
+        """In a child that was forked inside the backend, the process whose backend it is."""
+        forking.note(self)
 
     # -- what a framework must offer -----------------------------------------------------------
 
@@ -402,13 +406,17 @@ class Backend(ABC):
 
         :returns: what it returned; None if it raised.
         """
+        result = None
         try:
-            return function(*args)
+            result = function(*args)
         except (KeyboardInterrupt, SystemExit) as error:
             self.fatal(error)
-        except BaseException:
+        except BaseException as error:
+            self.check_process(error)
             _log.exception("%r failed", function)
-        return None
+        if self.foreign is not None:
+            self.check_process()
+        return result
 
     def guarded_timer(self, function: Callable[..., object], *args: object) -> None:
         """`guarded`, for what `call_later` calls: nothing, once the backend has been left."""
@@ -428,6 +436,7 @@ class Backend(ABC):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.check_process(error)
         try:
             if error is None:
                 await self._wind_down()
@@ -451,12 +460,54 @@ class Backend(ABC):
     def check_open(self) -> None:
         """Make sure that connections can be begun.
 
-        :raises RuntimeError: the backend has been left, or not been entered.
+        :raises RuntimeError: the backend has been left, or not been entered, or is that of the
+            process from which this one was forked.
         """
+        if self.foreign is not None:
+            self._refuse()
         if self.left:
             raise RuntimeError(f"backend {self.name!r} has been left")
         if not self._entered:
             raise RuntimeError(f"backend {self.name!r} is not entered: async with it")
+
+    # -- forks (ERR-18) ------------------------------------------------------------------------
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a child that is forked now must leave the backend alone."""
+        return (self._entered and not self.left) or self._busy
+
+    def disown(self, parent: int) -> None:
+        """In a forked child: all that is here is the process *parent*'s. Nobody is told."""
+        self.foreign = parent
+        reason = ConnectionLost(f"the connection is that of process {parent}")
+        descriptors = self.lane.disown()
+        for connection in self._connections:
+            connection.disown(reason)
+            descriptors.update(connection.channel.descriptors())
+        for channel in self._channels:
+            descriptors.update(channel.descriptors())
+        forking.vacate(descriptors)
+        for name in _BEGINNING:
+            setattr(self, name, self._refuse)
+        setattr(self, "fatal", self.check_process)  # noqa: B010 - an instance's method
+
+    def check_process(self, error: BaseException | None = None) -> None:
+        """End this process if it was forked inside the backend and has come back to it.
+
+        To be called where a task has ended, or where what the loop has called returns without
+        having gone through `guarded`.
+
+        :param error: what it came back with.
+        """
+        if self.foreign is not None:
+            forking.end(self, error)
+
+    def _refuse(self, *args: object, **options: object) -> Any:
+        raise RuntimeError(
+            f"backend {self.name!r} is that of process {self.foreign}, from which this one "
+            "was forked; run a backend of its own in the child"
+        )
 
     async def _wind_down(self) -> None:
         for listener in list(self._listeners):
@@ -484,6 +535,9 @@ class Backend(ABC):
 
 
 B = TypeVar("B", bound=Backend)
+
+_BEGINNING = ("call_later", "resolve", "sleep", "start_soon", "watch")
+"""What begins something in the loop, beside connect and listen, and is refused in a child."""
 
 _OWN = frozenset(
     {name for name in vars(Backend) if name.startswith("_") and not name.startswith("__")}

@@ -7,6 +7,7 @@ and failures of callbacks belong to `Connection`, which is the channel's sink.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 
 from .endpoints import Endpoint
@@ -168,6 +169,10 @@ class Channel(ABC):
     @abstractmethod
     def get_host(self) -> Endpoint:
         """This end's address."""
+
+    def descriptors(self) -> Collection[int]:
+        """The descriptors that it holds, which a forked child is to let go of (ERR-18)."""
+        return ()
 
     def get_handle(self) -> object:
         """The object below, for what this interface has not."""

@@ -394,6 +394,7 @@ class Connection(Transport, ChannelSink):
 
     def _raised(self, name: str, error: BaseException) -> None:
         """An event of the protocol, or its producer, raised *error* (ERR-02, ERR-03, ERR-05)."""
+        self._backend.check_process(error)
         if not isinstance(error, _FATAL):
             self._log_failure(name)
         if self._life.state is State.ENDED:
@@ -574,6 +575,16 @@ class Connection(Transport, ChannelSink):
         """End at once with *reason* and tell the protocol now: the loop is about to end."""
         self._finish(reason, abort=True)
         self._pump()
+
+    def disown(self, reason: ConnectionLost) -> None:
+        """In a forked child: it is over here, and nobody is told (ERR-18)."""
+        # No move of the table: nothing happens to the connection, which is the parent's.
+        self._life.state = State.CLOSED
+        self._reason = self._reason or reason
+        self._accepting = self._plain = self._direct = False
+        self._producer = self._inbox = None
+        self._consumers = ()
+        self._outgoing.clear()
 
     # -- writing -------------------------------------------------------------------------------
 

@@ -121,13 +121,15 @@ class AnyioBackend(Backend):
     ) -> None:
         try:
             await function(*args)
-        except anyio.get_cancelled_exc_class():
-            # The task is over either way; raised on, one that it raised itself would end us all.
-            pass
         except _FATAL as error:
             self.fatal(error)
-        except BaseException:
-            _log.exception("the task %r failed", function)
+        except BaseException as error:
+            # In a forked child no event loop runs that could name its class of cancellation.
+            self.check_process(error)
+            # The task is over either way; raised on, one that it raised itself would end us all.
+            if not isinstance(error, anyio.get_cancelled_exc_class()):
+                _log.exception("the task %r failed", function)
+        self.check_process()
 
     def spawn(self, function: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
         """Run an internal task that raises nothing."""

@@ -20,8 +20,9 @@ from halfclose.io.addresses import endpoint_of, host_of, peer_of
 from halfclose.io.syscalls import (
     end_is_real,
     end_stream,
+    let_go,
     pending_error,
-    reset_on_close,
+    reset,
     set_tcp_option,
     unsent,
 )
@@ -152,15 +153,24 @@ class StreamChannel(Channel):
         # Closed, with everything in the kernel: a reset now would cost the peer what it was told to
         # have (END-02).
         if self._raw is not None and not (self._closing and self._own_end_sent):
-            reset_on_close(self._raw)
+            reset(self._raw)
         self._drop_raw()
         if self._scope is not None:
             self._scope.cancel()
 
     def _drop_raw(self) -> None:
         if self._raw is not None:
+            # The stream may be closed already, and would have said nothing to a peer of which
+            # another process holds a copy.
+            let_go(self._raw)
             self._raw.close()
             self._raw = None
+
+    def descriptors(self) -> tuple[int, ...]:
+        raw = self._sock
+        if raw is None and not self._released:
+            raw = self._stream.extra(SocketAttribute.raw_socket, None)
+        return tuple(sock.fileno() for sock in (self._raw, raw) if sock is not None)
 
     # -- the tasks -----------------------------------------------------------------------------
 
@@ -195,16 +205,18 @@ class StreamChannel(Channel):
             _log.exception("the channel to %s failed", self._peer)
             self._backend.guarded(self._sink.failed, error)
             self.abort()
+        if self._backend.foreign is not None:
+            self._backend.check_process()
 
     async def _close_stream(self) -> bool:
         """Close the stream, if it can be done soon: TLS waits for the peer's answer."""
-        self._drop_raw()
         with anyio.move_on_after(LINGER_TIMEOUT):
             try:
                 await self._stream.aclose()
             except Exception:
                 _log.exception("the stream to %s did not close cleanly", self._peer)
             else:
+                self._drop_raw()
                 return True
         return False
 
@@ -260,6 +272,8 @@ class StreamChannel(Channel):
                 return
             if data and not self._over:
                 self._sink.received(bytes(data))
+                if self._backend.foreign is not None:
+                    self._backend.check_process()
             if self._write_error is not None and not self._over and not self.has_input():
                 # After a failed send the input that is there is wanted, and only that.
                 self._sink.failed(self._write_error)
@@ -282,6 +296,8 @@ class StreamChannel(Channel):
                 if self._wanted and not self._over:
                     self._wanted = False
                     self._sink.writable()
+                    if self._backend.foreign is not None:
+                        self._backend.check_process()
             if self._ending and not self._over:
                 self._ending = False
                 if await self._succeeds(self._end()):
@@ -289,6 +305,8 @@ class StreamChannel(Channel):
                     await self._let_the_other_tell()
                     if not self._over:
                         self._sink.write_ended()
+                        if self._backend.foreign is not None:
+                            self._backend.check_process()
             if self._closing:
                 return
 

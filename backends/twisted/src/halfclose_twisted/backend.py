@@ -257,6 +257,7 @@ class TwistedBackend(Backend):
             with _Interrupts(self) as interrupts:
                 self.reactor.run(installSignalHandlers=False)
         finally:
+            self.check_process(sys.exc_info()[1])
             self._end()
             if not outcome:
                 self._abort_all()
@@ -387,6 +388,7 @@ class TwistedBackend(Backend):
 
     def _task_ended(self, result: Any, task: Deferred[Any], function: object) -> None:
         self._tasks.discard(task)
+        self.check_process(result.value if isinstance(result, Failure) else None)
         if not isinstance(result, Failure) or result.check(CancelledError):
             return
         error = result.value
@@ -462,6 +464,9 @@ class _Interrupts:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._count += 1
         backend = self._backend
+        if backend.foreign is not None:
+            # In a forked child the reactor does not run, and nothing else would end what does.
+            raise KeyboardInterrupt
         end = backend.interrupt if self._count == 1 else backend.interrupt_at_once
         backend.reactor.callFromThread(end)
         if self._count > 2:

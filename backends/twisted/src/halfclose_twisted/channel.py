@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from halfclose import TCP, UNIX, Capabilities, Channel, ChannelSink, Endpoint
-from halfclose.io.syscalls import end_is_real, end_stream, pending_error, unsent
+from halfclose.io.syscalls import end_is_real, end_stream, let_go, pending_error, reset, unsent
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
@@ -122,6 +122,8 @@ class TwistedChannel(Channel):
             self._backend.call_soon(self._tell_now, function, *args)
         elif not self._released:
             function(*args)
+            if self._backend.foreign is not None:
+                self._backend.check_process()
 
     def _tell_now(self, function: Callable[..., object], *args: object) -> None:
         if not self._released:
@@ -308,6 +310,8 @@ class TwistedChannel(Channel):
         # Twisted would wait until the socket is writable, which a unix socket is when its peer has
         # read most; and it has no reset that could cost anything.
         at_once = self._own_end_sent and not self.capabilities.can_reset
+        if self._own_end_sent and self._sock is not None and not self._gone:
+            let_go(self._sock)
         self._release("abortConnection" if at_once else "loseConnection")
 
     def abort(self) -> None:
@@ -319,6 +323,17 @@ class TwistedChannel(Channel):
         if aborts and self._released and not self._gone:
             self._call("abortConnection")
         self._release("abortConnection" if aborts else "loseConnection")
+        if not self._gone:
+            # Twisted closes in its next turn, which ends nothing for the peer while another process
+            # holds a copy of the descriptor.
+            for fd in self.descriptors():
+                with socket.socket(fileno=os.dup(fd)) as sock:
+                    reset(sock)
+
+    def descriptors(self) -> tuple[int, ...]:
+        # Wrappers relay it, and TLS on top of a socket has the socket's.
+        fileno = getattr(self._transport, "fileno", None)
+        return () if fileno is None or self._gone else (fileno(),)
 
     def _release(self, verb: str) -> None:
         if not self._released:

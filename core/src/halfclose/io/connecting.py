@@ -13,7 +13,7 @@ from ..endpoints import TCP, UNIX
 from ..reasons import ConnectError, ConnectionRefused, ConnectTimeout, DNSLookupFailed
 from .addresses import Address, describe, literal
 from .poller import WRITE, Registration
-from .syscalls import pending_error
+from .syscalls import let_go, pending_error
 
 if TYPE_CHECKING:
     from ..backend import Backend, TimerHandle
@@ -139,6 +139,7 @@ class _Race:
         self.over.set()
         self._stop_attempts()
         if self._sock is not None:
+            let_go(self._sock)
             self._sock.close()
             self._sock = None
 
@@ -266,6 +267,7 @@ class _Attempt:
         if self._retry is not None:
             self._retry.cancel()
         if self._sock is not None:
+            let_go(self._sock)
             self._sock.close()
             self._sock = None
 

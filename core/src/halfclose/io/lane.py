@@ -74,6 +74,12 @@ class Lane:
             raise lost
         return self._backend.adopt(sock)
 
+    def disown(self) -> set[int]:
+        """In a forked child: see `Poller.disown`."""
+        poller, self._poller = self._poller, None
+        self._closed = True
+        return set() if poller is None else poller.disown()
+
     def close(self) -> None:
         """Release the poller. Idempotent."""
         self._closed = True

@@ -16,6 +16,7 @@ from ..options import ConnectionOptions
 from ..reasons import ListenError
 from .addresses import Address, endpoint_of, literal
 from .poller import READ, Registration
+from .syscalls import stop_listening
 
 if TYPE_CHECKING:
     from ..backend import Backend, TimerHandle
@@ -66,6 +67,9 @@ class SocketListener(Listener):
 
     def close(self) -> None:
         """Stop accepting, and remove the path of a unix socket if it is still ours. Idempotent."""
+        if self._backend.foreign is not None:
+            # A forked child has let go of its copies, and the path is the parent's.
+            return
         for accepting in self._accepting:
             accepting.close()
         if self._path is not None and _path_id(self._path) == self._path_id is not None:
@@ -157,7 +161,7 @@ class _Accepting:
         if self._retry is not None:
             self._retry.cancel()
         self._poll.stop()
-        self._sock.close()
+        stop_listening(self._sock)
 
 
 async def listen_sockets(
