@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import socket
 import sys
@@ -55,7 +56,11 @@ class AnyioBackend(Backend):
                 return await main(backend, *args)
 
         library, settings = cls.runner
-        return anyio.run(body, backend=library, backend_options=settings)
+
+        def begin() -> T:
+            return anyio.run(body, backend=library, backend_options=settings)
+
+        return _unmarked().run(begin)
 
     async def start(self) -> None:
         running = _running_loop()
@@ -169,6 +174,19 @@ def _running_loop() -> str | None:
     except RuntimeError:
         return None
     return "uvloop" if type(loop).__module__.partition(".")[0] == "uvloop" else "asyncio"
+
+
+def _unmarked() -> contextvars.Context:
+    """This context, without the mark of a loop that does not run.
+
+    A child that was forked inside a loop has the mark of its parent's, by which anyio would think
+    that one runs here.
+    """
+    context = contextvars.copy_context()
+    sniffio = sys.modules.get("sniffio")
+    if sniffio is not None and _running_loop() is None:
+        context.run(sniffio.current_async_library_cvar.set, None)
+    return context
 
 
 def _fatal_in(error: BaseException) -> BaseException | None:
