@@ -11,7 +11,7 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 from typing import Protocol as Interface
 
 from . import forking
@@ -425,7 +425,7 @@ class Backend(ABC):
 
     # -- entering and leaving ------------------------------------------------------------------
 
-    async def __aenter__(self: B) -> B:
+    async def __aenter__(self) -> Self:
         await self.start()
         self._entered = True
         return self
@@ -533,8 +533,6 @@ class Backend(ABC):
         self.lingering.abort()
         self.lane.close()
 
-
-B = TypeVar("B", bound=Backend)
 
 _BEGINNING = ("call_later", "resolve", "sleep", "start_soon", "watch")
 """What begins something in the loop, beside connect and listen, and is refused in a child."""

@@ -193,8 +193,9 @@ def _fatal_in(error: BaseException) -> BaseException | None:
     """A KeyboardInterrupt or SystemExit inside an exception group."""
     if isinstance(error, _FATAL):
         return error
-    for inner in getattr(error, "exceptions", ()):
-        found = _fatal_in(inner)
-        if found is not None:
-            return found
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            found = _fatal_in(inner)
+            if found is not None:
+                return found
     return None
