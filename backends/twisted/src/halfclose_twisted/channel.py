@@ -12,12 +12,22 @@ import errno
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from halfclose import TCP, Capabilities, Channel, ChannelSink, Endpoint
+from halfclose.forking import has_forked
 from halfclose.io.addresses import endpoint_of
-from halfclose.io.syscalls import end_is_real, end_stream, pending_error, unsent
+from halfclose.io.syscalls import (
+    end_is_real,
+    end_stream,
+    let_go,
+    pending_error,
+    reset,
+    socket_of,
+    unsent,
+)
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
@@ -126,6 +136,8 @@ class TwistedChannel(Channel):
             self._backend.soon(self._tell_now, function, *args)
         elif not self._released:
             function(*args)
+            if self._backend.foreign is not None:
+                self._backend.check_process()
 
     def _tell_now(self, function: Callable[..., object], *args: object) -> None:
         if not self._released:
@@ -320,6 +332,8 @@ class TwistedChannel(Channel):
         # Twisted would wait until the socket is writable, which a unix socket is when its peer has
         # read most; and it has no reset that could cost anything.
         at_once = self._own_end_sent and not self.capabilities.can_reset
+        if self._own_end_sent and self._sock is not None and not self._gone:
+            let_go(self._sock)
         self._release("abortConnection" if at_once else "loseConnection")
 
     def abort(self) -> None:
@@ -331,6 +345,17 @@ class TwistedChannel(Channel):
         if aborts and self._released and not self._gone:
             self._call("abortConnection")
         self._release("abortConnection" if aborts else "loseConnection")
+        if has_forked() and not self._gone:
+            # Twisted closes in its next turn, which ends nothing for the peer while a child holds a
+            # copy of the descriptor.
+            for fd in self.descriptors():
+                with suppress(OSError):
+                    _reset_now(fd)
+
+    def descriptors(self) -> tuple[int, ...]:
+        # Wrappers relay it, and TLS on top of a socket has the socket's.
+        fileno = getattr(self._transport, "fileno", None)
+        return () if fileno is None or self._gone else (fileno(),)
 
     def _release(self, verb: str) -> None:
         if not self._released:
@@ -377,6 +402,21 @@ def _plain_socket(transport: Any) -> socket.socket | None:
     plain = isinstance(transport, Connection) and type(transport).write is Connection.write
     handle = transport.getHandle() if plain and not transport.TLS else None
     return handle if type(handle) is socket.socket else None
+
+
+def _reset_now(fd: int) -> None:
+    """Have the peer of the socket *fd* see a reset.
+
+    :raises OSError: it is no socket, or no descriptor is left.
+    """
+    own = os.dup(fd)
+    try:
+        sock = socket_of(own, socket.socket)
+    except BaseException:
+        os.close(own)
+        raise
+    with sock:
+        reset(sock)
 
 
 def _endpoint(address: Any) -> Endpoint:
