@@ -115,3 +115,212 @@ def test_children_leave_the_parent_alone(variant: str) -> None:
         inner=INNER.get(variant, variant),
     )
     assert python(code) == "done\n"
+
+
+POINTS = """
+    import errno, os, sys, warnings
+    sys.path.insert(0, {tests!r})
+    from core.support import Recorder, run, until
+    import halfclose
+
+    VARIANT = {variant!r}
+    PARENT = os.getpid()
+    warnings.simplefilter("ignore", DeprecationWarning)
+    statuses = []
+
+    def fork(error=None):
+        number = os.fork()
+        if not number:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            if error is not None:
+                raise error
+            return
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]))
+
+    def check(statuses_due, point):
+        assert statuses == statuses_due, (point, statuses)
+        statuses.clear()
+
+    class Forking(Recorder):
+        point, error = "", None
+
+        def _at(self, point):
+            if os.getpid() != PARENT:
+                os._exit(99)
+            if point == self.point:
+                fork(self.error)
+
+        def connectionMade(self):
+            self._at("made")
+            super().connectionMade()
+
+        def readConnectionLost(self):
+            self._at("read")
+            self.transport.loseWriteConnection()
+
+        def writeConnectionLost(self):
+            self._at("write")
+
+        def connectionLost(self, reason):
+            self._at("lost")
+            super().connectionLost(reason)
+
+    class Producer(halfclose.PullProducer):
+        def __init__(self, transport, point, error):
+            self.transport, self.point, self.error = transport, point, error
+
+        def resumeProducing(self):
+            if self.point == "resume":
+                fork(self.error)
+            self.transport.unregisterProducer()
+
+        def stopProducing(self):
+            if self.point == "stop":
+                fork(self.error)
+
+    def links(kind):
+        found = set()
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                link = os.readlink("/proc/self/fd/" + name)
+            except FileNotFoundError:
+                continue
+            if link.startswith(kind):
+                found.add(link)
+        return found
+
+    async def main(backend, endpoint):
+        for error, status in ((None, 1), (ValueError("in a child"), 1), (SystemExit(6), 6)):
+            for point in ("made", "read", "write", "lost"):
+                class Here(Forking):
+                    pass
+                Here.point, Here.error = point, error
+                servers = []
+                async with await backend.listen(
+                    endpoint, lambda: servers.append(Here()) or servers[-1]
+                ) as listener:
+                    client = await backend.connect(listener.endpoint, Forking)
+                    client.transport.loseWriteConnection()
+                    await client.transport.whenClosed()
+                    await until(backend, lambda: servers and "lost" in servers[-1].events)
+                check([status], (point, error))
+
+            # Factories: what is accepted, and what connects, which gets an error it may handle.
+            def factory():
+                if os.getpid() != PARENT:
+                    os._exit(98)
+                fork(error)
+                return Forking()
+            async with await backend.listen(endpoint, factory) as listener:
+                client = await backend.connect(listener.endpoint, Forking)
+                await until(backend, lambda: statuses)
+                check([status], ("accepting", error))
+                client.transport.abortConnection()
+            async with await backend.listen(endpoint, Forking) as listener:
+                try:
+                    client = await backend.connect(listener.endpoint, factory)
+                except BaseException as refused:
+                    assert os.getpid() != PARENT, refused
+                    if error is not None:
+                        os._exit(status if refused is error else 97)
+                    os._exit(1 if isinstance(refused, RuntimeError) else 97)
+                check([status], ("connecting", error))
+
+                for point in ("resume", "stop"):
+                    client = await backend.connect(listener.endpoint, Forking)
+                    producer = Producer(client.transport, point, error)
+                    if point == "stop":
+                        client.transport.abortConnection()
+                    client.transport.registerProducer(producer, False)
+                    await until(backend, lambda: statuses)
+                    check([status], (point, error))
+                    client.transport.abortConnection()
+
+            # The loop's own calls.
+            for begin in (
+                lambda: backend.call_soon(fork, error),
+                lambda: backend.call_later(0.0, fork, error),
+                lambda: backend.call_later(0.001, fork, error),
+                lambda: backend.call_soon_threadsafe(fork, error),
+            ):
+                begin()
+                await until(backend, lambda: statuses)
+                check([status], ("call", error))
+            reading, writing = os.pipe()
+
+            def ready():
+                watch.stop()
+                fork(error)
+
+            watch = backend.watch(reading, ready)
+            os.write(writing, b"x")
+            await until(backend, lambda: statuses)
+            check([status], ("watch", error))
+            os.close(reading)
+            os.close(writing)
+
+        # What a child cancels goes on in its parent.
+        reading, writing = os.pipe()
+        seen = backend.create_event()
+        fired = backend.create_event()
+        watch = backend.watch(reading, seen.set)
+        timers = [backend.call_later(delay, fired.set) for delay in (0.05, 0.06)]
+        # Whatever is being begun for it has begun.
+        await backend.sleep(0.001)
+        number = os.fork()
+        if not number:
+            try:
+                watch.stop()
+                for timer in timers:
+                    timer.cancel()
+            except BaseException:
+                os._exit(96)
+            os._exit(0)
+        assert os.waitpid(number, 0)[1] == 0
+        os.write(writing, b"x")
+        await seen.wait()
+        await fired.wait()
+        watch.stop()
+        os.close(reading)
+        os.close(writing)
+
+        # No socket of the parent's is left in a child.
+        before = links("socket:")
+        async with await backend.listen(endpoint, Forking) as listener:
+            one = await backend.connect(listener.endpoint, Forking)
+            make, waits = backend.lane.channel, []
+
+            def no_room(sock, **known):
+                if "host" in known:
+                    waits.append(sock)
+                    raise OSError(errno.EMFILE, "no descriptor is left")
+                return make(sock, **known)
+
+            backend.lane.channel = no_room
+            two = await backend.connect(listener.endpoint, Forking)
+            await until(backend, lambda: waits)
+            assert waits[-1].fileno() >= 0
+            number = os.fork()
+            if not number:
+                held = [fd for holder in backend._holders for fd in holder() if fd >= 0]
+                left = links("socket:") - before
+                if left or {{os.readlink(f"/proc/self/fd/{{fd}}") for fd in held}} - {{os.devnull}}:
+                    print(left, held, links(""), file=sys.stderr, flush=True)
+                    os._exit(95)
+                os._exit(0)
+            assert os.waitpid(number, 0)[1] == 0
+            backend.lane.channel = make
+            for client in (one, two):
+                client.transport.loseConnection()
+                assert isinstance(await client.transport.whenClosed(), halfclose.ConnectionDone)
+
+    for sockets in ("lane", "native"):
+        run(main, "tcp:127.0.0.1:0", variant=VARIANT, options={{"sockets": sockets}})
+    print("done")
+"""
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_wherever_a_child_is_forked_it_ends(variant: str) -> None:
+    code = POINTS.format(tests=str(Path(__file__).parent.parent), variant=variant)
+    assert python(code) == "done\n"
