@@ -120,8 +120,9 @@ def test_children_leave_the_parent_alone(variant: str) -> None:
 POINTS = """
     import errno, os, sys, warnings
     sys.path.insert(0, {tests!r})
-    from core.support import Recorder, run, until
+    from core.support import Recorder, until
     import halfclose
+    from halfclose.hooks import hookimpl
 
     VARIANT = {variant!r}
     PARENT = os.getpid()
@@ -164,6 +165,14 @@ POINTS = """
         def connectionLost(self, reason):
             self._at("lost")
             super().connectionLost(reason)
+
+    class Plugin:
+        @hookimpl
+        def halfclose_connection_made(self):
+            if os.getpid() != PARENT:
+                os._exit(94)
+
+        halfclose_half_closed = halfclose_connection_lost = halfclose_connection_made
 
     class Producer(halfclose.PullProducer):
         def __init__(self, transport, point, error):
@@ -286,8 +295,17 @@ POINTS = """
 
         # No socket of the parent's is left in a child.
         before = links("socket:")
+        accepted = []
         async with await backend.listen(endpoint, Forking) as listener:
             one = await backend.connect(listener.endpoint, Forking)
+            # Both of these stay open: the one's peer lingers, since it does not end.
+            async with await backend.listen(
+                endpoint, lambda: accepted.append(Recorder()) or accepted[0]
+            ) as other:
+                quiet = await backend.connect(other.endpoint, Recorder)
+                await until(backend, lambda: accepted)
+                accepted[0].transport.loseConnection()
+                await accepted[0].transport.whenClosed()
             make, waits = backend.lane.channel, []
 
             def no_room(sock, **known):
@@ -310,12 +328,15 @@ POINTS = """
                 os._exit(0)
             assert os.waitpid(number, 0)[1] == 0
             backend.lane.channel = make
-            for client in (one, two):
+            for client in (one, two, quiet):
                 client.transport.loseConnection()
                 assert isinstance(await client.transport.whenClosed(), halfclose.ConnectionDone)
 
+    halfclose.register(Plugin())
     for sockets in ("lane", "native"):
-        run(main, "tcp:127.0.0.1:0", variant=VARIANT, options={{"sockets": sockets}})
+        halfclose.run(
+            main, "tcp:127.0.0.1:0", backend=VARIANT, options={{"sockets": sockets}}
+        )
     print("done")
 """
 
