@@ -123,6 +123,7 @@ POINTS = """
     from core.support import Recorder, until
     import halfclose
     from halfclose.hooks import hookimpl
+    from halfclose.io import lingering
 
     VARIANT = {variant!r}
     PARENT = os.getpid()
@@ -311,7 +312,7 @@ POINTS = """
             def no_room(sock, **known):
                 if "host" in known:
                     waits.append(sock)
-                    raise OSError(errno.EMFILE, "no descriptor is left")
+                    raise OSError(errno.ENOBUFS, "no room is left")
                 return make(sock, **known)
 
             backend.lane.channel = no_room
@@ -325,8 +326,10 @@ POINTS = """
                 if left or {{os.readlink(f"/proc/self/fd/{{fd}}") for fd in held}} - {{os.devnull}}:
                     print(left, held, links(""), file=sys.stderr, flush=True)
                     os._exit(95)
-                os._exit(0)
+                # Nor is anything of its connections that its own could wait for.
+                os._exit(93 if lingering._oldest_first() or len(backend.lingering) else 0)
             assert os.waitpid(number, 0)[1] == 0
+            assert len(backend.lingering) == 1
             backend.lane.channel = make
             for client in (one, two, quiet):
                 client.transport.loseConnection()
@@ -345,3 +348,41 @@ POINTS = """
 def test_wherever_a_child_is_forked_it_ends(variant: str) -> None:
     code = POINTS.format(tests=str(Path(__file__).parent.parent), variant=variant)
     assert python(code) == "done\n"
+
+
+UNFORKED = """
+    import os, socket, subprocess, sys
+    from halfclose.forking import has_forked
+    from halfclose.io.syscalls import let_go, reset, stop_listening
+
+    class Counting(socket.socket):
+        calls = 0
+
+        def _count(self, *args):
+            Counting.calls += 1
+            return b""
+
+        recv = shutdown = connect = _count
+
+    def end():
+        for end in (let_go, reset, stop_listening):
+            end(Counting(socket.AF_UNIX, socket.SOCK_STREAM))
+        calls, Counting.calls = Counting.calls, 0
+        return calls
+
+    assert not has_forked() and not end()
+    # A program that is run inherits nothing.
+    subprocess.run([sys.executable, "-c", ""], check=True)
+    assert not has_forked() and not end()
+    number = os.fork()
+    if not number:
+        # What a child opens, nobody else has.
+        os._exit(has_forked() or end())
+    assert os.waitpid(number, 0)[1] == 0
+    assert has_forked() and end() == 4
+    print("done")
+"""
+
+
+def test_what_a_fork_costs_is_paid_only_where_there_was_one() -> None:
+    assert python(UNFORKED) == "done\n"

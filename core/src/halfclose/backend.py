@@ -116,7 +116,8 @@ class Backend(ABC):
             known = ", ".join(sorted(_OPTIONS | self.option_names))
             raise TypeError(f"backend {name!r} has no option {unknown[0]!r}; it has {known}")
         self._grace = seconds("grace", self.options.get("grace", GRACE))
-        self.hooks = Hooks(self.fatal, self.report)
+        # In a forked child `fatal` is another one (see `disown`).
+        self.hooks = Hooks(lambda error: self.fatal(error), self.report)
         busy_poll = seconds("busy_poll", self.options.get("busy_poll", BUSY_POLL))
         self.lane = Lane(self, self.options.get("sockets"), busy_poll)
         self.deadlines = Deadlines(self)
@@ -585,6 +586,7 @@ class Backend(ABC):
         descriptors = self.lane.disown()
         for connection in self._connections:
             connection.disown(reason)
+        self.lingering.disown()
         for holder in holders:
             # A framework's object may not know any more.
             with suppress(Exception):
