@@ -549,8 +549,12 @@ class Connection(Transport, ChannelSink):
             self._log_failure(name)
         if self._life.state is State.ENDED:
             self._reason = error
-        else:
+            return
+        try:
             self._finish(error, abort=True)
+        except BaseException as another:
+            # ^C in the middle of it: whoever called may keep it to itself.
+            self._broke(another)
 
     def _broke(self, error: BaseException) -> None:
         """The channel or the loop raised what it never should, or ^C came in the middle of us.
