@@ -121,12 +121,11 @@ def test_the_exception_of_the_body_is_bare_in_a_strict_group(loop: str) -> None:
                 async with open_backend() as backend:
                     await connection(backend)
                     raise Odd("mine")
-        except Exception as error:
-            inner = getattr(error, "exceptions", None)
-            assert inner is not None
-            assert [type(each) for each in inner] == [Odd]
+        except ExceptionGroup as error:
+            inner = error.exceptions
         else:
             raise AssertionError("nothing was raised")
+        assert [type(each) for each in inner] == [Odd]
 
     program(loop, main)
 

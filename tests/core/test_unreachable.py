@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 from core.support import LIMIT
-from halfclose.io.syscalls import end_stream, pending_error, reset_on_close
+from halfclose.io.syscalls import end_stream, pending_error, reset
 
 
 class _Told(socket.socket):
@@ -42,7 +42,7 @@ def pair() -> Iterator[tuple[_Told, socket.socket]]:
 
 
 def _after_reset(told: socket.socket, peer: socket.socket) -> OSError | None:
-    reset_on_close(peer)
+    reset(peer)
     peer.close()
     assert select.select([told], [], [], LIMIT)[0]
     return pending_error(told)

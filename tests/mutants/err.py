@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from halfclose import forking
 from halfclose.backend import Backend, make_protocol
 from halfclose.channel import BackendCapabilities, Capabilities
 from halfclose.connection import Connection, _lost
@@ -9,6 +10,7 @@ from halfclose.io.connecting import _Race
 from halfclose.io.listening import _Accepting, listen_sockets
 from halfclose.io.poller import Poller
 from halfclose.io.sockets import SocketChannel
+from halfclose.io.syscalls import reset
 from halfclose.memory.backend import MemoryBackend
 from halfclose.memory.channel import MemoryChannel
 from halfclose_anyio.backend import AnyioBackend
@@ -189,13 +191,13 @@ def connection_lost_that_raises_is_not_logged(patch: Patch) -> None:
 @mutant("ERR-04")
 def connection_lost_that_raises_leaves_its_waiters(patch: Patch) -> None:
     """What connectionLost raises is logged by the loop, and whatever comes after it is skipped."""
-    patch.edit(Connection._deliver_lost, "except BaseException:", "except EOFError:")
+    patch.edit(Connection._deliver_lost, "except BaseException as", "except EOFError as")
 
 
 @mutant("ERR-04")
 def connection_lost_that_raises_is_an_exception(patch: Patch) -> None:
     """Only an Exception is expected of connectionLost."""
-    patch.edit(Connection._deliver_lost, "except BaseException:", "except Exception:")
+    patch.edit(Connection._deliver_lost, "except BaseException as", "except Exception as")
 
 
 @mutant("ERR-04")
@@ -203,7 +205,7 @@ def connection_lost_that_raises_is_the_reason(patch: Patch) -> None:
     """What connectionLost raises is what whenClosed returns."""
     patch.edit(
         Connection._deliver_lost,
-        "except BaseException:\n",
+        "except BaseException as error:\n",
         "except BaseException as error:\n        self._reason = error\n",
     )
 
@@ -255,7 +257,7 @@ def the_body_goes_on(patch: Patch) -> None:
 @mutant("ERR-06", on="tcp")
 def an_abort_is_a_close(patch: Patch) -> None:
     """The peer of an aborted connection reads a clean end of stream."""
-    patch.edit(SocketChannel.abort, "reset_on_close(self._sock)", "pass")
+    patch.edit(SocketChannel.abort, "reset(self._sock)", "pass")
 
 
 @mutant("ERR-06", silent="connectionLost")
@@ -335,13 +337,17 @@ def a_factory_that_fails_is_not_logged(patch: Patch) -> None:
 @mutant("ERR-08", silent="raw peer")
 def a_factory_that_fails_keeps_its_connection(patch: Patch) -> None:
     """What a factory raises is logged, and the connection is left to the collector."""
-    patch.edit(Backend.accept, ")\n        channel.abort()", ")")
+    patch.edit(Backend.accept, "factory\n        )\n        channel.abort()", "factory\n        )")
 
 
 @mutant("ERR-08", on="tcp")
 def a_factory_that_fails_closes(patch: Patch) -> None:
     """A connection without a protocol gets a clean end of stream."""
-    patch.edit(Backend.accept, ")\n        channel.abort()", ")\n        channel.close()")
+    patch.edit(
+        Backend.accept,
+        "factory\n        )\n        channel.abort()",
+        "factory\n        )\n        channel.close()",
+    )
 
 
 @mutant("ERR-08")
@@ -498,8 +504,8 @@ def a_factory_that_fails_leaks_its_connection(patch: Patch) -> None:
     """Where the factory raised, the connection that was made for it stays."""
     patch.edit(
         Backend.connect,
-        "except BaseException:\n        channel.abort()",
-        "except BaseException:\n        self.on_leaving(channel.abort)",
+        "is None:\n            channel.abort()",
+        "is None:\n            self.on_leaving(channel.abort)",
     )
 
 
@@ -615,3 +621,40 @@ def what_was_given_before_is_run_after(patch: Patch) -> None:
 def a_task_begins_on_what_was_left(patch: Patch) -> None:
     """Tasks are cancelled once, when the backend is left."""
     patch.edit(MemoryBackend.start_soon, "if self.left:\n        return", "")
+
+
+# -- ERR-18: forks ---------------------------------------------------------------------------------
+
+
+@mutant("ERR-18", on="tcp")
+def a_child_has_its_parents_connections(patch: Patch) -> None:
+    """Who forks is to know what it does: nothing is taken from the child."""
+    patch.edit(forking._in_child, "backend.disown(_parent)", "pass")
+
+
+@mutant("ERR-18")
+def a_child_can_begin_something(patch: Patch) -> None:
+    """In a child a connection is over, and the backend is as it was."""
+    patch.edit(Backend.disown, "setattr(self, name, self._refuse)", "pass")
+
+
+@mutant("ERR-18")
+def a_child_that_exits_has_failed(patch: Patch) -> None:
+    """Who comes back to the loop ends with 1, whatever it has come with."""
+    patch.edit(forking.end, "status = _status(error.code)", "pass")
+
+
+@mutant("ERR-18")
+def a_child_is_told_of_the_end(patch: Patch) -> None:
+    """In a child each connection is lost, and its protocol is told."""
+    patch.edit(
+        Connection.disown,
+        "self._accepting =",
+        "self._protocol.connectionLost(reason)\n    self._accepting =",
+    )
+
+
+@mutant("ERR-18", on="tcp", silent="no end came")
+def an_abort_waits_for_the_last_copy(patch: Patch) -> None:
+    """The reset comes when nobody holds the socket any more."""
+    patch.edit(reset, "_disconnected(sock)", "False")

@@ -94,7 +94,7 @@ def every_close_is_a_reset(patch: Patch) -> None:
     patch.edit(
         SocketChannel.close,
         "self._sock.close()",
-        "reset_on_close(self._sock)\n        self._sock.close()",
+        "reset(self._sock)\n        self._sock.close()",
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import anyio
@@ -313,10 +313,9 @@ async def _made(
 
 def _inside(error: BaseException) -> list[BaseException]:
     """The exceptions inside of groups of groups; *error* itself if it is none."""
-    exceptions: Sequence[BaseException] | None = getattr(error, "exceptions", None)
-    if exceptions is None:
+    if not isinstance(error, BaseExceptionGroup):
         return [error]
-    return [found for one in exceptions for found in _inside(one)]
+    return [found for one in error.exceptions for found in _inside(one)]
 
 
 class StockAnyioUvloop(StockAnyioAsyncio, UvloopBackend):

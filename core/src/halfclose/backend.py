@@ -10,12 +10,14 @@ import errno
 import logging
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from contextvars import Context, copy_context
 from types import TracebackType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 from typing import Protocol as Interface
 
+from . import forking
 from .channel import BackendCapabilities, Channel
 from .connection import Connection
 from .deadline import Deadlines
@@ -30,7 +32,7 @@ from .io.stdio import connect_stdio
 from .listener import Listener
 from .options import ConnectionOptions, seconds
 from .plugins import Hooks
-from .reasons import ConnectError, ConnectionAborted
+from .reasons import ConnectError, ConnectionAborted, ConnectionLost
 
 __all__ = ["Backend", "Event", "TimerHandle", "Watch"]
 
@@ -118,7 +120,8 @@ class Backend(ABC):
             known = ", ".join(sorted(_OPTIONS | self.option_names))
             raise TypeError(f"backend {name!r} has no option {unknown[0]!r}; it has {known}")
         self._grace = seconds("grace", self.options.get("grace", GRACE))
-        self.hooks = Hooks(self.fatal, self.report)
+        # In a forked child `fatal` is another one (see `disown`).
+        self.hooks = Hooks(lambda error: self.fatal(error), self.report)
         busy_poll = seconds("busy_poll", self.options.get("busy_poll", BUSY_POLL))
         self.lane = Lane(self, self.options.get("sockets"), busy_poll)
         self.deadlines = Deadlines(self)
@@ -127,12 +130,17 @@ class Backend(ABC):
         self._listeners: dict[Listener, None] = {}
         self._channels: set[Channel] = set()
         self._leaving: dict[Callable[[], None], None] = {}
+        self._holders: dict[Callable[[], Iterable[int]], None] = {}
         self._entered = False
+        self._was_left = False
         self._quiet: Event | None = None
         self.leaving = False
         """Whether the backend is being left, and its connections are given time to end."""
         self.left = False
         """Whether the backend has been left: nothing can be begun any more."""
+        self.foreign: int | None = None
+        """In a child that was forked inside the backend, the process whose backend it is."""
+        forking.note(self)
 
     # -- what a framework must offer -----------------------------------------------------------
 
@@ -278,9 +286,12 @@ class Backend(ABC):
         channel = await self.open_channel(target, timeout)
         try:
             protocol = context.run(make_protocol, factory)
+            if self.foreign is not None:
+                self._refuse()
             connection = Connection(self, channel, options or ConnectionOptions(), context)
         except BaseException:
-            channel.abort()
+            if self.foreign is None:
+                channel.abort()
             raise
         failure = connection.attach(protocol)
         if failure is not None:
@@ -344,12 +355,24 @@ class Backend(ABC):
                     pause = self.lingering.make_room(error)
                     if pause is None:
                         raise
-                    await self.sleep(pause)
+                    await self._keep(sock, pause)
         except BaseException as error:
             sock.close()
             if isinstance(error, OSError):
                 raise ConnectError(f"cannot connect to {endpoint}: {error}") from error
             raise
+
+    async def _keep(self, sock: socket.socket, pause: float) -> None:
+        """Wait for *pause* seconds, with a socket that is nobody's yet."""
+
+        def descriptors() -> tuple[int, ...]:
+            return (sock.fileno(),)
+
+        self.hold_descriptors(descriptors)
+        try:
+            await self.sleep(pause)
+        finally:
+            self.release_descriptors(descriptors)
 
     async def open_listener(
         self, endpoint: Endpoint, options: ConnectionOptions, accepted: Callable[[Channel], None]
@@ -394,12 +417,16 @@ class Backend(ABC):
         context = copy_context() if context is None else context
         try:
             protocol = context.run(make_protocol, factory)
+            if self.foreign is not None:
+                self.check_process()
             connection = Connection(self, channel, options, context)
         except (KeyboardInterrupt, SystemExit) as error:
+            self.check_process(error)
             channel.abort()
             self.fatal(error)
             return None
         except BaseException as error:
+            self.check_process(error)
             self.report(
                 error, "the protocol factory %r failed; the connection was aborted", factory
             )
@@ -440,6 +467,17 @@ class Backend(ABC):
         """Take back `on_leaving`."""
         self._leaving.pop(leave, None)
 
+    def hold_descriptors(self, descriptors: Callable[[], Iterable[int]]) -> None:
+        """Have a forked child let go of what *descriptors* gives, until `release_descriptors`.
+
+        For what is no channel's, no listener's, and not watched by the poller either (ERR-18).
+        """
+        self._holders[descriptors] = None
+
+    def release_descriptors(self, descriptors: Callable[[], Iterable[int]]) -> None:
+        """Take back `hold_descriptors`. Idempotent."""
+        self._holders.pop(descriptors, None)
+
     def forget(self, listener: Listener) -> None:
         """*listener* is closed."""
         self._listeners.pop(listener, None)
@@ -458,13 +496,17 @@ class Backend(ABC):
 
         :returns: what it returned; None if it raised.
         """
+        result = None
         try:
-            return function(*args)
+            result = function(*args)
         except (KeyboardInterrupt, SystemExit) as error:
             self.fatal(error)
         except BaseException as error:
+            self.check_process(error)
             self.report(error, "%r failed", function)
-        return None
+        if self.foreign is not None:
+            self.check_process()
+        return result
 
     def report(
         self, error: BaseException, message: str, *args: object, level: int = logging.ERROR
@@ -486,7 +528,7 @@ class Backend(ABC):
 
     # -- entering and leaving ------------------------------------------------------------------
 
-    async def __aenter__(self: B) -> B:
+    async def __aenter__(self) -> Self:
         await self.start()
         self._entered = True
         return self
@@ -497,6 +539,7 @@ class Backend(ABC):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.check_process(error)
         try:
             if error is None:
                 await self._wind_down()
@@ -516,16 +559,65 @@ class Backend(ABC):
         finally:
             # What a cancelled task began all the same.
             self._abort_all()
+            self._was_left = True
 
     def check_open(self) -> None:
         """Make sure that connections can be begun.
 
-        :raises RuntimeError: the backend has been left, or not been entered.
+        :raises RuntimeError: the backend has been left, or not been entered, or is that of the
+            process from which this one was forked.
         """
+        if self.foreign is not None:
+            self._refuse()
         if self.left:
             raise RuntimeError(f"backend {self.name!r} has been left")
         if not self._entered:
             raise RuntimeError(f"backend {self.name!r} is not entered: async with it")
+
+    # -- forks (ERR-18) ------------------------------------------------------------------------
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a child that is forked now must leave the backend alone."""
+        return (self._entered and not self._was_left) or self._busy
+
+    def disown(self, parent: int) -> None:
+        """In a forked child: all that is here is the process *parent*'s. Nobody is told."""
+        self.foreign = parent
+        reason = ConnectionLost(f"the connection is that of process {parent}")
+        holders = list(self._holders)
+        holders += [listener.descriptors for listener in self._listeners]
+        holders += [channel.descriptors for channel in self._channels]
+        holders += [connection.channel.descriptors for connection in self._connections]
+        descriptors = self.lane.disown()
+        for connection in self._connections:
+            connection.disown(reason)
+        self.lingering.disown()
+        for holder in holders:
+            # A framework's object may not know any more.
+            with suppress(Exception):
+                descriptors.update(holder())
+        forking.vacate(descriptors)
+        for name in _BEGINNING:
+            setattr(self, name, self._refuse)
+        setattr(self, "fatal", self.check_process)  # noqa: B010 - an instance's method
+
+    def check_process(self, error: BaseException | None = None) -> None:
+        """End this process if it was forked inside the backend and has come back to it.
+
+        To be called where a task has ended, or where what the loop has called returns without
+        having gone through `guarded`.
+
+        :param error: what it came back with.
+        """
+        if self.foreign is not None:
+            forking.end(self, error)
+
+    def _refuse(self, *args: object, **options: object) -> Any:
+        raise RuntimeError(
+            f"backend {self.name!r} is that of process {self.foreign}, from which this one "
+            "was forked; run a backend of its own in the child"
+        )
 
     async def _wind_down(self) -> None:
         self.leaving = True
@@ -553,11 +645,13 @@ class Backend(ABC):
         self.lane.close()
 
 
-B = TypeVar("B", bound=Backend)
+_BEGINNING = ("call_later", "resolve", "sleep", "start_soon", "watch")
+"""What begins something in the loop, beside connect and listen, and is refused in a child."""
 
 _OWN = frozenset(
     {name for name in vars(Backend) if name.startswith("_") and not name.startswith("__")}
-    | {"_channels", "_connections", "_entered", "_grace", "_leaving", "_listeners", "_quiet"}
+    | {"_channels", "_connections", "_entered", "_grace", "_holders", "_leaving", "_listeners"}
+    | {"_quiet", "_was_left"}
 ) - {"_abc_impl"}
 """Private names that a subclass would break by using them for itself."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 
 from .endpoints import Endpoint
@@ -172,6 +173,10 @@ class Channel(ABC):
     @abstractmethod
     def get_host(self) -> Endpoint:
         """This end's address."""
+
+    def descriptors(self) -> Collection[int]:
+        """The descriptors that it holds, which a forked child is to let go of (ERR-18)."""
+        return ()
 
     def get_handle(self) -> object:
         """The object below, for what this interface has not."""

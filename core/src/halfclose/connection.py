@@ -210,6 +210,8 @@ class Connection(Transport, ChannelSink):
                 failure = error
                 self._raised("connectionMade", error)
             else:
+                if self._backend.foreign is not None:
+                    self._backend.check_process()
                 self._context.run(self._backend.hooks.connection_made, self, protocol)
                 if broken is None and self._life.state in READING and not self._paused:
                     # The system may have no room to watch one more (ENOSPC, ENOMEM).
@@ -411,6 +413,8 @@ class Connection(Transport, ChannelSink):
             self._context.run(function, *args)
         except BaseException as error:
             self._raised(name, error)
+        if self._backend.foreign is not None:
+            self._backend.check_process()
 
     def _call_producer(self, function: Callable[[], object]) -> None:
         """Call a producer from inside a verb, and so perhaps from inside an event."""
@@ -486,10 +490,14 @@ class Connection(Transport, ChannelSink):
             self._life.state = _CLOSED
             run(protocol.connectionLost, reason)
         except _FATAL as error:
+            self._backend.check_process(error)
             fatal = fatal or error
-        except BaseException:
+        except BaseException as error:
+            self._backend.check_process(error)
             self._log_failure("connectionLost")
         finally:
+            if self._backend.foreign is not None:
+                self._backend.check_process()
             self._backend.release(self)
             # What the protocol holds is freed with it, and not by the garbage collector.
             self._late = weakref.ref(protocol)
@@ -540,6 +548,7 @@ class Connection(Transport, ChannelSink):
 
     def _raised(self, name: str, error: BaseException) -> None:
         """An event of the protocol, or its producer, raised *error* (ERR-02, ERR-03, ERR-05)."""
+        self._backend.check_process(error)
         try:
             if not isinstance(error, _FATAL):
                 self._log_failure(name)
@@ -835,6 +844,17 @@ class Connection(Transport, ChannelSink):
         self.loseConnection()
         self._dismiss_idle_producer()
 
+    def disown(self, reason: ConnectionLost) -> None:
+        """In a forked child: it is over here, and nobody is told (ERR-18)."""
+        # No move of the table: nothing happens to the connection, which is the parent's.
+        self._life.state = State.CLOSED
+        self._reason = self._reason or reason
+        self._accepting = self._plain = self._direct = False
+        self._producer = self._inbox = None
+        self._consumers = ()
+        self._fed_by = None
+        self._outgoing.clear()
+
     # -- writing -------------------------------------------------------------------------------
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -1118,7 +1138,8 @@ class Connection(Transport, ChannelSink):
             self._call_producer(producer.stopProducing)
         except _FATAL as error:
             self._backend.fatal(error)
-        except BaseException:
+        except BaseException as error:
+            self._backend.check_process(error)
             self._log_failure("stopProducing")
 
     def _release_consumers(self, reason: BaseException | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from types import TracebackType
 
 from .endpoints import Endpoint
@@ -31,6 +32,10 @@ class Listener(ABC):
         """Why it accepts no more, on one of its addresses at least; None: it was not ended but by
         `close`, if at all (rule ERR-16). Once it is there, `close` is all that is left to do."""
         return None
+
+    def descriptors(self) -> Iterable[int]:
+        """The descriptors that it holds, which a forked child is to let go of (rule ERR-18)."""
+        return ()
 
     @abstractmethod
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -49,7 +50,11 @@ class AnyioBackend(Backend):
                 return await main(backend, *args)
 
         library, settings = cls.runner
-        return anyio.run(body, backend=library, backend_options=settings)
+
+        def begin() -> T:
+            return anyio.run(body, backend=library, backend_options=settings)
+
+        return _unmarked().run(begin)
 
     async def start(self) -> None:
         running = _running_loop()
@@ -76,6 +81,7 @@ class AnyioBackend(Backend):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.check_process(error)
         self._loop.leaving()
         await super().__aexit__(kind, error, traceback)
 
@@ -142,3 +148,16 @@ def _running_loop() -> str | None:
     except RuntimeError:
         return None
     return "uvloop" if type(loop).__module__.partition(".")[0] == "uvloop" else "asyncio"
+
+
+def _unmarked() -> contextvars.Context:
+    """This context, without the mark of a loop that does not run.
+
+    A child that was forked inside a loop has the mark of its parent's, by which anyio would think
+    that one runs here.
+    """
+    context = contextvars.copy_context()
+    sniffio = sys.modules.get("sniffio")
+    if sniffio is not None and _running_loop() is None:
+        context.run(sniffio.current_async_library_cvar.set, None)
+    return context

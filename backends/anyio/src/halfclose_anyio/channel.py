@@ -30,8 +30,9 @@ from halfclose.io.syscalls import (
     NO_SIGNAL,
     end_is_real,
     end_stream,
+    let_go,
     pending_error,
-    reset_on_close,
+    reset,
     set_tcp_option,
     socket_of,
     unsent,
@@ -182,7 +183,7 @@ class StreamChannel(Channel):
         # Closed, with everything in the kernel: a reset now would cost the peer what it was told to
         # have (END-02).
         if self._raw is not None and not (self._closing and self._own_end_sent):
-            reset_on_close(self._raw)
+            reset(self._raw)
         self._drop_raw()
         if self._scope is not None:
             self._scope.cancel()
@@ -193,8 +194,20 @@ class StreamChannel(Channel):
     def _drop_raw(self) -> None:
         self._stop_waiting()
         if self._raw is not None:
+            # The stream may be closed already, and would have said nothing to a peer of which
+            # another process holds a copy.
+            let_go(self._raw)
             self._raw.close()
             self._raw = None
+
+    def descriptors(self) -> tuple[int, ...]:
+        below: tuple[Any, ...] = (self._sock,)
+        if self._sock is None and not self._released:
+            if isinstance(self._stream, TrioStream):
+                below = self._stream.sockets
+            else:
+                below = (_extra(self._stream, SocketAttribute.raw_socket),)
+        return tuple(sock.fileno() for sock in (self._raw, *below) if sock is not None)
 
     # -- the tasks -----------------------------------------------------------------------------
 
@@ -230,24 +243,30 @@ class StreamChannel(Channel):
         """ERR-12: a failure of ours is this connection's alone, and ends both its tasks."""
         try:
             await serve()
-        except anyio.get_cancelled_exc_class():
-            assert self._scope is not None
-            self._scope.cancel()
-            raise
-        except Exception as error:
+        except BaseException as error:
+            # First: in a forked child no loop runs that could name its class of cancellation.
+            self._backend.check_process(error)
+            if isinstance(error, anyio.get_cancelled_exc_class()):
+                assert self._scope is not None
+                self._scope.cancel()
+                raise
+            if not isinstance(error, Exception):
+                raise
             self._backend.report(error, "the channel to %s failed", self._peer)
             self._backend.guarded(self.sink.failed, error)
             self.abort()
+        if self._backend.foreign is not None:
+            self._backend.check_process()
 
     async def _close_stream(self) -> bool:
         """Close the stream, if it can be done soon: TLS waits for the peer's answer."""
-        self._drop_raw()
         with anyio.move_on_after(LINGER_TIMEOUT):
             try:
                 await self._stream.aclose()
             except Exception as error:
                 self._backend.report(error, "the stream to %s did not close cleanly", self._peer)
             else:
+                self._drop_raw()
                 return True
         return False
 
@@ -303,6 +322,8 @@ class StreamChannel(Channel):
                 return
             if data and not self._over:
                 self.sink.received(bytes(data))
+                if self._backend.foreign is not None:
+                    self._backend.check_process()
             if self._write_error is not None and not self._over and not self.has_input():
                 # After a failed send the input that is there is wanted, and only that.
                 self.sink.failed(self._write_error)
@@ -325,6 +346,8 @@ class StreamChannel(Channel):
                 if self._wanted and not self._over:
                     self._wanted = False
                     self.sink.writable()
+                    if self._backend.foreign is not None:
+                        self._backend.check_process()
             if self._ending and not self._over:
                 self._ending = False
                 if await self._succeeds(self._end()):
@@ -332,6 +355,8 @@ class StreamChannel(Channel):
                     await self._let_the_other_tell()
                     if not self._over:
                         self.sink.write_ended()
+                        if self._backend.foreign is not None:
+                            self._backend.check_process()
             if self._closing:
                 return
 
@@ -350,6 +375,8 @@ class StreamChannel(Channel):
                 self.sink.write_failed(self._write_error)
         else:
             return True
+        if self._backend.foreign is not None:
+            self._backend.check_process()
         return False
 
     async def _let_the_other_tell(self) -> None:

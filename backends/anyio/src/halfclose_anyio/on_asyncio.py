@@ -61,7 +61,7 @@ class _Watch:
         write: bool,
     ) -> None:
         self._loop = loop
-        self._guarded = backend.guarded
+        self._backend = backend
         self._fd = fd
         self._ready = ready
         self._write = write
@@ -70,7 +70,7 @@ class _Watch:
         (loop.add_writer if write else loop.add_reader)(fd, self._serve)
 
     def _serve(self) -> None:
-        if self._guarded(self._ready) and not self._asked_again:
+        if self._backend.guarded(self._ready) and not self._asked_again:
             self._asked_again = True
             self._loop.call_soon(self._again)
 
@@ -82,7 +82,8 @@ class _Watch:
     def stop(self) -> None:
         if not self._stopped:
             self._stopped = True
-            if not self._loop.is_closed():
+            # A forked child shares what is watched with its parent.
+            if self._backend.foreign is None and not self._loop.is_closed():
                 (self._loop.remove_writer if self._write else self._loop.remove_reader)(self._fd)
 
 
@@ -241,13 +242,16 @@ class AsyncioLoop(Loop):
             return
         try:
             await begun.function(*begun.args)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            self._backend.check_process(error)
             raise
         except FATAL as error:
             # Raised by a task, it would end the loop at once.
             self._backend.fatal(error)
         except BaseException as error:
+            self._backend.check_process(error)
             self._backend.report(error, "the task %r failed", begun.function)
+        self._backend.check_process()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

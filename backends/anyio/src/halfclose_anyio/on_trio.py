@@ -100,7 +100,12 @@ class TrioLoop(Loop):
         self._left = False
 
     def runs_here(self) -> bool:
-        """Whether the caller is in this trio run, which may have ended long ago."""
+        """Whether the caller is in this trio run, which may have ended long ago.
+
+        A forked child is not, although trio says so: what it watches is the parent's as well.
+        """
+        if self._backend.foreign is not None:
+            return False
         return trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is self._token
 
     # -- entering and leaving ------------------------------------------------------------------
@@ -211,12 +216,15 @@ class TrioLoop(Loop):
             return
         try:
             await function(*args)
-        except trio.Cancelled:
+        except trio.Cancelled as error:
+            self._backend.check_process(error)
             raise
         except FATAL as error:
             self._backend.fatal(error)
         except BaseException as error:
+            self._backend.check_process(error)
             self._backend.report(error, "the task %r failed", known_as)
+        self._backend.check_process()
 
     async def sleep(self, seconds: float) -> None:
         await trio.sleep(seconds)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import Any
 
 from halfclose.hooks import hookimpl
 from halfclose.plugins import BackendSpec
@@ -12,9 +14,30 @@ __all__ = ["halfclose_backends"]
 _KINDS = "halfclose_anyio.testing:KINDS"
 
 
-def _trio_runs() -> bool:
+_of_parent: Any = None
+"""In a child that was forked inside a trio run, that run, which goes on in the parent only."""
+
+
+def _trio_run() -> Any:
+    """The trio run of this thread, or None."""
     trio = sys.modules.get("trio")
-    return trio is not None and bool(trio.lowlevel.in_trio_run())
+    if trio is None or not trio.lowlevel.in_trio_run():
+        return None
+    return trio.lowlevel.current_trio_token()
+
+
+def _trio_runs() -> bool:
+    run = _trio_run()
+    return run is not None and run is not _of_parent
+
+
+def _in_child() -> None:
+    global _of_parent
+    _of_parent = _trio_run()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def _asyncio_loop() -> str | None:

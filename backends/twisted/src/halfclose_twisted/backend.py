@@ -128,7 +128,9 @@ class _Descriptor:
     def stop(self) -> None:
         if not self._stopped:
             self._stopped = True
-            self._remove()
+            # A forked child shares what is watched with its parent.
+            if self._backend.foreign is None:
+                self._remove()
 
 
 @implementer(IReadDescriptor)
@@ -278,6 +280,7 @@ class TwistedBackend(Backend):
                     self.reactor.callWhenRunning(in_next_turn, self.reactor, begin)
                     self.reactor.run(installSignalHandlers=False)
                 finally:
+                    self.check_process(sys.exception())
                     self._tidy(outcome)
         finally:
             del _runs[self.reactor]
@@ -313,6 +316,15 @@ class TwistedBackend(Backend):
         self._dispose()
         for call in self.reactor.getDelayedCalls():
             call.cancel()
+
+    @property
+    def in_use(self) -> bool:
+        return super().in_use or _runs.get(self.reactor) is self
+
+    def disown(self, parent: int) -> None:
+        super().disown(parent)
+        if self._pace is not None:
+            self._timers.disown()
 
     @staticmethod
     def of_run(reactor: Any) -> TwistedBackend | None:
@@ -370,6 +382,7 @@ class TwistedBackend(Backend):
             self._pace = pace_of(self.reactor)
             self._clock = self._pace.time
             self._timers = Timers(self._pace, self.guarded)
+            self.hold_descriptors(self._pace.descriptors)
 
     @property
     def pace(self) -> Pace:
@@ -527,6 +540,7 @@ class TwistedBackend(Backend):
 
     def _task_ended(self, result: Any, task: Deferred[Any], function: object) -> None:
         self._tasks.discard(task)
+        self.check_process(result.value if isinstance(result, Failure) else None)
         if not isinstance(result, Failure) or result.check(CancelledError):
             return
         error = result.value
@@ -640,6 +654,9 @@ class _Signals:
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
         self._count += 1
+        if self._backend.foreign is not None:
+            # In a forked child the reactor does not run, and nothing else would end what does.
+            raise KeyboardInterrupt
         with suppress(RuntimeError):
             # RuntimeError: the reactor is not running yet, or its loop is closed.
             self._backend.pace.soon_threadsafe(self._end, self._count)
@@ -655,8 +672,9 @@ class _Signals:
             self._backend.interrupt_at_once()
 
     def _child_ended(self, number: int, frame: FrameType | None) -> None:
-        with suppress(RuntimeError):
-            self._backend.pace.soon_threadsafe(reapAllProcesses)
+        if self._backend.foreign is None:
+            with suppress(RuntimeError):
+                self._backend.pace.soon_threadsafe(reapAllProcesses)
         if callable(self._children_before):
             self._children_before(number, frame)
 

@@ -16,12 +16,22 @@ import errno
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from halfclose import TCP, Capabilities, Channel, ChannelSink, Endpoint
+from halfclose.forking import has_forked
 from halfclose.io.addresses import endpoint_of
-from halfclose.io.syscalls import end_is_real, end_stream, pending_error, unsent
+from halfclose.io.syscalls import (
+    end_is_real,
+    end_stream,
+    let_go,
+    pending_error,
+    reset,
+    socket_of,
+    unsent,
+)
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
@@ -91,6 +101,9 @@ class _Room:
         except BaseException:
             os.close(self._fd)
             raise
+
+    def fileno(self) -> int:
+        return self._fd
 
     def _now(self) -> None:
         self.stop()
@@ -169,6 +182,8 @@ class TwistedChannel(Channel):
             except (KeyboardInterrupt, SystemExit) as error:
                 # Twisted would keep it to itself, and a loop of asyncio's end at once by it.
                 self._backend.fatal(error)
+            if self._backend.foreign is not None:
+                self._backend.check_process()
 
     def _tell_now(self, function: Callable[..., object], *args: object) -> None:
         if not self._released:
@@ -384,6 +399,8 @@ class TwistedChannel(Channel):
 
     def close(self) -> None:
         if self._sock is not None and self._emptied:
+            if self._own_end_sent and not self._gone:
+                let_go(self._sock)
             self._release_socket(ConnectionDone())
         else:
             self._release("loseConnection")
@@ -398,11 +415,26 @@ class TwistedChannel(Channel):
                 self._end_transport(ConnectionAborted())
             else:
                 self._release_socket(ConnectionAborted())
-            return
-        aborts = hasattr(self._transport, "abortConnection")
-        if aborts and self._released and not self._gone:
-            self._call("abortConnection")
-        self._release("abortConnection" if aborts else "loseConnection")
+        else:
+            aborts = hasattr(self._transport, "abortConnection")
+            if aborts and self._released and not self._gone:
+                self._call("abortConnection")
+            self._release("abortConnection" if aborts else "loseConnection")
+        if has_forked() and not self._gone:
+            # It is closed in the next turn, which ends nothing for the peer while a child holds a
+            # copy of the descriptor.
+            for fd in self._own_descriptors():
+                with suppress(OSError):
+                    _reset_now(fd)
+
+    def descriptors(self) -> tuple[int, ...]:
+        room = () if self._room is None else (self._room.fileno(),)
+        return (*self._own_descriptors(), *room)
+
+    def _own_descriptors(self) -> tuple[int, ...]:
+        # Wrappers relay it, and TLS on top of a socket has the socket's.
+        fileno = getattr(self._transport, "fileno", None)
+        return () if fileno is None or self._gone else (fileno(),)
 
     def _release_socket(self, reason: Exception) -> None:
         if not self._released:
@@ -463,6 +495,21 @@ def _plain_socket(transport: Any) -> socket.socket | None:
     plain = isinstance(transport, Connection) and type(transport).write is Connection.write
     handle = transport.getHandle() if plain and not transport.TLS else None
     return handle if type(handle) is socket.socket else None
+
+
+def _reset_now(fd: int) -> None:
+    """Have the peer of the socket *fd* see a reset.
+
+    :raises OSError: it is no socket, or no descriptor is left.
+    """
+    own = os.dup(fd)
+    try:
+        sock = socket_of(own, socket.socket)
+    except BaseException:
+        os.close(own)
+        raise
+    with sock:
+        reset(sock)
 
 
 def _endpoint(address: Any) -> Endpoint:

@@ -67,6 +67,10 @@ class Pace(ABC):
     def leave(self) -> None:  # noqa: B027 - most hold nothing
         """Hold nothing from now on but for the time of a `wake`."""
 
+    def descriptors(self) -> tuple[int, ...]:
+        """What it holds, for a forked child to let go of (ERR-18)."""
+        return ()
+
 
 class _OnReactor(Pace):
     """Any reactor: calls from threads go before its delayed calls, whatever the clock says."""
@@ -110,6 +114,9 @@ class _OnReactor(Pace):
         self._left = True
         if self._alarm is not None and not self._alarm.is_set:
             self.wake_not()
+
+    def descriptors(self) -> tuple[int, ...]:
+        return () if self._alarm is None else (self._alarm.fileno(),)
 
 
 class _OnLoop(Pace):
@@ -369,6 +376,10 @@ class Timer:
             if timers is not None:
                 timers.one_less()
 
+    def forget(self) -> None:
+        """Be one of no `Timers` any more."""
+        self._timers = None
+
     def take(self) -> tuple[Callable[..., object] | None, tuple[object, ...]]:
         """What to call; it is forgotten here."""
         function, args = self._function, self._args
@@ -422,6 +433,13 @@ class Timers:
         """Forget all."""
         for _, _, timer in list(self._heap):
             timer.cancel()
+
+    def disown(self) -> None:
+        """In a forked child: a timer that is cancelled changes nothing for the parent (ERR-18)."""
+        for _, _, timer in self._heap:
+            timer.forget()
+        self._heap.clear()
+        self._live = 0
 
     def _wake(self, due: float) -> None:
         self._wakes_at = due

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import Any
 
 from halfclose.hooks import hookimpl
 from halfclose.plugins import BackendSpec
@@ -23,6 +25,20 @@ def _reactor_runs() -> bool:
     return "twisted.internet.reactor" in sys.modules
 
 
+_of_parent: Any = None
+"""In a child that was forked inside the program's reactor, that one: it runs in the parent only."""
+
+
+def _in_child() -> None:
+    global _of_parent
+    reactor = sys.modules.get("twisted.internet.reactor")
+    _of_parent = reactor if getattr(reactor, "running", False) else None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
+
 def _occupant() -> str | None:
     """The reactor that runs in this thread, the program's own too, or another's asyncio loop."""
     ours = sys.modules.get("halfclose_twisted.reactors")
@@ -31,7 +47,7 @@ def _occupant() -> str | None:
         reactor = sys.modules.get("twisted.internet.reactor")
         threadable = sys.modules.get("twisted.python.threadable")
         here = threadable is not None and threadable.isInIOThread()
-        if not here or not getattr(reactor, "running", False):
+        if not here or not getattr(reactor, "running", False) or reactor is _of_parent:
             reactor = None
     if reactor is not None:
         return f"a Twisted reactor ({type(reactor).__name__})"

@@ -88,9 +88,11 @@ def current() -> Any:
 
 def _after_fork() -> None:
     """The child shares the descriptors of the parent's reactors, and must use none of them."""
-    global _lock
+    global _lock, _local
     _idle.clear()
     _lock = threading.Lock()
+    # The one that ran where the child was forked does not run in the child.
+    _local = threading.local()
 
 
 if hasattr(os, "register_at_fork"):

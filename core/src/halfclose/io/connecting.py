@@ -15,7 +15,7 @@ from ..reasons import ConnectError, ConnectionRefused, ConnectTimeout, DNSLookup
 from ..text import printable
 from .addresses import Address, describe, distinct, literal, unix_address
 from .poller import WRITE, Registration
-from .syscalls import pending_error
+from .syscalls import let_go, pending_error
 
 if TYPE_CHECKING:
     from ..backend import Backend, TimerHandle
@@ -43,6 +43,7 @@ async def connect_socket(
         )
     race = _Race(backend, endpoint, timeout)
     backend.on_leaving(race.leave)
+    backend.hold_descriptors(race.descriptors)
     try:
         race.guard(race.begin)
         await race.over.wait()
@@ -51,6 +52,7 @@ async def connect_socket(
         race.stop()
         raise
     finally:
+        backend.release_descriptors(race.descriptors)
         backend.forget_leaving(race.leave)
 
 
@@ -170,11 +172,17 @@ class _Race:
         self._left = True
         self.stop()
 
+    def descriptors(self) -> list[int]:
+        """What it has opened, for a forked child to let go of."""
+        own = [] if self._sock is None else [self._sock.fileno()]
+        return own + [fd for attempt in self._attempts for fd in attempt.descriptors()]
+
     def stop(self) -> None:
         """Give up: nothing is left behind."""
         self.over.set()
         self._stop_attempts()
         if self._sock is not None:
+            let_go(self._sock)
             self._sock.close()
             self._sock = None
 
@@ -315,6 +323,10 @@ class _Attempt:
     def _broken(self, error: Exception) -> None:
         self._race.guard(self._fail, error)
 
+    def descriptors(self) -> tuple[int, ...]:
+        """What it has opened."""
+        return () if self._sock is None else (self._sock.fileno(),)
+
     def stop(self) -> None:
         """Release what there is. Idempotent."""
         if self._retry is not None:
@@ -325,6 +337,7 @@ class _Attempt:
         finally:
             sock, self._sock = self._sock, None
             if sock is not None:
+                let_go(sock)
                 sock.close()
 
 

@@ -92,6 +92,13 @@ class Lane:
             raise lost
         return self._backend.adopt(sock)
 
+    def disown(self) -> set[int]:
+        """In a forked child: see `Poller.disown`."""
+        pollers = self._poller, self._shared_poller
+        self._poller = self._shared_poller = None
+        self._closed = True
+        return {fd for poller in pollers if poller is not None for fd in poller.disown()}
+
     def close(self) -> None:
         """Release the poller. Idempotent."""
         self._closed = True

@@ -129,6 +129,13 @@ class Lingering:
         for lingerer in list(self._open):
             lingerer.done()
 
+    def disown(self) -> None:
+        """In a forked child: they are the parent's, and no backend here makes room by them."""
+        for lingerer in self._open:
+            self._everyone.pop(lingerer, None)
+        self._open.clear()
+        self._slow.clear()
+
     def _oldest(self) -> _Lingerer:
         return next(iter(self._everyone))
 

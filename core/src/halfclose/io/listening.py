@@ -16,7 +16,7 @@ from ..reasons import ListenError
 from ..text import printable
 from .addresses import Address, distinct, endpoint_of, literal, unix_address
 from .poller import READ, Registration
-from .syscalls import reset_on_close
+from .syscalls import reset, stop_listening
 from .unix_paths import FolderLock, OwnPath, bind_path
 
 if TYPE_CHECKING:
@@ -111,8 +111,14 @@ class SocketListener(Listener):
     def _failed(self, error: OSError) -> None:
         self._failure = self._failure or error
 
+    def descriptors(self) -> list[int]:
+        return [fd for accepting in self._accepting for fd in accepting.descriptors()]
+
     def close(self) -> None:
         """Stop accepting, and remove the path of a unix socket if it is still ours. Idempotent."""
+        if self._backend.foreign is not None:
+            # A forked child has let go of its copies, and the path is the parent's.
+            return
         if self._path is not None:
             self._path.remove()
         for accepting in self._accepting:
@@ -257,6 +263,10 @@ class _Accepting:
         if not self._closed:
             self._pause(RETRY_DELAY)
 
+    def descriptors(self) -> list[int]:
+        """What it listens on, and what it has accepted and still keeps."""
+        return [sock.fileno() for sock in (self._sock, *(self._kept or ())[:1])]
+
     def _end(self, error: OSError) -> None:
         _log.error("%s accepts no more: %s", self._own, printable(str(error)))
         self.close()
@@ -272,9 +282,9 @@ class _Accepting:
             with suppress(OSError):
                 self._poll.stop()
         with suppress(OSError):
-            self._sock.close()
+            stop_listening(self._sock)
         if self._kept is not None:
-            reset_on_close(self._kept[0])
+            reset(self._kept[0])
             self._kept[0].close()
             self._kept = None
 

@@ -160,6 +160,17 @@ class Poller(ABC):
     def close(self) -> None:
         """Release everything. Idempotent."""
 
+    def disown(self) -> set[int]:
+        """In a forked child: watch nothing, and leave what is registered to the parent (ERR-18).
+
+        :returns: the descriptors that were watched.
+        """
+        descriptors = set(self._table)
+        for polled in self._table.values():
+            polled.detach()
+        self._table.clear()
+        return descriptors
+
     def _failed(self, polled: Polled, error: BaseException) -> None:
         """ERR-12: whatever one descriptor's handler does, the others are served."""
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
@@ -234,6 +245,12 @@ class EpollPoller(Poller):
         self._watch.stop()
         self._epoll.close()
 
+    def disown(self) -> set[int]:
+        # What is registered with the instance, and with the loop's own, is so for the parent too:
+        # only this copy of the descriptor is closed.
+        self._epoll.close()
+        return super().disown()
+
 
 class WatchPoller(Poller):
     """Each descriptor watched by the loop itself."""
@@ -273,6 +290,10 @@ class WatchPoller(Poller):
     def close(self) -> None:
         for polled in list(self._table.values()):
             polled.stop()
+
+    def disown(self) -> set[int]:
+        self._watches.clear()
+        return super().disown()
 
 
 def _pollable(fd: int) -> bool:

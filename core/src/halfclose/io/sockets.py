@@ -13,9 +13,10 @@ from .syscalls import (
     NO_SIGNAL,
     end_is_real,
     end_stream,
+    let_go,
     mute,
     pending_error,
-    reset_on_close,
+    reset,
     set_tcp_option,
     unsent,
 )
@@ -211,14 +212,20 @@ class SocketChannel(Channel, Polled):
         if self._sock.fileno() >= 0:
             self.stop()
             self._events = 0
+            if not self._ended:
+                let_go(self._sock)
             self._sock.close()
             # The sink holds the channel: only the garbage collector would free the two.
             self._sink = _NOBODY
 
     def abort(self) -> None:
         if self._sock.fileno() >= 0:
-            reset_on_close(self._sock)
+            reset(self._sock)
+            self._ended = True
             self.close()
+
+    def descriptors(self) -> tuple[int, ...]:
+        return (self._sock.fileno(),)
 
     def get_peer(self) -> Endpoint:
         return self._peer

@@ -374,6 +374,11 @@ class StdioChannel(Channel):
     def abort(self) -> None:
         self.close()
 
+    def descriptors(self) -> tuple[int, ...]:
+        # Not 0 and 1 themselves, nor what is set on them: the child may go on printing.
+        files = (self._input, self._output)
+        return () if self._closed else tuple(file.fd for file in files if file is not None)
+
     def get_peer(self) -> Endpoint:
         return StandardIO()
 

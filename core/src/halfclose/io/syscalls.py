@@ -13,15 +13,19 @@ import termios
 from collections.abc import Callable
 from typing import TypeVar
 
+from ..forking import has_forked
+
 __all__ = [
     "NO_SIGNAL",
     "end_is_real",
     "end_stream",
+    "let_go",
     "mute",
     "pending_error",
-    "reset_on_close",
+    "reset",
     "set_tcp_option",
     "socket_of",
+    "stop_listening",
     "unsent",
     "without_sigpipe",
 ]
@@ -154,10 +158,80 @@ def end_stream(sock: socket.socket) -> None:
     sock.shutdown(socket.SHUT_WR)
 
 
-def reset_on_close(sock: socket.socket) -> None:
-    """Have a TCP socket send a reset when it is closed, in place of an end of stream."""
-    if sock.family != socket.AF_UNIX:
+def reset(sock: socket.socket) -> None:
+    """Have the peer see a reset when *sock* is closed, or where there is none an end.
+
+    close(2) does nothing while a forked child holds a copy of the descriptor: it acts when the last
+    is closed. So where this process has forked the peer sees it now. On Linux to disconnect does
+    that; elsewhere the reset comes with the last close.
+    """
+    if sock.family == socket.AF_UNIX:
+        if has_forked():
+            _shut_down(sock)
+    elif not (has_forked() and _disconnected(sock)):
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         except OSError:
             pass
+
+
+def let_go(sock: socket.socket) -> None:
+    """Have the peer see the end of *sock* that close(2) alone would make it see.
+
+    That is a reset where input is unread, as nobody will ever read it, and an end of stream
+    otherwise; whichever child holds a copy of the descriptor. To be called before it is closed;
+    where this process has never forked, close(2) is enough, and nothing is done.
+    """
+    if not has_forked():
+        return
+    try:
+        unread = sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except OSError:
+        unread = b""
+    if unread:
+        reset(sock)
+    else:
+        _shut_down(sock)
+
+
+def stop_listening(sock: socket.socket) -> None:
+    """Close the listening *sock*, so that nobody is accepted any more.
+
+    Where this process has forked, a child may hold a copy for a moment, and the kernel would go
+    on accepting; shut down, it does not (Linux; others know no such thing). A socket that was made
+    inheritable is another program's to go on with, and only closed.
+    """
+    if has_forked() and sock.fileno() >= 0 and not sock.get_inheritable():
+        _shut_down(sock)
+    sock.close()
+
+
+def _shut_down(sock: socket.socket) -> None:
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        # It is not connected, or was reset.
+        pass
+
+
+_ANY_FAMILY = bytes(16)
+"""A socket address of no family, AF_UNSPEC: to connect to it is to disconnect."""
+
+_connect: Callable[[int, bytes, int], int] | None = None
+
+
+def _disconnected(sock: socket.socket) -> bool:
+    """Disconnect a TCP socket, by which Linux sends a reset; False where that cannot be done."""
+    global _connect
+    if sys.platform != "linux":
+        return False
+    try:
+        if _connect is None:
+            # Python's own connect has no word for no family.
+            import ctypes
+
+            _connect = ctypes.CDLL(None).connect
+        return _connect(sock.fileno(), _ANY_FAMILY, len(_ANY_FAMILY)) == 0
+    except Exception:
+        # A Python without ctypes; or no descriptor is left to load it by, and then the next may.
+        return False

@@ -48,11 +48,19 @@ class FolderLock:
         except OSError:
             # It cannot be read, or is not there: what is done next tells.
             return
+        self._backend.hold_descriptors(self._descriptors)
         try:
             await self._lock()
         except BaseException:
-            os.close(self._fd)
+            self._close()
             raise
+
+    def _descriptors(self) -> tuple[int, ...]:
+        return (self._fd,)
+
+    def _close(self) -> None:
+        self._backend.release_descriptors(self._descriptors)
+        os.close(self._fd)
 
     async def _lock(self) -> None:
         end = self._backend.time() + PATIENCE
@@ -73,7 +81,7 @@ class FolderLock:
             # A child that was forked meanwhile has the descriptor too.
             with suppress(OSError):
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
-            os.close(self._fd)
+            self._close()
 
 
 class OwnPath:

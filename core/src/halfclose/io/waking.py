@@ -30,25 +30,30 @@ class WakeOnSignals:
     """
 
     def __init__(self, backend: Backend) -> None:
+        self._backend = backend
         self._ends: tuple[int, int] | None = None
         self._watch: Watch | None = None
         with suppress(OSError, ValueError, Unsupported):
-            self._begin(backend)
+            self._begin()
 
-    def _begin(self, backend: Backend) -> None:
+    def _begin(self) -> None:
         before = signal.set_wakeup_fd(-1)
         if before >= 0:
             signal.set_wakeup_fd(before, warn_on_full_buffer=False)
             return
         self._ends = os.pipe()
+        self._backend.hold_descriptors(self._descriptors)
         try:
             for end in self._ends:
                 os.set_blocking(end, False)
-            self._watch = backend.watch(self._ends[0], self._drain)
+            self._watch = self._backend.watch(self._ends[0], self._drain)
             signal.set_wakeup_fd(self._ends[1], warn_on_full_buffer=False)
         except BaseException:
             self.close()
             raise
+
+    def _descriptors(self) -> tuple[int, ...]:
+        return self._ends or ()
 
     def _drain(self) -> None:
         if self._ends is not None:
@@ -60,6 +65,7 @@ class WakeOnSignals:
         ends, self._ends = self._ends, None
         if ends is None:
             return
+        self._backend.release_descriptors(self._descriptors)
         # Whoever has taken our place keeps it.
         before = signal.set_wakeup_fd(-1)
         if before not in (ends[1], -1):

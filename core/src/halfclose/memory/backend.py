@@ -174,6 +174,7 @@ class MemoryBackend(Backend):
 
     def _task_ended(self, task: Task) -> None:
         self._tasks.pop(task, None)
+        self.check_process(task.error)
         if isinstance(task.error, _FATAL):
             self.fatal(task.error)
         elif task.error is not None and not isinstance(task.error, Cancelled):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -33,6 +34,16 @@ SETTLING = 3
 Call: TypeAlias = "tuple[Callable[..., object], tuple[object, ...]]"
 
 _thread = threading.local()
+
+
+def _in_child() -> None:
+    """What was at work where a child was forked is at work in its parent only."""
+    global _thread
+    _thread = threading.local()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def running() -> Scheduler | None:
@@ -168,12 +179,14 @@ class Scheduler:
     def _at_work(self) -> Iterator[None]:
         if not hasattr(_thread, "stack"):
             _thread.stack = []
+        # A forked child has another one, and comes back here all the same.
+        stack: list[Scheduler] = _thread.stack
         before, self.current = self.current, self.outside
-        _thread.stack.append(self)
+        stack.append(self)
         try:
             yield
         finally:
-            _thread.stack.pop()
+            stack.pop()
             self.current = before
 
     def _turn(self) -> bool:
