@@ -254,14 +254,14 @@ def a_reset_is_the_end_of_the_reading(patch: Patch) -> None:
 def events_inside_events(patch: Patch) -> None:
     """Nothing is kept for the next turn, not even inside an event."""
     patch.edit(Connection._soon, "if self._busy:", "if False:")
-    patch.edit(Connection._soon, "self._backend.call_soon(self._turn)", "self._turn()")
+    patch.edit(Connection._ask_for_turn, "self._backend.call_soon(self._turn)", "self._turn()")
     patch.edit(Connection._pump, "if self._busy:", "if False:")
 
 
 @mutant("EVT-07")
 def events_inside_verbs(patch: Patch) -> None:
     """What a verb makes due is delivered at once, which spares a turn of the loop."""
-    patch.edit(Connection._soon, "self._backend.call_soon(self._turn)", "self._turn()")
+    patch.edit(Connection._ask_for_turn, "self._backend.call_soon(self._turn)", "self._turn()")
 
 
 @mutant("EVT-07")
@@ -520,7 +520,7 @@ def when_closed_before_connection_lost(patch: Patch) -> None:
         "self._reason = reason",
         "self._reason = reason\n    if self._closed is not None:\n        self._closed.set()",
     )
-    patch.edit(Connection._soon, "call_soon(self._turn)", "call_later(0.01, self._turn)")
+    patch.edit(Connection._ask_for_turn, "call_soon(self._turn)", "call_later(0.01, self._turn)")
 
 
 @mutant("EVT-15", silent="whenClosed")
