@@ -331,13 +331,13 @@ def a_reset_waits_for_the_producer(patch: Patch) -> None:
 @mutant("ERR-08")
 def a_factory_that_fails_is_not_logged(patch: Patch) -> None:
     """The connection is aborted, and nobody knows why."""
-    patch.edit(Backend.accept, "self.report(", "(lambda *_: None)(")
+    patch.edit(Backend.accept, "            self.report,", "            lambda *_: None,")
 
 
 @mutant("ERR-08", silent="raw peer")
 def a_factory_that_fails_keeps_its_connection(patch: Patch) -> None:
     """What a factory raises is logged, and the connection is left to the collector."""
-    patch.edit(Backend.accept, "factory\n        )\n        channel.abort()", "factory\n        )")
+    patch.edit(Backend.accept, "channel.abort()\n        context.run(", "context.run(")
 
 
 @mutant("ERR-08", on="tcp")
@@ -345,8 +345,8 @@ def a_factory_that_fails_closes(patch: Patch) -> None:
     """A connection without a protocol gets a clean end of stream."""
     patch.edit(
         Backend.accept,
-        "factory\n        )\n        channel.abort()",
-        "factory\n        )\n        channel.close()",
+        "channel.abort()\n        context.run(",
+        "channel.close()\n        context.run(",
     )
 
 

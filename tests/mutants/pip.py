@@ -286,7 +286,7 @@ def the_peer_reads_the_log(patch: Patch) -> None:
 @mutant("PIP-08", on="stdio", silent="no end came")
 def an_abort_is_only_a_close(patch: Patch) -> None:
     """Where there is no reset, somebody else who holds the socket keeps its peer waiting."""
-    patch.edit(StdioSocketChannel.abort, "self._sock.shutdown(socket.SHUT_RDWR)", "pass")
+    patch.edit(StdioSocketChannel.abort, "reset(self._sock, shared=True)", "pass")
 
 
 # -- PIP-09: the other way only --------------------------------------------------------------------

@@ -417,7 +417,7 @@ def a_proxy_is_not_held_back(patch: Patch) -> None:
 def two_that_wait_for_each_other(patch: Patch) -> None:
     """A plain proxy's side waits for the other one, which waits for it."""
     patch.edit(Connection._awaits_producer, "self._peer_ended and", "False and")
-    patch.edit(Connection._close, "self._release_consumers()", "pass")
+    patch.edit(Connection._close, "self._release_consumers(self._write_error)", "pass")
 
 
 @mutant("PRD-09")
@@ -450,9 +450,7 @@ def a_reset_goes_on_as_a_stop(patch: Patch) -> None:
 @mutant("PRD-09")
 def a_reset_of_the_producer_unregisters_it(patch: Patch) -> None:
     """A transport that waits for another one ends cleanly, however that one was lost."""
-    patch.edit(
-        Connection._release_consumers, "broken = reason is not None and", "broken = False and"
-    )
+    patch.edit(Connection._release_consumers, "broken = self._cut_off or", "broken = False and")
 
 
 @mutant("PRD-09", silent="raw peer")

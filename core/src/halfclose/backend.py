@@ -427,10 +427,13 @@ class Backend(ABC):
             return None
         except BaseException as error:
             self.check_process(error)
-            self.report(
-                error, "the protocol factory %r failed; the connection was aborted", factory
-            )
             channel.abort()
+            context.run(
+                self.report,
+                error,
+                "the protocol factory %r failed; the connection was aborted",
+                factory,
+            )
             return None
         connection.attach(protocol)
         return protocol
@@ -440,6 +443,9 @@ class Backend(ABC):
     def hold(self, connection: Connection) -> None:
         """Keep *connection* alive until `release` (rule EVT-10)."""
         self._connections[connection] = None
+        if self.leaving and not self.left:
+            # Begun while the others are given time to end.
+            self.call_soon(connection.leave)
 
     def release(self, connection: Connection) -> None:
         """*connection* is lost."""

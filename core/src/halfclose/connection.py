@@ -683,7 +683,7 @@ class Connection(Transport, ChannelSink):
             self._channel.close()
         else:
             # TLS: a stream that ends without its own end is seen to be cut off.
-            self._channel.abort()
+            self._backend.lingering.reset(self._channel, self._options)
 
     def _lingers(self) -> bool:
         """END-01: whether the peer may still send, and would lose our bytes if we just closed."""
@@ -967,7 +967,7 @@ class Connection(Transport, ChannelSink):
             if self._write_error is not None:
                 self._reason = _lost(self._write_error)
         if self._consumers:
-            self._release_consumers()
+            self._release_consumers(self._write_error)
         if self._life.state in ENDED:
             # It was its own producer, and there was nothing else to wait for.
             return
@@ -1047,6 +1047,7 @@ class Connection(Transport, ChannelSink):
         if not self._accepting:
             self._stop_soon(producer)
             return
+        self._fed_by = None
         if isinstance(producer, Connection):
             self._fed_by = weakref.ref(producer)
             # PRD-09: one that will read no more is as good as unregistered.
@@ -1119,7 +1120,13 @@ class Connection(Transport, ChannelSink):
         if self._backend.left:
             self._stop(producer)
         else:
-            self._backend.call_soon(self._stop, producer)
+            # Also where the backend is left before the next turn: it calls nothing then.
+            def stop() -> None:
+                self._backend.forget_leaving(stop)
+                self._stop(producer)
+
+            self._backend.on_leaving(stop)
+            self._backend.call_soon(stop)
 
     def _stop_registered(self, producer: Producer) -> None:
         """Stop *producer*, unless it has unregistered, or was stopped, meanwhile."""
@@ -1148,7 +1155,9 @@ class Connection(Transport, ChannelSink):
         :param reason: why it was lost, if it was.
         """
         consumers, self._consumers = self._consumers, ()
-        broken = reason is not None and not isinstance(reason, (ConnectionDone, ConnectionAborted))
+        broken = self._cut_off or (
+            reason is not None and not isinstance(reason, (ConnectionDone, ConnectionAborted))
+        )
         for consumer in consumers:
             if consumer._producer is self:
                 if broken and consumer._life.state in _ENDING:

@@ -427,6 +427,8 @@ class TwistedBackend(Backend):
             # NotImplementedError: twisted.internet.testing.MemoryReactor.
             with suppress(ValueError, NotImplementedError):
                 self.reactor.removeSystemEventTrigger(trigger)
+        # They would call nothing any more, and keep the alarm's descriptor on the reactor.
+        self._timers.drop(self.guarded_timer)
         self.pace.leave()
         if self._fatal is not None and self._main is None:
             raise self._fatal

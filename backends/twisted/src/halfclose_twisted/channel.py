@@ -395,7 +395,14 @@ class TwistedChannel(Channel):
         return self._error
 
     def unsent(self) -> int:
-        return 0 if self._sock is None or self._gone else unsent(self._sock)
+        if self._gone:
+            return 0
+        if self._sock is not None:
+            return unsent(self._sock)
+        # TLS on top of a socket has the socket's descriptor; of what it holds itself it is only
+        # known whether it waits for room.
+        waits = int(not self._ready)
+        return waits + (unsent(self._transport) if self._own_descriptors() else 0)
 
     def close(self) -> None:
         if self._sock is not None and self._emptied:

@@ -376,6 +376,10 @@ class Timer:
             if timers is not None:
                 timers.one_less()
 
+    def begins_with(self, first: object) -> bool:
+        """Whether that is what the first argument is."""
+        return self._args[:1] == (first,)
+
     def forget(self) -> None:
         """Be one of no `Timers` any more."""
         self._timers = None
@@ -428,6 +432,12 @@ class Timers:
         elif len(self._heap) > 100 and self._live < len(self._heap) // 2:
             self._heap = [entry for entry in self._heap if not entry[2].cancelled]
             heapq.heapify(self._heap)
+
+    def drop(self, first: object) -> None:
+        """Forget those whose first argument is *first*."""
+        for _, _, timer in list(self._heap):
+            if timer.begins_with(first):
+                timer.cancel()
 
     def clear(self) -> None:
         """Forget all."""

@@ -25,7 +25,11 @@ _twisted_log = Logger("halfclose")
 def report(error: BaseException, message: str, args: tuple[object, ...], level: int) -> None:
     """See `halfclose.Backend.report`."""
     failure = Failure(error, type(error), error.__traceback__)
-    text = message % args if args else message
+    try:
+        text = message % args if args else message
+    except Exception:
+        # Somebody's repr has failed; it must not hide the failure.
+        text, message, args = message, message.replace("%", "%%"), ()
     if not _log.hasHandlers():
         # Twisted shows it: where its logging has not begun, on stderr, as logging would.
         _twisted_log.failure("{text}", failure, LogLevel.critical, text=text)

@@ -31,6 +31,7 @@ class Signals:
         self._backend: Backend | None = None
         self._stop: Callable[[], object] | None = None
         self._received = 0
+        self._acted = False
         self._exit: SystemExit | None = None
 
     def attach(self, backend: Backend, stop: Callable[[], object] | None = None) -> None:
@@ -42,7 +43,7 @@ class Signals:
         self._backend = backend
         if self._before:
             backend.on_leaving(WakeOnSignals(backend).close)
-        if self._received:
+        if self._received and not self._acted:
             self._act(self._received)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
@@ -56,6 +57,7 @@ class Signals:
 
     def _act(self, number: int) -> None:
         assert self._backend is not None
+        self._acted = True
         stop, self._stop = self._stop, None
         # A backend that has been left does nothing: the program is about to end.
         if stop is not None:

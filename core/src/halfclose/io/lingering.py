@@ -77,10 +77,14 @@ class Lingering:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._open: dict[_Lingerer, None] = {}
-        self._everyone = _oldest_first()
         self._slow: deque[_Lingerer] = deque()
         self._due = 0.0
         self._timer: TimerHandle | None = None
+
+    @property
+    def _everyone(self) -> dict[_Lingerer, None]:
+        # Of the thread that runs it, which need not be the one that has made it.
+        return _oldest_first()
 
     def __len__(self) -> int:
         return len(self._open)

@@ -34,7 +34,7 @@ from .standard import (
     open_output,
     spare_stderr,
 )
-from .syscalls import set_tcp_option, without_sigpipe
+from .syscalls import reset, set_tcp_option, without_sigpipe
 
 if TYPE_CHECKING:
     from ..backend import Backend
@@ -130,10 +130,9 @@ class StdioSocketChannel(SocketChannel):
             super().close()
 
     def abort(self) -> None:
-        if self._sock.fileno() >= 0 and not self.capabilities.can_reset:
-            # Whoever else may hold the socket, the peer waits for no more.
-            with suppress(OSError):
-                self._sock.shutdown(socket.SHUT_RDWR)
+        if self._sock.fileno() >= 0:
+            # Whoever else may hold the socket, a shell that has started us for one.
+            reset(self._sock, shared=True)
         super().abort()
 
     def _set(self, level: int, option: int, enabled: bool) -> None:

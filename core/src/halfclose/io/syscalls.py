@@ -158,7 +158,7 @@ def end_stream(sock: socket.socket) -> None:
     sock.shutdown(socket.SHUT_WR)
 
 
-def reset(sock: socket.socket) -> None:
+def reset(sock: socket.socket, *, shared: bool = False) -> None:
     """Have the peer see a reset when *sock* is closed, or where there is none an end.
 
     close(2) does nothing while a forked child holds a copy of the descriptor: it acts when the last
@@ -166,9 +166,9 @@ def reset(sock: socket.socket) -> None:
     that; elsewhere the reset comes with the last close.
     """
     if sock.family == socket.AF_UNIX:
-        if has_forked():
+        if shared or has_forked():
             _shut_down(sock)
-    elif not (has_forked() and _disconnected(sock)):
+    elif not ((shared or has_forked()) and _disconnected(sock)):
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         except OSError:
