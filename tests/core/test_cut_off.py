@@ -173,7 +173,12 @@ def test_a_factory_that_fails_is_told_of_in_the_listeners_context(
 ) -> None:
     whose = ContextVar("whose", default="nobody's")
     seen: list[str] = []
-    caplog.handler.addFilter(lambda record: seen.append(whose.get()) is None)
+
+    def note(record: object) -> bool:
+        seen.append(whose.get())
+        return True
+
+    caplog.handler.addFilter(note)
 
     def factory() -> Recorder:
         raise ValueError("no protocol")
