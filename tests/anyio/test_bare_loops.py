@@ -131,8 +131,8 @@ def test_a_task_is_begun_from_everywhere(
 
 
 @each_host
-def test_a_task_is_begun_even_if_the_backend_is_left_at_once(host: Host) -> None:
-    """It was given something to release, perhaps."""
+def test_a_task_is_not_begun_if_the_backend_is_left_at_once(host: Host) -> None:
+    """ERR-14: nothing of a program's begins on a backend that has been left."""
     begun: list[bool] = []
 
     async def task() -> None:
@@ -143,7 +143,7 @@ def test_a_task_is_begun_even_if_the_backend_is_left_at_once(host: Host) -> None
             backend.start_soon(task)
 
     host(main)
-    assert begun == [True]
+    assert begun == []
 
 
 # -- tasks of asyncio's ------------------------------------------------------------------------
@@ -212,6 +212,7 @@ def test_a_task_that_swallows_its_cancellation(
     async def main() -> None:
         async with open_backend() as backend:
             backend.start_soon(stubborn)
+            await asyncio.sleep(0)
         assert cancelled == [0, 1, 2]
 
     host(main)
@@ -237,9 +238,10 @@ def test_a_task_cleans_up(host: Host) -> None:
 
         async with open_backend() as backend:
             backend.start_soon(task, "one")
-            await asyncio.sleep(0)
-            # It has not begun when the backend is left: it begins, and is cancelled.
             backend.start_soon(task, "two")
+            await asyncio.sleep(0)
+            # It has not begun when the backend is left, and never does.
+            backend.start_soon(task, "three")
         assert ended == ["one", "two"]
         assert all(each is asyncio.current_task() for each in asyncio.all_tasks())
 

@@ -527,6 +527,16 @@ class Backend(ABC):
         """
         _log.log(level, message, *args, exc_info=error)
 
+    def call_though_left(self, function: Callable[..., object], *args: object) -> bool:
+        """`call_soon`, where the backend has been left and its loop goes on (rule PRD-05).
+
+        A backend whose loop can outlive it overrides this; nothing else is to be called there once
+        it has been left (rule ERR-14).
+
+        :returns: whether *function* will be called; by default it is not.
+        """
+        return False
+
     def guarded_timer(self, function: Callable[..., object], *args: object) -> None:
         """`guarded`, for what `call_later` calls: nothing, once the backend has been left."""
         if not self.left:

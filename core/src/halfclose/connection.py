@@ -1118,7 +1118,8 @@ class Connection(Transport, ChannelSink):
     def _stop_soon(self, producer: Producer) -> None:
         """Stop *producer* in the next turn; at once where no turn is to come."""
         if self._backend.left:
-            self._stop(producer)
+            if not self._backend.call_though_left(self._stop, producer):
+                self._stop(producer)
         else:
             # Also where the backend is left before the next turn: it calls nothing then.
             def stop() -> None:

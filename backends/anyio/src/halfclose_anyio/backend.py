@@ -99,6 +99,9 @@ class AnyioBackend(Backend):
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         self._loop.call_soon(function, *args)
 
+    def call_though_left(self, function: Callable[..., object], *args: object) -> bool:
+        return self._loop.call_though_left(function, *args)
+
     def call_later(
         self, seconds: float, function: Callable[..., object], *args: object
     ) -> TimerHandle:

@@ -76,6 +76,10 @@ class Loop(ABC):
         """Call in the next turn, in the context of this call, like the two below."""
 
     @abstractmethod
+    def call_though_left(self, function: Callable[..., object], *args: object) -> bool:
+        """See `Backend.call_though_left`."""
+
+    @abstractmethod
     def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None: ...
 
     @abstractmethod

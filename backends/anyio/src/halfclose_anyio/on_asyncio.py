@@ -269,6 +269,12 @@ class AsyncioLoop(Loop):
             # Whether the backend has been left meanwhile is looked at once more.
             self._loop.call_soon(self._backend.guarded_timer, function, *args)
 
+    def call_though_left(self, function: Callable[..., object], *args: object) -> bool:
+        if not self._loop.is_running():
+            return False
+        self._loop.call_soon(self._backend.guarded, function, *args)
+        return True
+
     def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
         if self._is_over():
             return

@@ -242,6 +242,13 @@ class TrioLoop(Loop):
             # Whether the backend has been left meanwhile is looked at once more.
             self._call(self._backend.guarded_timer, function, args)
 
+    def call_though_left(self, function: Callable[..., object], *args: object) -> bool:
+        try:
+            self._token.run_sync_soon(self._backend.guarded, function, *args)
+        except trio.RunFinishedError:
+            return False
+        return True
+
     def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
         self.call_soon(function, *args)
 

@@ -480,6 +480,12 @@ class TwistedBackend(Backend):
             self._soon.append((function, args))
             self._ask_for_turn()
 
+    def call_though_left(self, function: Callable[..., object], *args: object) -> bool:
+        if self._over or not self.reactor.running:
+            return False
+        self.soon(self.guarded, function, *args)
+        return True
+
     def _ask_for_turn(self) -> None:
         if not self._turn_is_due:
             self._turn_is_due = True

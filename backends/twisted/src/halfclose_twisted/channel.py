@@ -302,7 +302,13 @@ class TwistedChannel(Channel):
 
     def _has_room(self) -> None:
         self._room = None
-        self._go_on()
+        try:
+            self._go_on()
+        except Exception as error:
+            # ERR-12: a failure of ours is this connection's alone, and ends it.
+            self._backend.report(error, "the channel to %s failed", self.get_peer())
+            self._backend.guarded(self.sink.failed, error)
+            self.abort()
 
     def resumeProducing(self) -> None:
         """The transport's buffer has emptied (pull), or has room again (push)."""
