@@ -78,13 +78,19 @@ class AnyioTCP(_Listener):
 
 
 class AnyioUnix(_Listener):
-    """`serve_stream` behind ``anyio.create_unix_listener``."""
+    """`serve_stream` behind a listener of anyio's on a unix socket."""
 
     name = "anyio-unix"
     scheme = "unix"
 
     async def _listen(self, folder: str) -> Any:
-        return await anyio.create_unix_listener(os.path.join(folder, "s"))
+        # Not anyio.create_unix_listener, which asks threads of its own for the path; one that ^C
+        # interrupts leaves its thread behind.
+        sock = socket.socket(socket.AF_UNIX)
+        sock.setblocking(False)
+        sock.bind(os.path.join(folder, "s"))
+        sock.listen()
+        return await anyio.abc.SocketListener.from_socket(sock)
 
     def _address(self, listener: Any) -> Endpoint:
         return UNIX(listener.extra(SocketAttribute.local_address))
