@@ -208,14 +208,18 @@ class Backend(ABC):
 
     @abstractmethod
     def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
-        """`call_soon`, from any thread or signal handler."""
+        """`call_soon`, from any thread or signal handler.
+
+        Once the backend has been left it raises nothing, also where the loop has ended or is closed
+        (rule ERR-14).
+        """
 
     @abstractmethod
     def start_soon(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
         """Run ``await function(*args)`` as a task of its own, until the backend is left.
 
         What it raises is logged, by the logger ``halfclose`` like all that goes wrong in a
-        backend; leaving the backend cancels it.
+        backend; leaving the backend cancels it. Once the backend has been left, nothing is begun.
         """
 
     @abstractmethod
@@ -538,7 +542,10 @@ class Backend(ABC):
         return False
 
     def guarded_timer(self, function: Callable[..., object], *args: object) -> None:
-        """`guarded`, for what `call_later` calls: nothing, once the backend has been left."""
+        """`guarded`, for what the loop calls later: nothing, once the backend has been left.
+
+        A backend's `call_later`, `call_soon` and `call_soon_threadsafe` can give it to their loop.
+        """
         if not self.left:
             self.guarded(function, *args)
 

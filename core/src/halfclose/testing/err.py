@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from itertools import count
-from typing import Any
+from typing import Any, NoReturn
 
 from ..backend import Backend
 from ..channel import Capabilities
@@ -868,8 +868,32 @@ async def _check_children(net: Net, children: Children, other: Pair[Recorder]) -
     async with open_backend(net.backend.name):
         children.fork(raising(SystemExit(5)))
     assert children.status() == 5
+    if net.backend.capabilities.descriptors:
+        await _check_watched(net, children)
     await check_works(net, pair)
     await check_works(net, other)
+
+
+async def _check_watched(net: Net, children: Children) -> None:
+    """What a child stops to watch, its parent goes on watching."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        readable = net.backend.create_event()
+        watch = net.backend.watch(ours.fileno(), readable.set)
+
+        def stop() -> NoReturn:
+            try:
+                watch.stop()
+            finally:
+                os._exit(0)
+
+        try:
+            children.fork(stop)
+            assert children.status() == 0
+            theirs.send(b"x")
+            await net.wait(readable, "what is watched, once a child has stopped to watch it,")
+        finally:
+            watch.stop()
 
 
 def _has_received(protocol: Recorder, size: int) -> bool:

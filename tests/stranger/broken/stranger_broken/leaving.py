@@ -56,9 +56,7 @@ class Timer(StrangerBackend):
     """Timers outlive the backend, and their functions are called after it was left."""
 
     def call_later(self, seconds: float, function: Callable[..., object], *args: object) -> Any:
-        timer = super().call_later(seconds, function, *args)
-        self._timers.discard(timer)
-        return timer
+        return self._loop.call_at(self.time() + seconds, self.guarded, function, *args)
 
 
 class SignalHandler(StrangerBackend):

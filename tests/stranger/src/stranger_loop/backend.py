@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import selectors
 import signal
 import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from contextvars import copy_context
 from types import FrameType
 from typing import Any, TypeVar
 from weakref import WeakSet
@@ -20,8 +21,6 @@ from halfclose.io.sockets import SocketChannel
 from .loop import Cancelled, Event, Loop, Task, Timer, Watch, running
 
 __all__ = ["StrangerBackend"]
-
-_log = logging.getLogger("halfclose")
 
 T = TypeVar("T")
 
@@ -95,13 +94,21 @@ class StrangerBackend(Backend):
         return time.monotonic()
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
-        self._loop.call_soon(self.guarded, function, *args)
+        if not self.left:
+            self._loop.call_soon(copy_context().run, self.guarded_timer, function, *args)
 
     def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
-        self._loop.call_soon_threadsafe(self.guarded, function, *args)
+        if self.left:
+            return
+        call = copy_context().run
+        with suppress(RuntimeError):  # The loop has ended since: another thread came late.
+            self._loop.call_soon_threadsafe(call, self.guarded_timer, function, *args)
 
     def call_later(self, seconds: float, function: Callable[..., object], *args: object) -> Timer:
-        timer = self._loop.call_at(time.monotonic() + seconds, self.guarded, function, *args)
+        if self.left:
+            return Timer(function, args)  # The loop does not know of it.
+        when = time.monotonic() + seconds
+        timer = self._loop.call_at(when, copy_context().run, self.guarded_timer, function, *args)
         self._timers.add(timer)
         return timer
 
@@ -122,10 +129,12 @@ class StrangerBackend(Backend):
             pass
         except (KeyboardInterrupt, SystemExit) as error:
             self.fatal(error)
-        except BaseException:
-            _log.exception("the task %r failed", function)
+        except BaseException as error:
+            self.check_process(error)
+            self.report(error, "the task %r failed", function)
         finally:
             self._tasks.discard(task)
+            self.check_process()
 
     async def sleep(self, seconds: float) -> None:
         await self._loop.sleep(seconds)
@@ -135,9 +144,9 @@ class StrangerBackend(Backend):
 
     # -- descriptors and names -----------------------------------------------------------------
 
-    def watch(self, fd: int, ready: Callable[[], object], *, write: bool = False) -> Watch:
+    def watch(self, fd: int, ready: Callable[[], object], *, write: bool = False) -> _Watched:
         event = selectors.EVENT_WRITE if write else selectors.EVENT_READ
-        return self._loop.watch(fd, event, lambda: self.guarded(ready))
+        return _Watched(self, self._loop.watch(fd, event, lambda: self.guarded(ready)))
 
     async def resolve(self, host: str, port: int) -> list[Address]:
         done = Event()
@@ -163,6 +172,19 @@ class StrangerBackend(Backend):
     def adopt(self, sock: socket.socket) -> SocketChannel:
         # This loop has no transports of its own.
         return SocketChannel(sock, self.lane.poller)
+
+
+class _Watched:
+    """What the loop watches for a backend."""
+
+    def __init__(self, backend: StrangerBackend, watch: Watch) -> None:
+        self._backend = backend
+        self._watch = watch
+
+    def stop(self) -> None:
+        # A forked child shares the loop's epoll instance with its parent.
+        if self._backend.foreign is None:
+            self._watch.stop()
 
 
 class _Interrupts:

@@ -12,6 +12,7 @@ import time
 import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
+from contextvars import copy_context
 from typing import Any
 
 __all__ = ["Cancelled", "Event", "Loop", "Task", "Timer", "Watch", "running"]
@@ -109,11 +110,13 @@ class Event:
 
 
 class Task:
-    """One coroutine on its way. Its first step, and each after a wait, is a turn's call."""
+    """One coroutine on its way, in a copy of the context of whoever began it. Its first step, and
+    each after a wait, is a turn's call."""
 
     def __init__(self, loop: Loop, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._loop = loop
         self._coroutine = coroutine
+        self._context = copy_context()
         self._undo: Callable[[], object] | None = None
         self._cancelled = False
         self.result: Any = None
@@ -138,9 +141,9 @@ class Task:
         try:
             if self._cancelled:
                 self._cancelled = False
-                begin = self._coroutine.throw(Cancelled())
+                begin = self._context.run(self._coroutine.throw, Cancelled())
             else:
-                begin = self._coroutine.send(None)
+                begin = self._context.run(self._coroutine.send, None)
         except StopIteration as stop:
             self.result = stop.value
             self._finish()
