@@ -38,6 +38,7 @@ from halfclose import (
     ListenError,
     Protocol,
 )
+from halfclose.endpoints import UNIX_PATH_BYTES
 from halfclose.io.poller import READ, EpollPoller, Registration
 
 each_variant = pytest.mark.parametrize("variant", VARIANTS)
@@ -487,8 +488,10 @@ def test_no_room_to_watch_one_more(variant: str, monkeypatch: pytest.MonkeyPatch
 
 
 @each_variant
-def test_a_peer_whose_name_is_no_endpoint(variant: str, tmp_path: Path) -> None:
-    """An abstract name of 107 bytes is one longer, written as a path."""
+def test_a_peer_whose_name_is_no_endpoint(
+    variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file called ``@...`` is two bytes longer, written as an endpoint: too long for one."""
     made: list[Recorder] = []
 
     def factory() -> Recorder:
@@ -499,9 +502,10 @@ def test_a_peer_whose_name_is_no_endpoint(variant: str, tmp_path: Path) -> None:
         path = str(tmp_path / "socket")
         async with await backend.listen(UNIX(path), factory):
             with socket.socket(socket.AF_UNIX) as client:
-                client.bind(b"\0" + os.urandom(20).hex().encode().ljust(107, b"x"))
+                client.bind("@".ljust(UNIX_PATH_BYTES, "x"))
                 client.connect(path)
                 await until(backend, lambda: made)
                 return made[0].transport.getPeer()
 
+    monkeypatch.chdir(tmp_path)
     assert run(main, variant=variant) == UNIX("")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from core.support import VARIANTS, EchoBack, Recorder, descriptors, run
-from halfclose import Backend, ConnectionOptions, ListenError
+from halfclose import UNIX, Backend, ConnectionOptions, ListenError
 from halfclose.io import unix_paths
 
 CONTENDER = """
@@ -132,7 +132,7 @@ def test_the_probe_says_the_true_error(
     with socket.socket(socket.AF_UNIX) as own, monkeypatch.context() as patch:
         patch.setattr(socket, "socket", Probe)
         with pytest.raises(OSError, match="sock") as caught:
-            unix_paths.bind_path(own, str(path), 0o600)
+            unix_paths.bind_path(own, UNIX(str(path)), 0o600)
     # A queue that is full is that of one who listens.
     assert caught.value.errno == (errno.EADDRINUSE if code == errno.EAGAIN else code)
     assert path.exists()
@@ -171,7 +171,7 @@ def test_the_mode_is_never_wider(
     before = os.umask(umask)
     try:
         with Sock(socket.AF_UNIX) as sock:
-            own = unix_paths.bind_path(sock, str(path), mode)
+            own = unix_paths.bind_path(sock, UNIX(str(path)), mode)
             seen.append(stat.S_IMODE(path.lstat().st_mode))
             own.remove()
     finally:

@@ -117,6 +117,79 @@ def test_a_second_interrupt_leaves_nothing_on_the_reactor(variant: str) -> None:
 
 
 @each_variant
+def test_interrupts_that_come_too_late_do_not_end_the_next_run(variant: str) -> None:
+    """The reactor has no time for them any more, and calls them when it runs again."""
+
+    async def main(backend: Any) -> None:
+        for _ in range(2):
+            backend.reactor.addSystemEventTrigger(
+                "after", "shutdown", signal.raise_signal, signal.SIGINT
+            )
+
+    async def next_one(backend: Any) -> str:
+        for _ in range(3):
+            await backend.sleep(0)
+        return "done"
+
+    # A new reactor has triggers of its own, and one that is lent again has not.
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(main, variant=variant)
+        assert run(next_one, variant=variant) == "done"
+
+
+@pytest.mark.parametrize("sockets", ["lane", "native"])
+@each_variant
+def test_a_second_interrupt_aborts_connections_on_any_reactor(variant: str, sockets: str) -> None:
+    """On the first run of a reactor and on later ones; the next run is whole each time."""
+    out = python(
+        f"""
+        import signal, sys
+        sys.path.insert(0, {FOLDER!r})
+        import halfclose
+        from core.support import Recorder, descriptors, until
+
+        made = []
+
+        def factory():
+            made.append(Recorder())
+            return made[-1]
+
+        async def stubborn(backend):
+            listener = await backend.listen("tcp:127.0.0.1:0", factory)
+            await backend.connect(listener.endpoint, factory)
+            await until(backend, lambda: [each.events for each in made] == [["made"]] * 2)
+            for _ in range(2):
+                backend.call_soon(signal.raise_signal, signal.SIGINT)
+                try:
+                    await backend.sleep(3600)
+                except Exception:
+                    pass
+
+        async def next_one(backend):
+            await backend.sleep(0)
+            return "next"
+
+        counts = []
+        for _ in range(3):
+            made.clear()
+            try:
+                halfclose.run(stubborn, backend={variant!r}, options={{"sockets": {sockets!r}}})
+            except KeyboardInterrupt:
+                pass
+            for each in made:
+                assert each.events[-1] == "lost" and each.events.count("lost") == 1, each.events
+                assert type(each.reason) is halfclose.ConnectionAborted, each.reason
+            assert halfclose.run(next_one, backend={variant!r}) == "next"
+            counts.append(len(descriptors()))
+        assert counts == counts[:1] * 3, counts
+        print("done")
+        """
+    )
+    assert out == "done\n"
+
+
+@each_variant
 def test_children_are_reaped(variant: str) -> None:
     """Spawned on the run's own reactor; and every handler is as it was, afterwards."""
     out = python(

@@ -200,6 +200,8 @@ class TwistedBackend(Backend):
         self._all_released: Deferred[None] | None = None
         self._fatal: BaseException | None = None
         self._main: Deferred[Any] | None = None
+        # A Deferred that was cancelled counts as called, though its coroutine may go on.
+        self._main_ended = False
         self._cut = False
         self._ending = False
         self._ended = False
@@ -242,6 +244,7 @@ class TwistedBackend(Backend):
 
         def finish(result: Any) -> None:
             outcome.append(result)
+            self._main_ended = True
             # Triggers of the program and the thread pool's own end here, as on reactor.stop().
             self.reactor.fireSystemEvent("shutdown")
 
@@ -309,9 +312,6 @@ class TwistedBackend(Backend):
         self.left = True
         if not outcome:
             self._abort_all()
-        if self._cut and not self._ending:
-            # It is lent again only if nothing of this program is left to be called at its end.
-            self.reactor.fireSystemEvent("shutdown")
         self._disconnect_all()
         self._dispose()
         for call in self.reactor.getDelayedCalls():
@@ -350,10 +350,23 @@ class TwistedBackend(Backend):
             self._main.cancel()
 
     def interrupt_at_once(self) -> None:
-        """End the reactor without waiting for ``main``."""
+        """End the reactor without waiting for ``main``. A no-op once the run is over."""
+        if self._over:
+            # What the reactor had no time for is called when it runs again, for somebody else.
+            return
         self._fatal = self._fatal or KeyboardInterrupt()
         self._cut = True
-        self._end()
+        self.left = True
+        try:
+            if not self._main_ended:
+                self._abort_all()
+            if not self._ending:
+                # It is lent again only if nothing of this program is left to be called at its end.
+                # Now, while it runs: a trigger of its own stops it, and a loop that is stopped
+                # while it does not run ends its next run at once.
+                self.reactor.fireSystemEvent("shutdown")
+        finally:
+            self._end()
 
     async def start(self) -> None:
         if self.reactor is None:

@@ -417,7 +417,7 @@ def _serve_unix(backend: Backend, endpoint: UNIX, mode: int, accepted: Accepted)
         if endpoint.is_abstract:
             sock.bind(unix_address(endpoint))
         else:
-            path = bind_path(sock, endpoint.path, mode)
+            path = bind_path(sock, endpoint, mode)
         with _undone_if_it_fails([], path):
             sock.listen(BACKLOG)
             return SocketListener(backend, endpoint, [sock], path, accepted)

@@ -17,6 +17,8 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ..endpoints import UNIX
+
 if TYPE_CHECKING:
     from ..backend import Backend
 
@@ -87,12 +89,13 @@ class FolderLock:
 class OwnPath:
     """A path that we have bound a socket to.
 
-    :param path: it may be relative.
+    :param endpoint: its path may be relative.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, endpoint: UNIX) -> None:
+        self._endpoint = endpoint
         # Absolute, since the program may change its folder.
-        self._path = os.path.abspath(path)
+        self._path = os.path.abspath(endpoint.path)
         self._id = _path_id(self._path)
 
     def remove(self) -> None:
@@ -106,20 +109,22 @@ class OwnPath:
             try:
                 os.unlink(self._path)
             except OSError as error:
-                _log.warning("the unix socket's path stays behind: %s", error)
+                # As the endpoint writes it, a path is printable.
+                _log.warning("%s: the socket's path stays behind: %s", self._endpoint, error)
 
 
-def bind_path(sock: socket.socket, path: str, mode: int) -> OwnPath:
-    """Bind *sock* to *path*, whose permission bits become *mode* and never are more than that.
+def bind_path(sock: socket.socket, endpoint: UNIX, mode: int) -> OwnPath:
+    """Bind *sock* to the path of *endpoint*, whose permission bits become *mode*, and never more.
 
     :raises OSError: somebody listens there, or something else is in the way.
     """
+    path = endpoint.path
     _remove_stale(path)
     # Linux gives the path what the socket itself has, without what the umask takes away.
     with suppress(OSError):
         os.fchmod(sock.fileno(), mode)
     sock.bind(path)
-    own = OwnPath(path)
+    own = OwnPath(endpoint)
     try:
         if stat.S_IMODE(os.lstat(path).st_mode) != mode:
             # Before it listens, so that nobody can connect while the mode is another.

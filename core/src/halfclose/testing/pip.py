@@ -442,7 +442,8 @@ class PipeRules:
     async def test_pip_03_lose_write_then_lose(self, net: Net) -> None:
         """stdio lwc, then loseConnection: connectionLost. † (it never comes there)
 
-        Where to look: ``end_write`` has released the output when ``close`` comes. Standard input
+        Where to look: ``end_write`` has released the output when ``close`` comes, and another file
+        may have got its descriptor by then, so ``close`` must not release it again. Standard input
         is not read any more once loseConnection was called: its bytes belong to the next program
         (END-02), so the channel declares ``drains=False``.
         """
@@ -450,11 +451,21 @@ class PipeRules:
             pair = await net.recorded()
             pair.protocol.verb("write", b"out")
             pair.protocol.verb("loseWriteConnection")
+            others: list[int] = []
             if wait:
                 await net.until(pair.protocol, "writeConnectionLost")
+                # More than were free below: one of them has the number that was released.
+                others += [os.open(os.devnull, os.O_RDONLY) for _ in range(20)]
             pair.protocol.verb("loseConnection")
             pair.peer.send_now(b"for the next program")
-            assert type(await net.lost(pair.protocol)) is ConnectionDone
+            try:
+                reason = await net.lost(pair.protocol)
+            finally:
+                survivors = [fd for fd in others if is_open(fd)]
+                for fd in survivors:
+                    os.close(fd)
+            assert survivors == others, "the output was released twice, and closed another's file"
+            assert type(reason) is ConnectionDone
             assert await pair.peer.read_to_eof() == b"out"
             assert is_null(STDOUT)
             events = ["connectionMade", "writeConnectionLost", "connectionLost"]
