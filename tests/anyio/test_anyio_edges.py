@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import os
-import resource
 import socket
 import struct
 import weakref
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import anyio
@@ -29,6 +26,7 @@ from halfclose import (
     HalfCloseableProtocol,
     Protocol,
 )
+from halfclose.testing.shortage import no_more_descriptors
 from halfclose_anyio import serve_stream
 
 T = TypeVar("T")
@@ -77,19 +75,6 @@ def test_a_native_client_that_resets_at_once(variant: str) -> None:
     run(main, variant=variant, options={"sockets": "native", "grace": 1})
 
 
-@contextlib.contextmanager
-def no_descriptors() -> Iterator[None]:
-    """Every call that makes a descriptor fails with EMFILE."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest = os.dup(0)
-    os.close(lowest)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 @each_variant
 def test_a_native_abort_without_descriptors(variant: str) -> None:
     """The peer must not take what it has for all that there was."""
@@ -116,7 +101,7 @@ def test_a_native_abort_without_descriptors(variant: str) -> None:
                     return 0
 
             await until(backend, arrived)
-            with no_descriptors():
+            with no_more_descriptors():
                 servers[0].transport.abortConnection()
                 # Whoever runs the loop may close the socket in a later turn only.
                 reason = await servers[0].transport.whenClosed()
