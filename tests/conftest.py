@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,16 @@ pytest.register_assert_rewrite("halfclose.testing")
 from halfclose.testing.exploration import register_profiles  # noqa: E402 - rewritten, as above
 
 register_profiles()
+
+# A shell has what it runs in the background ignore SIGINT, nohup has it ignore SIGHUP, and what a
+# test starts would inherit that.
+for _number, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGQUIT, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 ROOT = Path(__file__).parent.parent
 
