@@ -14,6 +14,7 @@ from core.support import (
     VARIANTS,
     EchoBack,
     Recorder,
+    Threads,
     descriptors,
     python,
     run,
@@ -560,7 +561,7 @@ def test_a_call_from_a_thread_wakes_an_idle_loop(variant: str) -> None:
         await event.wait()
         thread.join(10)
 
-    run(main, variant=variant, limit=5)
+    run(main, variant=variant)
 
 
 # -- events ------------------------------------------------------------------------------------
@@ -732,11 +733,11 @@ def test_again_and_again(variant: str) -> None:
             await client.transport.whenClosed()
 
     run(main, variant=variant)
-    before, threads = descriptors(), threading.active_count()
+    before, threads = descriptors(), Threads()
     for _ in range(20):
         run(main, variant=variant)
     assert len(descriptors()) == len(before)
-    assert threading.active_count() == threads
+    assert threads.new() == []
 
 
 def test_from_a_thread_that_is_not_the_main_one(variant: str) -> None:

@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 from typing import Any
 
 import core.support
 import halfclose
 import pytest
-from core.support import TWISTED, EchoBack, Recorder, descriptors, python, run
+from core.support import TWISTED, EchoBack, Recorder, Threads, descriptors, python, run
 from halfclose import Backend
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.selectreactor import SelectReactor
@@ -87,10 +86,11 @@ def test_a_hundred_runs_leave_nothing(variant: str, endpoint: str) -> None:
 @pytest.mark.parametrize("variant", TWISTED)
 def test_a_hundred_runs_in_this_process(variant: str) -> None:
     run(exchange, variant=variant)
-    before = len(descriptors()), threading.active_count(), handlers()
+    before, threads = (len(descriptors()), handlers()), Threads()
     for _ in range(100):
         run(exchange, variant=variant)
-    assert (len(descriptors()), threading.active_count(), handlers()) == before
+    assert (len(descriptors()), handlers()) == before
+    assert threads.new() == []
 
 
 @pytest.mark.parametrize("variant", TWISTED)
@@ -100,10 +100,11 @@ def test_failing_lookups_leave_nothing(variant: str) -> None:
             await backend.connect("tcp:nosuch.invalid:80", Recorder)
 
     run(main, variant=variant)
-    before = len(descriptors()), threading.active_count()
+    before, threads = len(descriptors()), Threads()
     for _ in range(10):
         run(main, variant=variant)
-    assert (len(descriptors()), threading.active_count()) == before
+    assert len(descriptors()) == before
+    assert threads.new() == []
 
 
 EVERYTHING = """
@@ -173,12 +174,13 @@ def test_the_callers_reactor() -> None:
         await exchange(backend)
         return "done"
 
-    before = threading.active_count(), handlers()
+    before, threads = handlers(), Threads()
     for _ in range(3):
         assert run(main, variant="twisted", options={"reactor": reactor}) == "done"
         assert not reactor.running
     assert seen == [reactor] * 3
-    assert (threading.active_count(), handlers()) == before
+    assert handlers() == before
+    assert threads.new() == []
     for descriptor in reactor.removeAll():
         descriptor.connectionLost(None)
 
