@@ -86,10 +86,11 @@ def test_a_hang_is_the_rules_failure(
     judge: Callable[..., Verdict], defect: Callable[[Any], object]
 ) -> None:
     begun = time.monotonic()
-    verdict = judge(defect, limit=1.5)
-    assert time.monotonic() - begun < 15
+    # Until then it must have come to where it hangs, on a machine with other work too.
+    verdict = judge(defect, limit=4.0)
+    assert time.monotonic() - begun < 30
     assert not verdict.passed
-    assert verdict.what == "it did not end within 1.5 s"
+    assert verdict.what == "it did not end within 4 s"
     assert len(verdict.report) < 200_000
     if defect not in (defects.wait_for_ever, defects.print_without_end):
         assert f"in {defect.__name__}" in verdict.report, "where it hung is not told"
@@ -148,13 +149,13 @@ def test_where_no_connection_works_no_rule_is_tried(monkeypatch: pytest.MonkeyPa
         kind = LaneTCP()
         begun = time.monotonic()
         verdicts = [
-            Case(suite, name, kind, rule).judge(1.0)
+            Case(suite, name, kind, rule).judge(3.0)
             for rule in list(ContractSuite.rules().values())[:10]
         ]
-        assert time.monotonic() - begun < 8
+        assert time.monotonic() - begun < 20
     for verdict in verdicts:
         assert not verdict.passed
-        assert verdict.what == "not even one connection works: it did not end within 1 s"
+        assert verdict.what == "not even one connection works: it did not end within 3 s"
         assert "in run" in verdict.report
 
 
