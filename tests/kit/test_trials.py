@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from halfclose.testing import ContractSuite, LaneTCP
 from halfclose.testing import case as cases
+from halfclose.testing import forks
 from halfclose.testing.case import Case
 from halfclose.testing.verdict import Verdict
 from kit import defects
@@ -157,6 +159,19 @@ def test_where_no_connection_works_no_rule_is_tried(monkeypatch: pytest.MonkeyPa
         assert not verdict.passed
         assert verdict.what == "not even one connection works: it did not end within 3 s"
         assert "in run" in verdict.report
+
+
+def test_a_forked_child_that_hangs_is_told_of_with_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang() -> None:
+        threading.Event().wait()
+
+    monkeypatch.setattr(forks, "LIMIT", 1.0)
+    children = forks.Children()
+    children.fork(hang)
+    with pytest.raises(AssertionError, match=r"within 1\.0 s(?s:.*) in hang\b"):
+        children.status()
+    children.fork(lambda: os._exit(4))
+    assert children.status() == 4
 
 
 def test_a_failure_shows_the_rule_what_was_seen_and_where_to_look(
