@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from halfclose.testing import ContractSuite, LaneTCP
+from halfclose.testing import ContractSuite, LaneTCP, forks
 from halfclose.testing import case as cases
-from halfclose.testing import forks
 from halfclose.testing.case import Case
 from halfclose.testing.verdict import Verdict
 from kit import defects
