@@ -170,8 +170,11 @@ def no_protocol() -> Protocol:
     raise AssertionError("the factory was called")
 
 
-async def refusal(net: Net, endpoint: str | Endpoint, timeout: float = LIMIT) -> ConnectError:
-    """The failure to connect to *endpoint*, which it names."""
+async def refusal(net: Net, endpoint: str | Endpoint, timeout: float = 2 * LIMIT) -> ConnectError:
+    """The failure to connect to *endpoint*, which it names.
+
+    A resolver that has lost a packet asks again after five seconds.
+    """
     done = net.backend.create_event()
     caught: list[Exception] = []
 
@@ -183,7 +186,7 @@ async def refusal(net: Net, endpoint: str | Endpoint, timeout: float = LIMIT) ->
         done.set()
 
     net.backend.start_soon(connect)
-    await net.wait(done, f"the failure to connect to {endpoint}", LIMIT / 2)
+    await net.wait(done, f"the failure to connect to {endpoint}")
     assert len(caught) == 1, f"{endpoint} was connected to"
     error = caught[0]
     assert isinstance(error, ConnectError), repr(error)
