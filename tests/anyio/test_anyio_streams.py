@@ -777,8 +777,7 @@ def test_a_keyboard_interrupt_of_an_event_ends_the_program(loop: str) -> None:
             anyio.run(main, backend={library!r}, backend_options={factory})
         except BaseException as error:
             print(type(error).__name__, error)
-        """,
-        limit=30,
+        """
     )
     assert out == "KeyboardInterrupt mine\n"
 

@@ -144,7 +144,7 @@ def python(
     code: str,
     *flags: str,
     env: Mapping[str, str] | None = None,
-    limit: float = 60.0,
+    limit: float = 180.0,
     cwd: Path | None = None,
 ) -> str:
     """Run *code* in a fresh interpreter and give what it prints; anything but success fails."""

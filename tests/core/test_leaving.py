@@ -171,8 +171,7 @@ def test_a_fatal_event_comes_out_of_an_open_backend_inside_run(variant: str, err
                 halfclose.run(main, backend={variant!r})
             except {error} as error:
                 print("run", repr(error))
-        """,
-        limit=30,
+        """
     )
     assert out.splitlines() == [f"{error}('mine')", f"run {error}('mine')"] * 2
 
@@ -199,8 +198,7 @@ def test_a_reactor_that_was_stopped_does_not_spoil_the_next_run(variant: str) ->
             except RuntimeError:
                 print("stopped", time.monotonic() - begin < 5)
             print(halfclose.run(simple, backend={variant!r}))
-        """,
-        limit=30,
+        """
     )
     assert out.splitlines() == ["stopped True", variant] * 3
 
@@ -814,7 +812,7 @@ INTERRUPT = """
 
 @pytest.mark.parametrize("when", [0, 0.05])
 def test_sigint_interrupts_run(variant: str, when: float) -> None:
-    out = python(INTERRUPT.format(variant=variant, when=when, prelude="pass"), limit=30)
+    out = python(INTERRUPT.format(variant=variant, when=when, prelude="pass"))
     assert out.split() == ["interrupted", "interrupted", "2"]
 
 
@@ -829,7 +827,7 @@ def test_sigint_with_connections_open(variant: str) -> None:
         await backend.connect(listener.endpoint, P)
         await backend.sleep(0.01)
     """.strip()
-    out = python(INTERRUPT.format(variant=variant, when=0.05, prelude=prelude), limit=30)
+    out = python(INTERRUPT.format(variant=variant, when=0.05, prelude=prelude))
     assert out.split() == [*(["ConnectionAborted"] * 2), "interrupted"] * 2 + ["2"]
 
 
@@ -849,8 +847,7 @@ def test_the_programs_own_sigint_handler_stays(variant: str) -> None:
 
         print(halfclose.run(main, backend={variant!r}), heard)
         assert signal.getsignal(signal.SIGINT) is handler
-        """,
-        limit=30,
+        """
     )
     assert out == "done [2]\n"
 
@@ -884,8 +881,7 @@ def test_a_second_sigint_does_not_wait_for_main(variant: str) -> None:
             print("interrupted", time.monotonic() - begin < 10)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         print(halfclose.run(simple, backend={variant!r}))
-        """,
-        limit=40,
+        """
     )
     lines = out.splitlines()
     assert lines[0] == "CancelledError"

@@ -260,8 +260,7 @@ def test_what_the_program_leaves_open_ends_with_the_run(variant: str) -> None:
                     print("refused")
             counts.append(len(descriptors()))
         print(counts[1:] == counts[:1] * 3)
-        """,
-        limit=40,
+        """
     )
     assert out.splitlines() == ["lost", "refused"] * 4 + ["True"]
 
@@ -314,7 +313,7 @@ def program(variant: str, body: str) -> list[str]:
         body=textwrap.indent(textwrap.dedent(body), " " * 8).strip(),
         tests=folder(),
     )
-    return python(code, limit=30).splitlines()
+    return python(code).splitlines()
 
 
 @pytest.mark.parametrize("variant", TWISTED)
@@ -414,8 +413,7 @@ def test_a_fatal_event_under_a_callers_reactor(variant: str, error: str, count: 
         reactor.callLater(10, lambda: print("too long") or reactor.stop())
         reactor.run()
         print("stopped")
-        """,
-        limit=30,
+        """
     )
     lines = out.splitlines()
     assert lines[-1] == "stopped"
