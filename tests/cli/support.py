@@ -86,9 +86,9 @@ class Command:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def finish(self, data: bytes | None = None) -> Result:
+    def finish(self, data: bytes | None = None, limit: float = LIMIT) -> Result:
         """Give it *data* and the end of its input, and wait for its end."""
-        out, err = self.process.communicate(data, timeout=LIMIT)
+        out, err = self.process.communicate(data, timeout=limit)
         return Result(self.process.returncode, out or b"", (self.err + (err or b"")).decode())
 
     def end(self) -> Result:
@@ -137,10 +137,10 @@ def start(*arguments: str, env: Mapping[str, str] | None = None, **popen: Any) -
                 process.kill()
 
 
-def halfclose_(*arguments: str, data: bytes = b"", **settings: Any) -> Result:
+def halfclose_(*arguments: str, data: bytes = b"", limit: float = LIMIT, **settings: Any) -> Result:
     """Run ``halfclose *arguments`` to its end."""
     with start(*arguments, **settings) as command:
-        return command.finish(data if command.process.stdin is not None else None)
+        return command.finish(data if command.process.stdin is not None else None, limit)
 
 
 def dial(endpoint: str) -> socket.socket:
