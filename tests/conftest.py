@@ -7,11 +7,16 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("halfclose.testing")
 
 from halfclose.testing.exploration import register_profiles  # noqa: E402 - rewritten, as above
 
+# No verdict by the wall clock: by default an example that takes 0.2 s fails, and a machine with
+# other work takes that for nothing at all.
+settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("timeless")
 register_profiles()
 
 # A shell has what it runs in the background ignore SIGINT, nohup has it ignore SIGHUP, and what a

@@ -14,7 +14,7 @@ import anyio.lowlevel
 import pytest
 import trio
 import uvloop
-from core.support import EchoBack, Recorder, descriptors, until
+from core.support import EchoBack, Recorder, Threads, descriptors, until
 from halfclose import Backend, ConnectionAborted, ConnectionDone, Protocol, open_backend
 
 T = TypeVar("T")
@@ -170,7 +170,7 @@ def test_a_cancel_scope(loop: str, sockets: str) -> None:
     async def main() -> None:
         clients: list[Recorder] = []
         with anyio.CancelScope() as scope:
-            async with open_backend(options={"sockets": sockets}) as backend:
+            async with open_backend(options={"sockets": sockets, "grace": 3600}) as backend:
                 clients.append(await connection(backend))
                 clients[0].transport.write(b"x" * 30_000_000)
                 backend.call_later(0.01, scope.cancel)
@@ -182,7 +182,7 @@ def test_a_cancel_scope(loop: str, sockets: str) -> None:
         assert type(clients[0].reason) is ConnectionAborted
         await quiet()
 
-    program(loop, main, 4)
+    program(loop, main)
 
 
 @pytest.mark.parametrize("inside", [False, True])
@@ -199,7 +199,7 @@ def test_move_on_after(loop: str, inside: bool) -> None:
                 await client.transport.whenClosed()
         else:
             with anyio.CancelScope() as scope:
-                async with open_backend() as backend:
+                async with open_backend(options={"grace": 3600}) as backend:
                     client = await connection(backend)
                     scope.deadline = anyio.current_time() + 0.01
                     await client.transport.whenClosed()
@@ -207,7 +207,7 @@ def test_move_on_after(loop: str, inside: bool) -> None:
             assert type(client.reason) is ConnectionAborted
         await quiet()
 
-    program(loop, main, 4)
+    program(loop, main)
 
 
 def test_cancelled_while_it_winds_down(loop: str) -> None:
@@ -221,30 +221,31 @@ def test_cancelled_while_it_winds_down(loop: str) -> None:
     async def main() -> None:
         clients: list[Recorder] = []
         before = descriptors()
-        with anyio.move_on_after(0.1) as scope:
+        with anyio.CancelScope() as scope:
             async with open_backend(options={"grace": 3600}) as outer:
                 listener = await outer.listen("tcp:127.0.0.1:0", Deaf)
                 async with open_backend(options={"grace": 3600}) as backend:
                     clients.append(await backend.connect(listener.endpoint, Recorder))
                     clients[0].transport.write(b"x" * 30_000_000)
+                    scope.deadline = anyio.current_time() + 0.05
         assert scope.cancelled_caught
         assert type(clients[0].reason) is ConnectionAborted
         await quiet()
         assert len(descriptors()) == len(before)
 
-    program(loop, main, 4)
+    program(loop, main)
 
 
 def test_a_fail_after_is_a_timeout_error(loop: str) -> None:
     async def main() -> None:
         with pytest.raises(TimeoutError):  # noqa: PT012
             with anyio.fail_after(0.01):
-                async with open_backend() as backend:
+                async with open_backend(options={"grace": 3600}) as backend:
                     await connection(backend)
                     await anyio.sleep(3600)
         await quiet()
 
-    program(loop, main, 4)
+    program(loop, main)
 
 
 def test_a_shielded_body(loop: str) -> None:
@@ -291,7 +292,7 @@ def test_task_cancel(loop: str) -> None:
         clients: list[Recorder] = []
 
         async def body() -> None:
-            async with open_backend() as backend:
+            async with open_backend(options={"grace": 3600}) as backend:
                 clients.append(await connection(backend))
                 await asyncio.sleep(3600)
 
@@ -307,7 +308,7 @@ def test_task_cancel(loop: str) -> None:
         assert len(asyncio.all_tasks()) == 1
         await quiet()
 
-    program(loop, main, 4)
+    program(loop, main)
 
 
 def test_a_cancellation_that_is_taken_back(loop: str) -> None:
@@ -337,7 +338,7 @@ def test_a_cancellation_that_is_taken_back(loop: str) -> None:
             assert task.cancelling() == 0
         await quiet()
 
-    program(loop, main, 10)
+    program(loop, main)
 
 
 def test_wait_for(loop: str) -> None:
@@ -345,7 +346,7 @@ def test_wait_for(loop: str) -> None:
 
     async def main() -> None:
         async def body() -> None:
-            async with open_backend() as backend:
+            async with open_backend(options={"grace": 3600}) as backend:
                 await connection(backend)
                 await asyncio.sleep(3600)
 
@@ -353,7 +354,7 @@ def test_wait_for(loop: str) -> None:
             await asyncio.wait_for(body(), 0.02)
         await quiet()
 
-    program(loop, main, 4)
+    program(loop, main)
 
 
 # -- several -----------------------------------------------------------------------------------
@@ -568,11 +569,12 @@ def test_nothing_is_left_behind(loop: str) -> None:
                 pass
 
         await once(None)
-        before = len(descriptors()), threading.active_count()
+        before, threads = len(descriptors()), Threads()
         for number in range(30):
             await once(Odd() if number % 2 else None)
         await quiet()
-        assert (len(descriptors()), threading.active_count()) == before
+        assert len(descriptors()) == before
+        assert threads.new() == []
         if loop == "trio":
             assert trio.lowlevel.current_statistics().tasks_living < 10
         else:

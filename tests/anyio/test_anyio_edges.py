@@ -213,7 +213,7 @@ def test_a_connection_that_is_over_is_not_kept_by_its_timers(variant: str, socke
             gc.collect()
             return end() is None
 
-        await until(backend, gone, 5)
+        await until(backend, gone)
         race = halfclose.io.connecting._Race
         assert [each for each in gc.get_objects() if type(each) is race] == []
         first.cancel()

@@ -289,16 +289,17 @@ def test_cancelled_while_it_drains(loop: str) -> None:
     async def main() -> None:
         async with raw_pair() as (stream, raw):
             protocol = Bye()
+            options = ConnectionOptions(linger_timeout=3600)
             with anyio.CancelScope() as scope:
                 async with anyio.create_task_group() as group:
-                    group.start_soon(serve_stream, stream, protocol)
+                    group.start_soon(serve_stream, stream, protocol, options)
                     await soon(lambda: protocol.reason)
                     assert await anyio.to_thread.run_sync(raw.recv, 100) == b"bye"
                     scope.cancel()
             assert protocol.events == ["made", "lost"]
             assert isinstance(protocol.reason, ConnectionDone)
 
-    program(loop, main, 3)
+    program(loop, main)
 
 
 def test_a_task_is_cancelled_by_asyncio(loop: str) -> None:
@@ -528,7 +529,7 @@ def test_tls_whose_peer_never_answers_the_close(
             assert protocol.events == ["made", "data", "lost"]
             assert isinstance(protocol.reason, ConnectionDone)
 
-    program(loop, main, 8)
+    program(loop, main)
 
 
 # -- streams without a socket ------------------------------------------------------------------
@@ -606,14 +607,17 @@ def test_a_cancelled_memory_stream(loop: str) -> None:
     async def main() -> None:
         ours, theirs = memory_pair()
         protocol = Sender()
-        with anyio.move_on_after(0.05) as scope:
-            await serve_stream(ours, protocol)
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(serve_stream, ours, protocol)
+                await soon(lambda: protocol.events)
+                scope.cancel()
         assert scope.cancelled_caught
         assert protocol.events == ["made", "lost"]
         assert type(protocol.reason) is ConnectionAborted
         await theirs.aclose()
 
-    program(loop, main, 5)
+    program(loop, main)
 
 
 def test_a_process(loop: str) -> None:
@@ -691,7 +695,7 @@ def test_a_stream_that_does_not_implement_send_eof(loop: str) -> None:
         assert stream.closed
         assert isinstance(protocol.reason, ConnectionLost)
 
-    program(loop, main, 5)
+    program(loop, main)
 
 
 @pytest.mark.parametrize("method", ["receive", "send", "send_eof", "aclose"])
@@ -728,7 +732,7 @@ def test_a_stream_with_a_defect(loop: str, method: str, caplog: pytest.LogCaptur
         assert protocol.events[-1] == "lost"
         assert protocol.events.count("lost") == 1
 
-    program(loop, main, 5)
+    program(loop, main)
 
 
 # -- other -------------------------------------------------------------------------------------
@@ -773,8 +777,7 @@ def test_a_keyboard_interrupt_of_an_event_ends_the_program(loop: str) -> None:
             anyio.run(main, backend={library!r}, backend_options={factory})
         except BaseException as error:
             print(type(error).__name__, error)
-        """,
-        limit=30,
+        """
     )
     assert out == "KeyboardInterrupt mine\n"
 

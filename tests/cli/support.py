@@ -86,9 +86,9 @@ class Command:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def finish(self, data: bytes | None = None) -> Result:
+    def finish(self, data: bytes | None = None, limit: float = LIMIT) -> Result:
         """Give it *data* and the end of its input, and wait for its end."""
-        out, err = self.process.communicate(data, timeout=LIMIT)
+        out, err = self.process.communicate(data, timeout=limit)
         return Result(self.process.returncode, out or b"", (self.err + (err or b"")).decode())
 
     def end(self) -> Result:
@@ -103,6 +103,16 @@ class Command:
     def handles_signals(self) -> bool:
         """Whether it handles SIGTERM now."""
         return bool(int(self._status("SigCgt"), 16) >> (signal.SIGTERM - 1) & 1)
+
+    def is_asleep(self) -> bool:
+        """Whether each of its threads waits for something, and none for a processor."""
+        states = set()
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            try:
+                states.add((task / "stat").read_text().rpartition(")")[2].split()[0])
+            except OSError:
+                return False
+        return states == {"S"}
 
     def _status(self, field: str) -> str:
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
@@ -127,10 +137,10 @@ def start(*arguments: str, env: Mapping[str, str] | None = None, **popen: Any) -
                 process.kill()
 
 
-def halfclose_(*arguments: str, data: bytes = b"", **settings: Any) -> Result:
+def halfclose_(*arguments: str, data: bytes = b"", limit: float = LIMIT, **settings: Any) -> Result:
     """Run ``halfclose *arguments`` to its end."""
     with start(*arguments, **settings) as command:
-        return command.finish(data if command.process.stdin is not None else None)
+        return command.finish(data if command.process.stdin is not None else None, limit)
 
 
 def dial(endpoint: str) -> socket.socket:
@@ -154,6 +164,14 @@ def listening() -> Iterator[tuple[socket.socket, str]]:
 
 
 @contextmanager
+def refusing() -> Iterator[str]:
+    """An endpoint where nobody listens, nor can come to listen meanwhile."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield f"tcp:127.0.0.1:{sock.getsockname()[1]}"
+
+
+@contextmanager
 def accepted(listener: socket.socket) -> Iterator[socket.socket]:
     """The next connection."""
     sock, _ = listener.accept()
@@ -167,25 +185,30 @@ def read_all(sock: socket.socket) -> bytes:
     return b"".join(iter(lambda: sock.recv(65536), b""))
 
 
-def fill(sock: socket.socket, most: int = 64 << 20) -> int:
-    """Send until the other side has taken nothing for a while, and give the bytes sent."""
+def fill(command: Command, sock: socket.socket, most: int = 64 << 20) -> int:
+    """Send until *command* waits for something else than input, and give the bytes sent."""
     sock.settimeout(0.5)
     sent = 0
-    try:
-        while sent < most:
+    while sent < most:
+        try:
             sent += sock.send(b"x" * 65536)
-    except TimeoutError:
-        pass
+        except TimeoutError:
+            if command.is_asleep():
+                break
     sock.settimeout(LIMIT)
     return sent
 
 
-def fill_pipe(fd: int, most: int = 64 << 20) -> int:
-    """`fill`, for the writing end of a pipe."""
+def fill_pipe(command: Command, most: int = 64 << 20) -> int:
+    """`fill`, for its standard input."""
+    fd = command.stdin.fileno()
     os.set_blocking(fd, False)
     sent = 0
-    while sent < most and select.select([], [fd], [], 0.5)[1]:
-        sent += os.write(fd, b"x" * 65536)
+    while sent < most:
+        if select.select([], [fd], [], 0.5)[1]:
+            sent += os.write(fd, b"x" * 65536)
+        elif command.is_asleep():
+            break
     return sent
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
 import signal
 import socket
+import sys
+import termios
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from select import select
@@ -22,6 +26,7 @@ from cli.support import (
     halfclose_,
     listening,
     read_all,
+    refusing,
     reset,
     start,
     wait_until,
@@ -144,7 +149,7 @@ def test_slow_reader_slows_the_peer(variant: str) -> None:
         start("connect", endpoint, "--backend", variant) as command,
         accepted(listener) as peer,
     ):
-        sent = fill(peer)
+        sent = fill(command, peer)
         assert sent < 32 * MIB
         assert command.peak_mib() < PEAK_MIB
         peer.shutdown(socket.SHUT_WR)
@@ -158,7 +163,7 @@ def test_slow_peer_slows_the_input(variant: str) -> None:
         start("connect", endpoint, "--backend", variant) as command,
         accepted(listener) as peer,
     ):
-        sent = fill_pipe(command.stdin.fileno())
+        sent = fill_pipe(command)
         assert sent < 32 * MIB
         assert command.peak_mib() < PEAK_MIB
         command.stdin.close()
@@ -169,9 +174,8 @@ def test_slow_peer_slows_the_input(variant: str) -> None:
 
 
 def test_refused(variant: str) -> None:
-    with listening() as (_, endpoint):
-        pass
-    result = halfclose_("connect", endpoint, "--backend", variant)
+    with refusing() as endpoint:
+        result = halfclose_("connect", endpoint, "--backend", variant)
     assert result.status == 1
     assert endpoint in result.problem
     assert "refused" in result.problem
@@ -184,12 +188,11 @@ def test_nobody_at_the_path(tmp_path: Path) -> None:
 
 
 def test_refused_leaves_the_input_alone() -> None:
-    with listening() as (_, endpoint):
-        pass
     ours, theirs = os.pipe()
     try:
         os.write(theirs, b"for the next program")
-        assert halfclose_("connect", endpoint, stdin=ours).status == 1
+        with refusing() as endpoint:
+            assert halfclose_("connect", endpoint, stdin=ours).status == 1
         assert os.read(ours, 100) == b"for the next program"
     finally:
         os.close(ours)
@@ -226,6 +229,12 @@ def test_reset_after_the_end_of_input(variant: str) -> None:
     assert result.problem.startswith(f"halfclose: connection to {endpoint} lost: ")
 
 
+def _unread(fd: int) -> int:
+    """Bytes that wait in a pipe."""
+    packed = fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4)
+    return int.from_bytes(packed, sys.byteorder)
+
+
 def test_reader_of_the_output_goes_away(variant: str) -> None:
     """What the peer says then is lost, and only then is anything wrong."""
     with (
@@ -233,7 +242,9 @@ def test_reader_of_the_output_goes_away(variant: str) -> None:
         start("connect", endpoint, "-v", "--backend", variant) as command,
         accepted(listener) as peer,
     ):
-        peer.sendall(b"x" * 65536)
+        peer.sendall(b"x" * 30_000)
+        # All that it says before is with the reader, who leaves the most of it unread.
+        wait_until(lambda: _unread(command.stdout.fileno()) == 30_000)
         assert command.stdout.read(10) == b"x" * 10
         command.stdout.close()
         command.process.stdout = None
@@ -290,7 +301,7 @@ def test_reader_of_the_output_leaves_some_unread(variant: str) -> None:
         start("connect", endpoint, "--backend", variant) as command,
         accepted(listener) as peer,
     ):
-        fill(peer)
+        fill(command, peer)
         peer.shutdown(socket.SHUT_WR)
         command.stdout.close()
         command.process.stdout = None
@@ -327,7 +338,7 @@ def test_half_close_timeout() -> None:
 def test_idle_timeout_is_no_loss(variant: str) -> None:
     with (
         listening() as (listener, endpoint),
-        start("connect", endpoint, "--idle-timeout", "0.3", "--backend", variant) as command,
+        start("connect", endpoint, "--idle-timeout", "1.5", "--backend", variant) as command,
         accepted(listener) as peer,
     ):
         peer.sendall(b"a complete answer")
@@ -339,11 +350,12 @@ def test_idle_timeout_is_no_loss(variant: str) -> None:
 def test_idle_timeout_waits_for_a_slow_reader(variant: str) -> None:
     with (
         listening() as (listener, endpoint),
-        start("connect", endpoint, "-v", "--idle-timeout", "0.2", "--backend", variant) as command,
+        start("connect", endpoint, "-v", "--idle-timeout", "1", "--backend", variant) as command,
         accepted(listener) as peer,
     ):
-        # `fill` itself waits for longer than the limit.
-        sent = fill(peer)
+        sent = fill(command, peer)
+        # For longer than the limit from here on.
+        time.sleep(1.2)
         peer.shutdown(socket.SHUT_WR)
         command.process.stdin.close()  # type: ignore[union-attr]
         command.process.stdin = None

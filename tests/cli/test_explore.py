@@ -20,7 +20,7 @@ SCRIPT = "tcp; a on read: write 5, lose; a: write 100, lwc; wait; b: write 7, lo
 
 def test_nothing_found() -> None:
     result = halfclose_(
-        "explore", "memory", "anyio+trio", "memory", "--seconds", "1", "--seed", "7"
+        "explore", "memory", "anyio+trio", "memory", "--seconds", "3", "--seed", "7"
     )
     assert (result.status, result.err) == (0, "")
     lines = result.out.decode().splitlines()

@@ -98,7 +98,7 @@ def test_reader_of_stdout_goes_away(variant: str) -> None:
 def test_output_that_nobody_takes(variant: str) -> None:
     with start("run", ECHO, "stdio:", "--backend", variant) as command:
         command.wait_for("Echo: connection made")
-        fill_pipe(command.stdin.fileno())
+        fill_pipe(command)
         command.stdout.close()
         command.process.stdout = None
         result = command.end()
@@ -158,7 +158,7 @@ def test_first_signal_loses_nothing(variant: str, number: signal.Signals) -> Non
         dial(command.endpoint()) as peer,
     ):
         # Unread, the echo waits in the server until after the signal.
-        sent = fill(peer)
+        sent = fill(command, peer)
         command.send(number)
         command.wait_for("closing")
         command.wait_for("Echo: connection made")
@@ -190,7 +190,7 @@ def test_second_signal_aborts_a_stalled_peer(
         start("run", ECHO, "tcp:127.0.0.1:0", "--backend", variant) as command,
         dial(command.endpoint()) as peer,
     ):
-        fill(peer)
+        fill(command, peer)
         command.send(first)
         command.wait_for("closing")
         command.send(second)
@@ -231,7 +231,7 @@ def test_second_signal_on_stalled_stdio(variant: str) -> None:
     with start("run", ECHO, "stdio:", "--backend", variant) as command:
         command.wait_for("Echo: connection made")
         # Nobody reads the answer, so a part of it waits in the command.
-        fill_pipe(command.stdin.fileno())
+        fill_pipe(command)
         command.send(signal.SIGINT)
         command.send(signal.SIGTERM)
         assert command.process.wait(LIMIT) == -signal.SIGTERM
@@ -240,6 +240,12 @@ def test_second_signal_on_stalled_stdio(variant: str) -> None:
 def test_no_descriptor_is_left_behind(variant: str) -> None:
     with start("run", ECHO, "tcp:127.0.0.1:0", "--backend", variant) as command:
         endpoint = command.endpoint()
+        # What is made when it is first needed is there from then on.
+        with dial(endpoint) as peer:
+            peer.shutdown(socket.SHUT_WR)
+            assert read_all(peer) == b""
+        command.wait_for("Echo: connectionLost: ConnectionDone(")
+        wait_until(command.is_asleep)
         before = command.descriptors()
         for round_ in range(10):
             with dial(endpoint) as peer:
@@ -269,7 +275,7 @@ def test_close_timeout() -> None:
         start("run", ECHO, "tcp:127.0.0.1:0", "--close-timeout", "0.1") as command,
         dial(command.endpoint()) as peer,
     ):
-        fill(peer)
+        fill(command, peer)
         command.send(signal.SIGTERM)
         command.wait_for("Echo: connectionLost: CloseTimeout(")
         assert command.finish().status == 0

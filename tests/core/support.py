@@ -129,16 +129,22 @@ def descriptors() -> dict[str, str]:
     return found
 
 
-def live_threads() -> int:
-    """How many threads this process has."""
-    return threading.active_count()
+class Threads:
+    """The threads that there are now; one that was kept for other tests may end meanwhile."""
+
+    def __init__(self) -> None:
+        self._before = set(threading.enumerate())
+
+    def new(self) -> list[str]:
+        """Those that have come since, by name."""
+        return [thread.name for thread in threading.enumerate() if thread not in self._before]
 
 
 def python(
     code: str,
     *flags: str,
     env: Mapping[str, str] | None = None,
-    limit: float = 60.0,
+    limit: float = 180.0,
     cwd: Path | None = None,
 ) -> str:
     """Run *code* in a fresh interpreter and give what it prints; anything but success fails."""

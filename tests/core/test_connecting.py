@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core.support import VARIANTS, EchoBack, Recorder, descriptors, live_threads, run, until
+from core.support import VARIANTS, EchoBack, Recorder, Threads, descriptors, run, until
 from halfclose import (
     Backend,
     ConnectError,
@@ -38,9 +38,13 @@ Addresses = list[tuple[int, Any]]
 
 @pytest.fixture
 def refused() -> Iterator[int]:
-    """A port that is taken and not listened on, so that nobody else can come to listen there."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
+    """A port that is taken and not listened on, so that nobody else can come to listen there.
+
+    On every address of both families.
+    """
+    with socket.socket(socket.AF_INET6) as sock:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind(("::", 0))
         yield sock.getsockname()[1]
 
 
@@ -258,7 +262,7 @@ def test_a_lookup_that_is_defective(variant: str, monkeypatch: pytest.MonkeyPatc
             await backend.connect("tcp:name.example:80", Recorder, None)
         assert "in the resolver" in str(caught.value) or caught.value.__cause__ is not None
 
-    run(main, variant=variant, limit=2)
+    run(main, variant=variant)
 
 
 def test_an_address_is_never_looked_up(
@@ -438,11 +442,11 @@ def test_a_connect_that_is_cancelled_in_its_lookup_leaks_nothing(
             monkeypatch.setattr(inner, "resolve", slow)
             await inner.connect("tcp:name.example:80", Recorder, 60)
 
-        threads = live_threads()
+        threads = Threads()
         for number in range(1, 4):
             await cancelled(backend, connect, partial(reached, begun, number))
             assert len(ended) == number
-        assert live_threads() == threads
+        assert threads.new() == []
 
     run(main, variant=variant)
 
@@ -543,10 +547,10 @@ def test_a_refusal_moves_on_at_once(
         ipv4("127.0.0.1", refused),
         ipv4("127.0.0.2", servers["127.0.0.2"]),
     ]
-    peer, took = connect_to(variant, monkeypatch, addresses)
+    # No delay would be over before the connecting is given up.
+    monkeypatch.setattr(connecting, "ATTEMPT_DELAY", 3600.0)
+    peer, _ = connect_to(variant, monkeypatch, addresses)
     assert peer == f"tcp:127.0.0.2:{servers['127.0.0.2']}"
-    # Nowhere near three delays of 0.25 s.
-    assert took < 2 * ATTEMPT_DELAY
 
 
 @pytest.mark.parametrize("second", ["127.0.0.2", "::1"])
@@ -608,7 +612,7 @@ def test_refused_and_black_hole(
         await warm(backend)
         addresses = [ipv4("127.0.0.2", refused), ipv4("127.0.0.1", hole)]
         resolving(monkeypatch, backend, addresses)
-        return await failure(backend, "tcp:name.example:80", 0.3)
+        return await failure(backend, "tcp:name.example:80", 1.0)
 
     error = run(main, variant=variant)
     assert type(error) is ConnectTimeout

@@ -144,10 +144,12 @@ def test_a_producer_that_is_refused_is_told_also_where_no_turn_follows(variant: 
 @each_variant
 def test_what_is_begun_while_a_backend_is_left_is_asked_to_end_too(variant: str) -> None:
     late: list[Recorder] = []
+    peers: list[socket.socket] = []
 
     async def main(backend: Backend) -> float:
         first = await backend.connect(endpoint, Recorder, options=options)
-        server.accept()[0].detach()
+        # It ends nothing until the run is over.
+        peers.append(server.accept()[0])
 
         async def connect() -> None:
             await first.transport.whenClosed()
@@ -162,6 +164,7 @@ def test_what_is_begun_while_a_backend_is_left_is_asked_to_end_too(variant: str)
         options = ConnectionOptions(linger_timeout=0.3)
         left_at = halfclose.run(main, backend=variant, options={"grace": 10})
         seconds = time.monotonic() - left_at
+        peers[0].close()
     assert [type(each.reason) for each in late] == [ConnectionDone]
     assert seconds < 5, "it waited for all of the grace"
 

@@ -14,6 +14,7 @@ from core.support import (
     VARIANTS,
     EchoBack,
     Recorder,
+    Threads,
     descriptors,
     python,
     run,
@@ -170,8 +171,7 @@ def test_a_fatal_event_comes_out_of_an_open_backend_inside_run(variant: str, err
                 halfclose.run(main, backend={variant!r})
             except {error} as error:
                 print("run", repr(error))
-        """,
-        limit=30,
+        """
     )
     assert out.splitlines() == [f"{error}('mine')", f"run {error}('mine')"] * 2
 
@@ -198,8 +198,7 @@ def test_a_reactor_that_was_stopped_does_not_spoil_the_next_run(variant: str) ->
             except RuntimeError:
                 print("stopped", time.monotonic() - begin < 5)
             print(halfclose.run(simple, backend={variant!r}))
-        """,
-        limit=30,
+        """
     )
     assert out.splitlines() == ["stopped True", variant] * 3
 
@@ -560,7 +559,7 @@ def test_a_call_from_a_thread_wakes_an_idle_loop(variant: str) -> None:
         await event.wait()
         thread.join(10)
 
-    run(main, variant=variant, limit=5)
+    run(main, variant=variant)
 
 
 # -- events ------------------------------------------------------------------------------------
@@ -732,11 +731,11 @@ def test_again_and_again(variant: str) -> None:
             await client.transport.whenClosed()
 
     run(main, variant=variant)
-    before, threads = descriptors(), threading.active_count()
+    before, threads = descriptors(), Threads()
     for _ in range(20):
         run(main, variant=variant)
     assert len(descriptors()) == len(before)
-    assert threading.active_count() == threads
+    assert threads.new() == []
 
 
 def test_from_a_thread_that_is_not_the_main_one(variant: str) -> None:
@@ -813,7 +812,7 @@ INTERRUPT = """
 
 @pytest.mark.parametrize("when", [0, 0.05])
 def test_sigint_interrupts_run(variant: str, when: float) -> None:
-    out = python(INTERRUPT.format(variant=variant, when=when, prelude="pass"), limit=30)
+    out = python(INTERRUPT.format(variant=variant, when=when, prelude="pass"))
     assert out.split() == ["interrupted", "interrupted", "2"]
 
 
@@ -828,7 +827,7 @@ def test_sigint_with_connections_open(variant: str) -> None:
         await backend.connect(listener.endpoint, P)
         await backend.sleep(0.01)
     """.strip()
-    out = python(INTERRUPT.format(variant=variant, when=0.05, prelude=prelude), limit=30)
+    out = python(INTERRUPT.format(variant=variant, when=0.05, prelude=prelude))
     assert out.split() == [*(["ConnectionAborted"] * 2), "interrupted"] * 2 + ["2"]
 
 
@@ -848,8 +847,7 @@ def test_the_programs_own_sigint_handler_stays(variant: str) -> None:
 
         print(halfclose.run(main, backend={variant!r}), heard)
         assert signal.getsignal(signal.SIGINT) is handler
-        """,
-        limit=30,
+        """
     )
     assert out == "done [2]\n"
 
@@ -883,8 +881,7 @@ def test_a_second_sigint_does_not_wait_for_main(variant: str) -> None:
             print("interrupted", time.monotonic() - begin < 10)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         print(halfclose.run(simple, backend={variant!r}))
-        """,
-        limit=40,
+        """
     )
     lines = out.splitlines()
     assert lines[0] == "CancelledError"

@@ -201,7 +201,7 @@ def test_an_abstract_name(variant: str, sockets: str, tmp_path: Path) -> None:
             other = UNIX(name + "2")
             async with await backend.listen(other, factory):
                 with socket.socket(socket.AF_UNIX) as raw:
-                    own = b"\0\xff\0\n" + variant.encode() + sockets.encode()
+                    own = b"\0\xff\0\n" + name.encode()
                     raw.bind(own)
                     raw.connect(unix_address(other))
                     await until(backend, lambda: made)

@@ -455,9 +455,13 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
-def reset(sock: socket.socket) -> None:
+def reset(sock: socket.socket, other: socket.socket) -> None:
+    """Close *sock* so that *other* sees a reset, and wait until its kernel has it."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     sock.close()
+    poll = select.poll()
+    poll.register(other, 0)
+    assert poll.poll(20_000)
 
 
 def test_nothing_is_wanted_at_first(loop: Loop, poller: Poller, pairs: Pairs) -> None:
@@ -582,7 +586,7 @@ def test_an_error_is_reported_once_where_nothing_is_wanted(
         registration = epoll_poller.register(ours.fileno(), heard.append, no_break)
         registration.want(READ)
         registration.want(0)
-        reset(theirs)
+        reset(theirs, ours)
         for _ in range(20):
             loop.turn()
         assert len(heard) == 1

@@ -10,6 +10,7 @@ import signal
 import socket
 import termios
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -61,6 +62,14 @@ def shown(master: int, count: int) -> bytes:
         assert ready, data
         data += os.read(master, count - len(data))
     return data
+
+
+def until_stopped(slave: int) -> None:
+    """Wait until a terminal takes no output: the kernel sees to its keys in its own time."""
+    end = time.monotonic() + LIMIT
+    while select.select([], [slave], [], 0)[1]:
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 def alone(function: Callable[[], object]) -> object:
@@ -158,9 +167,10 @@ def test_a_stopped_terminal_is_not_waited_for(ends: ExitStack) -> None:
     master, slave = terminal(ends)
     file = _Shared(slave)
     os.write(master, b"\x13")  # ^S
-    select.select([], [], [], 0)
+    until_stopped(slave)
     assert file.write(b"stopped\n") == 0
     os.write(master, b"\x11")  # ^Q
+    assert select.select([], [slave], [], LIMIT)[1]
     assert file.write(b"on\n") == 3
     assert shown(master, 4) == b"on\r\n"
 

@@ -14,7 +14,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from core.support import VARIANTS, EchoBack, Recorder, descriptors, run
+from core.support import LIMIT, VARIANTS, EchoBack, Recorder, descriptors, run
 from halfclose import UNIX, Backend, ConnectionOptions, ListenError
 from halfclose.io import unix_paths
 
@@ -199,7 +199,10 @@ def test_somebody_keeps_the_lock_of_the_folder(
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_waiting_for_the_lock_of_the_folder(variant: str, tmp_path: Path) -> None:
+def test_waiting_for_the_lock_of_the_folder(
+    variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unix_paths, "PATIENCE", LIMIT)
     fd = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(fd, fcntl.LOCK_EX)
 

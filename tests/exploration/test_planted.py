@@ -11,11 +11,11 @@ from halfclose import Connection, State
 from halfclose.io.sockets import SocketChannel
 from halfclose.lifecycle import Move
 from halfclose.outgoing import Outgoing
-from halfclose.testing.exploration import explore, replay
+from halfclose.testing.exploration import explore, replay, search
 
 SECONDS = 300.0
-"""The most that a search may take, on a machine with other work; on a quiet one each takes up to
-half a minute, most of it to shorten what it found."""
+"""The most that a search may take, and as much to shorten what it found, on a machine with other
+work; on a quiet one each takes up to half a minute, most of it to shorten."""
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -155,7 +155,10 @@ def planted(plant: Plant) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", PLANTS)
-def test_a_planted_defect_is_found_and_shown_again(name: str) -> None:
+def test_a_planted_defect_is_found_and_shown_again(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_SHORTENING", SECONDS)
     plant, rules = PLANTS[name]
     # In memory where the core is broken, which takes no time; a socket's channel has a lane.
     backend = "anyio+asyncio" if name in ON_SOCKETS else "memory"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from halfclose.testing import ContractSuite, LaneTCP
+from halfclose.testing import ContractSuite, LaneTCP, forks
 from halfclose.testing import case as cases
 from halfclose.testing.case import Case
 from halfclose.testing.verdict import Verdict
@@ -86,10 +87,11 @@ def test_a_hang_is_the_rules_failure(
     judge: Callable[..., Verdict], defect: Callable[[Any], object]
 ) -> None:
     begun = time.monotonic()
-    verdict = judge(defect, limit=1.5)
-    assert time.monotonic() - begun < 15
+    # Until then it must have come to where it hangs, on a machine with other work too.
+    verdict = judge(defect, limit=4.0)
+    assert time.monotonic() - begun < 30
     assert not verdict.passed
-    assert verdict.what == "it did not end within 1.5 s"
+    assert verdict.what == "it did not end within 4 s"
     assert len(verdict.report) < 200_000
     if defect not in (defects.wait_for_ever, defects.print_without_end):
         assert f"in {defect.__name__}" in verdict.report, "where it hung is not told"
@@ -148,14 +150,27 @@ def test_where_no_connection_works_no_rule_is_tried(monkeypatch: pytest.MonkeyPa
         kind = LaneTCP()
         begun = time.monotonic()
         verdicts = [
-            Case(suite, name, kind, rule).judge(1.0)
+            Case(suite, name, kind, rule).judge(3.0)
             for rule in list(ContractSuite.rules().values())[:10]
         ]
-        assert time.monotonic() - begun < 8
+        assert time.monotonic() - begun < 20
     for verdict in verdicts:
         assert not verdict.passed
-        assert verdict.what == "not even one connection works: it did not end within 1 s"
+        assert verdict.what == "not even one connection works: it did not end within 3 s"
         assert "in run" in verdict.report
+
+
+def test_a_forked_child_that_hangs_is_told_of_with_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang() -> None:
+        threading.Event().wait()
+
+    monkeypatch.setattr(forks, "LIMIT", 1.0)
+    children = forks.Children()
+    children.fork(hang)
+    with pytest.raises(AssertionError, match=r"within 1\.0 s(?s:.*) in hang\b"):
+        children.status()
+    children.fork(lambda: os._exit(4))
+    assert children.status() == 4
 
 
 def test_a_failure_shows_the_rule_what_was_seen_and_where_to_look(

@@ -321,7 +321,7 @@ def a_reset_waits_for_the_producer(patch: Patch) -> None:
         "self._end_write_if_due()",
         "self._end_write_if_due()\n"
         "        if self._producer is not None:\n"
-        "            self._channel._poll.stop()",
+        "            self._channel.stop()",
     )
 
 

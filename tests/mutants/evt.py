@@ -396,9 +396,9 @@ def lines_are_waited_for(patch: Patch) -> None:
     patch.edit(
         Connection.received,
         "if self._deadline is not None",
-        "data = getattr(self, '_line', b'') + data\n"
-        "    self._line = b'' if data.endswith(b'\\xff') else data\n"
-        "    if self._line:\n"
+        "data = getattr(self._protocol, 'line', b'') + data\n"
+        "    self._protocol.line = b'' if data.endswith(b'\\xff') else data\n"
+        "    if self._protocol.line:\n"
         "        return\n"
         "    if self._deadline is not None",
     )

@@ -48,7 +48,7 @@ def a_write_overtakes_what_waits(patch: Patch) -> None:
     patch.edit(Connection._look_whether_plain, "and not self._outgoing.size", "")
 
 
-@mutant("FLU-01", on="tcp")
+@mutant("FLU-01")
 def our_end_overtakes_the_rest(patch: Patch) -> None:
     """The end of stream is sent once the rest is thought to fit into the kernel."""
     patch.edit(
@@ -69,8 +69,9 @@ def writable_is_told_once(patch: Patch) -> None:
     patch.edit(
         SocketChannel.write,
         "self._want(self._events | WRITE)",
-        "if not hasattr(self._sink, '_told'):\n"
-        "            self._sink._told = True\n"
+        "protocol = self._sink._protocol\n"
+        "        if not hasattr(protocol, 'told'):\n"
+        "            protocol.told = True\n"
         "            self._want(self._events | WRITE)",
     )
 

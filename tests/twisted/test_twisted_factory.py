@@ -318,7 +318,7 @@ def test_a_string_transport_whose_producer_pauses(variant: str) -> None:
         await recorder.transport.whenClosed()
         assert transport.value() == b"a" * 100_000 + b"b"
 
-    run(main, variant=variant, limit=4)
+    run(main, variant=variant)
 
 
 def test_a_string_transport_that_is_lost(variant: str) -> None:
@@ -351,7 +351,7 @@ def test_a_large_write_over_a_transport_that_takes_all(variant: str) -> None:
         for number, size in enumerate((65_536, 65_537, 1_000_000, 1)):
             recorder.transport.write(bytes([number]) * size)
             expected += bytes([number]) * size
-        await until(backend, lambda: len(transport.value()) == len(expected), 3)
+        await until(backend, lambda: len(transport.value()) == len(expected))
         assert transport.value() == expected
         recorder.transport.loseConnection()
         await recorder.transport.whenClosed()
@@ -410,8 +410,8 @@ def test_a_wrapped_transport_half_closes_or_says_that_it_cannot(variant: str) ->
         except Unsupported:
             assert server.transport.state.value == "open"
         else:
-            await until(backend, lambda: "write" in server.events, 3)
-            await until(backend, lambda: "read" in client.events, 3)
+            await until(backend, lambda: "write" in server.events)
+            await until(backend, lambda: "read" in client.events)
         client.transport.abortConnection()
         server.transport.abortConnection()
         await server.transport.whenClosed()
@@ -431,7 +431,7 @@ def test_losing_a_wrapped_connection_whose_peer_stays(variant: str) -> None:
         server.transport.write(b"bye")
         server.transport.loseConnection()
         await until(backend, lambda: client.data == b"bye")
-        await until(backend, lambda: server.reason, 8)
+        await until(backend, lambda: server.reason)
         assert isinstance(server.reason, ConnectionDone)
         client.transport.abortConnection()
         await closed(port)
@@ -514,8 +514,7 @@ def test_in_a_program_that_owns_its_reactor(variant: str) -> None:
         server.listen(as_factory(Server)).addCallback(connect)
         reactor.callLater(10, reactor.stop)
         reactor.run()
-        """,
-        limit=30,
+        """
     )
     lines = out.splitlines()
     assert sorted(lines) == sorted(

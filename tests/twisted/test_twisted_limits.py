@@ -271,7 +271,7 @@ SERVED = {
 def test_a_reactor_that_is_stopped_ends_every_connection(variant: str, served: str) -> None:
     body = SERVED[served].strip()
     code = STOPPED.format(folder=FOLDER, install=INSTALL[variant], body=body)
-    assert python(code, limit=40) == "8\n"
+    assert python(code) == "8\n"
 
 
 # -- SIGPIPE -----------------------------------------------------------------------------------

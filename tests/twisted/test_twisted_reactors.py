@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 from typing import Any
 
 import core.support
 import halfclose
 import pytest
-from core.support import TWISTED, EchoBack, Recorder, descriptors, python, run
+from core.support import TWISTED, EchoBack, Recorder, Threads, descriptors, python, run
 from halfclose import Backend
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.selectreactor import SelectReactor
@@ -87,10 +86,11 @@ def test_a_hundred_runs_leave_nothing(variant: str, endpoint: str) -> None:
 @pytest.mark.parametrize("variant", TWISTED)
 def test_a_hundred_runs_in_this_process(variant: str) -> None:
     run(exchange, variant=variant)
-    before = len(descriptors()), threading.active_count(), handlers()
+    before, threads = (len(descriptors()), handlers()), Threads()
     for _ in range(100):
         run(exchange, variant=variant)
-    assert (len(descriptors()), threading.active_count(), handlers()) == before
+    assert (len(descriptors()), handlers()) == before
+    assert threads.new() == []
 
 
 @pytest.mark.parametrize("variant", TWISTED)
@@ -100,10 +100,11 @@ def test_failing_lookups_leave_nothing(variant: str) -> None:
             await backend.connect("tcp:nosuch.invalid:80", Recorder)
 
     run(main, variant=variant)
-    before = len(descriptors()), threading.active_count()
+    before, threads = len(descriptors()), Threads()
     for _ in range(10):
         run(main, variant=variant)
-    assert (len(descriptors()), threading.active_count()) == before
+    assert len(descriptors()) == before
+    assert threads.new() == []
 
 
 EVERYTHING = """
@@ -173,12 +174,13 @@ def test_the_callers_reactor() -> None:
         await exchange(backend)
         return "done"
 
-    before = threading.active_count(), handlers()
+    before, threads = handlers(), Threads()
     for _ in range(3):
         assert run(main, variant="twisted", options={"reactor": reactor}) == "done"
         assert not reactor.running
     assert seen == [reactor] * 3
-    assert (threading.active_count(), handlers()) == before
+    assert handlers() == before
+    assert threads.new() == []
     for descriptor in reactor.removeAll():
         descriptor.connectionLost(None)
 
@@ -258,8 +260,7 @@ def test_what_the_program_leaves_open_ends_with_the_run(variant: str) -> None:
                     print("refused")
             counts.append(len(descriptors()))
         print(counts[1:] == counts[:1] * 3)
-        """,
-        limit=40,
+        """
     )
     assert out.splitlines() == ["lost", "refused"] * 4 + ["True"]
 
@@ -312,7 +313,7 @@ def program(variant: str, body: str) -> list[str]:
         body=textwrap.indent(textwrap.dedent(body), " " * 8).strip(),
         tests=folder(),
     )
-    return python(code, limit=30).splitlines()
+    return python(code).splitlines()
 
 
 @pytest.mark.parametrize("variant", TWISTED)
@@ -412,8 +413,7 @@ def test_a_fatal_event_under_a_callers_reactor(variant: str, error: str, count: 
         reactor.callLater(10, lambda: print("too long") or reactor.stop())
         reactor.run()
         print("stopped")
-        """,
-        limit=30,
+        """
     )
     lines = out.splitlines()
     assert lines[-1] == "stopped"

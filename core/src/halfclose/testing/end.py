@@ -29,7 +29,7 @@ from .programs import Program
 from .reactions import Boom, raises, write_and_lose
 from .recorder import PlainRecorder, Recorder
 from .shortage import no_more_descriptors
-from .waiting import at_once, eventually, ticking
+from .waiting import at_once, eventually, in_time, ticking
 
 __all__ = ["EndRules"]
 
@@ -242,13 +242,21 @@ class EndRules:
         finally:
             lingering.AFTER_EMPTY = before
 
+    async def _lingering(self, net: Net, count: int) -> list[Watched]:
+        """So many that linger, the oldest first."""
+        every = []
+        for _ in range(count):
+            every.append(await Watched.connect(net, linger_timeout=LIMIT))
+            await net.lost(every[-1].protocol)
+        return every
+
     async def _oldest_goes(self, net: Net) -> None:
         before, lingering.LIMIT = lingering.LIMIT, 3
         try:
             assert before == 1024
-            every = [await Watched.connect(net, linger_timeout=LIMIT) for _ in range(5)]
-            for watched in every:
-                await net.lost(watched.protocol)
+            every = await self._lingering(net, 5)
+            for watched in every[:2]:
+                await watched.released()
             await net.quiet()
             held = [watched.held() for watched in every]
             assert held == [False, False, True, True, True], f"of five, with a limit of 3: {held}"
@@ -273,7 +281,7 @@ class EndRules:
         and ``close`` release the descriptor soon; until then ``Backend.hold_channel`` names it.
         """
         await at_once(net, self._a_drop_now_and_then)
-        await self._never_reads(net, 0.1)
+        await at_once(net, self._never_reads)
         await self._sends_without_end(net)
         if net.backend.capabilities.descriptors:
             await self._makes_room(net)
@@ -293,16 +301,21 @@ class EndRules:
         try:
             assert before == 300.0
             reply = b"x" * UNREAD[net.kind.scheme]
-            watched = await Watched.connect(net, reply, linger_timeout=timeout)
-            await net.lost(watched.protocol)
             clock = net.backend.time
             begun = clock()
+            watched = await Watched.connect(net, reply, linger_timeout=timeout)
+            await net.lost(watched.protocol)
+
+            async def send() -> None:
+                await watched.peer.send(b"u")
+
+            await ticking(net, 2 * timeout, timeout, send, begun)
+            # It may have had to send all this before it could read.
+            assert watched.held(), "input was no progress, with our bytes unread"
             while watched.held():
                 assert clock() < begun + LIMIT, "a peer that never reads is read for ever"
-                await watched.peer.send(b"u")
+                await send()
                 await net.backend.sleep(timeout / 6)
-            # It may have had to send all this before it could read.
-            assert clock() - begun > 2 * timeout, "input was no progress, with our bytes unread"
         finally:
             lingering.LONGEST = before
 
@@ -321,9 +334,7 @@ class EndRules:
 
     async def _makes_room(self, net: Net) -> None:
         # Two, since a framework may need a second descriptor for a moment.
-        every = [await Watched.connect(net, linger_timeout=LIMIT) for _ in range(3)]
-        for watched in every:
-            await net.lost(watched.protocol)
+        every = await self._lingering(net, 3)
         client = Recorder()
         net.watch(client)
         with net.kind.lane.listening(net.backend) as listener:
@@ -411,6 +422,8 @@ class EndRules:
 
         async def close(backend: Backend) -> None:
             lingers.verb("loseConnection")
+            # It is lost before the backend is left, and only lingers then.
+            await Net(backend, net.kind).lost(lingers)
 
         lingers = Recorder()
         async with Program(net, lingers, close, grace=grace) as left:
@@ -562,10 +575,11 @@ class EndRules:
                 pair.protocol.verb("write", b"p")
 
             await ticking(net, 1.6 * timeout, timeout, write)
-            pair.protocol.verb("unregisterProducer")
-            received = await pair.peer.read_to_eof()
-            assert set(received) == {ord("p")}
-            assert type(await net.lost(pair.protocol)) is ConnectionDone
+            with in_time(net, timeout):
+                pair.protocol.verb("unregisterProducer")
+                received = await pair.peer.read_to_eof()
+                assert set(received) == {ord("p")}
+                assert type(await net.lost(pair.protocol)) is ConnectionDone
 
         async def slow(net: Net, timeout: float) -> None:
             pair = await net.pair(Recorder(), close_timeout=timeout)
@@ -581,9 +595,10 @@ class EndRules:
             assert "connectionLost" not in pair.protocol.events, (
                 f"{pair.protocol.reason!r} although the peer reads, {size} bytes so far"
             )
-            received, end = await pair.peer.read_all()
-            assert (size + len(received), end) == (len(data), "eof")
-            assert type(await net.lost(pair.protocol)) is ConnectionDone
+            with in_time(net, timeout):
+                received, end = await pair.peer.read_all()
+                assert (size + len(received), end) == (len(data), "eof")
+                assert type(await net.lost(pair.protocol)) is ConnectionDone
 
         async def only_sends(net: Net, timeout: float) -> None:
             pair = await net.pair(

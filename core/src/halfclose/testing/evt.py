@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from functools import partial
 from typing import Any
 
 from ..channel import Capabilities
@@ -27,6 +28,11 @@ BOTH_ENDED = {"readConnectionLost", "writeConnectionLost"}
 async def _released(net: Net, ours: set[object]) -> bool:
     """Whether our end of a connection, which is over, is released."""
     return await eventually(net, lambda: not ours & net.kind.holdings(net.backend))
+
+
+def _begun_or_gone(reference: weakref.ref[Recorder]) -> bool:
+    protocol = reference()
+    return protocol is None or bool(protocol.events)
 
 
 class EventRules:
@@ -295,6 +301,7 @@ class EventRules:
             reference = weakref.ref(made)
             del made
             peer = net.closing(await connect())
+            await eventually(net, partial(_begun_or_gone, reference))
             await net.quiet()
             gc.collect()
             survivor = reference()

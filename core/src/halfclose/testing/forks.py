@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
+import tempfile
+import time
 import warnings
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from ..backend import Backend
 from ..interfaces import PullProducer
 from ..lifecycle import State
+from .peers import LIMIT
 from .reactions import raises
 from .recorder import Recorder
 
@@ -20,22 +25,54 @@ class Children:
     """Children that are forked in the midst of things."""
 
     def __init__(self) -> None:
-        self._numbers: list[int] = []
+        self._running: list[tuple[int, IO[bytes]]] = []
 
     def fork(self, life: Callable[[], object]) -> None:
         """Fork a child that does *life* and then goes on as if nothing had been forked."""
+        where = tempfile.TemporaryFile()  # noqa: SIM115 - closed by status
         with warnings.catch_warnings():
             # The raw peers have threads, none of which the child runs or waits for.
             warnings.simplefilter("ignore", DeprecationWarning)
             number = os.fork()
         if number:
-            self._numbers.append(number)
+            self._running.append((number, where))
         else:
+            faulthandler.register(signal.SIGUSR1, file=where, all_threads=True)
             life()
 
     def status(self) -> int:
-        """Wait for the end of the oldest child, and give its exit status."""
-        return os.waitstatus_to_exitcode(os.waitpid(self._numbers.pop(0), 0)[1])
+        """Wait for the end of the oldest child, and give its exit status.
+
+        :raises AssertionError: it does not end within `LIMIT` seconds; says where it is.
+        """
+        number, where = self._running.pop(0)
+        with where:
+            status = _end_of(number, LIMIT)
+            if status is not None:
+                return status
+            os.kill(number, signal.SIGUSR1)
+            if _end_of(number, _SAYING) is None:
+                os.kill(number, signal.SIGKILL)
+                os.waitpid(number, 0)
+            where.seek(0)
+            said = where.read().decode(errors="replace")
+            raise AssertionError(f"a child did not end within {LIMIT} s\n{said}")
+
+
+_SAYING = 1.0
+"""Seconds that a child which hangs is given to say where."""
+
+
+def _end_of(number: int, seconds: float) -> int | None:
+    """How the child of that *number* has ended; None if it does not within *seconds*."""
+    end = time.monotonic() + seconds
+    while True:
+        ended, status = os.waitpid(number, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > end:
+            return None
+        time.sleep(0.001)
 
 
 class _Nothing(PullProducer):

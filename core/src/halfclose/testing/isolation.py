@@ -40,7 +40,7 @@ _LINES = 30
 _SHOWN = 1 << 16
 """Bytes, of the first and of the last, that are read of what a process printed."""
 
-_DUMP = 1.0
+_DUMP = 5.0
 """Seconds that a process which hangs is given to say where."""
 
 _HELD = {signal.SIGINT, signal.SIGTERM}

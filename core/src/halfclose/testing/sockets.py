@@ -63,20 +63,35 @@ class SocketPeer(ThreadedPeer):
         self.sock.shutdown(socket.SHUT_RD)
 
     def reset(self) -> None:
-        if self.sock.family != socket.AF_UNIX:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        else:
+        if self.sock.family == socket.AF_UNIX:
             assert self._is_readable(0), "nothing unread: a unix socket is not reset; see the docs"
-        self.sock.close()
+            self.sock.close()
+            return
+        with self._other_end() as other:
+            self._reset(other)
 
     def reset_unseen(self) -> None:
         with self._other_end() as other:
-            self.reset()
+            assert other is not None, "the socket under test was not found"
+            self._reset(other)
             assert other.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
+    def _reset(self, other: socket.socket | None) -> None:
+        """Reset, and wait until the kernel has told *other*: it may take its time for a packet."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+        if other is not None:
+            poll = select.poll()
+            # For nothing but errors and the end of both halves, of which it always tells.
+            poll.register(other, 0)
+            poll.poll(LIMIT * 1000)
+
     @contextmanager
-    def _other_end(self) -> Iterator[socket.socket]:
-        """The TCP socket under test, found by its addresses, as another descriptor of the same."""
+    def _other_end(self) -> Iterator[socket.socket | None]:
+        """The TCP socket under test, found by its addresses, as another descriptor of the same.
+
+        None, where it is not in this process, not accepted yet, or closed.
+        """
         ends = self.sock.getpeername(), self.sock.getsockname()
         for name in os.listdir("/dev/fd"):
             copy = None
@@ -95,7 +110,7 @@ class SocketPeer(ThreadedPeer):
                 if matches:
                     yield found
                     return
-        raise AssertionError("the socket under test was not found")
+        yield None
 
     def close(self) -> None:
         self.sock.close()

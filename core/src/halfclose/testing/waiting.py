@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from .data import pattern
 from .harness import Net
 from .peers import LIMIT, RawPeer
 
-__all__ = ["SOON", "Late", "Scenario", "at_once", "eventually", "flood", "idle", "ticking"]
+__all__ = [
+    "SOON",
+    "Late",
+    "Scenario",
+    "at_once",
+    "eventually",
+    "flood",
+    "idle",
+    "in_time",
+    "ticking",
+]
 
 SOON = 2.0
 """Seconds for what has no need to wait for anything."""
@@ -74,6 +85,22 @@ async def ticking(
         last = clock()
 
 
+@contextmanager
+def in_time(net: Net, timeout: float) -> Iterator[None]:
+    """What is done in the block goes on without a pause that *timeout* of a rule could reach.
+
+    :raises Late: it failed, and has taken so long that there may have been one after all.
+    """
+    begun = net.backend.time()
+    try:
+        yield
+    except Exception as error:
+        took = net.backend.time() - begun
+        if took > 0.45 * timeout:
+            raise Late(f"what was to come within {timeout:.3f} s took {took:.3f} s") from error
+        raise
+
+
 async def at_once(net: Net, *scenarios: Scenario) -> None:
     """Run *scenarios* side by side, so that they wait for their timeouts together.
 
@@ -111,9 +138,9 @@ async def _play(net: Net, scenario: Scenario) -> None:
         try:
             await scenario(inner, timeout)
             return
-        except Late:
+        except Late as late:
             if timeout == _TIMEOUTS[-1]:
-                raise
+                raise (late.__cause__ or late) from None
         finally:
             for protocol in inner.protocols:
                 net.watch(protocol)
