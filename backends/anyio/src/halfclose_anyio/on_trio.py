@@ -10,6 +10,7 @@ does it for its own inner workings, and not into the middle of a connection.
 
 from __future__ import annotations
 
+import errno
 import heapq
 import inspect
 import logging
@@ -41,6 +42,12 @@ _log = logging.getLogger("halfclose")
 
 
 _NOWHERE = Context()
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.ENOMEM})
+"""What waiting for a descriptor fails with where the system has no room to watch one more."""
+
+_LOOK_AGAIN = 0.05
+"""Seconds after which it is tried again."""
 
 
 class _Timer:
@@ -309,6 +316,12 @@ class TrioLoop(Loop):
                 await wait(watch.fd)
             except trio.ClosedResourceError:
                 # Another watch of the same descriptor was stopped, or this one.
+                continue
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise
+                # Nobody else would look again: a listener would accept no more, for one.
+                await trio.sleep(_LOOK_AGAIN)
                 continue
             while not watch.stopped and self._backend.guarded(ready):
                 # It asks to be called again, which is sooner than a wait even where more is there.
