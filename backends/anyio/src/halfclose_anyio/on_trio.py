@@ -71,6 +71,29 @@ def _nothing() -> None:
     pass
 
 
+class _Event:
+    """Trio's, but that ^C cannot come into the middle of waiting.
+
+    There it would leave the task among those that wait, and to set the event would then wake one
+    that has ended, which is an internal error of trio's.
+    """
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    @trio.lowlevel.enable_ki_protection
+    async def wait(self) -> None:
+        await self._event.wait()
+
+
 class _Watch:
     def __init__(self, loop: TrioLoop, fd: int) -> None:
         self._loop = loop
@@ -99,7 +122,7 @@ class TrioLoop(Loop):
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self._early: list[Callable[[], None]] = []
-        self._ended = trio.Event()
+        self._ended = _Event()
         self._holder: trio.lowlevel.Task
         self._body: trio.CancelScope
         self._held_elsewhere = False
@@ -194,6 +217,9 @@ class TrioLoop(Loop):
     def spawn(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
         self._begin(function, args, function)
 
+    # A task of the program's connects, for one; ^C in the middle of trio's own spawning would leave
+    # a task that trio counts and never runs, or runs and does not know.
+    @trio.lowlevel.enable_ki_protection
     def _begin(
         self,
         function: Callable[..., Awaitable[object]],
@@ -236,8 +262,8 @@ class TrioLoop(Loop):
     async def sleep(self, seconds: float) -> None:
         await trio.sleep(seconds)
 
-    def create_event(self) -> trio.Event:
-        return trio.Event()
+    def create_event(self) -> _Event:
+        return _Event()
 
     # -- calls and timers ----------------------------------------------------------------------
 
