@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import gc
 import socket
 import struct
@@ -15,11 +17,13 @@ import anyio.lowlevel
 import halfclose.io.connecting
 import halfclose_anyio.on_trio
 import pytest
+import trio
 import uvloop
 from core.support import ANYIO, EchoBack, Recorder, run, until
 from halfclose import (
     TCP,
     Backend,
+    ConnectError,
     ConnectionAborted,
     ConnectionDone,
     ConnectionLost,
@@ -114,6 +118,51 @@ def test_a_native_abort_without_descriptors(variant: str) -> None:
                     pass
 
     run(main, variant=variant, options={"sockets": "native", "grace": 0})
+
+
+# -- an epoll that is full ---------------------------------------------------------------------
+
+
+def _full(*_: object) -> Any:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_native_socket_that_asyncio_cannot_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio finds out in the next turn, logs it, and the connection would never hear a thing."""
+
+    async def main(backend: Backend) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            endpoint = f"tcp:127.0.0.1:{server.getsockname()[1]}"
+            with monkeypatch.context() as patch:
+                patch.setattr(asyncio.get_running_loop(), "add_reader", _full)
+                with pytest.raises(ConnectError, match="No space left on device"):
+                    await backend.connect(endpoint, Recorder)
+
+    run(main, variant="anyio+asyncio", options={"sockets": "native"})
+
+
+def test_what_trio_has_no_room_to_watch_is_watched_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its task ended by it, and nobody looked at the descriptor again."""
+    refusals = [_full, _full]
+    wait_readable = trio.lowlevel.wait_readable
+
+    async def refused_at_first(fd: int) -> None:
+        if refusals:
+            refusals.pop()()
+        await wait_readable(fd)
+
+    async def main(backend: Backend) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            readable = backend.create_event()
+            monkeypatch.setattr(trio.lowlevel, "wait_readable", refused_at_first)
+            watch = backend.watch(ours.fileno(), readable.set)
+            theirs.send(b"x")
+            await readable.wait()
+            watch.stop()
+
+    run(main, variant="anyio+trio")
+    assert not refusals
 
 
 # -- streams -----------------------------------------------------------------------------------

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import signal
+import sys
+import weakref
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import halfclose
@@ -13,6 +17,7 @@ import pytest
 import trio
 from core.support import LIMIT, Recorder, until
 from halfclose import Backend, ConnectionAborted, open_backend
+from halfclose_anyio.backend import AnyioBackend
 
 both_ways = pytest.mark.parametrize("sockets", ["lane", "native"])
 
@@ -234,3 +239,70 @@ def test_leaving_goes_on_when_it_is_interrupted() -> None:
     with pytest.raises(KeyboardInterrupt):
         halfclose.run(main, backend="anyio+trio")
     assert type(client.reason) is ConnectionAborted
+
+
+# -- what trio itself leaves open --------------------------------------------------------------
+
+
+def protected(original: Callable[..., Any], seen: list[bool]) -> Callable[..., Any]:
+    """*original*, noting whether ^C would have to wait for its end."""
+
+    def noting(*args: Any, **options: Any) -> Any:
+        seen.append(trio.lowlevel.currently_ki_protected())
+        return original(*args, **options)
+
+    return noting
+
+
+def test_waiting_for_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted in its midst, the task would be woken after its end: TrioInternalError."""
+    seen: list[bool] = []
+
+    async def main(backend: Backend) -> None:
+        event = backend.create_event()
+        monkeypatch.setattr(trio.Event, "wait", protected(trio.Event.wait, seen))
+        backend.call_soon(event.set)
+        await event.wait()
+        monkeypatch.undo()
+        assert not trio.lowlevel.currently_ki_protected()
+
+    by_run(main, {})
+    assert seen
+    assert all(seen)
+
+
+def test_what_connecting_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted in its midst, trio would count a task that never runs."""
+    seen: list[bool] = []
+
+    async def main(backend: Backend) -> None:
+        listener = await backend.listen("tcp:127.0.0.1:0", Recorder)
+        start_soon = protected(trio.Nursery.start_soon, seen)
+        monkeypatch.setattr(trio.Nursery, "start_soon", start_soon)
+        await backend.connect(listener.endpoint, Recorder)
+        monkeypatch.undo()
+
+    by_run(main, {"sockets": "native"})
+    assert seen
+    assert all(seen)
+
+
+def test_a_backend_that_is_freed_calls_no_python() -> None:
+    """^C in such a call is told to nobody, and lost."""
+    called: list[str] = []
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            called.append(frame.f_code.co_filename)
+
+    backend = AnyioBackend("anyio+trio")
+    gc.collect()
+    freed = weakref.ref(backend)
+    sys.setprofile(note)
+    try:
+        del backend
+        gc.collect()
+    finally:
+        sys.setprofile(None)
+    assert freed() is None
+    assert not [name for name in called if "weakref" in name], called

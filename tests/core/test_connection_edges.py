@@ -15,9 +15,11 @@ from core.support import VARIANTS, EchoBack, Recorder, descriptors, python, run,
 from halfclose import (
     Backend,
     BaseProtocol,
+    Connection,
     ConnectionAborted,
     ConnectionDone,
     Protocol,
+    State,
     Transport,
     hookimpl,
     open_backend,
@@ -344,3 +346,39 @@ def test_a_hook_that_ends_the_program_ends_it(variant: str) -> None:
     finally:
         halfclose.unregister(plugin)
     assert raised.value.code == 7
+
+
+# -- ^C ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_what_comes_between_the_end_of_both_halves_and_its_reason(
+    variant: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients: list[Recorder] = []
+    due = [error("just then")]
+    original = Connection._clean_reason
+
+    def interrupted(connection: Connection) -> BaseException:
+        if due and connection.state is State.ENDED:
+            raise due.pop()
+        return original(connection)
+
+    async def main(backend: Backend) -> None:
+        async with await backend.listen("tcp:127.0.0.1:0", EchoBack) as listener:
+            clients.append(await backend.connect(listener.endpoint, Recorder))
+            monkeypatch.setattr(Connection, "_clean_reason", interrupted)
+            clients[0].transport.loseWriteConnection()
+            await clients[0].transport.whenClosed()
+            if error is KeyboardInterrupt:
+                await backend.sleep(10)
+
+    if error is KeyboardInterrupt:
+        with pytest.raises(KeyboardInterrupt):
+            run(main, variant=variant)
+    else:
+        run(main, variant=variant)
+    assert not due
+    assert clients[0].events[-1] == "lost"
+    assert clients[0].events.count("lost") == 1
+    assert clients[0].reason is not None

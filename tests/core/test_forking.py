@@ -386,3 +386,53 @@ UNFORKED = """
 
 def test_what_a_fork_costs_is_paid_only_where_there_was_one() -> None:
     assert python(UNFORKED) == "done\n"
+
+
+LOCKED = """
+    import os, socket, sys, threading
+    sys.path.insert(0, {tests!r})
+    import trio
+    import halfclose
+    from core.support import Recorder
+
+    # Trio has a lock around what comes from threads. A thread of the parent's can hold it in the
+    # moment of the fork, and then nobody releases it in the child.
+    parent = os.getpid()
+    original = trio.lowlevel.TrioToken.run_sync_soon
+
+    def run_sync_soon(self, *args, **options):
+        if os.getpid() != parent:
+            os._exit(97)
+        original(self, *args, **options)
+
+    trio.lowlevel.TrioToken.run_sync_soon = run_sync_soon
+
+    class Producer:
+        def resumeProducing(self):
+            os._exit(98)
+
+        stopProducing = resumeProducing
+
+    async def main(backend):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            endpoint = "tcp:127.0.0.1:%d" % server.getsockname()[1]
+            client = await backend.connect(endpoint, Recorder)
+        number = os.fork()
+        if not number:
+            client.transport.registerProducer(Producer(), False)
+            for verb in ("loseWriteConnection", "loseConnection", "abortConnection"):
+                getattr(client.transport, verb)()
+            backend.call_soon(os._exit, 98)
+            backend.call_soon_threadsafe(os._exit, 98)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) == 0
+        client.transport.abortConnection()
+        await client.transport.whenClosed()
+
+    halfclose.run(main, backend="anyio+trio")
+    print("done")
+"""
+
+
+def test_a_child_waits_for_no_lock_of_its_parents_loop() -> None:
+    assert python(LOCKED.format(tests=str(Path(__file__).parent.parent))) == "done\n"

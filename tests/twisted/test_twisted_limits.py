@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextvars
+import errno
 import signal
 import threading
 from pathlib import Path
 from typing import Any
 
+import halfclose
 import pytest
-from core.support import TWISTED, python, run
+from core.support import LIMIT, TWISTED, python, run
+from halfclose import Backend
 
 FOLDER = str(Path(__file__).parent.parent)
 
@@ -272,6 +275,35 @@ def test_a_reactor_that_is_stopped_ends_every_connection(variant: str, served: s
     body = SERVED[served].strip()
     code = STOPPED.format(folder=FOLDER, install=INSTALL[variant], body=body)
     assert python(code) == "8\n"
+
+
+# -- an epoll that is full ---------------------------------------------------------------------
+
+
+@each_variant
+def test_timers_go_on_where_the_reactor_could_watch_no_more(
+    variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A single refusal cost every timer of the backend, for good."""
+
+    def refuse(reader: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def main(backend: Backend) -> str:
+        late = SystemExit("the timers stand still")
+        # No timer of the backend's, since the first one to be set is what this is about.
+        guard = threading.Timer(LIMIT, backend.call_soon_threadsafe, (backend.fatal, late))
+        guard.start()
+        try:
+            with monkeypatch.context() as patch:
+                patch.setattr(backend.reactor, "addReader", refuse)  # type: ignore[attr-defined]
+                await backend.sleep(0.01)
+            await backend.sleep(0.01)
+        finally:
+            guard.cancel()
+        return "over"
+
+    assert halfclose.run(main, backend=variant) == "over"
 
 
 # -- SIGPIPE -----------------------------------------------------------------------------------

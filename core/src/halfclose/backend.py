@@ -623,6 +623,8 @@ class Backend(ABC):
         forking.vacate(descriptors)
         for name in _BEGINNING:
             setattr(self, name, self._refuse)
+        for name in _CALLING:
+            setattr(self, name, self._call_nothing)
         setattr(self, "fatal", self.check_process)  # noqa: B010 - an instance's method
 
     def check_process(self, error: BaseException | None = None) -> None:
@@ -641,6 +643,11 @@ class Backend(ABC):
             f"backend {self.name!r} is that of process {self.foreign}, from which this one "
             "was forked; run a backend of its own in the child"
         )
+
+    def _call_nothing(self, *args: object) -> bool:
+        # A loop may have a lock for what comes from threads (trio), and one that a thread of the
+        # parent's held at the fork is never released here: who asked for it would wait for ever.
+        return True
 
     async def _wind_down(self) -> None:
         self.leaving = True
@@ -670,6 +677,9 @@ class Backend(ABC):
 
 _BEGINNING = ("call_later", "resolve", "sleep", "start_soon", "watch")
 """What begins something in the loop, beside connect and listen, and is refused in a child."""
+
+_CALLING = ("call_soon", "call_soon_threadsafe", "call_though_left")
+"""What verbs ask of the loop, which is not asked in a child: verbs do nothing there."""
 
 _OWN = frozenset(
     {name for name in vars(Backend) if name.startswith("_") and not name.startswith("__")}

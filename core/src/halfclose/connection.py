@@ -470,8 +470,10 @@ class Connection(Transport, ChannelSink):
             self._limit(self._options.half_close_timeout, self._half_close_expired)
 
     def _deliver_lost(self) -> None:
+        if self._reason is None:
+            # Something came between the end of the second half and the word for it (`_settle`).
+            self._reason = self._clean_reason()
         reason = self._reason
-        assert reason is not None
         deadline, self._deadline = self._deadline, None
         if deadline is not None:
             deadline.cancel()

@@ -17,21 +17,23 @@ import traceback
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
-from weakref import WeakSet
+from weakref import ReferenceType, ref
 
 if TYPE_CHECKING:
     from .backend import Backend
 
 __all__ = ["end", "has_forked", "note", "vacate"]
 
-_backends: WeakSet[Backend] = WeakSet()
+_backends: set[ReferenceType[Backend]] = set()
 _parent = 0
 _has_forked = False
 
 
 def note(backend: Backend) -> None:
     """A child is to be told that *backend* is its parent's, if it is in use then."""
-    _backends.add(backend)
+    # What is called when a backend is freed must not be Python: ^C would be raised in it, where
+    # nobody hears of it (a WeakSet loses it so).
+    _backends.add(ref(backend, _backends.discard))
 
 
 def has_forked() -> bool:
@@ -53,7 +55,8 @@ def _in_child() -> None:
     global _has_forked
     # What it opens from now on, nobody else has.
     _has_forked = False
-    inherited = [backend for backend in _backends if backend.in_use]
+    known = [reference() for reference in _backends.copy()]
+    inherited = [backend for backend in known if backend is not None and backend.in_use]
     if not inherited:
         return
     # Or each signal of the child would wake the parent's loop, as if it had been the parent's.

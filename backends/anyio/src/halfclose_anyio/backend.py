@@ -133,6 +133,7 @@ class AnyioBackend(Backend):
         return [(family, address) for family, _, _, _, address in found]
 
     def adopt(self, sock: socket.socket) -> StreamChannel:
+        self._loop.check_watchable(sock.fileno())
         channel = StreamChannel(self, sock)
         self.spawn(channel.run)
         return channel

@@ -89,3 +89,9 @@ class Loop(ABC):
 
     @abstractmethod
     def watch(self, fd: int, ready: Callable[[], object], write: bool) -> Watch: ...
+
+    def check_watchable(self, fd: int) -> None:  # noqa: B027 - most find out by themselves
+        """Make sure that the loop can watch *fd*, where it would not tell that it cannot.
+
+        :raises OSError: the system has no room to watch one more (ENOSPC, ENOMEM).
+        """

@@ -296,6 +296,18 @@ class AsyncioLoop(Loop):
     def watch(self, fd: int, ready: Callable[[], object], write: bool) -> _Watch:
         return _Watch(self._loop, self._backend, fd, ready, write)
 
+    def check_watchable(self, fd: int) -> None:
+        # A transport of asyncio's begins to read in the next turn; what that raises is logged, and
+        # the transport stays as it is, deaf.
+        # libuv would not tell here either.
+        if isinstance(self._loop, asyncio.BaseEventLoop):
+            self._loop.add_reader(fd, _nothing)
+            self._loop.remove_reader(fd)
+
+
+def _nothing() -> None:
+    pass
+
 
 def _raise(error: BaseException) -> None:
     raise error

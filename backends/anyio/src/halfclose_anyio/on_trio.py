@@ -10,6 +10,7 @@ does it for its own inner workings, and not into the middle of a connection.
 
 from __future__ import annotations
 
+import errno
 import heapq
 import inspect
 import logging
@@ -42,6 +43,12 @@ _log = logging.getLogger("halfclose")
 
 _NOWHERE = Context()
 
+_NO_ROOM = frozenset({errno.ENOSPC, errno.ENOMEM})
+"""What waiting for a descriptor fails with where the system has no room to watch one more."""
+
+_LOOK_AGAIN = 0.05
+"""Seconds after which it is tried again."""
+
 
 class _Timer:
     __slots__ = ("args", "cancelled", "context", "function")
@@ -62,6 +69,29 @@ class _Timer:
 
 def _nothing() -> None:
     pass
+
+
+class _Event:
+    """Trio's, but that ^C cannot come into the middle of waiting.
+
+    There it would leave the task among those that wait, and to set the event would then wake one
+    that has ended, which is an internal error of trio's.
+    """
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    @trio.lowlevel.enable_ki_protection
+    async def wait(self) -> None:
+        await self._event.wait()
 
 
 class _Watch:
@@ -92,7 +122,7 @@ class TrioLoop(Loop):
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self._early: list[Callable[[], None]] = []
-        self._ended = trio.Event()
+        self._ended = _Event()
         self._holder: trio.lowlevel.Task
         self._body: trio.CancelScope
         self._held_elsewhere = False
@@ -187,6 +217,9 @@ class TrioLoop(Loop):
     def spawn(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
         self._begin(function, args, function)
 
+    # A task of the program's connects, for one; ^C in the middle of trio's own spawning would leave
+    # a task that trio counts and never runs, or runs and does not know.
+    @trio.lowlevel.enable_ki_protection
     def _begin(
         self,
         function: Callable[..., Awaitable[object]],
@@ -229,8 +262,8 @@ class TrioLoop(Loop):
     async def sleep(self, seconds: float) -> None:
         await trio.sleep(seconds)
 
-    def create_event(self) -> trio.Event:
-        return trio.Event()
+    def create_event(self) -> _Event:
+        return _Event()
 
     # -- calls and timers ----------------------------------------------------------------------
 
@@ -309,6 +342,12 @@ class TrioLoop(Loop):
                 await wait(watch.fd)
             except trio.ClosedResourceError:
                 # Another watch of the same descriptor was stopped, or this one.
+                continue
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise
+                # Nobody else would look again: a listener would accept no more, for one.
+                await trio.sleep(_LOOK_AGAIN)
                 continue
             while not watch.stopped and self._backend.guarded(ready):
                 # It asks to be called again, which is sooner than a wait even where more is there.

@@ -92,18 +92,19 @@ class _OnReactor(Pace):
         self._reactor.callFromThread(function, *args)
 
     def wake(self, seconds: float, function: Callable[[], object]) -> None:
+        self._cancel_call()
         if self._alarm is None and self._left:
             self._alarm = _Alarm.on(self._reactor)
-        if self._alarm is not None:
-            self._alarm.set(seconds, function)
-        else:
-            self.wake_not()
+        if self._alarm is None or not self._alarm.set(seconds, function):
             self._call = self._reactor.callLater(seconds, function)
 
-    def wake_not(self) -> None:
+    def _cancel_call(self) -> None:
         call, self._call = self._call, None
         if call is not None and call.active():
             call.cancel()
+
+    def wake_not(self) -> None:
+        self._cancel_call()
         if self._alarm is not None:
             self._alarm.stop()
             if self._left:
@@ -112,7 +113,7 @@ class _OnReactor(Pace):
 
     def leave(self) -> None:
         self._left = True
-        if self._alarm is not None and not self._alarm.is_set:
+        if self._alarm is not None and not self._alarm.is_set and self._call is None:
             self.wake_not()
 
     def descriptors(self) -> tuple[int, ...]:
@@ -237,13 +238,22 @@ class _Alarm(_Descriptor):
             return None
         return cls(reactor, fd)
 
-    def set(self, seconds: float, function: Callable[[], object]) -> None:
-        """Call *function* once, after *seconds*."""
+    def set(self, seconds: float, function: Callable[[], object]) -> bool:
+        """Call *function* once, after *seconds*.
+
+        :returns: False: the reactor has no room to watch one more (ENOSPC, ENOMEM).
+        """
         self._function = function
         _set_timer(self._fd, seconds)
         if not self.is_set:
             self.is_set = True
-            self._reactor.addReader(self)
+            try:
+                self._reactor.addReader(self)
+            except OSError:
+                self.is_set = False
+                _set_timer(self._fd, None)
+                return False
+        return True
 
     def stop(self) -> None:
         """Call nothing. Idempotent."""
