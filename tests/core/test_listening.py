@@ -545,6 +545,38 @@ def test_a_listener_that_is_dead_says_so(
     assert [each.getMessage().count("accepts no more") for each in errors] == [1]
 
 
+@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("how", ["SHUT_RD", "SHUT_RDWR"])
+@pytest.mark.parametrize("where", ["tcp:127.0.0.1:0", "unix:{}", "unix:@{}"])
+def test_a_listener_that_somebody_has_shut_down(
+    variant: str,
+    sockets: str,
+    how: str,
+    where: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its path goes with it: whoever comes next takes it, and keeps it when we close ours."""
+
+    async def main(backend: Backend) -> None:
+        endpoint = where.format(tmp_path / "sock")
+        async with await backend.listen(endpoint, EchoBack) as listener:
+            (fd,) = listener.descriptors()
+            with socket.socket(fileno=os.dup(fd)) as copy:
+                copy.shutdown(getattr(socket, how))
+            await until(backend, lambda: listener.failure)
+            assert listener.failure is not None
+            assert listener.failure.errno == errno.EINVAL
+            async with await backend.listen(listener.endpoint, EchoBack) as successor:
+                listener.close()
+                client = await backend.connect(successor.endpoint, Recorder)
+                client.transport.abortConnection()
+
+    run(main, variant=variant, options={"sockets": sockets})
+    errors = [each for each in caplog.records if each.levelno >= logging.ERROR]
+    assert [each.getMessage().count("accepts no more") for each in errors] == [1]
+
+
 @pytest.mark.parametrize("code", ["ECONNABORTED", "EPROTO", "ENETDOWN", "EPERM", "EIO"])
 def test_other_errors_of_accept_are_gone_the_next_time(
     variant: str, code: str, monkeypatch: pytest.MonkeyPatch
