@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from core.support import VARIANTS, EchoBack, Recorder, descriptors, run, until
@@ -435,6 +436,34 @@ def test_a_name_that_has_an_address_twice(variant: str, monkeypatch: pytest.Monk
         answering(monkeypatch, backend, *twice)
         async with await backend.listen("tcp:twice.example:0", EchoBack) as listener:
             await echoes(backend, listener)
+
+    run(main, variant=variant)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [(socket.AF_INET, ("127.0.0.1",))],
+        [(socket.AF_INET, (5, 80))],
+        [("inet", ("127.0.0.1", 80))],
+        [(socket.AF_INET6, None)],
+        [None],
+        None,
+    ],
+    ids=repr,
+)
+def test_what_is_no_address(variant: str, wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing stays behind of those that came before."""
+
+    async def resolve(host: str, port: int) -> Any:
+        return wrong and [(socket.AF_INET, ("127.0.0.1", port)), *wrong]
+
+    async def main(backend: Backend) -> None:
+        monkeypatch.setattr(backend, "resolve", resolve)
+        before = descriptors()
+        with pytest.raises(ListenError, match="cannot listen on tcp:wrong"):
+            await backend.listen("tcp:wrong.example:0", EchoBack)
+        assert descriptors() == before
 
     run(main, variant=variant)
 

@@ -210,6 +210,24 @@ def test_a_pipe_is_opened_anew_whatever_its_flags(ends: ExitStack) -> None:
         file.close()
 
 
+def test_the_master_of_a_terminal_is_not_opened_anew(ends: ExitStack) -> None:
+    """To open it is to make another pair, of which nobody has the slave."""
+    master, slave = terminal(ends)
+    attributes = termios.tcgetattr(slave)
+    attributes[3] &= ~termios.ICANON
+    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+    file = standard._open(Standard.at(master), os.O_RDWR)
+    ends.callback(file.close)
+    assert file.write(b"in") == 2
+    assert shown(slave, 2) == b"in"
+    os.write(slave, b"out")
+    assert select.select([file.fd], [], [], LIMIT)[0]
+    assert file.read() == b"out"
+    with pytest.raises(BlockingIOError):
+        file.read()
+    assert os.get_blocking(master)
+
+
 def test_the_own_terminal_of_somebody_else_is_opened_by_its_other_name() -> None:
     """After su(1) the terminal is still the first user's; /dev/tty opens it all the same."""
 

@@ -358,10 +358,18 @@ async def _addresses(backend: Backend, endpoint: TCP) -> list[Address]:
     address = literal(endpoint.host, endpoint.port)
     if address is not None:
         return distinct([address])
-    addresses = distinct(await backend.resolve(endpoint.host, endpoint.port))
+    found = await backend.resolve(endpoint.host, endpoint.port)
+    try:
+        addresses = distinct(found)
+    except Exception as error:
+        raise _no_address(found) from error
     if not addresses:
         raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
     return addresses
+
+
+def _no_address(found: object) -> OSError:
+    return OSError(errno.EINVAL, f"the resolver gave {printable(repr(found))}")
 
 
 def _listen_tcp(addresses: list[Address], port: int) -> list[socket.socket]:
@@ -392,6 +400,8 @@ def _listen_on_each(
     for place, address in enumerate(addresses, 1):
         try:
             socks.append(_bind_tcp(address, port))
+        except (AttributeError, TypeError, ValueError):
+            return socks, _no_address(address)
         except OSError as error:
             # A name may have an address that this machine has not, IPv6's for one.
             if error.errno not in _NOT_HERE or (place == len(addresses) and not socks):

@@ -128,6 +128,14 @@ class Standard:
         """Whether it is a pipe."""
         return stat.S_ISFIFO(self.file[0])
 
+    @property
+    def is_master(self) -> bool:
+        """Whether it is the other end of a terminal, of which opening it anew makes a new pair."""
+        try:
+            return stat.S_ISCHR(self.file[0]) and self.file[3] == os.stat("/dev/ptmx").st_rdev
+        except OSError:
+            return False
+
     def is_at(self, fd: int) -> bool:
         """Whether the same file stands at *fd* now."""
         try:
@@ -382,6 +390,8 @@ def _open(standard: Standard, access: int) -> _Own | _Shared:
     fd = standard.fd
     if not (standard.is_pipe or os.isatty(fd)):
         return _Own(_duplicate(fd))
+    if standard.is_master:
+        return _Shared(_duplicate(fd))
     paths = [f"/dev/fd/{fd}"]
     if _is_controlling_terminal(fd):
         # Whoever owns it, everyone may open his own terminal by this name.
