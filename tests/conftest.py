@@ -68,7 +68,7 @@ PARTIAL: dict[str, tuple[str, ...]] = {
     "ERR-09": ("tcp", "unix"),
     "ERR-10": ("tcp", "unix"),
     "ERR-11": ("tcp", "unix"),
-    "ERR-16": ("tcp",),
+    "ERR-16": ("tcp", "unix"),
     "FLU-11": ("tcp", "unix"),
     "PIP-01": ("unix", "stdio"),
     "PIP-02": ("stdio",),

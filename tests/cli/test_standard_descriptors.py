@@ -128,7 +128,12 @@ def test_inetd(variant: str, connected: tuple[socket.socket, socket.socket]) -> 
 
 @pytest.mark.parametrize(
     "arguments",
-    [("run", "no_such_module:Echo", "stdio:"), ("connect", "unix:/nonexistent"), ("connect",)],
+    [
+        ("run", "no_such_module:Echo", "stdio:"),
+        ("connect", "unix:/nonexistent"),
+        ("connect",),
+        ("listen", "--timeout", "0.1", "tcp:127.0.0.1:0"),
+    ],
     ids=" ".join,
 )
 def test_what_goes_wrong_is_not_told_to_the_peer(

@@ -85,6 +85,7 @@ function = print
         ("listen tcp:127.0.0.1:0 --timeout 0", "'0' is no number of seconds, more than 0"),
         ("listen tcp:127.0.0.1:0 --unix-mode 600", "--unix-mode is for a unix: endpoint, not for"),
         ("run {echo} stdio: --unix-mode 600", "--unix-mode is for a unix: endpoint, not for stdio"),
+        ("run {echo} unix:@x --unix-mode 600", "--unix-mode is for a file, and unix:@x is none"),
         ("run {echo} unix:x --unix-mode 1000", "'1000' is no mode in octal"),
         ("run {echo} unix:x --unix-mode 0x1b0", "'0x1b0' is no mode in octal"),
         ("run {echo} unix:x --unix-mode 668", "'668' is no mode in octal"),

@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from core.support import VARIANTS, EchoBack, Recorder, descriptors, run, until
@@ -439,6 +440,34 @@ def test_a_name_that_has_an_address_twice(variant: str, monkeypatch: pytest.Monk
     run(main, variant=variant)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [(socket.AF_INET, ("127.0.0.1",))],
+        [(socket.AF_INET, (5, 80))],
+        [("inet", ("127.0.0.1", 80))],
+        [(socket.AF_INET6, None)],
+        [None],
+        None,
+    ],
+    ids=repr,
+)
+def test_what_is_no_address(variant: str, wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing stays behind of those that came before."""
+
+    async def resolve(host: str, port: int) -> Any:
+        return wrong and [(socket.AF_INET, ("127.0.0.1", port)), *wrong]
+
+    async def main(backend: Backend) -> None:
+        monkeypatch.setattr(backend, "resolve", resolve)
+        before = descriptors()
+        with pytest.raises(ListenError, match="cannot listen on tcp:wrong"):
+            await backend.listen("tcp:wrong.example:0", EchoBack)
+        assert descriptors() == before
+
+    run(main, variant=variant)
+
+
 def test_a_port_that_is_free_on_every_address(
     variant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -539,6 +568,38 @@ def test_a_listener_that_is_dead_says_so(
             assert listener.failure is not None
             assert listener.failure.errno == number
         assert len(asked) == 1
+
+    run(main, variant=variant, options={"sockets": sockets})
+    errors = [each for each in caplog.records if each.levelno >= logging.ERROR]
+    assert [each.getMessage().count("accepts no more") for each in errors] == [1]
+
+
+@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("how", ["SHUT_RD", "SHUT_RDWR"])
+@pytest.mark.parametrize("where", ["tcp:127.0.0.1:0", "unix:{}", "unix:@{}"])
+def test_a_listener_that_somebody_has_shut_down(
+    variant: str,
+    sockets: str,
+    how: str,
+    where: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its path goes with it: whoever comes next takes it, and keeps it when we close ours."""
+
+    async def main(backend: Backend) -> None:
+        endpoint = where.format(tmp_path / "sock")
+        async with await backend.listen(endpoint, EchoBack) as listener:
+            (fd,) = listener.descriptors()
+            with socket.socket(fileno=os.dup(fd)) as copy:
+                copy.shutdown(getattr(socket, how))
+            await until(backend, lambda: listener.failure)
+            assert listener.failure is not None
+            assert listener.failure.errno == errno.EINVAL
+            async with await backend.listen(listener.endpoint, EchoBack) as successor:
+                listener.close()
+                client = await backend.connect(successor.endpoint, Recorder)
+                client.transport.abortConnection()
 
     run(main, variant=variant, options={"sockets": sockets})
     errors = [each for each in caplog.records if each.levelno >= logging.ERROR]

@@ -8,13 +8,19 @@ import pty
 import select
 import signal
 import socket
+import subprocess
+import sys
 import termios
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+from core.support import VARIANTS
+from halfclose import ConnectError
 from halfclose.io import standard
 from halfclose.io.standard import InheritedSocket, Standard, _Own, _Shared
 from halfclose.io.syscalls import socket_of, without_sigpipe
@@ -214,6 +220,24 @@ def test_a_pipe_is_opened_anew_whatever_its_flags(ends: ExitStack) -> None:
         file.close()
 
 
+def test_the_master_of_a_terminal_is_not_opened_anew(ends: ExitStack) -> None:
+    """To open it is to make another pair, of which nobody has the slave."""
+    master, slave = terminal(ends)
+    attributes = termios.tcgetattr(slave)
+    attributes[3] &= ~termios.ICANON
+    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+    file = standard._open(Standard.at(master), os.O_RDWR)
+    ends.callback(file.close)
+    assert file.write(b"in") == 2
+    assert shown(slave, 2) == b"in"
+    os.write(slave, b"out")
+    assert select.select([file.fd], [], [], LIMIT)[0]
+    assert file.read() == b"out"
+    with pytest.raises(BlockingIOError):
+        file.read()
+    assert os.get_blocking(master)
+
+
 def test_the_own_terminal_of_somebody_else_is_opened_by_its_other_name() -> None:
     """After su(1) the terminal is still the first user's; /dev/tty opens it all the same."""
 
@@ -303,3 +327,55 @@ def test_a_program_that_forks_by_multiprocessing_has_an_empty_input() -> None:
         return not os.get_inheritable(0) and Standard.ours(0).fd == 0
 
     assert alone(body) is True
+
+
+PROGRAM = """
+    import sys
+    import halfclose
+    from halfclose.examples import Echo
+
+    async def main(backend):
+        async with await backend.listen("tcp:127.0.0.1:0", Echo) as listener:
+            echo = await backend.connect(listener.endpoint, Echo)
+            echo.transport.abortConnection()
+            await echo.transport.whenClosed()
+        try:
+            await backend.connect("stdio:", Echo)
+        except halfclose.ConnectError:
+            return "refused"
+
+    said = [halfclose.run(main, backend=sys.argv[1]) for _ in range(2)]
+    with open(sys.argv[2], "w") as file:
+        file.write(" ".join(said))
+"""
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("redirections", ["<&-", ">&-", "<&- >&- 2>&-"])
+def test_a_program_without_standard_descriptors(
+    variant: str, redirections: str, tmp_path: Path
+) -> None:
+    """A loop may not want one of their numbers: libuv aborts the process."""
+    said = tmp_path / "said"
+    program = [sys.executable, "-c", textwrap.dedent(PROGRAM), variant, str(said)]
+    line = f'exec "$0" "$@" {redirections}'
+    ran = subprocess.run(["sh", "-c", line, *program], timeout=LIMIT, check=False)
+    assert (ran.returncode, said.read_text()) == (0, "refused refused")
+
+
+def test_what_stands_in_for_a_closed_descriptor_is_not_the_programs() -> None:
+    def body() -> list[str]:
+        os.close(0)
+        standard.occupy()
+        said = [f"{os.get_inheritable(0)}"]
+        try:
+            Standard.ours(0)
+        except ConnectError as error:
+            said.append(str(error))
+        # Put there on purpose, it is an input that is empty.
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        said.append(str(Standard.ours(0).fd))
+        return said
+
+    assert alone(body) == ["False", "cannot connect to stdio: standard input is closed", "0"]

@@ -425,6 +425,12 @@ def nobody_hears_that_a_listener_is_dead(patch: Patch) -> None:
     patch.edit(_Accepting._end, "_log.error", "_log.debug")
 
 
+@mutant("ERR-16", on="unix")
+def nobody_looks_why_a_socket_is_ready(patch: Patch) -> None:
+    """A listener that is ready, and has nobody to accept, is asked again and again."""
+    patch.edit(_Accepting._ready, "_is_shut_down(self._sock)", "False")
+
+
 # -- ERR-10: connecting fails ----------------------------------------------------------------------
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar, TypeVar
 
 import uvloop
+from halfclose.io.standard import occupy
 
 from .backend import AnyioBackend
 
 __all__ = ["UvloopBackend"]
+
+T = TypeVar("T")
 
 
 class UvloopBackend(AnyioBackend):
@@ -18,3 +22,15 @@ class UvloopBackend(AnyioBackend):
         "asyncio",
         {"loop_factory": uvloop.new_event_loop},
     )
+
+    @classmethod
+    def run(
+        cls,
+        name: str,
+        options: Mapping[str, Any] | None,
+        main: Callable[..., Awaitable[T]],
+        args: tuple[object, ...],
+    ) -> T:
+        # libuv aborts the process where it has to close a standard descriptor of its own.
+        occupy()
+        return super().run(name, options, main, args)

@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from halfclose.io.standard import occupy
+
 __all__ = ["asyncio_task_runs", "borrow", "current", "give_back", "of_variant", "runs_on_uvloop"]
 
 _idle: dict[str, list[Any]] = {}
@@ -31,6 +33,8 @@ def _asyncio_reactor(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> Any:
 def _uvloop_reactor() -> Any:
     import uvloop
 
+    # libuv aborts the process where it has to close a standard descriptor of its own.
+    occupy()
     return _asyncio_reactor(uvloop.new_event_loop)
 
 

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     fill_standard_descriptors()
     words = sys.argv[1:] if arguments is None else arguments
-    if "connect" in words[:1] or "stdio:" in words:
+    if {"connect", "listen"} & set(words[:1]) or "stdio:" in words:
         # What we say is not for the peer: inetd gives its socket as standard error too.
         spare_stderr()
     missing = [name for name in ("click", "rich") if find_spec(name) is None]

@@ -355,6 +355,8 @@ def _mode_for(where: Endpoint, mode: int | None) -> int:
         return UNIX_MODE
     if not isinstance(where, UNIX):
         raise Problem(f"--unix-mode is for a unix: endpoint, not for {where}", USAGE)
+    if where.is_abstract:
+        raise Problem(f"--unix-mode is for a file, and {where} is none: all may connect", USAGE)
     return mode
 
 

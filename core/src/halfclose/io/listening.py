@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
+import select
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -66,6 +68,9 @@ OF_ONE_CONNECTION = frozenset(
 Any other error may come again at once; the listener tries again a little later.
 """
 
+_ENDED = select.POLLHUP | getattr(select, "POLLRDHUP", 0)
+"""What poll(2) says of a listening socket only once it was shut down."""
+
 _TRIES = 100
 """Ports that are tried where the system chooses one that is taken on another of the addresses."""
 
@@ -110,6 +115,9 @@ class SocketListener(Listener):
 
     def _failed(self, error: OSError) -> None:
         self._failure = self._failure or error
+        if self._path is not None:
+            # Later it may be somebody else's, who finds a stale socket there.
+            self._path.remove()
 
     def descriptors(self) -> list[int]:
         return [fd for accepting in self._accepting for fd in accepting.descriptors()]
@@ -176,12 +184,14 @@ class _Accepting:
         return poll
 
     def _ready(self, ready: int) -> None:
-        for _ in range(ACCEPTS_A_TURN):
+        for found in range(ACCEPTS_A_TURN):
             if self._closed:
                 return
             try:
                 sock, address = self._sock.accept()
             except (BlockingIOError, InterruptedError):
+                if not found and _is_shut_down(self._sock):
+                    self._end(OSError(errno.EINVAL, os.strerror(errno.EINVAL)))
                 return
             except OSError as error:
                 # ERR-09, ERR-16.
@@ -269,8 +279,8 @@ class _Accepting:
 
     def _end(self, error: OSError) -> None:
         _log.error("%s accepts no more: %s", self._own, printable(str(error)))
-        self.close()
         self._failed(error)
+        self.close()
 
     def close(self) -> None:
         """Stop accepting. Idempotent."""
@@ -287,6 +297,17 @@ class _Accepting:
             reset(self._kept[0])
             self._kept[0].close()
             self._kept = None
+
+
+def _is_shut_down(sock: socket.socket) -> bool:
+    """Whether *sock*, which was ready and had nobody to accept, listens no more.
+
+    Linux says EINVAL of TCP then. Of a unix socket that does not block it says EAGAIN, as where
+    another process was quicker, and goes on saying that it is ready.
+    """
+    poll = select.poll()
+    poll.register(sock, _ENDED)
+    return any(events & _ENDED for _, events in poll.poll(0))
 
 
 async def listen_sockets(
@@ -337,10 +358,18 @@ async def _addresses(backend: Backend, endpoint: TCP) -> list[Address]:
     address = literal(endpoint.host, endpoint.port)
     if address is not None:
         return distinct([address])
-    addresses = distinct(await backend.resolve(endpoint.host, endpoint.port))
+    found = await backend.resolve(endpoint.host, endpoint.port)
+    try:
+        addresses = distinct(found)
+    except Exception as error:
+        raise _no_address(found) from error
     if not addresses:
         raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
     return addresses
+
+
+def _no_address(found: object) -> OSError:
+    return OSError(errno.EINVAL, f"the resolver gave {printable(repr(found))}")
 
 
 def _listen_tcp(addresses: list[Address], port: int) -> list[socket.socket]:
@@ -371,6 +400,8 @@ def _listen_on_each(
     for place, address in enumerate(addresses, 1):
         try:
             socks.append(_bind_tcp(address, port))
+        except (AttributeError, TypeError, ValueError):
+            return socks, _no_address(address)
         except OSError as error:
             # A name may have an address that this machine has not, IPv6's for one.
             if error.errno not in _NOT_HERE or (place == len(addresses) and not socks):

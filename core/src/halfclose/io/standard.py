@@ -29,6 +29,7 @@ __all__ = [
     "OutputSocket",
     "Standard",
     "is_one_stream",
+    "occupy",
     "open_input",
     "open_output",
     "spare_stderr",
@@ -49,6 +50,23 @@ _NOT_SUPPORTED = frozenset(
 """What a kernel says that cannot read or write this descriptor without waiting."""
 
 _NO_WAIT: int | None = getattr(os, "RWF_NOWAIT", None)
+
+_occupied: set[int] = set()
+"""Standard descriptors that were closed, and at which `occupy` has put something."""
+
+
+def occupy() -> None:
+    """Leave no standard descriptor free, for a loop that cannot have one of them for itself.
+
+    What is put there is closed on exec, so that a program that we start finds them as we did; and
+    for ``stdio:`` they stay closed. Idempotent.
+    """
+    while True:
+        fd = os.open(os.devnull, os.O_RDWR)
+        if fd > STDERR:
+            os.close(fd)
+            return
+        _occupied.add(fd)
 
 
 @dataclass(frozen=True)
@@ -87,6 +105,8 @@ class Standard:
         except OSError as error:
             raise ConnectError(f"cannot connect to stdio: {name} is closed") from error
         by_chance = not os.get_inheritable(fd) or not found.file[0]
+        if by_chance and found._is_null() and fd in _occupied:
+            raise ConnectError(f"cannot connect to stdio: {name} is closed")
         if by_chance and not found._is_null():
             raise ConnectError(
                 f"cannot connect to stdio: descriptor {fd} is not {name}, which was closed: this "
@@ -107,6 +127,14 @@ class Standard:
     def is_pipe(self) -> bool:
         """Whether it is a pipe."""
         return stat.S_ISFIFO(self.file[0])
+
+    @property
+    def is_master(self) -> bool:
+        """Whether it is the other end of a terminal, of which opening it anew makes a new pair."""
+        try:
+            return stat.S_ISCHR(self.file[0]) and self.file[3] == os.stat("/dev/ptmx").st_rdev
+        except OSError:
+            return False
 
     def is_at(self, fd: int) -> bool:
         """Whether the same file stands at *fd* now."""
@@ -362,6 +390,8 @@ def _open(standard: Standard, access: int) -> _Own | _Shared:
     fd = standard.fd
     if not (standard.is_pipe or os.isatty(fd)):
         return _Own(_duplicate(fd))
+    if standard.is_master:
+        return _Shared(_duplicate(fd))
     paths = [f"/dev/fd/{fd}"]
     if _is_controlling_terminal(fd):
         # Whoever owns it, everyone may open his own terminal by this name.

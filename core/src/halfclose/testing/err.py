@@ -54,7 +54,7 @@ from .producers import Idle
 from .reactions import Boom, abort, lose, lose_write, raises, raising
 from .recorder import EVENTS, Recorder
 from .shortage import no_more_descriptors
-from .sockets import dial, shut_down_listener
+from .sockets import dial, shut_down_listener, temporary_unix_path
 from .threads import join_threads
 from .vrb import reset_by_peer
 from .waiting import eventually, idle
@@ -524,7 +524,7 @@ class FailureRules:
             last.send_now(b"z")
             assert await eventually(net, lambda: bytes(made[-1].received) == b"z")
 
-    @rule("ERR-16", schemes=("tcp", "memory"), needs=("descriptors",))
+    @rule("ERR-16", schemes=("tcp", "unix", "memory"), needs=("descriptors",))
     async def test_err_16_accepting_fails_for_good(self, net: Net) -> None:
         """accept(2) failing for good (EINVAL once somebody has shut the listening socket down,
         EBADF, ENOTSOCK, EOPNOTSUPP): logged once, `Listener.failure` is that error, and the
@@ -532,7 +532,7 @@ class FailureRules:
         connection costs that one only, and any other error is met again a little later.
 
         Where to look: nothing in a backend. Core closes the socket. (Of a unix socket that is shut
-        down Linux tells nobody, so it cannot be seen there; whoever connects is refused.)
+        down accept(2) says EAGAIN on Linux, and poll(2) that it is ready, for ever.)
         """
         made: list[Recorder] = []
 
@@ -540,8 +540,9 @@ class FailureRules:
             made.append(Recorder())
             return made[-1]
 
-        with logged() as records:
-            async with await net.backend.listen("tcp:127.0.0.1:0", factory) as listener:
+        with temporary_unix_path() as folder, logged() as records:
+            endpoint = f"unix:{folder}/s" if net.kind.scheme == "unix" else "tcp:127.0.0.1:0"
+            async with await net.backend.listen(endpoint, factory) as listener:
                 peer = net.closing(dial(net.backend, listener.endpoint))
                 assert await eventually(net, lambda: len(made) == 1)
                 net.watch(made[0])
