@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import unittest
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -273,6 +274,90 @@ def test_a_stream_is_served_by_any_task(host: Host) -> None:
     host(main)
 
 
+# -- another loop ------------------------------------------------------------------------------
+
+
+@each_host
+@both_ways
+def test_left_where_another_loop_runs(host: Host, sockets: str) -> None:
+    """Its own has ended: what is open is aborted at once, and the error says why."""
+    protocols: list[Recorder] = []
+    cancelled: list[bool] = []
+
+    async def task() -> None:
+        try:
+            await backend.sleep(3600)
+        finally:
+            cancelled.append(True)
+
+    async def enter() -> None:
+        await in_a_task(backend.__aenter__)
+        protocols.extend(await pair(backend))
+        # More than the kernel takes: without a loop it would never be sent.
+        protocols[0].transport.pauseProducing()
+        protocols[1].transport.write(b"x" * 30_000_000)
+        backend.start_soon(task)
+        await backend.sleep(0)
+
+    async def leave() -> None:
+        with pytest.raises(RuntimeError, match="another event loop, which has ended"):
+            await backend.listen("tcp:127.0.0.1:0", Recorder)
+        with pytest.raises(RuntimeError, match="which has ended: its connections were"):
+            await backend.__aexit__(None, None, None)
+
+    before = len(descriptors())
+    backend = open_backend("anyio", {"sockets": sockets})
+    host(enter)
+    host(leave)
+    assert backend.left
+    assert cancelled
+    assert all(each.reason is not None for each in protocols)
+    assert len(descriptors()) <= before + 1
+
+
+def test_left_where_its_loop_stands_still() -> None:
+    """It can be run again; its tasks are cancelled then."""
+    ended: list[bool] = []
+
+    async def task() -> None:
+        try:
+            await backend.sleep(3600)
+        finally:
+            ended.append(True)
+
+    async def enter() -> None:
+        await backend.__aenter__()
+        backend.start_soon(task)
+        await backend.sleep(0.001)
+
+    backend = open_backend("anyio")
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(enter())
+        with pytest.raises(RuntimeError, match="another event loop"):
+            second.run(backend.__aexit__(None, None, None))
+        assert not ended
+        first.run(asyncio.sleep(0.001))
+        assert ended
+
+
+@each_host
+def test_another_thread_is_told_and_changes_nothing(host: Host) -> None:
+    async def elsewhere(backend: Backend) -> None:
+        with pytest.raises(RuntimeError, match="another event loop, which runs in another thread"):
+            await backend.listen("tcp:127.0.0.1:0", Recorder)
+        with pytest.raises(RuntimeError, match="runs in another thread; leave it there"):
+            await backend.__aexit__(None, None, None)
+
+    async def main() -> None:
+        async with open_backend() as backend:
+            with ThreadPoolExecutor() as threads:
+                threads.submit(host, lambda: elsewhere(backend)).result()
+            client, _ = await pair(backend)
+        assert isinstance(client.reason, ConnectionDone)
+
+    host(main)
+
+
 # -- what trio cannot --------------------------------------------------------------------------
 
 
@@ -301,6 +386,41 @@ def test_trio_says_what_it_cannot(sockets: str) -> None:
         assert len(descriptors()) <= before + 1
 
     trio.run(main)
+
+
+def test_trio_says_that_a_nursery_is_between() -> None:
+    """Left inside of what was opened since: it is left, and the error is ours."""
+
+    async def main() -> None:
+        backend = open_backend()
+        await backend.__aenter__()
+        client, _ = await pair(backend)
+        with trio.CancelScope():
+            match = r"was left in another nursery.*nursery\.start"
+            with pytest.raises(RuntimeError, match=match):
+                await backend.__aexit__(None, None, None)
+        assert backend.left
+        assert isinstance(client.reason, ConnectionDone)
+        await trio.lowlevel.checkpoint()
+
+    trio.run(main)
+
+
+@each_host
+def test_several_are_left_in_the_order_of_entering(host: Host) -> None:
+    """As by services that are started and stopped in one task; trio's scopes go the other way."""
+
+    async def main() -> None:
+        backends = [open_backend() for _ in range(3)]
+        for backend in backends:
+            await backend.__aenter__()
+        clients = [(await pair(backend))[0] for backend in backends]
+        for backend, client in zip(backends, clients, strict=True):
+            assert client.reason is None
+            await backend.__aexit__(None, None, None)
+            assert isinstance(client.reason, ConnectionDone)
+
+    host(main)
 
 
 def test_the_way_that_works_on_trio() -> None:

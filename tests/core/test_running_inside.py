@@ -189,6 +189,61 @@ def test_in_a_callback_of_the_programs_own_reactor(module: str) -> None:
     assert out.split() == ["ran", "refused", "ran", "ran"]
 
 
+@pytest.mark.parametrize("module", ["selectreactor", "epollreactor", "asyncioreactor"])
+def test_beside_the_programs_own_reactor(module: str) -> None:
+    """Twisted knows one thread that runs a reactor, the last to have begun; a program has two then.
+
+    Each may do what it might before, again and again, in threads that are used again.
+    """
+    out = python(
+        f"""
+        import threading
+        from twisted.internet import {module}
+        {module}.install()
+        from twisted.internet import defer, reactor, threads
+        from twisted.python.threadable import isInIOThread
+        import halfclose
+
+        reactor.suggestThreadPoolSize(1)
+
+        async def nothing(backend):
+            return "ran"
+
+        async def waits(backend):
+            begun = backend.create_event()
+            reactor.callFromThread(here, backend, begun)
+            await begun.wait()
+            return "ran"
+
+        def here(backend, ended):
+            print(attempt("twisted+epoll"))
+            backend.call_soon_threadsafe(ended.set)
+
+        def attempt(backend, main=nothing):
+            try:
+                return halfclose.run(main, backend=backend)
+            except RuntimeError as error:
+                return "refused" if "open_backend" in str(error) else error
+
+        async def program():
+            for main in (nothing, waits):
+                for backend in ("twisted+select", "twisted+epoll"):
+                    print(await threads.deferToThread(attempt, backend, main))
+                    print(attempt("twisted+epoll"), isInIOThread())
+
+        def begin():
+            begun = defer.Deferred.fromCoroutine(program())
+            begun.addErrback(lambda failure: print(failure.getTraceback()))
+            begun.addBoth(lambda _: reactor.stop())
+
+        attempt("twisted+epoll")
+        reactor.callWhenRunning(begin)
+        reactor.run()
+        """
+    )
+    assert out.split() == ["ran", "refused", "True"] * 2 + ["refused", "ran", "refused", "True"] * 2
+
+
 def test_a_plugin_that_says_no_more_than_that_it_runs() -> None:
     """Its backend's name has to do; and one that fails to say it is passed over."""
 

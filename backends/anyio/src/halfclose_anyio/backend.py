@@ -82,8 +82,30 @@ class AnyioBackend(Backend):
         traceback: TracebackType | None,
     ) -> None:
         self.check_process(error)
-        self._loop.leaving()
-        await super().__aexit__(kind, error, traceback)
+        if self._loop.runs_here():
+            self._loop.leaving()
+            await super().__aexit__(kind, error, traceback)
+            return
+        if not self._loop.has_ended():
+            raise self._elsewhere("runs in another thread; leave it there")
+        # Nothing can be waited for, and so nothing ends in peace.
+        reason = error or self._elsewhere("has ended: its connections were aborted")
+        await super().__aexit__(type(reason), reason, traceback)
+        if error is None:
+            raise reason
+
+    def check_open(self) -> None:
+        super().check_open()
+        if not self._loop.runs_here():
+            over = self._loop.has_ended()
+            raise self._elsewhere("has ended" if over else "runs in another thread")
+
+    def _elsewhere(self, what: str) -> RuntimeError:
+        return RuntimeError(
+            f"backend {self.name!r} was entered in another event loop, which {what}. One and the "
+            "same has to run where it is entered, used and left; of pytest-asyncio, a fixture and "
+            "its tests have it by the same loop_scope"
+        )
 
     async def stop(self, error: BaseException | None) -> None:
         await self._loop.leave(error)

@@ -34,6 +34,14 @@ class Loop(ABC):
         self._backend = backend
 
     @abstractmethod
+    def runs_here(self) -> bool:
+        """Whether it is this event loop that runs the caller."""
+
+    @abstractmethod
+    def has_ended(self) -> bool:
+        """Whether it runs nowhere: it may be closed, or stopped."""
+
+    @abstractmethod
     async def enter(self) -> None:
         """Begin, in the task that enters the backend. No cancellation interrupts it."""
 
@@ -43,7 +51,7 @@ class Loop(ABC):
 
     @abstractmethod
     async def leave(self, error: BaseException | None) -> None:
-        """Cancel the tasks and wait for them.
+        """Cancel the tasks and wait for them, unless it has ended and another runs here.
 
         :param error: what ended the body of ``async with``, if it did not end by itself.
         :raises KeyboardInterrupt: or SystemExit, if that is what `fatal` was given.

@@ -125,7 +125,23 @@ class AsyncioLoop(Loop):
         # From now on it is this one that a fatal event has to end.
         self._body = asyncio.current_task()
 
+    def runs_here(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
+    def has_ended(self) -> bool:
+        return not self._loop.is_running()
+
     async def leave(self, error: BaseException | None) -> None:
+        if not self.runs_here():
+            self._left = True
+            if not self._loop.is_closed():
+                # It may be run again.
+                for task in self._tasks:
+                    task.cancel()
+            return
         # A cancelled scope of anyio's around us would interrupt every wait.
         with anyio.CancelScope(shield=True):
             try:

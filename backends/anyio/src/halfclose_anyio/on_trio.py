@@ -24,6 +24,7 @@ from functools import partial
 from itertools import count
 from types import FrameType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import trio
 from halfclose import Backend
@@ -48,6 +49,12 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.ENOMEM})
 
 _LOOK_AGAIN = 0.05
 """Seconds after which it is tried again."""
+
+_HOLD = (
+    "Let one task do both: one that is begun by `await nursery.start(hold)`, where hold calls "
+    "`task_status.started(backend)` inside `async with open_backend() as backend:`, "
+    "and waits there until it is to end"
+)
 
 
 class _Timer:
@@ -108,6 +115,46 @@ class _Watch:
                 trio.lowlevel.notify_closing(self.fd)
 
 
+class _Body:
+    """The scope of a task from entering a backend on: by it a fatal event can end the task's work.
+
+    Trio has scopes end in the reverse order. Of ours, one that is over waits for those that the
+    task has entered since, as where two services are started, and stopped in the same order.
+    """
+
+    def __init__(self) -> None:
+        self.task = trio.lowlevel.current_task()
+        self._over = False
+        self._scope = trio.CancelScope()
+        self._scope.__enter__()
+        _bodies.setdefault(self.task, []).append(self)
+
+    def cancel(self) -> None:
+        """Interrupt the task."""
+        self._scope.cancel()
+
+    def give_up(self) -> None:
+        """Another task leaves the backend; this one's scope ends with what it has left itself."""
+        self._over = True
+
+    def end(self) -> RuntimeError | None:
+        """The task leaves the backend.
+
+        :returns: what trio says, if a scope of the program's own is between entering and leaving.
+        """
+        self._over = True
+        bodies = _bodies[self.task]
+        try:
+            while bodies and bodies[-1]._over:
+                bodies.pop()._scope.__exit__(None, None, None)
+        except RuntimeError as error:
+            return error
+        return None
+
+
+_bodies: WeakKeyDictionary[trio.lowlevel.Task, list[_Body]] = WeakKeyDictionary()
+
+
 class TrioLoop(Loop):
     """The trio run of this thread."""
 
@@ -123,8 +170,7 @@ class TrioLoop(Loop):
         self._nursery: trio.Nursery | None = None
         self._early: list[Callable[[], None]] = []
         self._ended = _Event()
-        self._holder: trio.lowlevel.Task
-        self._body: trio.CancelScope
+        self._body: _Body
         self._held_elsewhere = False
         self._fatal: BaseException | None = None
         self._left = False
@@ -142,20 +188,23 @@ class TrioLoop(Loop):
 
     async def enter(self) -> None:
         trio.lowlevel.spawn_system_task(self._home, name="halfclose")
-        self._hold()
+        self._body = _Body()
 
-    def _hold(self) -> None:
-        """The running task has the body, or what is left of it."""
-        self._holder = trio.lowlevel.current_task()
-        self._body = trio.CancelScope()
-        self._body.__enter__()
+    def has_ended(self) -> bool:
+        return self._ended.is_set()
 
     def leaving(self) -> None:
-        if trio.lowlevel.current_task() is not self._holder:
-            self._held_elsewhere = _lives(self._holder)
-            self._hold()
+        if trio.lowlevel.current_task() is not self._body.task:
+            self._held_elsewhere = _lives(self._body.task)
+            self._body.give_up()
+            # The running task has what is left of it.
+            self._body = _Body()
 
     async def leave(self, error: BaseException | None) -> None:
+        if not self.runs_here():
+            self._left = True
+            return
+        misnested: RuntimeError | None = None
         self._scope.cancel()
         try:
             if not self._is_ours(trio.lowlevel.current_task()):
@@ -163,16 +212,19 @@ class TrioLoop(Loop):
                     await self._ended.wait()
         finally:
             self._left = True
-            self._body.__exit__(None, None, None)
+            misnested = self._body.end()
         if self._fatal is not None:
             raise self._fatal from None
+        if misnested is not None:
+            raise RuntimeError(
+                f"backend {self._backend.name!r} was left in another nursery or cancel scope than "
+                "it was entered in: on trio, what a task has opened since must be closed before, "
+                f"and what was open then must be open still. {_HOLD}"
+            ) from misnested
         if self._held_elsewhere:
             raise RuntimeError(
                 f"backend {self._backend.name!r} was left in another task than it was entered in, "
-                "and that one still runs: trio cannot take back there what entering did. Let one "
-                "task do both: one that is begun by `await nursery.start(hold)`, where hold calls "
-                "`task_status.started(backend)` inside `async with open_backend() as backend:`, "
-                "and waits there until it is to end"
+                f"and that one still runs: trio cannot take back there what entering did. {_HOLD}"
             )
 
     def _is_ours(self, task: trio.lowlevel.Task | None) -> bool:
@@ -188,7 +240,7 @@ class TrioLoop(Loop):
 
     def fatal(self, error: BaseException) -> None:
         self._fatal = self._fatal or error
-        if not self._left and _lives(self._holder):
+        if not self._left and _lives(self._body.task):
             self._body.cancel()
         elif error is self._fatal:
             # Raised here, it would be an internal error of trio's.

@@ -249,6 +249,7 @@ class TwistedBackend(Backend):
             self.reactor.fireSystemEvent("shutdown")
 
         def begin() -> None:
+            reactors.leave_io_thread()
             self._set_out()
             signals.wake(self)
             if signals.interrupted:

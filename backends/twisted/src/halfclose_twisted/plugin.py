@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from typing import Any
@@ -39,15 +40,40 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_child)
 
 
+def _has_called_us(reactor: Any) -> bool:
+    """Whether the caller was called by *reactor*, from its ``run``.
+
+    Twisted's ``isInIOThread`` does not say so: it names the thread that has begun to run a reactor
+    last, which may be one in which `halfclose.run` runs, or has run, another.
+    """
+    code = getattr(getattr(type(reactor), "run", None), "__code__", None)
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code is code:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _is_in_io_thread() -> bool:
+    """Twisted's answer, where no reactor of ours was run in this thread."""
+    ours = sys.modules.get("halfclose_twisted.reactors")
+    threadable = sys.modules.get("twisted.python.threadable")
+    if threadable is None or (ours is not None and ours.has_run_here()):
+        return False
+    return bool(threadable.isInIOThread())
+
+
 def _occupant() -> str | None:
     """The reactor that runs in this thread, the program's own too, or another's asyncio loop."""
     ours = sys.modules.get("halfclose_twisted.reactors")
     reactor = ours.current() if ours is not None else None
     if reactor is None:
         reactor = sys.modules.get("twisted.internet.reactor")
-        threadable = sys.modules.get("twisted.python.threadable")
-        here = threadable is not None and threadable.isInIOThread()
-        if not here or not getattr(reactor, "running", False) or reactor is _of_parent:
+        if not getattr(reactor, "running", False) or reactor is _of_parent:
+            reactor = None
+        elif not _has_called_us(reactor) and not _is_in_io_thread():
+            # It runs in another thread.
             reactor = None
     if reactor is not None:
         return f"a Twisted reactor ({type(reactor).__name__})"

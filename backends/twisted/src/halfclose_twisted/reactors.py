@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from halfclose.io.standard import occupy
+from twisted.python import threadable
 
 __all__ = ["asyncio_task_runs", "borrow", "current", "give_back", "of_variant", "runs_on_uvloop"]
 
@@ -82,12 +83,29 @@ def enter(reactor: Any) -> Any:
     """*reactor* is what runs in this thread now; give what ran before."""
     before = current()
     _local.reactor = reactor
+    _local.has_run = True
     return before
 
 
 def current() -> Any:
     """The reactor that `run` runs in this thread, or None."""
     return getattr(_local, "reactor", None)
+
+
+def has_run_here() -> bool:
+    """Whether `run` has ever run one in this thread."""
+    return getattr(_local, "has_run", False)
+
+
+def leave_io_thread() -> None:
+    """A reactor of ours has begun, and Twisted takes its thread for the one of all reactors.
+
+    A program whose own reactor runs in another thread may ask in which it is, and the answer
+    is to stay right.
+    """
+    program: Any = sys.modules.get("twisted.internet.reactor")
+    if program is not None and program is not current() and getattr(program, "running", False):
+        program.callFromThread(threadable.registerAsIOThread)
 
 
 def _after_fork() -> None:
