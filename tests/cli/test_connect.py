@@ -7,7 +7,9 @@ import os
 import re
 import signal
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from select import select
 
@@ -336,19 +338,55 @@ def test_idle_timeout_is_no_loss(variant: str) -> None:
         assert read_all(peer) == b""
 
 
-def test_idle_timeout_waits_for_a_slow_reader(variant: str) -> None:
+@pytest.mark.parametrize("amount", [1 << 7, 1 << 14])
+def test_idle_timeout_waits_for_a_slow_reader(amount: int) -> None:
+    """Also for one that takes so little that a pipe, page by page, has no room for more."""
+    limit = 2.0
     with (
         listening() as (listener, endpoint),
-        start("connect", endpoint, "-v", "--idle-timeout", "0.2", "--backend", variant) as command,
+        start("connect", endpoint, "--idle-timeout", str(limit)) as command,
         accepted(listener) as peer,
     ):
-        # `fill` itself waits for longer than the limit.
         sent = fill(peer)
         peer.shutdown(socket.SHUT_WR)
-        command.process.stdin.close()  # type: ignore[union-attr]
-        command.process.stdin = None
+        out = b""
+        begun = time.monotonic()
+        while time.monotonic() - begun < 1.5 * limit:
+            out += os.read(command.stdout.fileno(), amount)
+            time.sleep(0.1)
         result = command.finish()
-    assert (result.status, result.out) == (0, b"x" * sent)
+    assert (result.status, result.err) == (0, "")
+    assert out + result.out == b"x" * sent
+
+
+def test_idle_timeout_does_not_wait_for_who_reads_nothing(variant: str) -> None:
+    """What is left is not passed over in silence: the status tells."""
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "--idle-timeout", "0.3", "--backend", variant) as command,
+        accepted(listener) as peer,
+    ):
+        with pytest.raises(ConnectionResetError):
+            peer.sendall(bytes(64 << 20))
+        result = command.end()
+    assert result.status == 1
+    assert result.problem == "halfclose: stdio lost: nothing was taken for 0.3 s of what waits"
+
+
+def test_idle_timeout_does_not_wait_for_a_peer_that_reads_nothing(variant: str) -> None:
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "--idle-timeout", "0.3", "--backend", variant) as command,
+        accepted(listener),
+    ):
+        with open("/dev/zero", "rb") as endless, suppress(BrokenPipeError):
+            while True:
+                command.stdin.write(endless.read(1 << 16))
+        result = command.end()
+    assert result.status == 1
+    assert result.problem == (
+        f"halfclose: connection to {endpoint} lost: nothing was taken for 0.3 s of what waits"
+    )
 
 
 def test_exit_on_close(variant: str) -> None:
