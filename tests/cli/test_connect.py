@@ -12,6 +12,7 @@ import sys
 import termios
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from select import select
 
@@ -271,7 +272,7 @@ def test_upload_goes_on_without_a_reader_of_the_output(variant: str, exit_on_clo
         command.stdout.close()
         command.process.stdout = None
         received = hashlib.sha256()
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(2) as pool:
             ended = pool.submit(command.finish, data)
             while piece := peer.recv(65536):
                 received.update(piece)
@@ -347,20 +348,62 @@ def test_idle_timeout_is_no_loss(variant: str) -> None:
         assert read_all(peer) == b""
 
 
-def test_idle_timeout_waits_for_a_slow_reader(variant: str) -> None:
+@pytest.mark.parametrize("amount", [1 << 7, 1 << 14])
+def test_idle_timeout_waits_for_a_slow_reader(amount: int) -> None:
+    """Also for one that takes so little that a pipe, page by page, has no room for more."""
+    limit, size = 2.0, 64 * MIB
     with (
         listening() as (listener, endpoint),
-        start("connect", endpoint, "-v", "--idle-timeout", "1", "--backend", variant) as command,
+        start("connect", endpoint, "--idle-timeout", str(limit)) as command,
         accepted(listener) as peer,
+        ThreadPoolExecutor(2) as pool,
     ):
-        sent = fill(command, peer)
-        # For longer than the limit from here on.
-        time.sleep(1.2)
-        peer.shutdown(socket.SHUT_WR)
+        sending = pool.submit(peer.sendall, bytes(size))
+        out = b""
+        begun = time.monotonic()
+        while time.monotonic() - begun < 1.5 * limit:
+            out += os.read(command.stdout.fileno(), amount)
+            time.sleep(0.1)
+        assert not sending.done()
+        # The rest is read at once, so that sending comes to its end.
         command.process.stdin.close()  # type: ignore[union-attr]
         command.process.stdin = None
-        result = command.finish()
-    assert (result.status, result.out) == (0, b"x" * sent)
+        rest = pool.submit(command.finish)
+        sending.result()
+        peer.shutdown(socket.SHUT_WR)
+        result = rest.result()
+    assert (result.status, result.err) == (0, "")
+    assert out + result.out == bytes(size)
+
+
+def test_idle_timeout_does_not_wait_for_who_reads_nothing(variant: str) -> None:
+    """What is left is not passed over in silence: the status tells."""
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "--idle-timeout", "1.5", "--backend", variant) as command,
+        accepted(listener) as peer,
+    ):
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            peer.sendall(bytes(64 << 20))
+        result = command.end()
+    assert result.status == 1
+    assert result.problem == "halfclose: stdio lost: nothing was taken for 1.5 s of what waits"
+
+
+def test_idle_timeout_does_not_wait_for_a_peer_that_reads_nothing(variant: str) -> None:
+    with (
+        listening() as (listener, endpoint),
+        start("connect", endpoint, "--idle-timeout", "1.5", "--backend", variant) as command,
+        accepted(listener),
+    ):
+        with open("/dev/zero", "rb") as endless, suppress(BrokenPipeError):
+            while True:
+                command.stdin.write(endless.read(1 << 16))
+        result = command.end()
+    assert result.status == 1
+    assert result.problem == (
+        f"halfclose: connection to {endpoint} lost: nothing was taken for 1.5 s of what waits"
+    )
 
 
 def test_exit_on_close(variant: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -121,7 +122,48 @@ def test_pip_of_this_interpreter(
     assert ("--break-system-packages" in words) == (managed and not own)
 
 
-def test_without_pip_and_with_uv(monkeypatch: pytest.MonkeyPatch) -> None:
+def uv_in(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "uv").write_text("#!/bin/sh\n")
+    (folder / "uv").chmod(0o755)
+    return folder / "uv"
+
+
+@pytest.fixture
+def no_pip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An environment as uv makes them, and no uv in the PATH."""
     monkeypatch.setattr(installing, "find_spec", lambda name: None)
-    monkeypatch.setenv("UV", "/there/uv")
-    assert install_command("x") == f"uv pip install --python {sys.executable} x"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("UV", raising=False)
+
+
+@pytest.mark.usefixtures("no_pip")
+def test_without_pip_and_with_uv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By a name that a shell finds it by, be it in the PATH, or where the README puts it."""
+    here = checkout(tmp_path / "a b")
+    came = {"url": (here / "core").as_uri(), "dir_info": {}}
+    monkeypatch.setattr(installing, "_direct_url", lambda found: came)
+
+    def told() -> list[str]:
+        words = shlex.split(install_command("x"))
+        assert words[1:] == ["pip", "install", "--python", sys.executable, "x"]
+        return words[:1]
+
+    ours = uv_in(here / ".uv" / "bin")
+    assert told() == [str(ours)]
+    monkeypatch.setenv("UV", "/no/such/uv")
+    assert told() == [str(ours)]
+    running = uv_in(tmp_path / "elsewhere")
+    monkeypatch.setenv("UV", str(running))
+    assert told() == [str(running)]
+    monkeypatch.setenv("PATH", str(running.parent))
+    assert told() == ["uv"]
+
+
+def test_without_pip_and_uv(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python brings pip along, and does not always unpack it."""
+    monkeypatch.setattr(installing, "_uv", lambda: None)
+    monkeypatch.setattr(installing, "find_spec", lambda name: name == "ensurepip" or None)
+    monkeypatch.setattr(sys, "base_prefix", "/elsewhere")
+    python = sys.executable
+    assert install_command("x") == f"{python} -m ensurepip && {python} -m pip install x"

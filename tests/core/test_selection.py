@@ -196,9 +196,10 @@ def test_an_empty_environment_variable_says_nothing(monkeypatch: pytest.MonkeyPa
 
 def test_a_wrong_name_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENVIRONMENT, "nonsense")
-    with pytest.raises(halfclose.BackendNotFound, match="nonsense"):
+    said = "'nonsense', which HALFCLOSE_BACKEND names,"
+    with pytest.raises(halfclose.BackendNotFound, match=said):
         halfclose.run(name_of)
-    with pytest.raises(halfclose.BackendNotFound, match="nonsense"):
+    with pytest.raises(halfclose.BackendNotFound, match=said):
         halfclose.open_backend()
 
 

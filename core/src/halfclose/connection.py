@@ -846,6 +846,10 @@ class Connection(Transport, ChannelSink):
         self.loseConnection()
         self._dismiss_idle_producer()
 
+    def waiting(self) -> int:
+        """Bytes that were written and that the peer has not taken, as far as can be told."""
+        return self._outgoing.size + self._channel.unsent()
+
     def disown(self, reason: ConnectionLost) -> None:
         """In a forked child: it is over here, and nobody is told (ERR-18)."""
         # No move of the table: nothing happens to the connection, which is the parent's.

@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-__all__ = ["install_command", "is_known", "localized"]
+__all__ = ["install_command", "is_installed", "is_known", "localized"]
 
 _OURS = "halfclose"
 
@@ -44,7 +44,8 @@ def install_command(*requirements: str) -> str:
     :param requirements: such as "halfclose[cli]"; one that comes from where halfclose itself did
         is told by its path.
     """
-    words = [*_pip()]
+    pip = _pip()
+    words: list[str] = []
     wheels: Path | None = None
     for requirement in requirements:
         match = _REQUIREMENT.match(requirement)
@@ -57,9 +58,21 @@ def install_command(*requirements: str) -> str:
         else:
             words += ["-e"] if _is_editable(match["name"]) else []
             words.append(f"{found}{match['extras'] or ''}")
-    if wheels is not None:
-        words[len(_pip()) : len(_pip())] = ["--find-links", str(wheels)]
-    return shlex.join(words)
+    found_in = [] if wheels is None else ["--find-links", str(wheels)]
+    command = shlex.join([*pip, *found_in, *words])
+    if (
+        pip[0] == sys.executable
+        and find_spec("pip") is None
+        and _is_own()
+        and find_spec("ensurepip")
+    ):
+        return f"{shlex.join([sys.executable, '-m', 'ensurepip'])} && {command}"
+    return command
+
+
+def is_installed(name: str) -> bool:
+    """Whether a distribution of that *name* is here already."""
+    return _distribution(name) is not None
 
 
 def is_known(name: str) -> bool:
@@ -70,16 +83,35 @@ def is_known(name: str) -> bool:
 def _pip() -> list[str]:
     """What installs into this interpreter's environment."""
     if find_spec("pip") is None:
-        uv = os.environ.get("UV") or shutil.which("uv")
+        uv = _uv()
         if uv is not None:
-            return ["uv", "pip", "install", "--python", sys.executable]
-    # Without any, this says what is missing.
+            return [uv, "pip", "install", "--python", sys.executable]
     pip = [sys.executable, "-m", "pip", "install"]
-    if sys.prefix != sys.base_prefix:
+    if _is_own():
         return pip
     # Who came to be installed here has been told so before (PEP 668).
     marker = Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
     return [*pip, "--break-system-packages"] if marker.exists() else pip
+
+
+def _is_own() -> bool:
+    """Whether this is an environment of the user's own, which no system manages."""
+    return sys.prefix != sys.base_prefix
+
+
+def _uv() -> str | None:
+    """uv, as what a shell finds it by; None if it is not here."""
+    if shutil.which("uv") is not None:
+        return "uv"
+    ours = _origin(_distribution(_OURS))
+    # Where the README puts it, in a checkout.
+    put = [] if ours is None else [str(ours.parent / ".uv" / "bin" / "uv")]
+    # uv tells the programs that it runs where it is.
+    told = os.environ.get("UV")
+    for path in [told, *put] if told else put:
+        if os.access(path, os.X_OK):
+            return path
+    return None
 
 
 def _distribution(name: str) -> Distribution | None:

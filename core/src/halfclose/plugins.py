@@ -298,17 +298,19 @@ def none_installed() -> str:
     return f"no backend is installed; to install one: {ours}"
 
 
-def _not_found(name: str, names: list[str]) -> BackendNotFound:
-    close = difflib.get_close_matches(name, names, n=3)
+def _not_found(name: str, by: str = "") -> BackendNotFound:
+    """:param by: who asks for *name*, if it is not the program."""
+    names = sorted(_entries())
+    close = difflib.get_close_matches(name.lower(), names, n=3)
     there = ", ".join(names) if names else "none"
-    message = f"no backend {name!r} is installed; there are: {there}."
+    message = f"no backend {name!r}{by} is installed; there are: {there}."
     if close:
         message += f" Did you mean {' or '.join(close)}?"
     if name.isprintable() and name.replace("+", "").replace("-", "").isalnum():
-        from .installing import is_known, localized
+        from .installing import is_installed, is_known, localized
 
-        package = f"halfclose-{name.partition('+')[0]}"
-        if is_known(package):
+        package = f"halfclose-{name.partition('+')[0].lower()}"
+        if is_known(package) and not is_installed(package):
             message += f" If it is a package: {localized(f'pip install {package}')}"
     return BackendNotFound(message)
 
@@ -340,7 +342,7 @@ def _find(name: str) -> tuple[BackendSpec, str]:
         origin = "a plugin registered by this program"
         specs = _registry.specs()
         if name not in specs:
-            raise _not_found(name, sorted(_entries()))
+            raise _not_found(name)
     if name not in specs:
         failure = _registry.failure(key)
         raise BackendLoadError(
@@ -454,7 +456,7 @@ def select_backend(name: str | None = None, *, running: bool) -> str:
     In order: *name*; with *running*, the one whose framework runs in this thread; the environment
     variable ``HALFCLOSE_BACKEND``; the only one installed; the highest priority.
 
-    :raises BackendNotFound: none is installed.
+    :raises BackendNotFound: none is installed, or not the one that the variable names.
     """
     if name is not None:
         return name
@@ -467,6 +469,9 @@ def select_backend(name: str | None = None, *, running: bool) -> str:
                 return spec.name
     chosen = os.environ.get(ENVIRONMENT)
     if chosen:
+        if chosen not in known and chosen not in _entries():
+            # The program does not know what it asks for, nor does who reads this.
+            raise _not_found(chosen, f", which {ENVIRONMENT} names,")
         return chosen
     automatic = [spec.name for spec in specs if spec.automatic]
     # One whose plugin is broken is chosen last: loading it says why.

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import __version__
-from ..endpoints import UNIX, Endpoint, StandardIO, parse_endpoint
+from ..endpoints import EVERY_ADDRESS, TCP, UNIX, Endpoint, Memory, StandardIO, parse_endpoint
 from ..options import LINGER_TIMEOUT, UNIX_MODE, ConnectionOptions
-from ..plugins import available_backends
+from ..plugins import available_backends, select_backend
 from ..reasons import HalfcloseError
 from .report import (
     FAILED,
@@ -206,7 +206,7 @@ def run(
     from .serving import serve
 
     log_to_stderr(log_level.upper())
-    where = parse_endpoint(endpoint)
+    where = _reachable(endpoint, backend)
     options = ConnectionOptions(
         linger_timeout=linger,
         close_timeout=close_timeout,
@@ -225,8 +225,8 @@ def _talking(command: Callable[..., int]) -> Callable[..., int]:
                 "--idle-timeout",
                 metavar="S",
                 callback=_time_limit,
-                help="End, with status 0, when no byte has come for S seconds from either side. "
-                "What a slow reader has yet to take is waited for. [default: never]",
+                help="End when no byte has moved for S seconds, either way: with status 0, or "
+                "with 1 if there is more that somebody does not take. [default: never]",
             ),
             click.option(
                 "--half-close-timeout",
@@ -301,7 +301,9 @@ def connect(
     """
     from .relaying import relay
 
-    where = _other_end("connect", endpoint)
+    where = _other_end("connect", endpoint, backend)
+    if isinstance(where, TCP) and where.host == EVERY_ADDRESS:
+        raise Problem(f"{where} is to listen on; name the host to connect to", USAGE)
     manner = _manner(half_close_timeout, idle_timeout, exit_on_close, verbose)
     return relay(where, backend, timeout, manner)
 
@@ -336,14 +338,26 @@ def listen(
     """
     from .relaying import accept_one
 
-    where = _other_end("listen", endpoint)
+    where = _other_end("listen", endpoint, backend)
     mode = _mode_for(where, unix_mode)
     manner = _manner(half_close_timeout, idle_timeout, exit_on_close, verbose, mode)
     return accept_one(where, backend, timeout, manner)
 
 
-def _other_end(command: str, endpoint: str) -> Endpoint:
+def _reachable(endpoint: str, backend: str | None) -> Endpoint:
+    """The endpoint of that name, if somebody else can be there."""
     where = parse_endpoint(endpoint)
+    if isinstance(where, Memory) or select_backend(backend, running=False) == "memory":
+        raise Problem(
+            "the backend 'memory' is for tests inside of one process; name another backend, and "
+            "an endpoint of tcp:, unix: or stdio:",
+            USAGE,
+        )
+    return where
+
+
+def _other_end(command: str, endpoint: str, backend: str | None) -> Endpoint:
+    where = _reachable(endpoint, backend)
     if isinstance(where, StandardIO):
         raise Problem(f"{command} carries stdio: to another endpoint, not to itself", USAGE)
     log_to_stderr(logging.ERROR)

@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from .. import running
-from ..backend import Backend, TimerHandle
+from ..backend import Backend
+from ..connection import Connection
+from ..deadline import Deadline
 from ..endpoints import Endpoint, StandardIO
 from ..interfaces import HalfCloseableProtocol
 from ..options import ConnectionOptions
@@ -24,8 +26,8 @@ class Manner:
     """How a conversation is held, and when it is over.
 
     :param options: of the connection with the peer.
-    :param idle_timeout: seconds without a byte, either way, after which it is over and nothing is
-        wrong; None: never.
+    :param idle_timeout: seconds in which no byte came, and none that waits was taken, after which
+        it is over, and nothing is wrong unless one waits; None: never.
     :param exit_on_close: it is over when the peer has ended its half.
     :param verbose: tell on stderr what happens.
     """
@@ -148,8 +150,8 @@ class _Talk:
         # What is pending when it is over goes out, or is lost and told.
         self.stdio_options = ConnectionOptions(close_timeout=manner.idle_timeout)
         self._backend = backend
-        self._moved_at = self._begun_at = backend.time()
-        self._timer: TimerHandle | None = None
+        self._begun_at = backend.time()
+        self._idle: Deadline | None = None
 
     def begin(self) -> None:
         """Both connections are made."""
@@ -157,15 +159,16 @@ class _Talk:
             self.stdio.transport.loseConnection()
             return
         self.begun = True
-        self._moved_at = self._backend.time()
-        self._watch()
+        limit = self.manner.idle_timeout
+        if limit is not None:
+            self._idle = Deadline(self._backend, limit, self._end_idle, self._waiting)
         self.peer.begin()
         self.stdio.begin()
 
     def end(self) -> None:
         """Both connections are over."""
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._idle is not None:
+            self._idle.cancel()
         sent = self.stdio.received - self.peer.transport.droppedBytes
         took = self._backend.time() - self._begun_at
         self.tell(f"over: {sent} bytes sent, {self.peer.received} received, {took:.3f} s")
@@ -183,19 +186,23 @@ class _Talk:
 
     def moved(self) -> None:
         """A byte came."""
-        if self.manner.idle_timeout is not None:
-            self._moved_at = self._backend.time()
+        if self._idle is not None:
+            self._idle.touch()
 
-    def _watch(self) -> None:
-        limit = self.manner.idle_timeout
-        if limit is None:
-            return
-        left = self._moved_at + limit - self._backend.time()
-        if left > 0 or self.peer.paused or self.stdio.paused:
-            # Who is paused has more to say, and waits for the other side to read.
-            self._timer = self._backend.call_later(left if left > 0 else limit, self._watch)
-        else:
-            self.tell(f"no byte for {limit:g} s")
+    def _waiting(self) -> int:
+        """Bytes that came, and that the other side has yet to take."""
+        ends = (self.peer.transport, self.stdio.transport)
+        return sum(one.waiting() for one in ends if isinstance(one, Connection))
+
+    def _end_idle(self) -> None:
+        limit = f"{self.manner.idle_timeout:g} s"
+        self.tell(f"no byte for {limit}")
+        for one in (self.peer, self.stdio):
+            # What is paused has more to say, which nobody will hear.
+            if one.other.paused:
+                one.fail(f"nothing was taken for {limit} of what waits")
+                one.transport.abortConnection()
+        if not self.problems:
             self.finish()
 
 

@@ -34,7 +34,7 @@ from .standard import (
     open_output,
     spare_stderr,
 )
-from .syscalls import reset, set_tcp_option, without_sigpipe
+from .syscalls import reset, set_tcp_option, untaken, without_sigpipe
 
 if TYPE_CHECKING:
     from ..backend import Backend
@@ -327,6 +327,10 @@ class StdioChannel(Channel):
             else:
                 self._soon(self._output_ready, WRITE)
         return taken
+
+    def unsent(self) -> int:
+        # A pipe has room for more only once a whole page of it was read.
+        return 0 if self._output is None else untaken(self._output.fd, is_pipe=self._output_is_pipe)
 
     def end_write(self) -> bool:
         if isinstance(self._output, OutputSocket):

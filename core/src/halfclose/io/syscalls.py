@@ -27,6 +27,7 @@ __all__ = [
     "socket_of",
     "stop_listening",
     "unsent",
+    "untaken",
     "without_sigpipe",
 ]
 
@@ -97,8 +98,17 @@ def socket_of(fd: int, kind: type[S]) -> S:
 
 def unsent(sock: socket.socket) -> int:
     """Bytes of *sock* that the peer has not acknowledged; 0 where the system cannot tell."""
+    return _count(sock.fileno(), termios.TIOCOUTQ)
+
+
+def untaken(fd: int, *, is_pipe: bool) -> int:
+    """Bytes in the pipe, or on their way to the terminal, at *fd*; 0 where it cannot be told."""
+    return _count(fd, termios.FIONREAD if is_pipe else termios.TIOCOUTQ)
+
+
+def _count(fd: int, request: int) -> int:
     try:
-        packed = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4)
+        packed = fcntl.ioctl(fd, request, b"\0" * 4)
     except (OSError, ValueError):
         return 0
     return int(struct.unpack("i", packed)[0])
