@@ -7,8 +7,10 @@ import errno
 import gc
 import socket
 import struct
+import threading
 import weakref
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import anyio
@@ -19,7 +21,7 @@ import halfclose_anyio.on_trio
 import pytest
 import trio
 import uvloop
-from core.support import ANYIO, EchoBack, Recorder, run, until
+from core.support import ANYIO, EchoBack, Recorder, python, run, until
 from halfclose import (
     TCP,
     Backend,
@@ -311,3 +313,61 @@ def test_many_timers_on_trio_cost_no_quadratic_work(monkeypatch: pytest.MonkeyPa
 
     run(main, variant="anyio+trio")
     assert looks < 20 * (alive + fired + dropped), looks
+
+
+ENDLESS = """
+    import resource, sys, time
+    import halfclose
+    from halfclose import HalfCloseableProtocol
+
+    port, most = sys.argv[1:]
+
+    class Reader(HalfCloseableProtocol):
+        taken = 0
+
+        def connectionMade(self):
+            # Much is there before anyio is asked for any: it pauses the transport no more then.
+            time.sleep(0.1)
+
+        def dataReceived(self, data):
+            self.taken += len(data)
+            if self.taken > int(most):
+                self.transport.loseConnection()
+
+        def readConnectionLost(self):
+            pass
+
+        writeConnectionLost = readConnectionLost
+
+    async def main(backend):
+        reader = await backend.connect(f"tcp:127.0.0.1:{port}", Reader)
+        await reader.transport.whenClosed()
+        while backend.lingering:
+            await backend.sleep(0.05)
+
+    halfclose.run(main, backend="anyio+asyncio", options={"sockets": "native"})
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.parametrize("most", [0, 128 << 20])
+def test_an_endless_sender_costs_no_memory_where_anyio_does_not_pause(most: int) -> None:
+    """Read by the protocol, and by lingering after it.
+
+    uvloop may read many times in one turn, of which anyio gives one: what is not bounded there is
+    declared.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(120)
+
+        def send() -> None:
+            sock, _ = server.accept()
+            with sock, suppress(OSError):
+                while True:
+                    sock.sendall(bytes(1 << 20))
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        peak = int(python(ENDLESS, arguments=[str(server.getsockname()[1]), str(most)]))
+        thread.join()
+    assert peak < 200 << 10, f"{peak >> 10} MiB"

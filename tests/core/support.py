@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -146,13 +146,14 @@ def python(
     env: Mapping[str, str] | None = None,
     limit: float = 180.0,
     cwd: Path | None = None,
+    arguments: Sequence[str] = (),
 ) -> str:
     """Run *code* in a fresh interpreter and give what it prints; anything but success fails."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HALFCLOSE_")}
     environment["PYTHONPATH"] = ""
     environment.update(env or {})
     done = subprocess.run(
-        [sys.executable, *flags, "-c", textwrap.dedent(code)],
+        [sys.executable, *flags, "-c", textwrap.dedent(code), *arguments],
         env=environment,
         cwd=cwd,
         timeout=limit,

@@ -45,6 +45,10 @@ __all__ = ["StreamChannel"]
 
 _PIECE = 64 * 1024
 
+_TRANSPORT_PIECE = 256 * 1024
+"""What the transports of asyncio and uvloop read in one turn of the loop, in which anyio gives us
+one piece: less, and what a peer sends without a pause would pile up between the two."""
+
 _NOWHERE = TCP("0.0.0.0", 0)
 """The address of a stream that tells none."""
 
@@ -304,11 +308,12 @@ class StreamChannel(Channel):
             await self._read_on()
 
     async def _read_on(self) -> None:
+        most = _TRANSPORT_PIECE if _has_transport(self._family) else _PIECE
         while not self._over:
             await self._may_read.wait()
             try:
                 if isinstance(self._stream, anyio.abc.ByteReceiveStream):
-                    data = await self._stream.receive(_PIECE)
+                    data = await self._stream.receive(most)
                 else:
                     data = await self._stream.receive()
             except anyio.EndOfStream:

@@ -291,7 +291,8 @@ class _Lingerer(ChannelSink):
                 self._bulk = 0
                 self._deadline.touch()
             at_speed = self._after_empty <= AT_SPEED and self._read <= AT_SPEED_BEFORE
-        if not at_speed and not self._done:
+        # A framework that may read on although it is paused would fill memory meanwhile.
+        if not at_speed and not self._done and self._channel.capabilities.bounds_input:
             self._channel.pause_reading()
             self._lingering.slow_down(self, size)
 

@@ -272,9 +272,10 @@ class EndRules:
         """Lingering ends, whatever the peer does: 300 seconds after the close; once the send
         queue is empty, after `linger_bytes` of input (256 MiB), and input in small pieces is no
         progress. Of more input than 64 MiB then, or 1 GiB before, 32 MiB a second are read, on
-        all connections together. Where no descriptor is left (EMFILE, ENFILE), whoever meets
-        that, the oldest that lingers goes at once. (Sixty peers that read nothing and sent a byte
-        now and then held sixty of 64 descriptors for ever; an endless download, closed early, was
+        all connections together; as fast as it comes where `bounds_input` is off, since each
+        pause would cost memory. Where no descriptor is left (EMFILE, ENFILE), whoever meets that,
+        the oldest that lingers goes at once. (Sixty peers that read nothing and sent a byte now
+        and then held sixty of 64 descriptors for ever; an endless download, closed early, was
         read at full speed, 50 GB in 31 seconds.)
 
         Where to look: core does all of it. ``pause_reading`` must work while a channel lingers,
