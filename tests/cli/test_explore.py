@@ -29,6 +29,13 @@ def test_nothing_found() -> None:
         assert re.fullmatch(re.escape(name) + told, line)
 
 
+def test_no_verdict_about_nothing() -> None:
+    result = halfclose_("explore", "memory", "--seconds", "1e-9")
+    assert result.status == 1
+    assert "memory: 0 scripts in " in result.out.decode()
+    assert "which proves nothing: give it more with --seconds" in result.out.decode()
+
+
 def test_found_and_replayed() -> None:
     asked = "explore", "leaving+descriptor", "--seconds", "20"
     # To shorten it can take a while, in which the bar says that it goes on.
@@ -81,7 +88,7 @@ def test_one_does_not_load() -> None:
         (["anyio+trio", "nope"], "no backend 'nope' is installed; there are: "),
         (["anyio+trio", "--seconds", "0"], "'0' is no number of seconds, more than 0"),
         (["anyio+trio", "--seconds", "soon"], "'soon' is no number of seconds"),
-        (["anyio+trio", "--seed", "-1"], "-1 is not in the range"),
+        (["anyio+trio", "--seed", "-1"], "'-1' is no whole number from 0 to "),
         (["anyio+trio", "--replay", ""], "a script begins with a kind of channel"),
         (["anyio+trio", "--replay", "tcp; a: fly"], "there is no verb 'fly'"),
         (["anyio+trio", "--replay", "memory"], "there is no kind of channel 'memory'"),

@@ -97,6 +97,11 @@ function = print
         ("run {echo} unix:x --unix-mode 668", "'668' is no mode in octal"),
         ("run {echo} unix:x --unix-mode -1", "'-1' is no mode in octal"),
         ("run {echo} unix:x --unix-mode u+rw", "'u+rw' is no mode in octal"),
+        *(
+            (f"contract memory --jobs {number}", f"'{number}' is no whole number from 1 to 1000")
+            for number in ("0", "-1", "1.5", "x", "99999999999999999999", "9" * 5000)
+        ),
+        ("explore memory --seed x", "'x' is no whole number from 0 to"),
         ("backends --jso", "--jso"),
         ("backends all", "all"),
         ("demo all", "all"),

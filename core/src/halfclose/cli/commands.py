@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import math
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -63,6 +64,19 @@ def _time_limit(ctx: click.Context, param: click.Parameter, value: str | None) -
             f"{value!r} is no number of seconds, more than 0 and at most {_A_DAY:.0f}"
         )
     return number
+
+
+def _whole(least: int, most: int) -> Callable[..., int | None]:
+    """A callback for an option whose value is a whole number in these bounds."""
+
+    def parse(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+        if value is None:
+            return None
+        if not re.fullmatch("[0-9]{1,20}", value) or not least <= int(value) <= most:
+            raise click.BadParameter(f"{value!r} is no whole number from {least} to {most}")
+        return int(value)
+
+    return parse
 
 
 def _octal(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
@@ -411,7 +425,7 @@ def demo() -> int:
 @click.option(
     "--jobs",
     metavar="N",
-    type=click.IntRange(1),
+    callback=_whole(1, 1000),
     help="Judge N cases at once. [default: one for each processor]",
 )
 @click.option(
@@ -470,7 +484,9 @@ def contract(
     show_default=True,
     help="How long to search each backend.",
 )
-@click.option("--seed", metavar="N", type=click.IntRange(0), help="Draw the scripts from N.")
+@click.option(
+    "--seed", metavar="N", callback=_whole(0, (1 << 64) - 1), help="Draw the scripts from N."
+)
 @click.option("--replay", metavar="SCRIPT", help="Search nothing; perform this script again.")
 def explore(names: tuple[str, ...], seconds: float, seed: int | None, replay: str | None) -> int:
     """Search backends for a conversation that breaks the contract.

@@ -91,6 +91,8 @@ def _explored(name: str, seconds: float, seed: int) -> tuple[str, bool]:
 
         found = search(name, seconds, seed, count)
     took = f"{performed} scripts in {time.monotonic() - begun:.1f} s, seed {seed}"
+    if found is None and not performed:
+        return f"{name}: {took}, which proves nothing: give it more with --seconds", False
     if found is None:
         return f"{name}: {took}: none broke a rule.", True
     return f"{found}\n\n{name}: {took}: this is the shortest that breaks a rule.", False
