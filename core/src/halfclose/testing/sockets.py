@@ -90,9 +90,14 @@ class SocketPeer(ThreadedPeer):
     def _other_end(self) -> Iterator[socket.socket | None]:
         """The TCP socket under test, found by its addresses, as another descriptor of the same.
 
-        None, where it is not in this process, not accepted yet, or closed.
+        None, where it is not in this process, not accepted yet, or closed; also after a reset, which
+        leaves a socket without a peer.
         """
-        ends = self.sock.getpeername(), self.sock.getsockname()
+        try:
+            ends = self.sock.getpeername(), self.sock.getsockname()
+        except OSError:
+            yield None
+            return
         for name in os.listdir("/dev/fd"):
             copy = None
             try:
