@@ -90,8 +90,8 @@ class SocketPeer(ThreadedPeer):
     def _other_end(self) -> Iterator[socket.socket | None]:
         """The TCP socket under test, found by its addresses, as another descriptor of the same.
 
-        None, where it is not in this process, not accepted yet, or closed; also after a reset, which
-        leaves a socket without a peer.
+        None, where it is not in this process, not accepted yet, or closed; or where this socket was
+        reset, and so has no other end.
         """
         try:
             ends = self.sock.getpeername(), self.sock.getsockname()
