@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import unittest
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -421,6 +423,28 @@ def test_several_are_left_in_the_order_of_entering(host: Host) -> None:
             assert isinstance(client.reason, ConnectionDone)
 
     host(main)
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_trio_keeps_no_task_that_has_ended(left: bool) -> None:
+    """One entered a backend; another has left it, or nobody."""
+    entered: list[weakref.ref[trio.lowlevel.Task]] = []
+
+    async def main() -> None:
+        backend = open_backend()
+
+        async def start() -> None:
+            entered.append(weakref.ref(trio.lowlevel.current_task()))
+            await backend.__aenter__()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(start)
+        if left:
+            await backend.__aexit__(None, None, None)
+
+    trio.run(main)
+    gc.collect()
+    assert entered[0]() is None
 
 
 def test_the_way_that_works_on_trio() -> None:

@@ -359,7 +359,7 @@ def test_a_program_without_standard_descriptors(
     said = tmp_path / "said"
     program = [sys.executable, "-c", textwrap.dedent(PROGRAM), variant, str(said)]
     line = f'exec "$0" "$@" {redirections}'
-    ran = subprocess.run(["sh", "-c", line, *program], timeout=LIMIT, check=False)
+    ran = subprocess.run(["sh", "-c", line, *program], timeout=180, check=False)
     assert (ran.returncode, said.read_text()) == (0, "refused refused")
 
 
@@ -379,3 +379,10 @@ def test_what_stands_in_for_a_closed_descriptor_is_not_the_programs() -> None:
         return said
 
     assert alone(body) == ["False", "cannot connect to stdio: standard input is closed", "0"]
+
+
+def test_where_no_standard_descriptor_is_closed_nothing_is_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "devnull", "/no/such/file")
+    standard.occupy()

@@ -161,14 +161,21 @@ def test_where_no_connection_works_no_rule_is_tried(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_forked_child_that_hangs_is_told_of_with_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+
     def hang() -> None:
+        os.write(writing, b"here")
         threading.Event().wait()
 
-    monkeypatch.setattr(forks, "LIMIT", 1.0)
     children = forks.Children()
     children.fork(hang)
-    with pytest.raises(AssertionError, match=r"within 1\.0 s(?s:.*) in hang\b"):
-        children.status()
+    assert os.read(reading, 4) == b"here"
+    with monkeypatch.context() as patch:
+        patch.setattr(forks, "LIMIT", 0.1)
+        with pytest.raises(AssertionError, match=r"within 0\.1 s(?s:.*) in hang\b"):
+            children.status()
+    os.close(reading)
+    os.close(writing)
     children.fork(lambda: os._exit(4))
     assert children.status() == 4
 

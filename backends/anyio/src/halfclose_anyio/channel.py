@@ -308,7 +308,9 @@ class StreamChannel(Channel):
             await self._read_on()
 
     async def _read_on(self) -> None:
-        most = _TRANSPORT_PIECE if _has_transport(self._family) else _PIECE
+        # TLS asks the transport by itself; and to allot so much is dear for a small message.
+        plain = isinstance(self._stream, anyio.abc.SocketStream)
+        most = _TRANSPORT_PIECE if plain and _has_transport(self._family) else _PIECE
         while not self._over:
             await self._may_read.wait()
             try:

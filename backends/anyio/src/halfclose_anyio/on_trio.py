@@ -24,7 +24,7 @@ from functools import partial
 from itertools import count
 from types import FrameType
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import trio
 from halfclose import Backend
@@ -123,11 +123,22 @@ class _Body:
     """
 
     def __init__(self) -> None:
-        self.task = trio.lowlevel.current_task()
+        task = trio.lowlevel.current_task()
+        # What `_bodies` has for a task must not keep the task: it may end without leaving.
+        self._task = ref(task)
         self._over = False
         self._scope = trio.CancelScope()
         self._scope.__enter__()
-        _bodies.setdefault(self.task, []).append(self)
+        _bodies.setdefault(task, []).append(self)
+
+    def is_of(self, task: trio.lowlevel.Task) -> bool:
+        """Whether it is that of *task*."""
+        return self._task() is task
+
+    def lives(self) -> bool:
+        """Whether its task has not ended."""
+        task = self._task()
+        return task is not None and inspect.getcoroutinestate(task.coro) != inspect.CORO_CLOSED
 
     def cancel(self) -> None:
         """Interrupt the task."""
@@ -138,12 +149,12 @@ class _Body:
         self._over = True
 
     def end(self) -> RuntimeError | None:
-        """The task leaves the backend.
+        """Its task, which is the running one, leaves the backend.
 
         :returns: what trio says, if a scope of the program's own is between entering and leaving.
         """
         self._over = True
-        bodies = _bodies[self.task]
+        bodies = _bodies[trio.lowlevel.current_task()]
         try:
             while bodies and bodies[-1]._over:
                 bodies.pop()._scope.__exit__(None, None, None)
@@ -194,8 +205,8 @@ class TrioLoop(Loop):
         return self._ended.is_set()
 
     def leaving(self) -> None:
-        if trio.lowlevel.current_task() is not self._body.task:
-            self._held_elsewhere = _lives(self._body.task)
+        if not self._body.is_of(trio.lowlevel.current_task()):
+            self._held_elsewhere = self._body.lives()
             self._body.give_up()
             # The running task has what is left of it.
             self._body = _Body()
@@ -240,7 +251,7 @@ class TrioLoop(Loop):
 
     def fatal(self, error: BaseException) -> None:
         self._fatal = self._fatal or error
-        if not self._left and _lives(self._body.task):
+        if not self._left and self._body.lives():
             self._body.cancel()
         elif error is self._fatal:
             # Raised here, it would be an internal error of trio's.
@@ -404,10 +415,6 @@ class TrioLoop(Loop):
             while not watch.stopped and self._backend.guarded(ready):
                 # It asks to be called again, which is sooner than a wait even where more is there.
                 await trio.lowlevel.checkpoint()
-
-
-def _lives(task: trio.lowlevel.Task) -> bool:
-    return inspect.getcoroutinestate(task.coro) != inspect.CORO_CLOSED
 
 
 @trio.lowlevel.disable_ki_protection

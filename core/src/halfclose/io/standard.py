@@ -61,12 +61,22 @@ def occupy() -> None:
     What is put there is closed on exec, so that a program that we start finds them as we did; and
     for ``stdio:`` they stay closed. Idempotent.
     """
-    while True:
+    # Where none is, nothing is opened: /dev may be missing, as in a chroot.
+    while not all(map(_is_open, (STDIN, STDOUT, STDERR))):
         fd = os.open(os.devnull, os.O_RDWR)
         if fd > STDERR:
+            # Another thread was quicker.
             os.close(fd)
             return
         _occupied.add(fd)
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ class Children:
         if number:
             self._running.append((number, where))
         else:
-            faulthandler.register(signal.SIGUSR1, file=where, all_threads=True)
+            # And then it dies of the signal.
+            faulthandler.register(signal.SIGUSR1, file=where, all_threads=True, chain=True)
             life()
 
     def status(self) -> int:
@@ -59,8 +60,8 @@ class Children:
             raise AssertionError(f"a child did not end within {LIMIT} s\n{said}")
 
 
-_SAYING = 1.0
-"""Seconds that a child which hangs is given to say where."""
+_SAYING = LIMIT
+"""Seconds that a child which hangs is given to say where, which takes it no time."""
 
 
 def _end_of(number: int, seconds: float) -> int | None:
