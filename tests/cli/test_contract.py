@@ -247,7 +247,7 @@ def test_standard_input_that_is_closed() -> None:
         ("anyio+trio --only ,", "there is nothing before or after a comma"),
         ("anyio+trio --only", "--only"),
         ("lying+drains-on --only PIP-02,pip-03", "of lying+drains-on can PIP-02, pip-03 be seen"),
-        ("anyio+trio --jobs 0", "0 is not in the range"),
+        ("anyio+trio --jobs 0", "is no whole number from 1 to 1000"),
         ("anyio+trio --jobs many", "'many'"),
         ("anyio+trio --time-limit 0", "'0' is no number of seconds, more than 0"),
         ("anyio+trio --time-limit -1", "'-1' is no number of seconds"),
