@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import pathlib
+import pkgutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from unittest import mock
 
 import pytest
@@ -13,12 +16,8 @@ __all__ = ["demand_assertions", "explain_assertions", "explain_outside_of_pytest
 
 _KIT = __package__.rpartition(".")[0]
 
-_RULES = (
-    *("events", "verbs", "flushing", "producers", "failures", "closing", "pipes"),
-    *("loops", "instead"),
-)
-
-_WITH_ASSERTIONS = (*(f"{_KIT}.rules.{module}" for module in _RULES), f"{_KIT}.tools.waiting")
+_FOLDERS = ("rules", "tools")
+"""Where the assertions of rules stand."""
 
 
 def demand_assertions() -> None:
@@ -34,7 +33,14 @@ def demand_assertions() -> None:
 
 def explain_assertions() -> None:
     """Have pytest, if it is running, rewrite the assertions of modules not imported yet."""
-    pytest.register_assert_rewrite(*(name for name in _WITH_ASSERTIONS if name not in sys.modules))
+    pytest.register_assert_rewrite(*(name for name in _modules() if name not in sys.modules))
+
+
+def _modules() -> Iterator[str]:
+    above = pathlib.Path(__file__).parents[1]
+    for folder in _FOLDERS:
+        for module in pkgutil.iter_modules([str(above / folder)]):
+            yield f"{_KIT}.{folder}.{module.name}"
 
 
 def explain_outside_of_pytest() -> None:
