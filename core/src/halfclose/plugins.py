@@ -13,12 +13,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from .hooks import GROUP, HookSpecs
+from .installed import distribution_name, installed_plugins
 from .reasons import BackendLoadError, BackendNotFound
 
 if TYPE_CHECKING:
@@ -101,12 +102,12 @@ class BackendInfo:
 
 
 def _distribution(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist is not None else "an unknown distribution"
+    return distribution_name(entry.dist) if entry.dist is not None else "an unknown distribution"
 
 
 def _entries() -> dict[str, list[EntryPoint]]:
     found: dict[str, list[EntryPoint]] = {}
-    for entry in entry_points(group=GROUP):
+    for entry in installed_plugins():
         same = found.setdefault(entry.name, [])
         # One distribution can be on the path twice, as a checkout is beside its installation.
         if all((_distribution(e), e.value) != (_distribution(entry), entry.value) for e in same):
