@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias, runtime_checkable
 from typing import Protocol as Interface
 
 if TYPE_CHECKING:
+    from .channel import Capabilities
     from .endpoints import Endpoint
     from .lifecycle import State
 
@@ -149,6 +150,11 @@ class Transport(ABC):
         input is still to be delivered: after a failed send, or a reset while reading is paused.
         What is written from then on is dropped.
         """
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What the channel below can do; answers at any time."""
 
     # The names under which Twisted's protocols ask for the state; read only.
 
