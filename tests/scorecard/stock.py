@@ -13,7 +13,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from halfclose import (
     Capabilities,
@@ -63,6 +63,10 @@ class StockTransport(Transport):
         # A framework declares nothing off. That a pipe has no reset and that standard input
         # belongs to the next program is the kernel's doing (PIP-01, END-02).
         return Capabilities(can_reset=self.scheme == "tcp", drains=self.scheme != "stdio")
+
+    @property
+    def backend(self) -> NoReturn:
+        raise NoCounterpart("a framework's transport knows no backend of ours")
 
     @property
     def state(self) -> State:

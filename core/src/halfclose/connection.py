@@ -45,12 +45,13 @@ peer's half, the order of the events, and closing. Names like EVT-07 are rules o
 from __future__ import annotations
 
 from contextvars import Context
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from .channel import Capabilities, Channel, ChannelSink
+from .channel import Channel, ChannelSink
 from .ending import lost
 from .endpoints import Endpoint
 from .feeds import Consumer, Source
+from .host import ConnectionHost
 from .inbox import END_OF_STREAM, EndOfStream, Failure, Inbox
 from .interfaces import HalfCloseableProtocol, Protocol, Transport
 from .lifecycle import ACCEPTING, ENDED, READ_CLOSED, READING, Move, State
@@ -58,9 +59,6 @@ from .options import ConnectionOptions
 from .reasons import ConnectionAborted, ConnectionDone, ConnectionLost, Unsupported
 from .write_end import WriteEnd
 from .write_half import WriteHalf
-
-if TYPE_CHECKING:
-    from .backend import Backend
 
 __all__ = ["Connection"]
 
@@ -87,7 +85,7 @@ class Connection(WriteHalf, Source, Transport, ChannelSink):
 
     def __init__(
         self,
-        backend: Backend,
+        backend: ConnectionHost,
         channel: Channel,
         options: ConnectionOptions,
         context: Context | None = None,
@@ -464,15 +462,6 @@ class Connection(WriteHalf, Source, Transport, ChannelSink):
         self._update_fast_path()
 
     # -- what is known -------------------------------------------------------------------------
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._channel.capabilities
-
-    @property
-    def channel(self) -> Channel:
-        """The channel below, which the connection drives; to look at it, and to test it."""
-        return self._channel
 
     def getPeer(self) -> Endpoint:
         return self._peer

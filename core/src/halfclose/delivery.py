@@ -9,12 +9,9 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING
 
+from .host import ConnectionHost
 from .interfaces import BaseProtocol, HalfCloseableProtocol, Protocol
-
-if TYPE_CHECKING:
-    from .backend import Backend
 
 __all__ = ["Delivery"]
 
@@ -39,7 +36,7 @@ class Delivery(ABC):
         "_turn_scheduled",
     )
 
-    def __init__(self, backend: Backend, context: Context | None) -> None:
+    def __init__(self, backend: ConnectionHost, context: Context | None) -> None:
         self._backend = backend
         self._context = copy_context() if context is None else context
         self._protocol: Protocol

@@ -10,13 +10,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING
 
-from .channel import Channel
+from .channel import Capabilities, Channel
 from .deadline import Deadline
 from .delivery import Delivery
+from .host import ConnectionHost
 from .interfaces import Transport
 from .lifecycle import Lifecycle, Move, State
+from .loop import Event
 from .options import ConnectionOptions
 from .reasons import (
     CloseTimeout,
@@ -27,9 +28,6 @@ from .reasons import (
 )
 from .releasing import release_channel
 from .reporting import report_callback
-
-if TYPE_CHECKING:
-    from .backend import Backend, Event
 
 __all__ = ["FATAL", "Ending", "lost"]
 
@@ -64,7 +62,7 @@ class Ending(Delivery, Transport):
 
     def __init__(
         self,
-        backend: Backend,
+        backend: ConnectionHost,
         channel: Channel,
         options: ConnectionOptions,
         context: Context | None,
@@ -99,7 +97,28 @@ class Ending(Delivery, Transport):
     def _release_partners(self, reason: BaseException) -> None:
         """Stop the producer, and tell those for whom this connection is one (PRD-06, PRD-09)."""
 
+    @abstractmethod
+    def leave(self) -> None:
+        """Close as `loseConnection` does, for a backend that is being left (END-03, END-06)."""
+
+    @abstractmethod
+    def disown(self, reason: ConnectionLost) -> None:
+        """In a forked child: it is over here, and nobody is told (ERR-18)."""
+
     # -- what is known -------------------------------------------------------------------------
+
+    @property
+    def backend(self) -> ConnectionHost:
+        return self._backend
+
+    @property
+    def channel(self) -> Channel:
+        """The channel below, which the connection drives; to look at it, and to test it."""
+        return self._channel
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._channel.capabilities
 
     @property
     def state(self) -> State:
@@ -206,7 +225,7 @@ class Ending(Delivery, Transport):
         finally:
             if self._backend.foreign is not None:
                 self._backend.check_process()
-            self._backend.release(self)  # type: ignore[arg-type]
+            self._backend.release(self)
             self._let_protocol_go()
             try:
                 run(self._backend.hooks.connection_lost, self, reason)
@@ -249,7 +268,7 @@ class Ending(Delivery, Transport):
             if unheard:
                 # The protocol has not heard of it, and so not of its end either.
                 self._life.move(Move.LOST)
-                self._backend.release(self)  # type: ignore[arg-type]
+                self._backend.release(self)
             elif self._life.state is State.ENDED:
                 # Whoever is delivering an event may never come to its end.
                 self._schedule_turn()

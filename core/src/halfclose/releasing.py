@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .channel import Channel
 from .endpoints import Endpoint
+from .host import ConnectionHost
 from .options import ConnectionOptions
-
-if TYPE_CHECKING:
-    from .backend import Backend
 
 __all__ = ["release_channel"]
 
 
 def release_channel(
     channel: Channel,
-    backend: Backend,
+    backend: ConnectionHost,
     options: ConnectionOptions,
     peer: Endpoint,
     *,
@@ -50,7 +46,7 @@ def release_channel(
             backend.report(another, "the channel to %s was not released", peer)
 
 
-def _release_cut_off(channel: Channel, backend: Backend, options: ConnectionOptions) -> None:
+def _release_cut_off(channel: Channel, backend: ConnectionHost, options: ConnectionOptions) -> None:
     """Have the peer get what was sent, and see that more was to come (PRD-09)."""
     can = channel.capabilities
     if can.can_reset or not can.can_half_close:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from contextvars import Context
 
 from .endpoints import Endpoint
+from .host import ConnectionHost
 from .interfaces import BaseProtocol
 from .text import printable
-
-if TYPE_CHECKING:
-    from contextvars import Context
-
-    from .backend import Backend
 
 __all__ = ["report_callback", "warn_of_dropped_bytes"]
 
@@ -20,7 +16,7 @@ _log = logging.getLogger("halfclose")
 
 
 def report_callback(
-    backend: Backend,
+    backend: ConnectionHost,
     context: Context,
     error: BaseException,
     name: str,

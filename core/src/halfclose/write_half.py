@@ -11,11 +11,11 @@ import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from contextvars import Context
-from typing import TYPE_CHECKING
 
 from .channel import Channel
 from .ending import FATAL, Ending, lost
 from .feeds import Consumer, Feed, Source, make_feed
+from .host import ConnectionHost
 from .interfaces import Producer, PushProducer
 from .lifecycle import ENDED, ENDING_WRITE, READING, State
 from .options import ConnectionOptions
@@ -23,9 +23,6 @@ from .outgoing import Outgoing
 from .reasons import ConnectionDone
 from .reporting import warn_of_dropped_bytes
 from .write_end import WriteEnd
-
-if TYPE_CHECKING:
-    from .backend import Backend
 
 __all__ = ["WriteHalf"]
 
@@ -49,7 +46,7 @@ class WriteHalf(Ending, Consumer):
 
     def __init__(
         self,
-        backend: Backend,
+        backend: ConnectionHost,
         channel: Channel,
         options: ConnectionOptions,
         context: Context | None,

@@ -16,8 +16,7 @@ from contextvars import copy_context
 from types import FrameType
 from typing import Any, TypeVar
 
-from halfclose import Backend, Channel
-from halfclose.io.addresses import Address
+from halfclose import Address, Backend, Channel
 from halfclose.io.waking import WakeOnSignals
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost, ReactorNotRunning

@@ -18,7 +18,7 @@ from ..backend import Backend
 from ..channel import Capabilities
 from ..endpoints import TCP, Endpoint
 from ..interfaces import Protocol
-from ..io.addresses import Address
+from ..loop import Address
 from ..options import ConnectionOptions
 from ..reasons import (
     ConnectError,
@@ -659,7 +659,7 @@ class FailureRules:
         assert (await peer.read_all())[0] == b""
 
         with raises(TypeError):
-            await net.backend.connect(endpoint, object)  # type: ignore[arg-type]
+            await net.backend.connect(endpoint, object)  # type: ignore[type-var]
         assert (await (await accepted()).read_all())[0] == b""
 
         error = Boom("connectionMade")
