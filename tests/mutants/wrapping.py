@@ -17,6 +17,7 @@ from halfclose.outgoing import Outgoing
 from mutants.patching import Patch
 
 __all__ = [
+    "Wrapper",
     "after",
     "around",
     "before",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 Wrapper = Callable[..., Any]
+"""Called in the place of something, with that as its first argument."""
 
 
 def around(patch: Patch, owner: type, name: str, wrapper: Wrapper) -> None:
