@@ -479,11 +479,11 @@ def unsupported_comes_too_late(patch: Patch) -> None:
     """Unsupported is raised when the end was noted already."""
 
     def end(real: Wrapper, connection: Connection) -> None:
-        channel, declared = connection.channel, connection.capabilities
+        channel, declared, was = connection.channel, connection.capabilities, connection.state
         channel.capabilities = _able(connection)
         real()
         channel.capabilities = declared
-        if not declared.can_half_close and connection.state is State.WRITE_CLOSING:
+        if not declared.can_half_close and connection.state is not was:
             raise Unsupported("the stream cannot end one half alone")
 
     around(patch, Connection, "loseWriteConnection", end)
