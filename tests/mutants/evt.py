@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary, WeakSet, finalize, proxy
 from halfclose.backend import Backend
 from halfclose.channel import Channel, ChannelSink
 from halfclose.connection import Connection
-from halfclose.interfaces import HalfCloseableProtocol, Producer, Protocol
+from halfclose.interfaces import HalfCloseableProtocol, Protocol
 from halfclose.io.sockets import SocketChannel
 from halfclose.lifecycle import TABLE, Move, State
 from halfclose.memory.backend import MemoryBackend
@@ -213,7 +213,7 @@ def our_end_is_not_sent(patch: Patch) -> None:
 @mutant("EVT-04", silent="dataReceived")
 def our_end_ends_reading_too(patch: Patch) -> None:
     """Once our end of stream is sent, the descriptor is watched no more."""
-    after(patch, MemoryChannel, "end_write", MemoryChannel.pause_reading)
+    after(patch, MemoryChannel, "end_write", lambda channel: channel.pause_reading())
 
 
 # -- EVT-05: both halves have ended ----------------------------------------------------------------
@@ -746,13 +746,13 @@ def a_producer_is_paused_where_its_writer_is(patch: Patch) -> None:
     def write(connection: Connection, data: bytes) -> None:
         callers[connection] = copy_context()
 
-    def register(connection: Connection, producer: Producer, streaming: bool) -> None:
+    def register(connection: Connection, producer: Any, streaming: bool) -> None:
         pause = producer.pauseProducing
 
         def paused() -> None:
             callers[connection].run(pause)
 
-        producer.pauseProducing = paused  # type: ignore[method-assign]
+        producer.pauseProducing = paused
 
     before(patch, Connection, "write", write)
     before(patch, Connection, "registerProducer", register)

@@ -469,7 +469,8 @@ def a_stream_that_cannot_half_close_is_tried(patch: Patch) -> None:
     """What the channel declares is not looked at."""
 
     def end(connection: Connection) -> None:
-        connection.channel.capabilities = _able(connection)
+        channel: Any = connection.channel
+        channel.capabilities = _able(connection)
 
     before(patch, Connection, "loseWriteConnection", end)
 
@@ -479,7 +480,8 @@ def unsupported_comes_too_late(patch: Patch) -> None:
     """Unsupported is raised when the end was noted already."""
 
     def end(real: Wrapper, connection: Connection) -> None:
-        channel, declared, was = connection.channel, connection.capabilities, connection.state
+        channel: Any = connection.channel
+        declared, was = connection.capabilities, connection.state
         channel.capabilities = _able(connection)
         real()
         channel.capabilities = declared
