@@ -239,7 +239,7 @@ def both_halves_end_and_the_descriptor_stays(patch: Patch) -> None:
 @mutant("EVT-05")
 def the_descriptor_stays_until_the_end_of_the_program(patch: Patch) -> None:
     """The channel of a connection that ended by itself is released when the backend is left."""
-    close = MemoryChannel.close
+    close: Any = MemoryChannel.close
 
     def attach(connection: Connection, protocol: Protocol) -> None:
         loop_of(connection).on_leaving(partial(close, connection.channel))
