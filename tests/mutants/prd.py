@@ -267,7 +267,7 @@ def asked_before_the_buffer_is_empty(patch: Patch) -> None:
         producer: Any = registered.get(self)
 
         def ask() -> None:
-            if registered.get(self) is producer:
+            if self in registered and registered[self] is producer:
                 producer.resumeProducing()
 
         if producer is not None and not producer.streaming and outgoing_of(self).size:
