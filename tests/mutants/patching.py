@@ -51,6 +51,16 @@ class Patch:
         self._monkeypatch.setattr(owner, name, value)
         self.changes += 1
 
+    def put_item(self, mapping: dict[Any, Any], key: object, value: object) -> None:
+        """Have *value* in the place of what *mapping* has for *key*.
+
+        :raises LookupError: it has nothing.
+        """
+        if key not in mapping:
+            raise LookupError(f"there is no {key!r}")
+        self._monkeypatch.setitem(mapping, key, value)
+        self.changes += 1
+
 
 def _compiled(source: str, function: FunctionType) -> CodeType:
     if "__class__" in function.__code__.co_freevars:
