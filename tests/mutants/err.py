@@ -7,7 +7,7 @@ from halfclose.backend import Backend, make_protocol
 from halfclose.channel import BackendCapabilities, Capabilities
 from halfclose.connection import Connection, _lost
 from halfclose.io.connecting import _Race
-from halfclose.io.listening import _Accepting, listen_sockets
+from halfclose.io.listening import _Accepting
 from halfclose.io.poller import Poller
 from halfclose.io.sockets import SocketChannel
 from halfclose.io.syscalls import reset
@@ -478,8 +478,8 @@ def the_cause_of_a_failure_is_not_told(patch: Patch) -> None:
 def listening_raises_what_the_system_says(patch: Patch) -> None:
     """A failure to listen is an OSError."""
     patch.edit(
-        listen_sockets,
-        'raise ListenError(f"cannot listen on {endpoint}: {printable(str(error))}") from error',
+        Backend.open_listener,
+        'raise ListenError(f"cannot listen on {_named(endpoint)}: {what}") from error',
         "raise",
     )
 

@@ -6,7 +6,7 @@ Start with `HalfCloseableProtocol`, `run`, `Backend.connect` and `Backend.listen
 from .backend import Backend
 from .channel import BackendCapabilities, Capabilities, Channel, ChannelSink
 from .connection import Connection
-from .endpoints import TCP, UNIX, Endpoint, Memory, StandardIO, parse_endpoint
+from .endpoints import TCP, UNIX, Endpoint, Memory, StandardIO
 from .hooks import hookimpl
 from .interfaces import (
     AbstractBackend,
@@ -52,6 +52,8 @@ from .reasons import (
     Unsupported,
 )
 from .running import open_backend, run
+from .scheme import Scheme
+from .schemes import as_endpoint, parse_endpoint
 
 __version__ = "0.1.0"
 
@@ -101,6 +103,7 @@ __all__ = [
     "ProtocolFactory",
     "PullProducer",
     "PushProducer",
+    "Scheme",
     "StandardIO",
     "State",
     "TimerHandle",
@@ -108,6 +111,7 @@ __all__ = [
     "Unsupported",
     "Watch",
     "__version__",
+    "as_endpoint",
     "available_backends",
     "find_backend",
     "hookimpl",

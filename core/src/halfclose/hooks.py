@@ -1,23 +1,27 @@
-"""What metrics and tracing plugins can listen to: pluggy's hook specifications.
+"""What plugins bring and hear: pluggy's hook specifications.
 
-Called once a connection and once a half, never per message.
+Those about connections are called once a connection and once a half, never per message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
     from .interfaces import BaseProtocol, Transport
     from .plugins import BackendSpec
+    from .scheme import Scheme
 
-__all__ = ["GROUP", "HookSpecs", "hookimpl"]
+__all__ = ["GROUP", "PLUGINS_GROUP", "HookSpecs", "hookimpl"]
 
 GROUP = "halfclose"
-"""The entry-point group, and pluggy's project name."""
+"""The entry-point group of backends, and pluggy's project name."""
+
+PLUGINS_GROUP = "halfclose.plugins"
+"""The entry-point group of plugins that bring no backend. An entry's name is free."""
 
 hookspec = pluggy.HookspecMarker(GROUP)
 
@@ -31,6 +35,10 @@ class HookSpecs:
     @hookspec
     def halfclose_backends(self) -> Iterable[BackendSpec]:  # type: ignore[empty-body]
         """The backends that this plugin offers. It must import no framework."""
+
+    @hookspec
+    def halfclose_endpoints(self) -> Iterable[Scheme[Any, Any]]:  # type: ignore[empty-body]
+        """The schemes of endpoints that this plugin brings. It must import no framework."""
 
     @hookspec
     def halfclose_connection_made(self, transport: Transport, protocol: BaseProtocol) -> None:

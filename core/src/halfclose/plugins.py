@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from .hooks import GROUP, HookSpecs
+from .hooks import GROUP, PLUGINS_GROUP, HookSpecs
 from .reasons import BackendLoadError, BackendNotFound
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ class _Registry:
         self.made: tuple[Any, ...] = ()
         self.half_closed: tuple[Any, ...] = ()
         self.lost: tuple[Any, ...] = ()
+        self.endpoints: tuple[Any, ...] = ()
 
     def register(self, plugin: Any, name: str | None) -> None:
         """Add *plugin*.
@@ -156,6 +157,7 @@ class _Registry:
         self.made = tuple(reversed(hook.halfclose_connection_made.get_hookimpls()))
         self.half_closed = tuple(reversed(hook.halfclose_half_closed.get_hookimpls()))
         self.lost = tuple(reversed(hook.halfclose_connection_lost.get_hookimpls()))
+        self.endpoints = tuple(hook.halfclose_endpoints.get_hookimpls())
 
     def load(self, entry: EntryPoint) -> Any:
         """The plugin of *entry*, registered.
@@ -182,12 +184,12 @@ class _Registry:
 
     def load_all(self) -> None:
         """Load every plugin; one that fails is remembered, and told when it is asked for."""
-        for entries in _entries().values():
-            for entry in entries:
-                try:
-                    self.load(entry)
-                except BackendLoadError:
-                    pass
+        of_backends = [entry for entries in _entries().values() for entry in entries]
+        for entry in (*of_backends, *entry_points(group=PLUGINS_GROUP)):
+            try:
+                self.load(entry)
+            except BackendLoadError:
+                pass
 
     def load_once(self) -> None:
         """`load_all`, the first time in this process: a backend is made for every stream."""
@@ -198,6 +200,10 @@ class _Registry:
     def failure(self, key: str) -> BaseException | None:
         """What the plugin of that key failed with, if it did."""
         return self._failures.get(key)
+
+    def failures(self) -> dict[str, BaseException]:
+        """All that failed, by the plugin's key."""
+        return {repr(key): error for key, error in self._failures.items()}
 
     def specs(self) -> dict[str, BackendSpec]:
         """What the loaded plugins offer, by name."""
@@ -246,6 +252,19 @@ def unregister(plugin: Any) -> None:
 def load_plugins() -> None:
     """Load every plugin, once in this process; a broken one is told of when it is asked for."""
     _registry.load_once()
+
+
+def endpoint_hooks() -> tuple[Any, ...]:
+    """Who brings schemes of endpoints, of the plugins that were loaded so far, the first first.
+
+    It is the same object until a plugin is added or taken away.
+    """
+    return _registry.endpoints
+
+
+def load_failures() -> dict[str, BaseException]:
+    """The plugins that did not load, and why."""
+    return _registry.failures()
 
 
 class Hooks:
