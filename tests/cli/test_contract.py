@@ -19,10 +19,10 @@ from halfclose.cli.failures import excerpt, print_failures
 from halfclose.cli.proof import Proof, Tried
 from halfclose.cli.proof_table import print_table
 from halfclose.installing import install_command
-from halfclose.plugins import load_kinds
 from halfclose.testing import LaneTCP, LaneUnix
 from halfclose.testing.case import Case
 from halfclose.testing.harness import Rule
+from halfclose.testing.kinds import load_kinds
 from halfclose.testing.verdict import Verdict
 from rich.console import Console
 

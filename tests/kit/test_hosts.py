@@ -13,12 +13,11 @@ import halfclose
 import halfclose.examples
 import pytest
 from halfclose import Backend, BackendLoadError, BackendSpec
-from halfclose.plugins import load_hosts
 from halfclose.testing import ContractSuite, Host, LaneTCP
 from halfclose.testing import case as cases
 from halfclose.testing import hosts as kit_hosts
 from halfclose.testing.case import Case
-from halfclose.testing.hosts import HALFCLOSE_RUN, check_hosts, find_host
+from halfclose.testing.hosts import HALFCLOSE_RUN, check_hosts, find_host, load_hosts
 from halfclose.testing.leaks import Footprint, unheard
 from halfclose.testing.trial import Trial
 from kit import defects

@@ -13,7 +13,7 @@ from typing import Any
 
 from .endpoints import Endpoint
 from .io import plugin as core_plugin
-from .plugins import endpoint_hooks, load_failures, load_plugins, register
+from .plugins import load_plugins, register, registry
 from .reasons import EndpointError
 from .scheme import Scheme
 from .text import listed, printable
@@ -117,7 +117,7 @@ class _Schemes:
         return self._failures
 
     def _look(self) -> dict[str, list[tuple[str, Scheme[Any, Any]]]]:
-        hooks = endpoint_hooks()
+        hooks = registry.endpoints
         if hooks is not self._hooks:
             self._brought, self._failures = {}, {}
             for hook in hooks:
@@ -167,7 +167,8 @@ def _unknown(name: str) -> str:
     message = f"no kind of endpoint is called {name!r}"
     message += f" (did you mean {listed(f'{each}:' for each in close)}?)" if close else ""
     message += f", there are {listed((f'{each}:' for each in names), 'and')}"
-    for plugin, error in (load_failures() | _schemes.failures()).items():
+    loading = {repr(key): error for key, error in registry.failures().items()}
+    for plugin, error in (loading | _schemes.failures()).items():
         message += f"; plugin {plugin} failed: {type(error).__name__}: {printable(str(error))}"
     return message
 

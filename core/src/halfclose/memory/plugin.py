@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ..hooks import hookimpl
-from ..plugins import BackendSpec
+from ..hooks import BackendSpec, hookimpl
 from .occupant import OCCUPANT, runs
 from .scheme import MemoryScheme
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable
 
-from ..plugins import load_hosts
 from .case import TIME_LIMIT, Case, try_connections
 from .explaining import demand_assertions, explain_outside_of_pytest
-from .hosts import HALFCLOSE_RUN, Host
+from .hosts import HALFCLOSE_RUN, Host, load_hosts
 from .isolation import each
 from .verdict import Verdict
 

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ..plugins import load_hosts, load_kinds
 from ..reasons import BackendError
 from . import instead  # noqa: F401 - in this process, and not in that of each case
 from .case import TIME_LIMIT, Case
@@ -19,8 +18,8 @@ from .evt import EventRules
 from .explaining import demand_assertions
 from .flu import FlushingRules
 from .harness import Rule
-from .hosts import HALFCLOSE_RUN, Host, find_host
-from .kinds import Kind, check_kinds
+from .hosts import HALFCLOSE_RUN, Host, find_host, load_hosts
+from .kinds import Kind, check_kinds, load_kinds
 from .pip import PipeRules
 from .prd import ProducerRules
 from .trial import Trial

@@ -11,8 +11,8 @@ from typing import Any
 
 from ..backend import Backend
 from ..channel import Capabilities
+from ..discovery import load_backend
 from ..options import ConnectionOptions
-from ..plugins import load_backend
 from .harness import Net, Rule
 from .hosts import Host
 from .isolation import Died
