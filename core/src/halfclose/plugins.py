@@ -24,8 +24,8 @@ from .reasons import BackendLoadError, BackendNotFound
 if TYPE_CHECKING:
     from .backend import Backend
     from .interfaces import BaseProtocol, Transport
+    from .testing.channels.kinds import Kind
     from .testing.hosts import Host
-    from .testing.kinds import Kind
 
 __all__ = [
     "ENVIRONMENT",
@@ -78,7 +78,7 @@ class BackendSpec:
     running: Callable[[], bool] = lambda: False
     priority: int = 0
     install: str = ""
-    kinds: str = "halfclose.testing.kinds:KINDS"
+    kinds: str = "halfclose.testing.channels.kinds:KINDS"
     hosts: str = "halfclose.testing.hosts:HOSTS"
     automatic: bool = True
     occupant: Callable[[], str | None] | None = None
@@ -393,7 +393,7 @@ def load_kinds(name: str) -> tuple[Kind, ...]:
     """
     spec, origin = _find(name)
     kinds = _import(spec, origin, spec.kinds)
-    from .testing.kinds import check_kinds
+    from .testing.channels.kinds import check_kinds
 
     try:
         return check_kinds(kinds)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 from ..backend import Backend
 from ..running import open_backend, run
-from .threads import in_thread
+from .channels.threads import in_thread
 
 __all__ = ["HALFCLOSE_RUN", "HOSTS", "Host", "check_hosts", "find_host"]
 
