@@ -7,6 +7,7 @@ from contextvars import Context
 
 from halfclose.backend import Backend
 from halfclose.connection import Connection
+from halfclose.host import ConnectionHost
 from halfclose.io.sockets import SocketChannel
 from halfclose.memory.backend import MemoryBackend
 from mutants.mutant import mutant
@@ -357,8 +358,8 @@ def data_after_the_end(patch: Patch) -> None:
 def nobody_holds_the_connection(patch: Patch) -> None:
     """The backend and the channel know connections only as long as somebody else does."""
     patch.edit(
-        Backend.__init__,
-        "self._connections: dict[Connection, None] = {}",
+        ConnectionHost.__init__,
+        "self._connections: dict[HeldConnection, None] = {}",
         "import weakref; self._connections = weakref.WeakKeyDictionary()",
     )
     patch.edit(

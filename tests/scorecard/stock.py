@@ -13,7 +13,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from halfclose import (
     Capabilities,
@@ -60,6 +60,10 @@ class StockTransport(Transport):
         self.is_lost = False
         self._failure: BaseException | None = None
         attached.add(self)
+
+    @property
+    def backend(self) -> NoReturn:
+        raise NoCounterpart("a framework's transport knows no backend of ours")
 
     @property
     def state(self) -> State:

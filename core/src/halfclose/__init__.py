@@ -3,12 +3,13 @@
 Start with `HalfCloseableProtocol`, `run`, `Backend.connect` and `Backend.listen`.
 """
 
-from .backend import Backend, Event, TimerHandle, Watch
+from .backend import Backend
 from .channel import BackendCapabilities, Capabilities, Channel, ChannelSink
 from .connection import Connection
 from .endpoints import TCP, UNIX, Endpoint, Memory, StandardIO, parse_endpoint
 from .hooks import hookimpl
 from .interfaces import (
+    AbstractBackend,
     BaseProtocol,
     HalfCloseableProtocol,
     Producer,
@@ -18,9 +19,9 @@ from .interfaces import (
     PushProducer,
     Transport,
 )
-from .io.addresses import Address
 from .lifecycle import State
 from .listener import Listener
+from .loop import Address, Event, EventLoop, TimerHandle, Watch
 from .options import HIGH_WATER, LINGER_BYTES, LINGER_TIMEOUT, LOW_WATER, ConnectionOptions
 from .plugins import (
     BackendInfo,
@@ -61,6 +62,7 @@ __all__ = [
     "LOW_WATER",
     "TCP",
     "UNIX",
+    "AbstractBackend",
     "Address",
     "Backend",
     "BackendCapabilities",
@@ -87,6 +89,7 @@ __all__ = [
     "Endpoint",
     "EndpointError",
     "Event",
+    "EventLoop",
     "HalfCloseTimeout",
     "HalfCloseableProtocol",
     "HalfcloseError",

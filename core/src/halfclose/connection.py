@@ -12,11 +12,12 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from .channel import Capabilities, Channel, ChannelSink
 from .deadline import Deadline
 from .endpoints import Endpoint
+from .host import ConnectionHost
 from .interfaces import (
     BaseProtocol,
     HalfCloseableProtocol,
@@ -26,6 +27,7 @@ from .interfaces import (
     Transport,
 )
 from .lifecycle import ACCEPTING, ENDED, READING, Lifecycle, Move, State
+from .loop import Event
 from .options import ConnectionOptions
 from .outgoing import Outgoing
 from .reasons import (
@@ -37,9 +39,6 @@ from .reasons import (
     Unsupported,
 )
 from .text import printable
-
-if TYPE_CHECKING:
-    from .backend import Backend, Event
 
 __all__ = ["Connection"]
 
@@ -142,7 +141,7 @@ class Connection(Transport, ChannelSink):
 
     def __init__(
         self,
-        backend: Backend,
+        backend: ConnectionHost,
         channel: Channel,
         options: ConnectionOptions,
         context: Context | None = None,
@@ -1181,6 +1180,10 @@ class Connection(Transport, ChannelSink):
             self._broke(error)
 
     # -- what is known -------------------------------------------------------------------------
+
+    @property
+    def backend(self) -> ConnectionHost:
+        return self._backend
 
     @property
     def state(self) -> State:

@@ -11,8 +11,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
-from halfclose import Backend
-from halfclose.io.addresses import Address
+from halfclose import Address, Backend
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import (
     IReadDescriptor,

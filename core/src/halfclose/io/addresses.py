@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any
 
 from ..endpoints import TCP, UNIX, Endpoint
+from ..loop import Address
 from ..text import printable
 
 __all__ = [
-    "Address",
     "describe",
     "distinct",
     "endpoint_of",
@@ -20,9 +20,6 @@ __all__ = [
     "peer_of",
     "unix_address",
 ]
-
-Address: TypeAlias = "tuple[int, Any]"
-"""A family of the socket module, and an address of that family."""
 
 _MAPPED = "::ffff:"
 """What IPv6 has before the IPv4 address of a peer that came over IPv4."""

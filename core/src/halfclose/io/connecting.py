@@ -8,19 +8,17 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING
 
 from ..endpoints import EVERY_ADDRESS, TCP, UNIX
+from ..loop import Address, TimerHandle
 from ..reasons import ConnectError, ConnectionRefused, ConnectTimeout, DNSLookupFailed
 from ..text import printable
-from .addresses import Address, describe, distinct, literal, unix_address
+from .addresses import describe, distinct, literal, unix_address
+from .host import SocketHost
 from .poller import WRITE, Registration
 from .syscalls import let_go, pending_error
 
-if TYPE_CHECKING:
-    from ..backend import Backend, TimerHandle
-
-__all__ = ["Address", "connect_socket"]
+__all__ = ["connect_socket"]
 
 ATTEMPT_DELAY = 0.25
 """Seconds after which the next address is tried beside one that has not answered."""
@@ -29,7 +27,7 @@ _FULL_QUEUE_DELAY = 0.01
 
 
 async def connect_socket(
-    backend: Backend, endpoint: TCP | UNIX, timeout: float | None
+    backend: SocketHost, endpoint: TCP | UNIX, timeout: float | None
 ) -> tuple[socket.socket, OSError | None]:
     """A non-blocking socket, connected to *endpoint*; cancelled, it leaves none behind.
 
@@ -59,7 +57,7 @@ async def connect_socket(
 class _Race:
     """Attempts on the addresses of one endpoint, of which the first to connect wins."""
 
-    def __init__(self, backend: Backend, endpoint: TCP | UNIX, timeout: float | None) -> None:
+    def __init__(self, backend: SocketHost, endpoint: TCP | UNIX, timeout: float | None) -> None:
         self.backend = backend
         self.over = backend.create_event()
         self._endpoint = endpoint

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import select
 import socket
-from typing import TYPE_CHECKING
 
 from ..channel import Channel
 from ..endpoints import Endpoint
+from ..loop import EventLoop
 from .poller import EpollPoller, Poller, WatchPoller
 from .sockets import SocketChannel
-
-if TYPE_CHECKING:
-    from ..backend import Backend
 
 __all__ = ["Lane"]
 
@@ -26,7 +23,7 @@ class Lane:
     :raises ValueError: *sockets* is none of these, or the lane is not to be had here.
     """
 
-    def __init__(self, backend: Backend, sockets: str | None, busy_poll: float) -> None:
+    def __init__(self, backend: EventLoop, sockets: str | None, busy_poll: float) -> None:
         if sockets not in (None, "lane", "native"):
             raise ValueError(f"the option 'sockets' is 'lane' or 'native', not {sockets!r}")
         has_epoll = hasattr(select, "epoll")

@@ -16,14 +16,12 @@ import errno
 import os
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
 
 from ..channel import Channel, ChannelSink
 from ..deadline import Deadline
+from ..host import ClosedChannels, ConnectionHost
+from ..loop import TimerHandle
 from ..options import ConnectionOptions
-
-if TYPE_CHECKING:
-    from ..backend import Backend, TimerHandle
 
 __all__ = ["AFTER_EMPTY", "LIMIT", "LONGEST", "NO_DESCRIPTORS", "Lingering"]
 
@@ -71,10 +69,10 @@ def _oldest_first() -> dict[_Lingerer, None]:
     return found
 
 
-class Lingering:
+class Lingering(ClosedChannels):
     """The channels of one backend that are closed and still drained."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: ConnectionHost) -> None:
         self._backend = backend
         self._open: dict[_Lingerer, None] = {}
         self._slow: deque[_Lingerer] = deque()
@@ -210,7 +208,11 @@ class _Lingerer(ChannelSink):
     )
 
     def __init__(
-        self, lingering: Lingering, backend: Backend, channel: Channel, options: ConnectionOptions
+        self,
+        lingering: Lingering,
+        backend: ConnectionHost,
+        channel: Channel,
+        options: ConnectionOptions,
     ) -> None:
         self._lingering = lingering
         self._backend = backend

@@ -9,20 +9,19 @@ import select
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..endpoints import EVERY_ADDRESS, TCP, UNIX, Endpoint, Memory, StandardIO
 from ..listener import Listener
+from ..loop import Address, TimerHandle
 from ..options import ConnectionOptions
 from ..reasons import ListenError
 from ..text import printable
-from .addresses import Address, distinct, endpoint_of, literal, unix_address
+from .addresses import distinct, endpoint_of, literal, unix_address
+from .host import SocketHost
 from .poller import READ, Registration
 from .syscalls import reset, stop_listening
 from .unix_paths import FolderLock, OwnPath, bind_path
-
-if TYPE_CHECKING:
-    from ..backend import Backend, TimerHandle
 
 __all__ = ["SocketListener", "listen_sockets"]
 
@@ -90,7 +89,7 @@ class SocketListener(Listener):
 
     def __init__(
         self,
-        backend: Backend,
+        backend: SocketHost,
         endpoint: Endpoint,
         socks: list[socket.socket],
         path: OwnPath | None,
@@ -158,7 +157,7 @@ class _Accepting:
 
     def __init__(
         self,
-        backend: Backend,
+        backend: SocketHost,
         sock: socket.socket,
         accepted: Accepted,
         failed: Callable[[OSError], object],
@@ -311,7 +310,7 @@ def _is_shut_down(sock: socket.socket) -> bool:
 
 
 async def listen_sockets(
-    backend: Backend, endpoint: Endpoint, options: ConnectionOptions, accepted: Accepted
+    backend: SocketHost, endpoint: Endpoint, options: ConnectionOptions, accepted: Accepted
 ) -> SocketListener:
     """A listener on *endpoint* that gives each new connection to *accepted*.
 
@@ -349,7 +348,7 @@ def _undone_if_it_fails(socks: list[socket.socket], path: OwnPath | None = None)
         raise
 
 
-async def _addresses(backend: Backend, endpoint: TCP) -> list[Address]:
+async def _addresses(backend: SocketHost, endpoint: TCP) -> list[Address]:
     if endpoint.host == EVERY_ADDRESS:
         return [
             (socket.AF_INET, ("0.0.0.0", endpoint.port)),
@@ -431,7 +430,7 @@ def _bind_tcp(address: Address, port: int) -> socket.socket:
 
 
 async def _listen_unix(
-    backend: Backend, endpoint: UNIX, mode: int, accepted: Accepted
+    backend: SocketHost, endpoint: UNIX, mode: int, accepted: Accepted
 ) -> SocketListener:
     if endpoint.is_abstract:
         return _serve_unix(backend, endpoint, mode, accepted)
@@ -440,7 +439,9 @@ async def _listen_unix(
         return _serve_unix(backend, endpoint, mode, accepted)
 
 
-def _serve_unix(backend: Backend, endpoint: UNIX, mode: int, accepted: Accepted) -> SocketListener:
+def _serve_unix(
+    backend: SocketHost, endpoint: UNIX, mode: int, accepted: Accepted
+) -> SocketListener:
     sock = _ListeningSocket(socket.AF_UNIX)
     with _undone_if_it_fails([sock]):
         sock.setblocking(False)

@@ -12,12 +12,9 @@ import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
+from ..loop import EventLoop, Watch
 from .busy_polling import BUSY_POLL, BusyPolling
-
-if TYPE_CHECKING:
-    from ..backend import Backend, Watch
 
 __all__ = [
     "END",
@@ -121,7 +118,7 @@ class Poller(ABC):
     crowded = False
     """Whether so many wait for this turn of the loop that each had better be brief."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: EventLoop) -> None:
         self._backend = backend
         self._table: dict[int, Polled] = {}
 
@@ -195,7 +192,7 @@ class EpollPoller(Poller):
     :param busy_poll: seconds; see `BusyPolling`.
     """
 
-    def __init__(self, backend: Backend, busy_poll: float = BUSY_POLL) -> None:
+    def __init__(self, backend: EventLoop, busy_poll: float = BUSY_POLL) -> None:
         super().__init__(backend)
         self._busy = BusyPolling(busy_poll)
         self._epoll = select.epoll()
@@ -255,7 +252,7 @@ class EpollPoller(Poller):
 class WatchPoller(Poller):
     """Each descriptor watched by the loop itself."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: EventLoop) -> None:
         super().__init__(backend)
         self._watches: dict[tuple[int, int], Watch] = {}
 

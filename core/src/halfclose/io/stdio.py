@@ -13,11 +13,11 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from ..channel import Capabilities, Channel, ChannelSink
 from ..endpoints import Endpoint, StandardIO
 from ..reasons import ConnectError
+from .host import SocketHost
 from .poller import READ, WRITE, Poller, Registration
 from .sockets import SocketChannel
 from .standard import (
@@ -36,9 +36,6 @@ from .standard import (
 )
 from .syscalls import reset, set_tcp_option, untaken, without_sigpipe
 
-if TYPE_CHECKING:
-    from ..backend import Backend
-
 __all__ = ["StdioChannel", "StdioSocketChannel", "connect_stdio"]
 
 _log = logging.getLogger("halfclose")
@@ -46,7 +43,7 @@ _log = logging.getLogger("halfclose")
 _in_use = False
 
 
-def connect_stdio(backend: Backend) -> Channel:
+def connect_stdio(backend: SocketHost) -> Channel:
     """A channel over standard input and output, for *backend*. One at a time in a process.
 
     :raises ConnectError: one is open already; descriptor 0 or 1 is closed, or stands for something

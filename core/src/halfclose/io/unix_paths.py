@@ -15,12 +15,9 @@ import socket
 import stat
 import struct
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from ..endpoints import UNIX
-
-if TYPE_CHECKING:
-    from ..backend import Backend
+from ..host import ConnectionHost
 
 __all__ = ["FolderLock", "OwnPath", "bind_path"]
 
@@ -39,7 +36,7 @@ _RETRY = 0.002
 class FolderLock:
     """The lock of the folder that *path* is in; an asynchronous context manager."""
 
-    def __init__(self, backend: Backend, path: str) -> None:
+    def __init__(self, backend: ConnectionHost, path: str) -> None:
         self._backend = backend
         self._folder = os.path.dirname(path) or "."
         self._fd = -1

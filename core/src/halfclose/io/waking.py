@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
+from ..host import ConnectionHost
+from ..loop import Watch
 from ..reasons import Unsupported
-
-if TYPE_CHECKING:
-    from ..backend import Backend, Watch
 
 __all__ = ["WakeOnSignals"]
 
@@ -29,7 +27,7 @@ class WakeOnSignals:
     :param backend: its loop is running, in this thread.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: ConnectionHost) -> None:
         self._backend = backend
         self._ends: tuple[int, int] | None = None
         self._watch: Watch | None = None

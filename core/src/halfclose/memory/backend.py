@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import copy_context
 from typing import Any, ClassVar, NoReturn, TypeVar
 
-from ..backend import Backend, Watch
+from ..backend import Backend
 from ..channel import BackendCapabilities, Channel
 from ..endpoints import Endpoint, Memory
+from ..loop import Watch
 from ..options import ConnectionOptions
 from ..reasons import ConnectError, ConnectionRefused, ConnectTimeout, ListenError, Unsupported
 from ..running import already_runs
