@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import __version__
+from ..discovery import available_backends, select_backend
 from ..endpoints import EVERY_ADDRESS, TCP, UNIX, Endpoint, Memory, StandardIO, parse_endpoint
 from ..options import LINGER_TIMEOUT, UNIX_MODE, ConnectionOptions
-from ..plugins import available_backends, select_backend
 from ..reasons import HalfcloseError
 from .report import (
     FAILED,

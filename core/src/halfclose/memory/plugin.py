@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ..hooks import hookimpl
-from ..plugins import BackendSpec
+from ..hooks import BackendSpec, hookimpl
 
 __all__ = ["OCCUPANT", "halfclose_backends"]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable
 
-from ...plugins import load_hosts
-from ..hosts import HALFCLOSE_RUN, Host
+from ..hosts import HALFCLOSE_RUN, Host, load_hosts
 from .case import TIME_LIMIT, Case, try_connections
 from .explaining import demand_assertions
 from .importing import import_explained
