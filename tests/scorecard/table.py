@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 
-from halfclose.testing.harness import Rule
+from halfclose.testing.tools.harness import Rule
 
 from .columns import COLUMNS, KINDS, Column
 from .judging import Seen

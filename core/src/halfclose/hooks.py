@@ -57,7 +57,7 @@ class BackendSpec:
     running: Callable[[], bool] = lambda: False
     priority: int = 0
     install: str = ""
-    kinds: str = "halfclose.testing.kinds:KINDS"
+    kinds: str = "halfclose.testing.channels.kinds:KINDS"
     hosts: str = "halfclose.testing.hosts:HOSTS"
     automatic: bool = True
     occupant: Callable[[], str | None] | None = None

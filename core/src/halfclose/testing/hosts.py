@@ -10,7 +10,7 @@ from ..backend import Backend
 from ..discovery import locate
 from ..reasons import BackendLoadError
 from ..running import open_backend, run
-from .threads import in_thread
+from .channels.threads import in_thread
 
 __all__ = ["HALFCLOSE_RUN", "HOSTS", "Host", "check_hosts", "find_host", "load_hosts"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..kinds import Kind, LaneTCP, LaneUnix, load_kinds
-from ..memory import MemoryStream
+from ..channels.kinds import Kind, LaneTCP, LaneUnix, load_kinds
+from ..channels.memory import MemoryStream
 from .parsing import ScriptError
 from .script import Fault, Script
 
