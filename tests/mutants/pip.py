@@ -16,7 +16,7 @@ from mutants.patching import Patch
 @mutant("PIP-01", on="unix")
 def a_reset_is_declared_where_there_is_none(patch: Patch) -> None:
     """Every socket is said to be one that can be reset."""
-    patch.edit(SocketChannel.__init__, "_UNIX if isinstance", "_TCP if isinstance")
+    patch.edit(SocketChannel.__init__, "else _NO_RESET", "else _TCP")
 
 
 @mutant("PIP-01", on="unix", silent="connectionLost")

@@ -16,10 +16,14 @@ __all__ = [
     "distinct",
     "endpoint_of",
     "host_of",
+    "is_everywhere",
+    "is_tcp",
     "literal",
     "peer_of",
     "unix_address",
 ]
+
+_INTERNET = socket.AF_INET, socket.AF_INET6
 
 _MAPPED = "::ffff:"
 """What IPv6 has before the IPv4 address of a peer that came over IPv4."""
@@ -38,6 +42,17 @@ def endpoint_of(family: int, address: Any) -> Endpoint:
     if isinstance(host, str):
         host = _host(host, rest[1] if len(rest) > 1 else 0)
     return TCP(host, port)
+
+
+def is_everywhere(family: int, address: Any) -> bool:
+    """Whether a socket that is bound to *address* listens on every address of its *family*."""
+    return family in _INTERNET and address[0] in ("0.0.0.0", "::")
+
+
+def is_tcp(sock: socket.socket) -> bool:
+    """Whether the stream socket *sock* is TCP's."""
+    # Its own attribute would look for the member of an enumeration, as long as accept(2) takes.
+    return super(socket.socket, sock).family in _INTERNET
 
 
 def _unix_endpoint(name: bytes) -> UNIX:

@@ -6,19 +6,23 @@ import errno
 import os
 import socket
 from collections import deque
-from collections.abc import Callable
-from itertools import chain, zip_longest
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
-from ..endpoints import EVERY_ADDRESS, TCP, UNIX
+from ..channel import Channel
+from ..endpoints import Endpoint
 from ..loop import Address, TimerHandle
 from ..reasons import ConnectError, ConnectionRefused, ConnectTimeout, DNSLookupFailed
 from ..text import printable
-from .addresses import describe, distinct, literal, unix_address
+from .addresses import describe, is_tcp
 from .host import SocketHost
 from .poller import WRITE, Registration
 from .syscalls import let_go, pending_error
 
-__all__ = ["connect_socket"]
+__all__ = ["Where", "connect_channel"]
+
+Where: TypeAlias = "list[Address] | Callable[[], Awaitable[list[Address]]]"
+"""Addresses, the best first, or what looks them up."""
 
 ATTEMPT_DELAY = 0.25
 """Seconds after which the next address is tried beside one that has not answered."""
@@ -26,20 +30,60 @@ ATTEMPT_DELAY = 0.25
 _FULL_QUEUE_DELAY = 0.01
 
 
-async def connect_socket(
-    backend: SocketHost, endpoint: TCP | UNIX, timeout: float | None
-) -> tuple[socket.socket, OSError | None]:
-    """A non-blocking socket, connected to *endpoint*; cancelled, it leaves none behind.
+async def connect_channel(
+    backend: SocketHost,
+    endpoint: Endpoint,
+    where: Where,
+    timeout: float | None,
+    peer: Endpoint | None = None,
+    host: Endpoint | None = None,
+) -> Channel:
+    """A channel over a socket that is connected to the first of the addresses *where* to answer.
 
-    :returns: the socket, and the error that ended the connection if it is lost already (ERR-11).
+    Cancelled, it leaves nothing behind.
+
+    :param endpoint: what the errors name.
+    :param timeout: seconds for everything; None: no limit.
+    :param peer: the name of the other end; by default what the system says of it.
+    :param host: the name of our end, likewise.
     :raises ConnectError: see `Backend.connect`.
+    :raises OSError: no channel can be had for the socket.
     :raises RuntimeError: the backend was left meanwhile.
     """
-    if isinstance(endpoint, TCP) and endpoint.host == EVERY_ADDRESS:
-        raise ConnectError(
-            f"cannot connect to {endpoint}: to listen on every address is all it can"
-        )
-    race = _Race(backend, endpoint, timeout)
+    sock, lost = await _connect_socket(backend, endpoint, where, timeout)
+    try:
+        while True:
+            backend.check_open()
+            try:
+                return backend.lane.channel(sock, peer=peer, host=host, lost=lost)
+            except OSError as error:
+                pause = backend.lingering.make_room(error)
+                if pause is None:
+                    raise
+                await _keep(backend, sock, pause)
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def _keep(backend: SocketHost, sock: socket.socket, pause: float) -> None:
+    """Wait for *pause* seconds, with a socket that is nobody's yet."""
+
+    def descriptors() -> tuple[int, ...]:
+        return (sock.fileno(),)
+
+    backend.hold_descriptors(descriptors)
+    try:
+        await backend.sleep(pause)
+    finally:
+        backend.release_descriptors(descriptors)
+
+
+async def _connect_socket(
+    backend: SocketHost, endpoint: Endpoint, where: Where, timeout: float | None
+) -> tuple[socket.socket, OSError | None]:
+    """A non-blocking socket, and the error that it is lost by, if it is already (ERR-11)."""
+    race = _Race(backend, endpoint, where, timeout)
     backend.on_leaving(race.leave)
     backend.hold_descriptors(race.descriptors)
     try:
@@ -57,10 +101,13 @@ async def connect_socket(
 class _Race:
     """Attempts on the addresses of one endpoint, of which the first to connect wins."""
 
-    def __init__(self, backend: SocketHost, endpoint: TCP | UNIX, timeout: float | None) -> None:
+    def __init__(
+        self, backend: SocketHost, endpoint: Endpoint, where: Where, timeout: float | None
+    ) -> None:
         self.backend = backend
         self.over = backend.create_event()
         self._endpoint = endpoint
+        self._where = where
         self._timeout = timeout
         self._addresses: deque[Address] = deque()
         self._attempts: list[_Attempt] = []
@@ -75,22 +122,17 @@ class _Race:
         self._timer = backend.call_later(timeout, self._expired) if timeout is not None else None
 
     def begin(self) -> None:
-        """Look the name up, or begin with the address that there is."""
-        if isinstance(self._endpoint, UNIX):
-            self._start([(socket.AF_UNIX, unix_address(self._endpoint))])
-            return
-        address = literal(self._endpoint.host, self._endpoint.port)
-        if address is not None:
-            self._start([address])
+        """Look the addresses up, or begin with those that there are."""
+        if callable(self._where):
+            self.backend.start_soon(self._look_up, self._where)
         else:
-            self.backend.start_soon(self._look_up, self._endpoint)
+            self._start(self._where)
 
-    async def _look_up(self, endpoint: TCP) -> None:
+    async def _look_up(self, look_up: Callable[[], Awaitable[list[Address]]]) -> None:
         try:
-            addresses = await self.backend.resolve(endpoint.host, endpoint.port)
+            addresses = await look_up()
             if not addresses:
                 raise socket.gaierror(socket.EAI_NONAME, "no address")
-            order = _interleaved(distinct(addresses))
         except Exception as error:
             self._lookup_failure = error
             self.over.set()
@@ -99,7 +141,7 @@ class _Race:
             self._broke(error)
             raise
         else:
-            self.guard(self._start, order)
+            self.guard(self._start, addresses)
 
     def guard(self, function: Callable[..., object], *args: object) -> None:
         """Call *function*, a part of the race; whatever it raises ends the race.
@@ -264,7 +306,7 @@ class _Attempt:
         if self._sock is None:
             self._sock = socket.socket(family, socket.SOCK_STREAM)
             self._sock.setblocking(False)
-            if family != socket.AF_UNIX:
+            if is_tcp(self._sock):
                 self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         code = self._sock.connect_ex(address)
         if code in (errno.EINPROGRESS, errno.EINTR):
@@ -342,12 +384,3 @@ class _Attempt:
 def _said(error: BaseException | None) -> str:
     """*error* for a message: its words may come from outside."""
     return printable(str(error)) or type(error).__name__
-
-
-def _interleaved(addresses: list[Address]) -> list[Address]:
-    """*addresses* with their families taking turns, the first one's first (RFC 8305, 4)."""
-    families: dict[int, list[Address]] = {}
-    for address in addresses:
-        families.setdefault(address[0], []).append(address)
-    turns = chain.from_iterable(zip_longest(*families.values()))
-    return [address for address in turns if address is not None]

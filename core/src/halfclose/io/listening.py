@@ -8,22 +8,21 @@ import os
 import select
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from ..endpoints import EVERY_ADDRESS, TCP, UNIX, Endpoint, Memory, StandardIO
+from ..channel import Channel
+from ..endpoints import Endpoint
 from ..listener import Listener
-from ..loop import Address, TimerHandle
-from ..options import ConnectionOptions
-from ..reasons import ListenError
+from ..loop import TimerHandle
 from ..text import printable
-from .addresses import distinct, endpoint_of, literal, unix_address
+from .addresses import endpoint_of, is_everywhere
 from .host import SocketHost
 from .poller import READ, Registration
 from .syscalls import reset, stop_listening
-from .unix_paths import FolderLock, OwnPath, bind_path
+from .unix_paths import OwnPath
 
-__all__ = ["SocketListener", "listen_sockets"]
+__all__ = ["ListeningSocket", "SocketListener", "undone_if_it_fails"]
 
 _log = logging.getLogger("halfclose")
 
@@ -70,43 +69,67 @@ Any other error may come again at once; the listener tries again a little later.
 _ENDED = select.POLLHUP | getattr(select, "POLLRDHUP", 0)
 """What poll(2) says of a listening socket only once it was shut down."""
 
-_TRIES = 100
-"""Ports that are tried where the system chooses one that is taken on another of the addresses."""
-
-_EVERYWHERE = "0.0.0.0", "::"
-"""Where a socket listens on all addresses of its family."""
-
-_NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+_LOST = frozenset({errno.ENOTCONN, errno.ECONNRESET, errno.EPIPE, errno.EINVAL, errno.EBADF})
+"""What the system says of a socket that was reset before a framework took it."""
 
 Accepted = Callable[[socket.socket, "Endpoint | None", "Endpoint | None"], OSError | None]
 """Takes a new, non-blocking socket, its peer and its own end; None: it has to be asked for.
 
 It returns what was missing if it can take the socket later only."""
 
+NameOf = Callable[[int, Any], Endpoint]
+"""The endpoint of a family and an address of that family."""
+
 
 class SocketListener(Listener):
-    """A listener on one or more sockets; it takes the path of a unix socket away at its end."""
+    """A listener on one or more sockets; it takes the path of a unix socket away at its end.
+
+    :param endpoint: where it listens, with the real port.
+    :param socks: they listen already, and do not block; the listener owns them.
+    :param accepted: gets a channel for each new connection.
+    :param path: the path of a unix socket.
+    :param name_of: what the addresses of peers are called; for families that core knows, it does
+        not have to be given.
+    """
 
     def __init__(
         self,
         backend: SocketHost,
         endpoint: Endpoint,
         socks: list[socket.socket],
-        path: OwnPath | None,
-        accepted: Accepted,
+        accepted: Callable[[Channel], None],
+        path: OwnPath | None = None,
+        name_of: NameOf = endpoint_of,
     ) -> None:
         super().__init__(endpoint)
         self._backend = backend
+        self._accepted = accepted
         self._path = path
         self._accepting: list[_Accepting] = []
         self._failure: OSError | None = None
         try:
             for sock in socks:
-                self._accepting.append(_Accepting(backend, sock, accepted, self._failed))
+                self._accepting.append(_Accepting(backend, sock, name_of, self._take, self._failed))
         except BaseException:
             for accepting in self._accepting:
                 accepting.close()
             raise
+
+    def _take(
+        self, sock: socket.socket, peer: Endpoint | None, host: Endpoint | None
+    ) -> OSError | None:
+        try:
+            channel = self._backend.lane.channel(sock, peer=peer, host=host)
+        except OSError as error:
+            if error.errno in OUT_OF_RESOURCES:
+                return error
+            sock.close()
+            # Reset before it could be served, it is as good as never accepted.
+            if error.errno not in _LOST:
+                _log.error("a connection to %s was dropped: %s", self.endpoint, error)
+            return None
+        self._accepted(channel)
+        return None
 
     @property
     def failure(self) -> OSError | None:
@@ -133,7 +156,7 @@ class SocketListener(Listener):
         self._backend.forget(self)
 
 
-class _ListeningSocket(socket.socket):
+class ListeningSocket(socket.socket):
     """A stream socket to listen on, which remembers its family and type.
 
     ``accept`` asks for both, and to find the enumerations' members takes as long as to accept.
@@ -159,6 +182,7 @@ class _Accepting:
         self,
         backend: SocketHost,
         sock: socket.socket,
+        name_of: NameOf,
         accepted: Accepted,
         failed: Callable[[OSError], object],
     ) -> None:
@@ -171,10 +195,11 @@ class _Accepting:
         self._told = False
         self._closed = False
         self._family = sock.family
-        self._own = endpoint_of(self._family, sock.getsockname())
+        self._name_of = name_of
+        address = sock.getsockname()
+        self._own = name_of(self._family, address)
         # On all addresses, each connection has the one that it came to.
-        everywhere = isinstance(self._own, TCP) and self._own.host in _EVERYWHERE
-        self._host = None if everywhere else self._own
+        self._host = None if is_everywhere(self._family, address) else self._own
         self._poll: Registration | None = self._register()
 
     def _register(self) -> Registration:
@@ -212,7 +237,7 @@ class _Accepting:
     def _peer(self, address: Any) -> Endpoint | None:
         """The system forgets the peer of a connection that is reset: it is told now, or never."""
         try:
-            return endpoint_of(self._family, address)
+            return self._name_of(self._family, address)
         except (TypeError, ValueError):
             # Some systems have no address of one that has gone; and a name may be no endpoint.
             return None
@@ -309,34 +334,8 @@ def _is_shut_down(sock: socket.socket) -> bool:
     return any(events & _ENDED for _, events in poll.poll(0))
 
 
-async def listen_sockets(
-    backend: SocketHost, endpoint: Endpoint, options: ConnectionOptions, accepted: Accepted
-) -> SocketListener:
-    """A listener on *endpoint* that gives each new connection to *accepted*.
-
-    :raises ListenError: see `Backend.listen`.
-    :raises RuntimeError: the backend was left meanwhile.
-    """
-    if isinstance(endpoint, StandardIO):
-        raise ListenError("cannot listen on stdio: it is one connection; connect to it instead")
-    if isinstance(endpoint, Memory):
-        raise ListenError(f"cannot listen on {endpoint}: only the backend 'memory' has it")
-    try:
-        if isinstance(endpoint, UNIX):
-            return await _listen_unix(backend, endpoint, options.unix_mode, accepted)
-        addresses = await _addresses(backend, endpoint)
-        # While names are looked up, much can happen.
-        backend.check_open()
-        socks = _listen_tcp(addresses, endpoint.port)
-        with _undone_if_it_fails(socks):
-            endpoint = TCP(endpoint.host, socks[0].getsockname()[1])
-            return SocketListener(backend, endpoint, socks, None, accepted)
-    except (OSError, UnicodeError) as error:
-        raise ListenError(f"cannot listen on {endpoint}: {printable(str(error))}") from error
-
-
 @contextmanager
-def _undone_if_it_fails(socks: list[socket.socket], path: OwnPath | None = None) -> Iterator[None]:
+def undone_if_it_fails(socks: list[socket.socket], path: OwnPath | None = None) -> Iterator[None]:
     """Take *path* away and close *socks* where the block raises."""
     try:
         yield
@@ -346,110 +345,3 @@ def _undone_if_it_fails(socks: list[socket.socket], path: OwnPath | None = None)
         for sock in socks:
             sock.close()
         raise
-
-
-async def _addresses(backend: SocketHost, endpoint: TCP) -> list[Address]:
-    if endpoint.host == EVERY_ADDRESS:
-        return [
-            (socket.AF_INET, ("0.0.0.0", endpoint.port)),
-            (socket.AF_INET6, ("::", endpoint.port, 0, 0)),
-        ]
-    address = literal(endpoint.host, endpoint.port)
-    if address is not None:
-        return distinct([address])
-    found = await backend.resolve(endpoint.host, endpoint.port)
-    try:
-        addresses = distinct(found)
-    except Exception as error:
-        raise _no_address(found) from error
-    if not addresses:
-        raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
-    return addresses
-
-
-def _no_address(found: object) -> OSError:
-    return OSError(errno.EINVAL, f"the resolver gave {printable(repr(found))}")
-
-
-def _listen_tcp(addresses: list[Address], port: int) -> list[socket.socket]:
-    """A socket for each of *addresses*, all with the same port.
-
-    :param port: 0: any that is free on all of them.
-    """
-    with ExitStack() as held:
-        for left in reversed(range(_TRIES)):
-            socks, error = _listen_on_each(addresses, port)
-            if error is None:
-                return socks
-            if port or not socks or error.errno != errno.EADDRINUSE or not left:
-                for sock in socks:
-                    sock.close()
-                raise error
-            # It is taken on another address. Held meanwhile, so that the system gives another one.
-            for sock in socks:
-                held.callback(sock.close)
-    raise AssertionError("unreachable")
-
-
-def _listen_on_each(
-    addresses: list[Address], port: int
-) -> tuple[list[socket.socket], OSError | None]:
-    """The sockets that were made, and what failed then."""
-    socks: list[socket.socket] = []
-    for place, address in enumerate(addresses, 1):
-        try:
-            socks.append(_bind_tcp(address, port))
-        except (AttributeError, TypeError, ValueError):
-            return socks, _no_address(address)
-        except OSError as error:
-            # A name may have an address that this machine has not, IPv6's for one.
-            if error.errno not in _NOT_HERE or (place == len(addresses) and not socks):
-                return socks, error
-        else:
-            port = socks[-1].getsockname()[1]
-    return socks, None
-
-
-def _bind_tcp(address: Address, port: int) -> socket.socket:
-    family, (host, _, *rest) = address
-    sock = _ListeningSocket(family)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # What is accepted inherits it.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if family == socket.AF_INET6:
-            # Each family has a socket of its own, whatever the system's default is.
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind((host, port, *rest))
-        sock.listen(BACKLOG)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-async def _listen_unix(
-    backend: SocketHost, endpoint: UNIX, mode: int, accepted: Accepted
-) -> SocketListener:
-    if endpoint.is_abstract:
-        return _serve_unix(backend, endpoint, mode, accepted)
-    async with FolderLock(backend, endpoint.path):
-        backend.check_open()
-        return _serve_unix(backend, endpoint, mode, accepted)
-
-
-def _serve_unix(
-    backend: SocketHost, endpoint: UNIX, mode: int, accepted: Accepted
-) -> SocketListener:
-    sock = _ListeningSocket(socket.AF_UNIX)
-    with _undone_if_it_fails([sock]):
-        sock.setblocking(False)
-        path = None
-        if endpoint.is_abstract:
-            sock.bind(unix_address(endpoint))
-        else:
-            path = bind_path(sock, endpoint, mode)
-        with _undone_if_it_fails([], path):
-            sock.listen(BACKLOG)
-            return SocketListener(backend, endpoint, [sock], path, accepted)

@@ -6,8 +6,8 @@ import socket
 from typing import Any
 
 from ..channel import Capabilities, Channel, ChannelSink
-from ..endpoints import UNIX, Endpoint
-from .addresses import host_of, peer_of
+from ..endpoints import Endpoint
+from .addresses import host_of, is_tcp, peer_of
 from .poller import END, ERROR, READ, WRITE, Polled, Poller
 from .syscalls import (
     NO_SIGNAL,
@@ -33,12 +33,12 @@ _NOBODY: Any = None
 """The sink of a channel that is closed: it calls none."""
 
 _TCP = Capabilities()
-# The kernel has no reset for unix sockets (PIP-01).
-_UNIX = Capabilities(can_reset=False)
+# The kernel has no reset for unix sockets (PIP-01), and of others it is not known.
+_NO_RESET = Capabilities(can_reset=False)
 
 
 class SocketChannel(Channel, Polled):
-    """One connected TCP or unix socket.
+    """One connected stream socket.
 
     :param sock: connected, non-blocking and, if it is TCP, without delay; the channel owns it.
     :param peer: its peer; None: ask.
@@ -77,7 +77,7 @@ class SocketChannel(Channel, Polled):
         self._chunk = _CHUNK
         self._ended = False
         self._error = lost
-        self.capabilities = _UNIX if isinstance(self._peer, UNIX) else _TCP
+        self.capabilities = _TCP if is_tcp(sock) else _NO_RESET
         if not NO_SIGNAL:
             mute(sock)
 

@@ -17,6 +17,7 @@ from contextlib import suppress
 from ..channel import Capabilities, Channel, ChannelSink
 from ..endpoints import Endpoint, StandardIO
 from ..reasons import ConnectError
+from ..scheme import Scheme
 from .host import SocketHost
 from .poller import READ, WRITE, Poller, Registration
 from .sockets import SocketChannel
@@ -36,7 +37,7 @@ from .standard import (
 )
 from .syscalls import reset, set_tcp_option, untaken, without_sigpipe
 
-__all__ = ["StdioChannel", "StdioSocketChannel", "connect_stdio"]
+__all__ = ["StdioChannel", "StdioScheme", "StdioSocketChannel", "connect_stdio"]
 
 _log = logging.getLogger("halfclose")
 
@@ -66,6 +67,23 @@ def connect_stdio(backend: SocketHost) -> Channel:
         raise ConnectError(f"cannot connect to stdio: {error}") from error
     _in_use = True
     return channel
+
+
+class StdioScheme(Scheme[StandardIO, SocketHost]):
+    """The one connection that a program is started with."""
+
+    name = "stdio"
+    examples = ("stdio:",)
+    one_connection = True
+    standard_io = True
+
+    def parse(self, rest: str) -> StandardIO:
+        return StandardIO.parse(rest)
+
+    async def connect(
+        self, backend: SocketHost, endpoint: StandardIO, timeout: float | None
+    ) -> Channel:
+        return connect_stdio(backend)
 
 
 def _release() -> None:
