@@ -92,7 +92,7 @@ def _is_mapped(host: str) -> bool:
 
 
 def peer_of(sock: socket.socket) -> Endpoint:
-    """The endpoint of the peer of *sock*, or an unspecified address if the system has forgotten it."""
+    """The endpoint of the peer of *sock*; an unspecified one if the system has forgotten it."""
     return _ask(sock, socket.socket.getpeername)
 
 

@@ -1,4 +1,4 @@
-"""Listening sockets, and accepting from them."""
+"""Listens on sockets, and accepts connections from them."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ __all__ = ["SocketListener", "listen_sockets"]
 _log = logging.getLogger("halfclose")
 
 BACKLOG = 1024
+"""How many connections the kernel keeps for a listener that has not accepted them yet."""
 
 ACCEPTS_A_TURN = 64
-"""Connections that one listener accepts before others have their turn."""
+"""How many connections one listener accepts in a turn of the loop."""
 
 RETRY_DELAY = 0.1
-"""Seconds after which accepting is tried again, once resources were missing."""
+"""Seconds until a listener tries again after something was missing, such as a descriptor."""
 
 OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""What accept(2) fails with although the connection is still there (ERR-09)."""
+"""Errors of accept(2) after which the connection still waits to be accepted (ERR-09)."""
 
 FOR_GOOD = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSOCK, errno.EOPNOTSUPP, errno.EFAULT})
-"""What accept(2) fails with once a socket does not listen any more (ERR-16): somebody has shut it
-down, or has put something else at its descriptor."""
+"""Errors of accept(2) on a socket that listens no more (ERR-16): somebody has shut it down, or has
+put something else at its descriptor."""
 
 OF_ONE_CONNECTION = frozenset(
     getattr(errno, name)
@@ -63,30 +64,33 @@ OF_ONE_CONNECTION = frozenset(
     )
     if hasattr(errno, name)
 )
-"""What accept(2) fails with for one connection, which it has taken out of the queue.
+"""Errors of accept(2) that concern one connection, which is out of the queue then.
 
-Any other error may come again at once; the listener tries again a little later.
+After any other error the listener waits a little before it tries again, since the same error may
+come at once.
 """
 
 _ENDED = select.POLLHUP | getattr(select, "POLLRDHUP", 0)
-"""What poll(2) says of a listening socket only once it was shut down."""
+"""Events that poll(2) reports of a listening socket only after it was shut down."""
 
 _TRIES = 100
-"""Ports that are tried where the system chooses one that is taken on another of the addresses."""
+"""How many ports are tried, since one that the system chooses may be taken on another address."""
 
 _EVERYWHERE = "0.0.0.0", "::"
-"""Where a socket listens on all addresses of its family."""
+"""The addresses that stand for all addresses of their family."""
 
 _NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+"""Errors of bind(2) if this machine has no such address or family."""
 
 Accepted = Callable[[socket.socket, "Endpoint | None", "Endpoint | None"], OSError | None]
-"""Takes a new, non-blocking socket, its peer and its own end; None: it has to be asked for.
+"""Takes a new, non-blocking socket, the endpoint of its peer and that of its own end. Either
+endpoint may be None; the socket has to be asked then.
 
-It returns what was missing if it can take the socket later only."""
+It returns None, or the error because of which it can take the socket only later."""
 
 
 class SocketListener(Listener):
-    """A listener on one or more sockets; it takes the path of a unix socket away at its end."""
+    """A listener on one or more sockets. Closing it removes the path of a unix socket."""
 
     def __init__(
         self,
@@ -116,7 +120,8 @@ class SocketListener(Listener):
     def _failed(self, error: OSError) -> None:
         self._failure = self._failure or error
         if self._path is not None:
-            # Later it may be somebody else's, who finds a stale socket there.
+            # At once, while it is ours: another program would find a stale socket there, and take
+            # the path over.
             self._path.remove()
 
     def descriptors(self) -> list[int]:
@@ -125,7 +130,7 @@ class SocketListener(Listener):
     def close(self) -> None:
         """Stop accepting, and remove the path of a unix socket if it is still ours. Idempotent."""
         if self._backend.foreign is not None:
-            # A forked child has let go of its copies, and the path is the parent's.
+            # In a forked child: it has closed its copies already, and the path is the parent's.
             return
         if self._path is not None:
             self._path.remove()
@@ -135,9 +140,10 @@ class SocketListener(Listener):
 
 
 class _ListeningSocket(socket.socket):
-    """A stream socket to listen on, which remembers its family and type.
+    """A stream socket that remembers its family and type.
 
-    ``accept`` asks for both, and to find the enumerations' members takes as long as to accept.
+    Python's ``accept`` asks a socket for both, and to look up the members of the two enumerations
+    takes as long as to accept.
     """
 
     def __init__(self, family: int) -> None:
@@ -154,7 +160,7 @@ class _ListeningSocket(socket.socket):
 
 
 class _Accepting:
-    """One listening socket."""
+    """Accepts from one listening socket."""
 
     def __init__(
         self,
@@ -173,7 +179,7 @@ class _Accepting:
         self._closed = False
         self._family = sock.family
         self._own = endpoint_of(self._family, sock.getsockname())
-        # On all addresses, each connection has the one that it came to.
+        # A socket that listens on all addresses does not know to which one a connection came.
         everywhere = isinstance(self._own, TCP) and self._own.host in _EVERYWHERE
         self._host = None if everywhere else self._own
         self._poll: Registration | None = self._register()
@@ -194,7 +200,7 @@ class _Accepting:
                     self._end(OSError(errno.EINVAL, os.strerror(errno.EINVAL)))
                 return
             except OSError as error:
-                # ERR-09, ERR-16.
+                # What ERR-09 and ERR-16 say of each kind of error.
                 if error.errno in OF_ONE_CONNECTION:
                     continue
                 if error.errno in FOR_GOOD:
@@ -211,15 +217,21 @@ class _Accepting:
                 return
 
     def _peer(self, address: Any) -> Endpoint | None:
-        """The system forgets the peer of a connection that is reset: it is told now, or never."""
+        """The endpoint for the address that came with the connection.
+
+        The system forgets the address when the peer resets the connection, so it is kept now.
+        """
         try:
             return endpoint_of(self._family, address)
         except (TypeError, ValueError):
-            # Some systems have no address of one that has gone; and a name may be no endpoint.
+            # Some systems give no address if the peer has gone, and a name may be no endpoint.
             return None
 
     def _make_room(self, error: OSError) -> bool:
-        """Whether to wait: not if one that lingered has given us its descriptor at once."""
+        """Get a descriptor by closing a lingering channel, or pause.
+
+        :returns: whether the listener has paused; False if a descriptor is free now.
+        """
         pause = self._backend.lingering.make_room(error)
         if pause is None:
             self._wait(error)
@@ -228,7 +240,7 @@ class _Accepting:
         return pause != 0
 
     def _keep(self, sock: socket.socket, peer: Endpoint | None, missing: object) -> None:
-        """It was accepted, and the framework cannot take it now: it is not for that to be lost."""
+        """Keep an accepted socket, which is not to be lost, until the framework can take it."""
         assert isinstance(missing, OSError)
         self._kept = sock, peer
         pause = self._backend.lingering.make_room(missing)
@@ -264,17 +276,17 @@ class _Accepting:
             else:
                 self._poll.want(READ)
         except OSError as error:
-            # The system has no room to watch it (ENOSPC, ENOMEM).
+            # The system cannot watch one more descriptor now (ENOSPC, ENOMEM).
             self._wait(error)
 
     def _broken(self, error: Exception) -> None:
-        """A failure of ours, which may come again at once: the poller has logged it."""
+        """Pause, since `_ready` raised and may do so again at once. The poller has logged it."""
         self._poll = None
         if not self._closed:
             self._pause(RETRY_DELAY)
 
     def descriptors(self) -> list[int]:
-        """What it listens on, and what it has accepted and still keeps."""
+        """The descriptors of the listening socket, and of one that was accepted and waits."""
         return [sock.fileno() for sock in (self._sock, *(self._kept or ())[:1])]
 
     def _end(self, error: OSError) -> None:
@@ -287,7 +299,7 @@ class _Accepting:
         self._closed = True
         if self._retry is not None:
             self._retry.cancel()
-        # What is at its descriptor now may be something else.
+        # Errors are ignored: somebody may have put something else at the descriptor (ERR-16).
         if self._poll is not None:
             with suppress(OSError):
                 self._poll.stop()
@@ -300,10 +312,11 @@ class _Accepting:
 
 
 def _is_shut_down(sock: socket.socket) -> bool:
-    """Whether *sock*, which was ready and had nobody to accept, listens no more.
+    """Whether *sock* listens no more, after it was ready and nobody could be accepted.
 
-    Linux says EINVAL of TCP then. Of a unix socket that does not block it says EAGAIN, as where
-    another process was quicker, and goes on saying that it is ready.
+    Of a TCP socket that was shut down, Linux says EINVAL. Of a non-blocking unix socket it says
+    EAGAIN, as it does when another process was quicker, and goes on reporting that it is ready
+    (ERR-16).
     """
     poll = select.poll()
     poll.register(sock, _ENDED)
@@ -326,7 +339,7 @@ async def listen_sockets(
         if isinstance(endpoint, UNIX):
             return await _listen_unix(backend, endpoint, options.unix_mode, accepted)
         addresses = await _addresses(backend, endpoint)
-        # While names are looked up, much can happen.
+        # The backend may have been left while the name was looked up.
         backend.check_open()
         socks = _listen_tcp(addresses, endpoint.port)
         with _undone_if_it_fails(socks):
@@ -338,7 +351,7 @@ async def listen_sockets(
 
 @contextmanager
 def _undone_if_it_fails(socks: list[socket.socket], path: OwnPath | None = None) -> Iterator[None]:
-    """Take *path* away and close *socks* where the block raises."""
+    """Remove *path* and close *socks* if the block raises."""
     try:
         yield
     except BaseException:
@@ -373,9 +386,10 @@ def _no_address(found: object) -> OSError:
 
 
 def _listen_tcp(addresses: list[Address], port: int) -> list[socket.socket]:
-    """A socket for each of *addresses*, all with the same port.
+    """A listening socket for each of *addresses*, all on the same port.
 
-    :param port: 0: any that is free on all of them.
+    :param port: 0 chooses one that is free on all of them.
+    :raises OSError: there is no such port, or *port* is taken.
     """
     with ExitStack() as held:
         for left in reversed(range(_TRIES)):
@@ -386,7 +400,8 @@ def _listen_tcp(addresses: list[Address], port: int) -> list[socket.socket]:
                 for sock in socks:
                     sock.close()
                 raise error
-            # It is taken on another address. Held meanwhile, so that the system gives another one.
+            # The port is taken on another address. While these sockets stay open, the system gives
+            # another port next time.
             for sock in socks:
                 held.callback(sock.close)
     raise AssertionError("unreachable")
@@ -395,7 +410,7 @@ def _listen_tcp(addresses: list[Address], port: int) -> list[socket.socket]:
 def _listen_on_each(
     addresses: list[Address], port: int
 ) -> tuple[list[socket.socket], OSError | None]:
-    """The sockets that were made, and what failed then."""
+    """The sockets that could be made, and the error that ended that, if one did."""
     socks: list[socket.socket] = []
     for place, address in enumerate(addresses, 1):
         try:
@@ -403,7 +418,7 @@ def _listen_on_each(
         except (AttributeError, TypeError, ValueError):
             return socks, _no_address(address)
         except OSError as error:
-            # A name may have an address that this machine has not, IPv6's for one.
+            # A name may have addresses that this machine has not, such as those of IPv6.
             if error.errno not in _NOT_HERE or (place == len(addresses) and not socks):
                 return socks, error
         else:
@@ -417,10 +432,10 @@ def _bind_tcp(address: Address, port: int) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # What is accepted inherits it.
+        # Accepted sockets inherit this.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
-            # Each family has a socket of its own, whatever the system's default is.
+            # Never IPv4 as well, whatever the system's default is: each family has its own socket.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port, *rest))
         sock.listen(BACKLOG)

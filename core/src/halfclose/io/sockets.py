@@ -222,8 +222,8 @@ class SocketChannel(Channel, Polled):
             if not self._ended:
                 let_go(self._sock)
             self._sock.close()
-            # The sink holds this channel. If this held the sink too, only the garbage collector could
-            # free them.
+            # The sink holds this channel. If the channel held the sink too, only the garbage
+            # collector could free them.
             self._sink = _NOBODY
 
     def abort(self) -> None:
