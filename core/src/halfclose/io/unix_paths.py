@@ -33,6 +33,7 @@ same stale socket at the same moment: then one of them loses its path.
 
 _RETRY = 0.002
 """Seconds between two attempts to get the lock."""
+"""Seconds between two attempts to get the lock."""
 
 
 class FolderLock:
