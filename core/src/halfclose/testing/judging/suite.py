@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ...plugins import load_hosts, load_kinds
 from ...reasons import BackendError
-from ..channels.kinds import Kind, check_kinds
-from ..hosts import HALFCLOSE_RUN, Host, find_host
+from ..channels.kinds import Kind, check_kinds, load_kinds
+from ..hosts import HALFCLOSE_RUN, Host, find_host, load_hosts
 from ..rules import instead  # noqa: F401 - in this process, and not in that of each case
 from ..rules.accepting import AcceptingRules
 from ..rules.closing import ClosingRules

@@ -11,7 +11,7 @@ from typing import Any
 from ...backend import Backend
 from ...endpoints import TCP, Endpoint
 from ...interfaces import Protocol
-from ...io.addresses import Address
+from ...loop import Address
 from ...reasons import (
     ConnectError,
     ConnectionAborted,
@@ -181,7 +181,7 @@ class ConnectingRules:
         assert (await peer.read_all())[0] == b""
 
         with raises(TypeError):
-            await net.backend.connect(endpoint, object)  # type: ignore[arg-type]
+            await net.backend.connect(endpoint, object)  # type: ignore[type-var]
         assert (await (await accepted()).read_all())[0] == b""
 
         error = Boom("connectionMade")
