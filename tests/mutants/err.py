@@ -15,7 +15,7 @@ from halfclose import forking
 from halfclose.backend import Backend, make_protocol
 from halfclose.channel import BackendCapabilities, Capabilities, Channel
 from halfclose.connection import Connection
-from halfclose.endpoints import TCP, as_endpoint
+from halfclose.endpoints import TCP
 from halfclose.io import listening
 from halfclose.io.listening import _Accepting
 from halfclose.io.poller import Registration
@@ -34,7 +34,8 @@ from halfclose.reasons import (
     DNSLookupFailed,
     ListenError,
 )
-from halfclose.testing.recorder import EVENTS
+from halfclose.schemes import as_endpoint
+from halfclose.testing.tools.recorder import EVENTS
 from halfclose_anyio.backend import AnyioBackend
 from halfclose_anyio.on_asyncio import AsyncioLoop
 from mutants.mutant import mutant
