@@ -210,7 +210,7 @@ class Rule:
     schemes: tuple[str, ...]
     options: Mapping[str, Any]
     needs: tuple[str, ...]
-    once: bool
+    once: bool = False
 
     @property
     def text(self) -> str:
