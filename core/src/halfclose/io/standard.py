@@ -29,6 +29,7 @@ __all__ = [
     "OutputSocket",
     "Standard",
     "is_one_stream",
+    "is_open",
     "occupy",
     "open_input",
     "open_output",
@@ -62,7 +63,7 @@ def occupy() -> None:
     for ``stdio:`` they stay closed. Idempotent.
     """
     # Where none is, nothing is opened: /dev may be missing, as in a chroot.
-    while not all(map(_is_open, (STDIN, STDOUT, STDERR))):
+    while not all(map(is_open, (STDIN, STDOUT, STDERR))):
         fd = os.open(os.devnull, os.O_RDWR)
         if fd > STDERR:
             # Another thread was quicker.
@@ -71,7 +72,7 @@ def occupy() -> None:
         _occupied.add(fd)
 
 
-def _is_open(fd: int) -> bool:
+def is_open(fd: int) -> bool:
     try:
         os.fstat(fd)
     except OSError:

@@ -16,13 +16,12 @@ from ..options import ConnectionOptions
 from ..reasons import ConnectError, ConnectionRefused, ConnectTimeout, ListenError, Unsupported
 from ..running import already_runs
 from .channel import MemoryChannel
-from .dialing import Dialing
-from .events import Event
 from .listener import MemoryListener
-from .network import Network
+from .network import Network, running_network
 from .plugin import OCCUPANT
 from .scheduler import Timer, running
-from .tasks import Cancelled, Task
+from .tasks import Task
+from .waiting import Cancelled, Event
 from .wire import End
 
 __all__ = ["MemoryBackend"]
@@ -66,7 +65,7 @@ class MemoryBackend(Backend):
     def _find_network(self) -> None:
         given = self.options.get("network")
         own = {key: value for key, value in self.options.items() if key in _OF_A_NETWORK}
-        outer = running()
+        outer = running_network()
         for option in ("busy_poll", "sockets"):
             if option in self.options:
                 raise TypeError(f"backend {self.name!r} has no sockets, and no option {option!r}")
@@ -80,7 +79,7 @@ class MemoryBackend(Backend):
         if given is not None:
             self.network = given
         elif outer is not None:
-            self.network = outer.network
+            self.network = outer
         else:
             self.network = Network(**own)
 
@@ -197,7 +196,7 @@ class MemoryBackend(Backend):
     async def open_channel(self, endpoint: Endpoint, timeout: float | None) -> Channel:
         if not isinstance(endpoint, Memory):
             raise ConnectError(f"cannot connect to {endpoint}: {self._serves_only()}")
-        dialing = Dialing(self.network, endpoint.name)
+        dialing = self.network.dial(endpoint.name)
         timer = self.call_later(timeout, dialing.give_up) if timeout is not None else None
         self.on_leaving(dialing.give_up)
         try:
@@ -228,7 +227,12 @@ class MemoryBackend(Backend):
             listening = self.network.listen(endpoint.name)
         except OSError as error:
             raise ListenError(f"cannot listen on {endpoint}: {error}") from error
-        return MemoryListener(self, listening, lambda end: accepted(self._channel(end)))
+        return MemoryListener(
+            self,
+            self.network.scheduler,
+            listening,
+            lambda end: accepted(self._channel(end)),
+        )
 
     def _channel(self, end: End) -> MemoryChannel:
         return MemoryChannel(self, self.network.scheduler, end)

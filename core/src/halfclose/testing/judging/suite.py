@@ -13,10 +13,16 @@ from ...reasons import BackendError
 from ..channels.kinds import Kind, check_kinds, load_kinds
 from ..hosts import HALFCLOSE_RUN, Host, find_host, load_hosts
 from ..rules import instead  # noqa: F401 - in this process, and not in that of each case
-from ..rules.closing import EndRules
+from ..rules.accepting import AcceptingRules
+from ..rules.closing import ClosingRules
+from ..rules.connecting import ConnectingRules
+from ..rules.descriptors import DescriptorRules
 from ..rules.events import EventRules
+from ..rules.exits import ExitRules
 from ..rules.failures import FailureRules
 from ..rules.flushing import FlushingRules
+from ..rules.forking import ForkingRules
+from ..rules.lingering import LingeringRules
 from ..rules.pipes import PipeRules
 from ..rules.producers import ProducerRules
 from ..rules.verbs import VerbRules
@@ -29,7 +35,19 @@ __all__ = ["ContractSuite"]
 
 
 class ContractSuite(
-    EventRules, VerbRules, FlushingRules, ProducerRules, FailureRules, EndRules, PipeRules
+    EventRules,
+    VerbRules,
+    FlushingRules,
+    ProducerRules,
+    FailureRules,
+    AcceptingRules,
+    ConnectingRules,
+    ExitRules,
+    ForkingRules,
+    ClosingRules,
+    LingeringRules,
+    PipeRules,
+    DescriptorRules,
 ):
     """Every rule of the contract, to be run by pytest on a backend of yours::
 
