@@ -16,7 +16,7 @@ from mutants.patching import Patch
 @mutant("PIP-01", on="unix")
 def a_reset_is_declared_where_there_is_none(patch: Patch) -> None:
     """Every socket is said to be one that can be reset."""
-    patch.edit(SocketChannel.__init__, "_UNIX if isinstance", "_TCP if isinstance")
+    patch.edit(SocketChannel.__init__, "else _NO_RESET", "else _TCP")
 
 
 @mutant("PIP-01", on="unix", silent="connectionLost")
@@ -146,7 +146,7 @@ def pending_bytes_are_forgotten(patch: Patch) -> None:
 @mutant("PIP-04", on="stdio")
 def pending_bytes_are_clean(patch: Patch) -> None:
     """That bytes were lost to a reader that has gone is forgotten at the end."""
-    patch.edit(Connection.reader_gone, "self._reason = _lost(error)", "pass")
+    patch.edit(Connection.reader_gone, "self._reason = lost(error)", "pass")
 
 
 @mutant("PIP-04", on="stdio")
@@ -155,7 +155,7 @@ def no_bytes_are_lost_and_yet_it_is_a_loss(patch: Patch) -> None:
     patch.edit(
         Connection.reader_gone,
         "if self._outgoing.size:",
-        "self._reason = _lost(error)\n    if self._outgoing.size:",
+        "self._reason = lost(error)\n    if self._outgoing.size:",
     )
 
 

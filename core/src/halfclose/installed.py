@@ -13,23 +13,21 @@ import os
 import sys
 from importlib.metadata import Distribution, EntryPoint, entry_points
 
-from .hooks import GROUP
-
 __all__ = ["distribution_name", "installed_plugins"]
 
 _Key = tuple[object, ...]
 
-_known: tuple[_Key, tuple[EntryPoint, ...]] | None = None
-"""What was found the last time, and what the path was then."""
+_known: dict[str, tuple[_Key, tuple[EntryPoint, ...]]] = {}
+"""By group, what was found the last time, and what the path was then."""
 
 
-def installed_plugins() -> tuple[EntryPoint, ...]:
-    """The entry points of the group ``halfclose``, of all distributions on the path."""
-    global _known
+def installed_plugins(group: str) -> tuple[EntryPoint, ...]:
+    """The entry points of *group*, of all distributions on the path."""
     key = _path()
-    if _known is None or _known[0] != key:
-        _known = key, tuple(entry_points(group=GROUP))
-    return _known[1]
+    known = _known.get(group)
+    if known is None or known[0] != key:
+        known = _known[group] = key, tuple(entry_points(group=group))
+    return known[1]
 
 
 @functools.cache
