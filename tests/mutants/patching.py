@@ -1,6 +1,7 @@
-"""How a mutant changes the code: by its own text, so that each is a mistake of a line or two.
+"""How a mutant changes the code: what a name stands for, or a line of a function by its text.
 
-What is changed must be there: a patch of a name or of a line that is gone fails.
+What is changed must be there: a patch of a name or of a line that is gone fails. Most mutants wrap
+a public name (see `wrapping`). One edits text only where the mistake can be made nowhere else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What mutants are made of: the public side of the library, wrapped so that it misbehaves.
+"""Mistakes that are made from outside: the library's public methods, wrapped to misbehave.
 
-A channel, a loop, a protocol and a transport's verbs keep their names when what is behind them is
-written anew; so a mistake that can be made there stays the same mistake, and nobody has to mend it.
+A refactoring changes private functions and keeps the methods of a channel, a loop, a protocol and
+a transport. A mutant that wraps one of those therefore goes on making the same mistake.
 """
 
 from __future__ import annotations
