@@ -847,7 +847,7 @@ def a_verb_lets_out_what_a_channel_raises(patch: Patch) -> None:
 @mutant("ERR-13", silent="connectionLost")
 def a_turn_that_was_refused_is_waited_for(patch: Patch) -> None:
     """A call_soon that has raised counts as made."""
-    patch.edit(Connection._ask_for_turn, "except BaseException:", "except EOFError:")
+    patch.edit(Connection._schedule_turn, "except BaseException:", "except EOFError:")
 
 
 @mutant("ERR-13")
