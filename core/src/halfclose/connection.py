@@ -75,10 +75,7 @@ class Connection(ReadHalf):
 
     # There may be ten thousand idle connections in one process: no dictionary of attributes, and
     # what few connections need is made when it is first needed.
-    __slots__ = (
-        "__weakref__",
-        "_host",
-    )
+    __slots__ = ("__weakref__", "_host")
 
     def __init__(
         self,
@@ -138,7 +135,7 @@ class Connection(ReadHalf):
         """
         state = self._life.state
         self._deliver_at_once = state in READING and not self._paused and not self._inbox
-        self._accepting = state in ACCEPTING and self._write_end is WriteEnd.OPEN
+        self._accepting = state in ACCEPTING and self._write_end is _OPEN
         self._write_through = (
             self._accepting
             and self._feed is None
@@ -357,3 +354,7 @@ class Connection(ReadHalf):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._life.state.value} {self._host} to {self._peer}>"
+
+
+_OPEN = WriteEnd.OPEN
+"""Looked up once: to ask an Enum for a member takes long, and the fast path is computed often."""

@@ -122,12 +122,12 @@ class ReadHalf(WriteHalf, Source, ChannelSink):
         if self._paused or self._life.state not in READING:
             return
         self._paused = True
-        self._update_fast_path()
-        if not self._peer_ended:
-            try:
+        try:
+            self._update_fast_path()
+            if not self._peer_ended:
                 self._channel.pause_reading()
-            except BaseException as error:
-                self._broke(error)
+        except BaseException as error:
+            self._broke(error)
 
     def resumeProducing(self) -> None:
         if self._life.state in READ_CLOSED:

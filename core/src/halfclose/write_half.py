@@ -53,7 +53,7 @@ class WriteHalf(Ending, Consumer):
     ) -> None:
         super().__init__(backend, channel, options, context)
         self._outgoing = Outgoing(channel)
-        self._write_end = WriteEnd.OPEN
+        self._write_end = _OPEN
         self._dropped = 0
         # The registered producer; None where there is none.
         self._feed: Feed | None = None
@@ -393,3 +393,7 @@ class WriteHalf(Ending, Consumer):
             source.cut_off()
         elif feed is not None:
             feed.stop()
+
+
+_OPEN = WriteEnd.OPEN
+"""Looked up once: to ask an Enum for a member takes long, and every connection begins with it."""
