@@ -1,8 +1,8 @@
 """Our half of a connection: what is written, the producer that writes it, and its end.
 
 A write goes to the channel, and what the channel does not take waits in `Outgoing`. After the last
-byte, and after the producer has unregistered, comes our end of stream (`WriteEnd`). Both are told
-to nobody from here: what is due for the protocol is left to the pump.
+byte, and after the producer has unregistered, comes our end of stream (`WriteEnd`). Nothing here
+calls the protocol: what it is to be told is left to the pump.
 """
 
 from __future__ import annotations
