@@ -15,7 +15,7 @@ from halfclose import forking
 from halfclose.backend import Backend, make_protocol
 from halfclose.channel import BackendCapabilities, Capabilities, Channel
 from halfclose.connection import Connection
-from halfclose.endpoints import TCP, as_endpoint
+from halfclose.endpoints import TCP
 from halfclose.io import listening
 from halfclose.io.listening import _Accepting
 from halfclose.io.poller import Registration
@@ -34,7 +34,8 @@ from halfclose.reasons import (
     DNSLookupFailed,
     ListenError,
 )
-from halfclose.testing.recorder import EVENTS
+from halfclose.schemes import as_endpoint
+from halfclose.testing.tools.recorder import EVENTS
 from halfclose_anyio.backend import AnyioBackend
 from halfclose_anyio.on_asyncio import AsyncioLoop
 from mutants.mutant import mutant
@@ -847,7 +848,7 @@ def a_verb_lets_out_what_a_channel_raises(patch: Patch) -> None:
 @mutant("ERR-13", silent="connectionLost")
 def a_turn_that_was_refused_is_waited_for(patch: Patch) -> None:
     """A call_soon that has raised counts as made."""
-    patch.edit(Connection._ask_for_turn, "except BaseException:", "except EOFError:")
+    patch.edit(Connection._schedule_turn, "except BaseException:", "except EOFError:")
 
 
 @mutant("ERR-13")

@@ -7,7 +7,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from halfclose.connection import Connection
-from halfclose.testing.recorder import EVENTS
+from halfclose.testing.tools.recorder import EVENTS
 from mutants.patching import Patch
 from mutants.wrapping import event, loop_of
 
