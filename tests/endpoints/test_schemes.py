@@ -165,7 +165,7 @@ class Unlike(PointScheme):
         ([Unlike()], "TypeError: the examples of 'unlike' are no tuple of at least one: ()"),
         ([Unlike("like:x")], "ValueError: the examples ('like:x',) are no endpoints of 'unlike'"),
     ],
-    ids=repr,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_broken_hook_is_told_by_name_and_costs_nobody_else(
     register: Register, given: object, says: str

@@ -9,12 +9,13 @@ backends that plugins offer is meant, `discovery` decides.
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pluggy
 
 from .hooks import GROUP, PLUGINS_GROUP, BackendSpec, HookSpecs
+from .installed import distribution_name, installed_plugins
 from .interfaces import BaseProtocol, Transport
 from .reasons import BackendLoadError
 
@@ -33,13 +34,13 @@ __all__ = [
 
 def distribution_of(entry: EntryPoint) -> str:
     """The name of the distribution that *entry* comes from."""
-    return entry.dist.name if entry.dist is not None else "an unknown distribution"
+    return distribution_name(entry.dist) if entry.dist is not None else "an unknown distribution"
 
 
 def installed_entries() -> dict[str, list[EntryPoint]]:
     """The entry points of all that is installed, by name; nothing is imported."""
     found: dict[str, list[EntryPoint]] = {}
-    for entry in entry_points(group=GROUP):
+    for entry in installed_plugins():
         same = found.setdefault(entry.name, [])
         # One distribution can be on the path twice, as a checkout is beside its installation.
         if key_of(entry) not in map(key_of, same):
@@ -114,7 +115,7 @@ class Registry:
     def load_all(self) -> None:
         """Load every plugin; one that fails is remembered, and told when it is asked for."""
         of_backends = [entry for entries in installed_entries().values() for entry in entries]
-        for entry in (*of_backends, *entry_points(group=PLUGINS_GROUP)):
+        for entry in (*of_backends, *installed_plugins(PLUGINS_GROUP)):
             try:
                 self.load(entry)
             except BackendLoadError:

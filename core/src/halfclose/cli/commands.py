@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import __version__
 from ..discovery import available_backends, select_backend
 from ..endpoints import Endpoint
 from ..options import LINGER_TIMEOUT, UNIX_MODE, ConnectionOptions
@@ -151,7 +150,7 @@ class _Group(click.Group):
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.version_option(package_name="halfclose", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Serve and use half-closeable protocols, on any event loop.
