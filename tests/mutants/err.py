@@ -567,6 +567,7 @@ def an_accept_that_fails_ends_the_listener(patch: Patch) -> None:
 def serves_descriptors_although_it_says_not(patch: Patch) -> None:
     """A backend that serves sockets says that it does not."""
     patch.put(AnyioBackend, "capabilities", BackendCapabilities(descriptors=False))
+    patch.put(AnyioBackend, "cannot_serve", lambda *_: None)
 
 
 # -- ERR-16: accepting fails for good --------------------------------------------------------------

@@ -156,7 +156,7 @@ def cli(ctx: click.Context) -> None:
     """Serve and use half-closeable protocols, on any event loop.
 
     ENDPOINT is tcp:HOST:PORT (tcp:[::1]:80; tcp:*:80 listens on every address), unix:PATH
-    (unix:@NAME is abstract), or stdio:.
+    (unix:@NAME is abstract), or stdio:. Plugins bring others.
     """
     if ctx.invoked_subcommand is None:
         raise click.UsageError(f"no command; there are: {', '.join(sorted(cli.commands))}", ctx)
