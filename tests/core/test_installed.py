@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,11 +16,10 @@ from halfclose.installed import installed_plugins
 def lookups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """How often `importlib` was asked."""
     asked: list[str] = []
-    look_up = installed.entry_points
 
     def counted(group: str) -> object:
         asked.append(group)
-        return look_up(group=group)
+        return entry_points(group=group)
 
     monkeypatch.setattr(installed, "_known", None)
     monkeypatch.setattr(installed, "entry_points", counted)
