@@ -40,7 +40,7 @@ EVERYWHERE = ("tcp", "unix", "stdio", "native-tcp", "native-unix")
 HOSTED = ("tcp", "native-tcp")
 """The kinds of channel that are tried in a loop that `halfclose.run` has not started."""
 
-FRAMEWORKS = {
+FRAMEWORKS: dict[str, dict[str, tuple[str, ...]]] = {
     "twisted": {
         "test_twisted.py::TestSelect": (*EVERYWHERE, "twisted-tcp", "twisted-unix"),
         "test_twisted.py::TestPoll": (*EVERYWHERE, "twisted-tcp", "twisted-unix"),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import halfclose
-from cli.warm import PROGRAM, Fork, fork
+from warm import PROGRAM, Fork, fork
 
 LIMIT = 30.0
 """Seconds that any wait may take; nothing here comes near it unless it hangs."""
@@ -87,7 +87,9 @@ class Command:
     def finish(self, data: bytes | None = None, limit: float = LIMIT) -> Result:
         """Give it *data* and the end of its input, and wait for its end."""
         out, err = self.process.communicate(data, timeout=limit)
-        return Result(self.process.returncode, out or b"", (self.err + (err or b"")).decode())
+        status = self.process.returncode
+        assert status is not None
+        return Result(status, out or b"", (self.err + (err or b"")).decode())
 
     def end(self) -> Result:
         """Wait for an end that its input, which stays open, has no part in."""

@@ -145,9 +145,9 @@ class Nameless(PointScheme):
 
 
 class Unlike(PointScheme):
-    def __init__(self) -> None:
+    def __init__(self, *examples: str) -> None:
         self.name = "unlike"
-        self.examples = ("like:x",)
+        self.examples = examples
 
 
 @pytest.mark.parametrize(
@@ -162,9 +162,10 @@ class Unlike(PointScheme):
         ([PointScheme("")], "ValueError: '' can be no scheme's name"),
         ([PointScheme("Telex")], "ValueError: 'Telex' can be no scheme's name"),
         ([PointScheme("te:lex")], "ValueError: 'te:lex' can be no scheme's name"),
-        ([Unlike()], "ValueError: the examples ('like:x',) are no endpoints of 'unlike'"),
+        ([Unlike()], "TypeError: the examples of 'unlike' are no tuple of at least one: ()"),
+        ([Unlike("like:x")], "ValueError: the examples ('like:x',) are no endpoints of 'unlike'"),
     ],
-    ids=repr,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_broken_hook_is_told_by_name_and_costs_nobody_else(
     register: Register, given: object, says: str

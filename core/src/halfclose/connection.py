@@ -37,9 +37,11 @@ until `connectionLost` has been called, so that it lives although nobody else re
 
 Whatever raises, and wherever ^C comes, ends the connection, and `connectionLost` follows.
 
-The parts, each on top of the one before: `delivery.py`, the pump; `ending.py`, the end, the reason
-and the timeouts; `write_half.py`, all that is written, with `feeds.py`, the producers; here, the
-peer's half, the order of the events, and closing. Names like EVT-07 are rules of docs/contract.md.
+The parts are classes, each on top of the one before: `Delivery`, the pump; `Ending`, the end, the
+reason and the timeouts; `WriteHalf`, all that is written, with the producers in `feeds.py`;
+`ReadHalf`, all that comes in; and here what needs both halves, which is the order of the events,
+and closing. They are one object, since a connection is to be small and its calls few. Names like
+EVT-07 are rules of docs/contract.md.
 """
 
 from __future__ import annotations
@@ -47,23 +49,22 @@ from __future__ import annotations
 from contextvars import Context
 from typing import cast
 
-from .channel import Channel, ChannelSink
+from .channel import Channel
 from .ending import lost
 from .endpoints import Endpoint
-from .feeds import Consumer, Source
 from .host import ConnectionHost
-from .inbox import END_OF_STREAM, EndOfStream, Failure, Inbox
-from .interfaces import HalfCloseableProtocol, Protocol, Transport
-from .lifecycle import ACCEPTING, ENDED, READ_CLOSED, READING, Move, State
+from .inbox import Failure
+from .interfaces import HalfCloseableProtocol, Protocol
+from .lifecycle import ACCEPTING, ENDED, READING, Move, State
 from .options import ConnectionOptions
+from .read_half import ReadHalf
 from .reasons import ConnectionAborted, ConnectionDone, ConnectionLost, Unsupported
 from .write_end import WriteEnd
-from .write_half import WriteHalf
 
 __all__ = ["Connection"]
 
 
-class Connection(WriteHalf, Source, Transport, ChannelSink):
+class Connection(ReadHalf):
     """A transport for one protocol over one channel.
 
     :param backend: schedules, holds the connection until it is lost, and lingers for it.
@@ -74,14 +75,7 @@ class Connection(WriteHalf, Source, Transport, ChannelSink):
 
     # There may be ten thousand idle connections in one process: no dictionary of attributes, and
     # what few connections need is made when it is first needed.
-    __slots__ = (
-        "__weakref__",
-        "_consumers",
-        "_deliver_at_once",
-        "_host",
-        "_inbox",
-        "_paused",
-    )
+    __slots__ = ("__weakref__", "_host")
 
     def __init__(
         self,
@@ -92,13 +86,6 @@ class Connection(WriteHalf, Source, Transport, ChannelSink):
     ) -> None:
         super().__init__(backend, channel, options, context)
         self._host = channel.get_host()
-        # Input that is still to be told; None until there is any.
-        self._inbox: Inbox | None = None
-        self._paused = False
-        # Those for which this connection is the producer (PRD-09).
-        self._consumers: tuple[Consumer, ...] = ()
-        # Whether data that comes now can be told now. Computed by `_update_fast_path`.
-        self._deliver_at_once = False
 
     def attach(self, protocol: Protocol) -> BaseException | None:
         """Give the connection to *protocol* and begin to read.
@@ -148,77 +135,13 @@ class Connection(WriteHalf, Source, Transport, ChannelSink):
         """
         state = self._life.state
         self._deliver_at_once = state in READING and not self._paused and not self._inbox
-        self._accepting = state in ACCEPTING and self._write_end is WriteEnd.OPEN
+        self._accepting = state in ACCEPTING and self._write_end is _OPEN
         self._write_through = (
             self._accepting
             and self._feed is None
             and self._deadline is None
             and not self._outgoing.size
         )
-
-    # -- the channel tells ---------------------------------------------------------------------
-    # What it says of our own half is in `WriteHalf`.
-
-    def received(self, data: bytes) -> None:
-        if self._deadline is not None and self._life.state is not State.CLOSING:
-            self._touch()
-        if self._deliver_at_once and not self._delivering:
-            self._delivering = True
-            try:
-                self._context.run(self._protocol.dataReceived, data)
-            except BaseException as error:
-                self._raised("dataReceived", error)
-            finally:
-                self._delivering = False
-            if self._pump_due:
-                self._pump()
-        elif self._life.state in READING:
-            self._keep(data)
-            self._pump_due = True
-
-    def read_ended(self) -> None:
-        self._peer_ended = True
-        if self._deliver_at_once and not self._delivering:
-            self._delivering = True
-            try:
-                self._deliver_read_ended()
-            except BaseException as error:
-                self._delivering = False
-                self._broke(error)
-            finally:
-                self._delivering = False
-            self._pump()
-        elif self._life.state in READING:
-            self._keep(END_OF_STREAM)
-            self._pump_due = True
-
-    def failed(self, error: Exception | None) -> None:
-        self._peer_ended = True
-        if self._life.state not in ENDED and not self._both_halves_ended():
-            if self._reason is None:
-                self._reason = lost(error)
-            self._keep(Failure(self._reason))
-        self._pump()
-
-    def _both_halves_ended(self) -> bool:
-        """Whether both halves had ended, and only the peer's end is still to be told (EVT-05)."""
-        if self._write_end is not WriteEnd.SENT:
-            return False
-        return self._inbox is not None and self._inbox.has_end_of_stream
-
-    def _keep(self, item: bytes | EndOfStream | Failure) -> None:
-        """Put *item* into the inbox, until it can be told."""
-        if self._inbox is None:
-            self._inbox = Inbox()
-        self._inbox.append(item)
-        self._update_fast_path()
-
-    def _has_input_to_tell(self) -> bool:
-        if self._inbox:
-            return True
-        if self._peer_ended:
-            return False
-        return self._channel.has_input()
 
     # -- the order of the events ---------------------------------------------------------------
 
@@ -357,58 +280,6 @@ class Connection(WriteHalf, Source, Transport, ChannelSink):
         except BaseException as error:
             self._broke(error)
 
-    def _forget_pending(self) -> None:
-        self._outgoing.clear()
-        self._inbox = None
-
-    # -- reading, and so being a producer ------------------------------------------------------
-
-    def pauseProducing(self) -> None:
-        if self._paused or self._life.state not in READING:
-            return
-        self._paused = True
-        self._update_fast_path()
-        if not self._peer_ended:
-            try:
-                self._channel.pause_reading()
-            except BaseException as error:
-                self._broke(error)
-
-    def resumeProducing(self) -> None:
-        if self._life.state in READ_CLOSED:
-            # FLU-11: there is nothing to read, and so nothing else that would tell of a reset.
-            try:
-                reset = self._channel.look_for_error()
-                if reset is not None:
-                    self._note_write_error(reset)
-            except BaseException as error:
-                self._broke(error)
-            return
-        if not self._paused or self._life.state not in READING:
-            return
-        self._paused = False
-        try:
-            self._update_fast_path()
-            if self._inbox:
-                self._pump_soon()
-            if not self._peer_ended:
-                self._channel.resume_reading()
-        except BaseException as error:
-            self._broke(error)
-
-    def stopProducing(self) -> None:
-        self.loseConnection()
-
-    @property
-    def is_reading(self) -> bool:
-        return self._life.state in READING
-
-    def add_consumer(self, consumer: Consumer) -> None:
-        self._consumers = (*self._consumers, consumer)
-
-    def remove_consumer(self, consumer: Consumer) -> None:
-        self._consumers = tuple(each for each in self._consumers if each is not consumer)
-
     def cut_off(self) -> None:
         """End as the connection did that this one produced for, and which was lost (PRD-09).
 
@@ -428,14 +299,9 @@ class Connection(WriteHalf, Source, Transport, ChannelSink):
                 self.abortConnection()
         self._end_write_if_due()
 
-    def _release_consumers(self, *, broken: bool) -> None:
-        """PRD-09: whom this connection produced for waits for it no longer.
-
-        :param broken: it has not given all that it had to give.
-        """
-        consumers, self._consumers = self._consumers, ()
-        for consumer in consumers:
-            consumer.source_ended(self, broken=broken)
+    def _forget_pending(self) -> None:
+        self._outgoing.clear()
+        self._inbox = None
 
     def _release_partners(self, reason: BaseException) -> None:
         self._release_producer(reason)
@@ -488,3 +354,7 @@ class Connection(WriteHalf, Source, Transport, ChannelSink):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._life.state.value} {self._host} to {self._peer}>"
+
+
+_OPEN = WriteEnd.OPEN
+"""Looked up once: to ask an Enum for a member takes long, and the fast path is computed often."""

@@ -13,21 +13,26 @@ import os
 import sys
 from importlib.metadata import Distribution, EntryPoint, entry_points
 
+from .hooks import GROUP
+
 __all__ = ["distribution_name", "installed_plugins"]
 
 _Key = tuple[object, ...]
 
-_known: dict[str, tuple[_Key, tuple[EntryPoint, ...]]] = {}
-"""By group, what was found the last time, and what the path was then."""
+_known: tuple[_Key, dict[str, tuple[EntryPoint, ...]]] | None = None
+"""What the path was the last time, and what was found then, by group."""
 
 
-def installed_plugins(group: str) -> tuple[EntryPoint, ...]:
+def installed_plugins(group: str = GROUP) -> tuple[EntryPoint, ...]:
     """The entry points of *group*, of all distributions on the path."""
+    global _known
     key = _path()
-    known = _known.get(group)
-    if known is None or known[0] != key:
-        known = _known[group] = key, tuple(entry_points(group=group))
-    return known[1]
+    if _known is None or _known[0] != key:
+        _known = key, {}
+    found = _known[1]
+    if group not in found:
+        found[group] = tuple(entry_points(group=group))
+    return found[group]
 
 
 @functools.cache

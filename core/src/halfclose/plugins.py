@@ -1,6 +1,7 @@
 """The plugins that are loaded, and the hooks that connections call.
 
-Plugins are found by entry point, group ``halfclose``. The module that an entry point names is a
+Plugins are found by entry point: group ``halfclose`` where they bring a backend, and group
+``halfclose.plugins`` where they bring none. The module that an entry point names is a
 pluggy plugin (`hooks.HookSpecs`), and light: importing it imports no framework. Which of the
 backends that plugins offer is meant, `discovery` decides.
 """

@@ -33,7 +33,7 @@ class Scheme(ABC, Generic[EndpointT, BackendT]):
     ``.``. The `Endpoint.scheme` of its endpoints is the same."""
 
     examples: tuple[str, ...]
-    """Right endpoints of this scheme, which the message of a malformed one shows."""
+    """Right endpoints of this scheme, one at least: the message of a malformed one shows them."""
 
     needs_descriptors: bool = True
     """Whether it is served with sockets or pipes of the operating system, so that a backend which

@@ -149,10 +149,11 @@ def _checked(scheme: object) -> Scheme[Any, Any]:
     name: object = scheme.name
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} can be no scheme's name")
-    if isinstance(scheme.examples, str) or not all(
-        example.startswith(f"{name}:") for example in scheme.examples
-    ):
-        raise ValueError(f"the examples {scheme.examples!r} are no endpoints of {name!r}")
+    examples: object = scheme.examples
+    if not isinstance(examples, tuple) or not examples:
+        raise TypeError(f"the examples of {name!r} are no tuple of at least one: {examples!r}")
+    if not all(str(example).startswith(f"{name}:") for example in examples):
+        raise ValueError(f"the examples {examples!r} are no endpoints of {name!r}")
     return scheme
 
 

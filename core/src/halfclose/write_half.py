@@ -1,8 +1,8 @@
 """Our half of a connection: what is written, the producer that writes it, and its end.
 
 A write goes to the channel, and what the channel does not take waits in `Outgoing`. After the last
-byte, and after the producer has unregistered, comes our end of stream (`WriteEnd`). Both are told
-to nobody from here: what is due for the protocol is left to the pump.
+byte, and after the producer has unregistered, comes our end of stream (`WriteEnd`). Nothing here
+calls the protocol: what it is to be told is left to the pump.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class WriteHalf(Ending, Consumer):
     ) -> None:
         super().__init__(backend, channel, options, context)
         self._outgoing = Outgoing(channel)
-        self._write_end = WriteEnd.OPEN
+        self._write_end = _OPEN
         self._dropped = 0
         # The registered producer; None where there is none.
         self._feed: Feed | None = None
@@ -393,3 +393,7 @@ class WriteHalf(Ending, Consumer):
             source.cut_off()
         elif feed is not None:
             feed.stop()
+
+
+_OPEN = WriteEnd.OPEN
+"""Looked up once: to ask an Enum for a member takes long, and every connection begins with it."""

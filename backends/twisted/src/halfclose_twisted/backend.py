@@ -245,6 +245,21 @@ class TwistedBackend(ReactorLoop):
         self._set_out()
         self._triggers.append(self.reactor.addSystemEventTrigger("during", "shutdown", stopped))
 
+    def open_with_reactor(self) -> None:
+        """Be open from now on until the reactor stops, without ``async with``: for `as_factory`.
+
+        Its protocols can connect, listen and begin tasks, by ``transport.backend``, as others can.
+        """
+
+        def stopped() -> None:
+            for task in list(self._tasks):
+                task.cancel()
+            self._was_left = True
+
+        self._entered = True
+        self.end_with_reactor()
+        self._triggers.append(self.reactor.addSystemEventTrigger("during", "shutdown", stopped))
+
     async def stop(self, error: BaseException | None) -> None:
         for task in list(self._tasks):
             task.cancel()

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import __version__
 from ..discovery import available_backends, select_backend
 from ..endpoints import Endpoint
 from ..options import LINGER_TIMEOUT, UNIX_MODE, ConnectionOptions
@@ -151,13 +150,13 @@ class _Group(click.Group):
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.version_option(package_name="halfclose", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Serve and use half-closeable protocols, on any event loop.
 
     ENDPOINT is tcp:HOST:PORT (tcp:[::1]:80; tcp:*:80 listens on every address), unix:PATH
-    (unix:@NAME is abstract), or stdio:.
+    (unix:@NAME is abstract), or stdio:. Plugins bring others.
     """
     if ctx.invoked_subcommand is None:
         raise click.UsageError(f"no command; there are: {', '.join(sorted(cli.commands))}", ctx)

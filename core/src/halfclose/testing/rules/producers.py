@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from ... import HIGH_WATER, LOW_WATER
 from ...channel import Capabilities
 from ...interfaces import Producer
-from ...options import ConnectionOptions
+from ...options import HIGH_WATER, LOW_WATER, ConnectionOptions
 from ...reasons import ConnectionAborted, ConnectionDone, ConnectionLost
 from ..tools.data import assert_same, pattern
 from ..tools.fakes import FakeChannel

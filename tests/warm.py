@@ -1,10 +1,11 @@
-"""Starts commands as forks of an interpreter that has imported everything already.
+"""Starts programs as forks of an interpreter that has imported everything already.
 
-A command takes half a second of processor time to start, nearly all of it for imports, and these
-tests start a thousand. `Warm` runs this file as a program, once for each process of tests, and has
-it fork: the child is given the arguments, the environment, the folder and the descriptors, and is
-from there on what the installed script is. What a test says of the start itself, it says of the
-installed script: see `cli.support.start`.
+A program of ours takes half a second of processor time to start, nearly all of it for imports, and
+these tests start a thousand. `fork` runs this file as a program, once for each process of tests,
+and has it fork: the child is given the arguments, the environment, the folder and the descriptors,
+and is from there on what the installed script is, or ``python -c``. A test of the start itself, or
+of what is imported, begins with an interpreter of its own: see `cli.support.start` and
+`core.support.python`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import socket
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +32,7 @@ PROGRAM = str(Path(sys.executable).with_name("halfclose"))
 _SIZE = 1 << 17
 """More than a request has; arguments and environment together."""
 
-_IMPORTED = (
+IMPORTED = (
     *("asyncio", "uvloop", "trio", "anyio._backends._asyncio", "anyio._backends._trio"),
     *("twisted.internet.asyncioreactor", "twisted.internet.epollreactor"),
     *("twisted.internet.pollreactor", "twisted.internet.selectreactor"),
@@ -40,9 +42,9 @@ _IMPORTED = (
     *("halfclose.memory.backend", "halfclose.memory.plugin", "halfclose.examples"),
     *("halfclose.cli.commands", "halfclose.cli.demo", "halfclose.cli.listing"),
     *("halfclose.cli.relaying", "halfclose.cli.serving", "halfclose.cli.signals"),
-    *("encodings.idna", "rich.live", "rich.table"),
+    *("encodings.idna", "hypothesis", "rich.live", "rich.table"),
 )
-"""What commands import. No command would notice that it is there, only how long it takes."""
+"""What programs import, frameworks first. None of it does anything when it is imported."""
 
 
 # -- in the process of the tests -------------------------------------------------------------------
@@ -174,8 +176,14 @@ def _server() -> socket.socket:
     return ours
 
 
-def fork(arguments: Sequence[str], env: Mapping[str, str], cwd: str, given: Sequence[Any]) -> Fork:
-    """``halfclose *arguments``.
+def fork(
+    arguments: Sequence[str],
+    env: Mapping[str, str],
+    cwd: str,
+    given: Sequence[Any],
+    code: str | None = None,
+) -> Fork:
+    """``halfclose *arguments``, or ``python -c code *arguments``.
 
     :param given: standard input, output and error, as `subprocess.Popen` takes them.
     """
@@ -198,7 +206,7 @@ def fork(arguments: Sequence[str], env: Mapping[str, str], cwd: str, given: Sequ
         streams.append(ours)
         passed.append(theirs)
     connection, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    request = json.dumps([list(arguments), dict(env), cwd]).encode(errors="surrogatepass")
+    request = json.dumps([list(arguments), dict(env), cwd, code]).encode(errors="surrogatepass")
     assert len(request) < _SIZE
     socket.send_fds(_server(), [request], [*passed, far.fileno()])
     far.close()
@@ -210,8 +218,8 @@ def fork(arguments: Sequence[str], env: Mapping[str, str], cwd: str, given: Sequ
 # -- in the process that forks ---------------------------------------------------------------------
 
 
-def serve(control: socket.socket) -> list[str]:
-    """Fork as often as *control* asks for it; give a child its arguments, and it alone returns.
+def serve(control: socket.socket) -> tuple[list[str], str | None]:
+    """Fork as often as *control* asks for it. A child alone returns, with what it is to run.
 
     :raises SystemExit: the tests are over.
     """
@@ -234,9 +242,9 @@ def serve(control: socket.socket) -> list[str]:
                 before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
                 pid = os.fork()
                 if pid == 0:
-                    arguments = _become(request, passed)
+                    program = _become(request, passed)
                     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-                    return arguments
+                    return program
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
                 connection = socket.socket(fileno=passed.pop())
                 for descriptor in passed:
@@ -254,9 +262,9 @@ def _tell(connection: socket.socket, number: int) -> None:
         pass  # nobody waits for it any more
 
 
-def _become(request: bytes, passed: list[int]) -> list[str]:
-    """Have this process be as the interpreter makes it for the installed script."""
-    arguments, env, cwd = json.loads(request.decode(errors="surrogatepass"))
+def _become(request: bytes, passed: list[int]) -> tuple[list[str], str | None]:
+    """Have this process be as a new interpreter is before it runs anything."""
+    arguments, env, cwd, code = json.loads(request.decode(errors="surrogatepass"))
     for number, descriptor in enumerate(passed[:3]):
         # The standard ones are taken, so none of those passed is one of them.
         os.dup2(descriptor, number)
@@ -276,13 +284,11 @@ def _become(request: bytes, passed: list[int]) -> list[str]:
         )
         setattr(sys, name, new)
         setattr(sys, f"__{name}__", new)
-    return list(arguments)
+    return arguments, code
 
 
 def _import_everything() -> None:
-    # As for the installed script: the folder that it is in, and not that of this file.
-    sys.path[0] = os.path.dirname(PROGRAM)
-    for name in _IMPORTED:
+    for name in IMPORTED:
         importlib.import_module(name)
     # No child collects what was there before it, and so none copies it.
     gc.collect()
@@ -291,10 +297,21 @@ def _import_everything() -> None:
 
 if __name__ == "__main__":
     try:
+        # What is beside this file is for no program to import.
+        del sys.path[0]
         _import_everything()
-        sys.argv = [PROGRAM, *serve(socket.socket(fileno=int(sys.argv[1])))]
+        arguments, code = serve(socket.socket(fileno=int(sys.argv[1])))
     except KeyboardInterrupt:
         sys.exit(130)
-    from halfclose.cli import main
+    if code is not None:
+        sys.argv = ["-c", *arguments]
+        sys.path.insert(0, "")
+        main_module = types.ModuleType("__main__")
+        sys.modules["__main__"] = main_module
+        exec(compile(code, "<string>", "exec"), vars(main_module))
+    else:
+        sys.argv = [PROGRAM, *arguments]
+        sys.path.insert(0, os.path.dirname(PROGRAM))
+        from halfclose.cli import main
 
-    sys.exit(main())
+        sys.exit(main())
