@@ -7,7 +7,7 @@ from .backend import Backend
 from .channel import BackendCapabilities, Capabilities, Channel, ChannelSink
 from .connection import Connection
 from .discovery import BackendInfo, available_backends, find_backend, load_backend
-from .endpoints import TCP, UNIX, Endpoint, Memory, StandardIO, parse_endpoint
+from .endpoints import TCP, UNIX, Endpoint, Memory, StandardIO
 from .hooks import BackendSpec, hookimpl
 from .interfaces import (
     AbstractBackend,
@@ -45,6 +45,8 @@ from .reasons import (
     Unsupported,
 )
 from .running import open_backend, run
+from .scheme import Scheme
+from .schemes import as_endpoint, parse_endpoint
 
 __version__ = "0.1.0"
 
@@ -94,6 +96,7 @@ __all__ = [
     "ProtocolFactory",
     "PullProducer",
     "PushProducer",
+    "Scheme",
     "StandardIO",
     "State",
     "TimerHandle",
@@ -101,6 +104,7 @@ __all__ = [
     "Unsupported",
     "Watch",
     "__version__",
+    "as_endpoint",
     "available_backends",
     "find_backend",
     "hookimpl",

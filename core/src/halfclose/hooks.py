@@ -1,22 +1,28 @@
 """What a plugin can offer and listen to: pluggy's hook specifications.
 
-A plugin offers backends, each as a `BackendSpec`. Metrics and tracing listen to connections; they
-are called once a connection and once a half, never per message.
+A plugin offers backends, each as a `BackendSpec`, and endpoints, each kind as a `Scheme`. Metrics
+and tracing listen to connections; they are called once a connection and once a half, never per
+message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pluggy
 
 from .interfaces import BaseProtocol, Transport
+from .scheme import Scheme
 
-__all__ = ["GROUP", "BackendSpec", "HookSpecs", "hookimpl"]
+__all__ = ["GROUP", "PLUGINS_GROUP", "BackendSpec", "HookSpecs", "hookimpl"]
 
 GROUP = "halfclose"
-"""The entry-point group, and pluggy's project name."""
+"""The entry-point group of backends, and pluggy's project name."""
+
+PLUGINS_GROUP = "halfclose.plugins"
+"""The entry-point group of plugins that bring no backend. An entry's name is free."""
 
 hookspec = pluggy.HookspecMarker(GROUP)
 
@@ -63,6 +69,10 @@ class HookSpecs:
     @hookspec
     def halfclose_backends(self) -> Iterable[BackendSpec]:  # type: ignore[empty-body]
         """The backends that this plugin offers. It must import no framework."""
+
+    @hookspec
+    def halfclose_endpoints(self) -> Iterable[Scheme[Any, Any]]:  # type: ignore[empty-body]
+        """The schemes of endpoints that this plugin brings. It must import no framework."""
 
     @hookspec
     def halfclose_connection_made(self, transport: Transport, protocol: BaseProtocol) -> None:

@@ -1,6 +1,7 @@
 """The plugins that are loaded, and the hooks that connections call.
 
-Plugins are found by entry point, group ``halfclose``. The module that an entry point names is a
+Plugins are found by entry point: group ``halfclose`` where they bring a backend, and group
+``halfclose.plugins`` where they bring none. The module that an entry point names is a
 pluggy plugin (`hooks.HookSpecs`), and light: importing it imports no framework. Which of the
 backends that plugins offer is meant, `discovery` decides.
 """
@@ -13,7 +14,7 @@ from typing import Any
 
 import pluggy
 
-from .hooks import GROUP, BackendSpec, HookSpecs
+from .hooks import GROUP, PLUGINS_GROUP, BackendSpec, HookSpecs
 from .installed import distribution_name, installed_plugins
 from .interfaces import BaseProtocol, Transport
 from .reasons import BackendLoadError
@@ -39,7 +40,7 @@ def distribution_of(entry: EntryPoint) -> str:
 def installed_entries() -> dict[str, list[EntryPoint]]:
     """The entry points of all that is installed, by name; nothing is imported."""
     found: dict[str, list[EntryPoint]] = {}
-    for entry in installed_plugins():
+    for entry in installed_plugins(GROUP):
         same = found.setdefault(entry.name, [])
         # One distribution can be on the path twice, as a checkout is beside its installation.
         if key_of(entry) not in map(key_of, same):
@@ -64,6 +65,8 @@ class Registry:
         self.made: tuple[Any, ...] = ()
         self.half_closed: tuple[Any, ...] = ()
         self.lost: tuple[Any, ...] = ()
+        # Who brings endpoints: another tuple whenever there is another plugin.
+        self.endpoints: tuple[Any, ...] = ()
 
     def register(self, plugin: Any, name: str | None) -> None:
         """Add *plugin*.
@@ -84,6 +87,7 @@ class Registry:
         self.made = tuple(reversed(hook.halfclose_connection_made.get_hookimpls()))
         self.half_closed = tuple(reversed(hook.halfclose_half_closed.get_hookimpls()))
         self.lost = tuple(reversed(hook.halfclose_connection_lost.get_hookimpls()))
+        self.endpoints = tuple(hook.halfclose_endpoints.get_hookimpls())
 
     def load(self, entry: EntryPoint) -> Any:
         """The plugin of *entry*, registered.
@@ -110,12 +114,12 @@ class Registry:
 
     def load_all(self) -> None:
         """Load every plugin; one that fails is remembered, and told when it is asked for."""
-        for entries in installed_entries().values():
-            for entry in entries:
-                try:
-                    self.load(entry)
-                except BackendLoadError:
-                    pass
+        of_backends = [entry for entries in installed_entries().values() for entry in entries]
+        for entry in (*of_backends, *installed_plugins(PLUGINS_GROUP)):
+            try:
+                self.load(entry)
+            except BackendLoadError:
+                pass
 
     def load_once(self) -> None:
         """`load_all`, the first time in this process: a backend is made for every stream."""
@@ -126,6 +130,10 @@ class Registry:
     def failure(self, key: str) -> BaseException | None:
         """What the plugin of that key failed with, if it did."""
         return self._failures.get(key)
+
+    def failures(self) -> dict[str, BaseException]:
+        """What the plugins failed with that did, by their keys."""
+        return dict(self._failures)
 
     def specs(self) -> dict[str, BackendSpec]:
         """What the loaded plugins offer, by name."""

@@ -10,15 +10,15 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 
 from ..backend import Backend
 from ..channel import BackendCapabilities, Channel
-from ..endpoints import Endpoint, Memory
+from ..endpoints import Memory
 from ..loop import Watch
-from ..options import ConnectionOptions
 from ..reasons import ConnectError, ConnectionRefused, ConnectTimeout, ListenError, Unsupported
 from ..running import already_runs
+from ..scheme import Scheme
 from .channel import MemoryChannel
 from .listener import MemoryListener
 from .network import Network, running_network
-from .plugin import OCCUPANT
+from .occupant import OCCUPANT
 from .scheduler import Timer, running
 from .tasks import Task
 from .waiting import Cancelled, Event
@@ -193,9 +193,11 @@ class MemoryBackend(Backend):
 
     # -- connecting and listening --------------------------------------------------------------
 
-    async def open_channel(self, endpoint: Endpoint, timeout: float | None) -> Channel:
-        if not isinstance(endpoint, Memory):
-            raise ConnectError(f"cannot connect to {endpoint}: {self._serves_only()}")
+    def cannot_serve(self, scheme: Scheme[Any, Any]) -> str | None:
+        return self._serves_only() if scheme.needs_descriptors else None
+
+    async def dial(self, endpoint: Memory, timeout: float | None) -> Channel:
+        """A channel to whoever listens on *endpoint*; see `Scheme.connect`."""
         dialing = self.network.dial(endpoint.name)
         timer = self.call_later(timeout, dialing.give_up) if timeout is not None else None
         self.on_leaving(dialing.give_up)
@@ -218,11 +220,8 @@ class MemoryBackend(Backend):
             raise ConnectTimeout(f"cannot connect to {endpoint}: no answer within {timeout} s")
         return self._channel(end)
 
-    async def open_listener(
-        self, endpoint: Endpoint, options: ConnectionOptions, accepted: Callable[[Channel], None]
-    ) -> MemoryListener:
-        if not isinstance(endpoint, Memory):
-            raise ListenError(f"cannot listen on {endpoint}: {self._serves_only()}")
+    def accept_on(self, endpoint: Memory, accepted: Callable[[Channel], None]) -> MemoryListener:
+        """A listener on *endpoint*; see `Scheme.listen`."""
         try:
             listening = self.network.listen(endpoint.name)
         except OSError as error:
