@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import pairwise
+from pathlib import Path
 from xml.etree import ElementTree
 
 from .charts import chart
+from .document import write_document
+from .results import load
 from .rounds import Rounds
 from .works.everything import WORKS
 
@@ -93,3 +97,16 @@ def test_names_at_the_ends_of_curves_are_apart_and_beside_them() -> None:
     ends = [(end[1], name[1]) for end, name in leaders]
     assert sum(end == name for end, name in ends) == 3
     assert svg.count(">twisted+poll<") == 1
+
+
+def test_the_page_and_its_charts_are_made_from_the_figures_beside_them(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    readme, document = tmp_path / "README.md", tmp_path / "benchmarks.md"
+    shutil.copy(root / "README.md", readme)
+    shutil.copy(root / "docs" / "benchmarks.md", document)
+    kept = root / "docs" / "benchmarks"
+    write_document(load(kept / "results.json"), document, readme)
+    assert readme.read_text() == (root / "README.md").read_text()
+    assert document.read_text() == (root / "docs" / "benchmarks.md").read_text()
+    made = {path.name: path.read_text() for path in (tmp_path / "benchmarks").iterdir()}
+    assert made == {path.name: path.read_text() for path in kept.iterdir()}
