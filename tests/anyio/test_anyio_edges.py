@@ -32,7 +32,7 @@ from halfclose import (
     HalfCloseableProtocol,
     Protocol,
 )
-from halfclose.testing.shortage import no_more_descriptors
+from halfclose.testing.tools.shortage import no_more_descriptors
 from halfclose_anyio import serve_stream
 
 T = TypeVar("T")

@@ -19,11 +19,11 @@ from halfclose.cli.failures import excerpt, print_failures
 from halfclose.cli.proof import Proof, Tried
 from halfclose.cli.proof_table import print_table
 from halfclose.installing import install_command
-from halfclose.plugins import load_kinds
 from halfclose.testing import LaneTCP, LaneUnix
-from halfclose.testing.case import Case
-from halfclose.testing.harness import Rule
-from halfclose.testing.verdict import Verdict
+from halfclose.testing.channels.kinds import load_kinds
+from halfclose.testing.judging.case import Case
+from halfclose.testing.judging.verdict import Verdict
+from halfclose.testing.tools.harness import Rule
 from rich.console import Console
 
 STRANGER = Path(__file__).parents[1] / "stranger"

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import halfclose
 import pytest
-from cli.support import ECHO, LIMIT, PROGRAM, halfclose_
+from cli.support import ECHO, LIMIT, halfclose_
 from halfclose.cli import main
 from halfclose.installing import install_command
+from warm import PROGRAM
 
 MODULES = {
     "raises": "raise RuntimeError('two\\nlines')",
@@ -80,18 +81,24 @@ function = print
         ("connect tcp:127.0.0.1:1 --backend nope", "no backend 'nope'"),
         ("connect tcp:127.0.0.1:1 --idle-timeout 0", "'0' is no number of seconds, more than 0"),
         ("connect tcp:127.0.0.1:1 --unix-mode 660", "--unix-mode"),
-        ("connect tcp:*:1", "tcp:*:1 is to listen on; name the host to connect to"),
-        ("connect memory:x", "the backend 'memory' is for tests"),
+        ("connect tcp:*:1", "cannot connect to tcp:*:1: it is to listen on; name the host"),
+        ("connect memory:x", "memory:x is inside of one process; name an endpoint of tcp:, unix:"),
         ("connect tcp:127.0.0.1:1 --backend memory", "the backend 'memory' is for tests"),
-        ("listen memory:x --backend memory", "the backend 'memory' is for tests"),
+        ("listen memory:x --backend memory", "memory:x is inside of one process; name an"),
         ("run {echo} stdio: --backend memory", "the backend 'memory' is for tests"),
-        ("run {echo} memory:x", "the backend 'memory' is for tests"),
+        ("run {echo} memory:x", "memory:x is inside of one process; name an endpoint of tcp:"),
         ("listen", "Missing argument 'ENDPOINT'"),
         ("listen stdio:", "listen carries stdio: to another endpoint"),
         ("listen tcp:127.0.0.1:0 --timeout 0", "'0' is no number of seconds, more than 0"),
-        ("listen tcp:127.0.0.1:0 --unix-mode 600", "--unix-mode is for a unix: endpoint, not for"),
-        ("run {echo} stdio: --unix-mode 600", "--unix-mode is for a unix: endpoint, not for stdio"),
-        ("run {echo} unix:@x --unix-mode 600", "--unix-mode is for a file, and unix:@x is none"),
+        (
+            "listen tcp:127.0.0.1:0 --unix-mode 600",
+            "--unix-mode is not for tcp:127.0.0.1:0: only",
+        ),
+        ("run {echo} stdio: --unix-mode 600", "--unix-mode is not for stdio:: only a file has"),
+        (
+            "run {echo} unix:@x --unix-mode 600",
+            "--unix-mode is not for unix:@x: it is no file",
+        ),
         ("run {echo} unix:x --unix-mode 1000", "'1000' is no mode in octal"),
         ("run {echo} unix:x --unix-mode 0x1b0", "'0x1b0' is no mode in octal"),
         ("run {echo} unix:x --unix-mode 668", "'668' is no mode in octal"),

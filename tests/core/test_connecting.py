@@ -28,7 +28,7 @@ from halfclose import (
     Protocol,
     open_backend,
 )
-from halfclose.io import connecting, poller
+from halfclose.io import connecting, poller, tcp
 from halfclose.io.connecting import ATTEMPT_DELAY
 
 pytestmark = pytest.mark.parametrize("variant", VARIANTS)
@@ -801,7 +801,7 @@ def test_whatever_fails_in_a_race_ends_it(
                 patch.setattr(connecting._Attempt, "_met_itself", fail)
                 addresses[:] = [(socket.AF_INET, server.getsockname())]
             else:
-                patch.setattr(connecting, "distinct", fail)
+                patch.setattr(tcp, "distinct", fail)
             error = await failure(backend, "tcp:some.example:80", None)
         assert isinstance(error, ConnectError)
 

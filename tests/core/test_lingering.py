@@ -19,7 +19,7 @@ from halfclose.deadline import Deadlines
 from halfclose.endpoints import Endpoint
 from halfclose.io import lingering
 from halfclose.io.lingering import Lingering
-from halfclose.testing.shortage import no_more_descriptors
+from halfclose.testing.tools.shortage import no_more_descriptors
 
 LANES = ("lane", "native")
 

@@ -24,7 +24,7 @@ from halfclose import ConnectError
 from halfclose.io import standard
 from halfclose.io.standard import InheritedSocket, Standard, _Own, _Shared
 from halfclose.io.syscalls import socket_of, without_sigpipe
-from halfclose.testing.isolation import Work, each
+from halfclose.testing.judging.isolation import Work, each
 
 LIMIT = 20.0
 

@@ -7,9 +7,9 @@ from importlib.metadata import distributions
 
 import pytest
 from halfclose import BackendLoadError
-from halfclose.testing import case as cases
-from halfclose.testing.runner import check, plan
-from halfclose.testing.verdict import Verdict
+from halfclose.testing.judging import case as cases
+from halfclose.testing.judging.runner import check, plan
+from halfclose.testing.judging.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("broken")
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import halfclose
 import pytest
-from halfclose.testing.runner import check, plan
+from halfclose.testing.judging.runner import check, plan
 
 pytestmark = pytest.mark.usefixtures("broken")
 

@@ -13,14 +13,13 @@ import halfclose
 import halfclose.examples
 import pytest
 from halfclose import Backend, BackendLoadError, BackendSpec
-from halfclose.plugins import load_hosts
 from halfclose.testing import ContractSuite, Host, LaneTCP
-from halfclose.testing import case as cases
 from halfclose.testing import hosts as kit_hosts
-from halfclose.testing.case import Case
-from halfclose.testing.hosts import HALFCLOSE_RUN, check_hosts, find_host
-from halfclose.testing.leaks import Footprint, unheard
-from halfclose.testing.trial import Trial
+from halfclose.testing.hosts import HALFCLOSE_RUN, check_hosts, find_host, load_hosts
+from halfclose.testing.judging import case as cases
+from halfclose.testing.judging.case import Case
+from halfclose.testing.judging.leaks import Footprint, unheard
+from halfclose.testing.judging.trial import Trial
 from kit import defects
 
 T = TypeVar("T")
@@ -48,7 +47,7 @@ def test_every_variant_has_one() -> None:
 
 def in_child(function: Callable[[], object]) -> None:
     """Call it in a fork, where a reactor may be installed."""
-    from halfclose.testing.isolation import Died, Work, each
+    from halfclose.testing.judging.isolation import Died, Work, each
 
     def work() -> str:
         function()

@@ -135,7 +135,7 @@ def test_a_debugger_is_let_in(tmp_path: Any) -> None:
             "@pytest.fixture(autouse=True)",
             "def here(self, monkeypatch):",
             "    import os",
-            "    from halfclose.testing.trial import Trial",
+            "    from halfclose.testing.judging.trial import Trial",
             "    hold, pid = Trial.hold, os.getpid()",
             "    def watched(trial):",
             '        assert os.getpid() == pid, "another process"',

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from halfclose.testing import ContractSuite, LaneTCP, forks
-from halfclose.testing import case as cases
-from halfclose.testing.case import Case
-from halfclose.testing.verdict import Verdict
+from halfclose.testing import ContractSuite, LaneTCP
+from halfclose.testing.judging import case as cases
+from halfclose.testing.judging.case import Case
+from halfclose.testing.judging.verdict import Verdict
+from halfclose.testing.tools import forks
 from kit import defects
 
 RULE = ContractSuite.rules()["EVT-01"]

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 
-from halfclose.testing.case import Case
-from halfclose.testing.runner import check, plan
-from halfclose.testing.verdict import Verdict
+from halfclose.testing.judging.case import Case
+from halfclose.testing.judging.runner import check, plan
+from halfclose.testing.judging.verdict import Verdict
 from mutants.mutant import Mutant
 from mutants.patience import patience
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from halfclose import backend
-from halfclose.testing import peers, waiting
+from halfclose.testing.channels import peers
+from halfclose.testing.tools import waiting
 
 __all__ = ["patience"]
 

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from halfclose.connection import Connection
 from halfclose.io.poller import EpollPoller
-from halfclose.testing import Net, peers, waiting
-from halfclose.testing.verdict import Verdict
+from halfclose.testing import Net
+from halfclose.testing.channels import peers
+from halfclose.testing.judging.verdict import Verdict
+from halfclose.testing.tools import waiting
 from mutants.judging import Finding, finding_of, judge
 from mutants.mutant import Mutant, mutant
 from mutants.patching import Patch

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from halfclose.testing.case import Case
-from halfclose.testing.runner import plan
+from halfclose.testing.judging.case import Case
+from halfclose.testing.judging.runner import plan
 
 from .outcomes import Outcome
 

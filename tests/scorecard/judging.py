@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from halfclose.testing.case import Case
-from halfclose.testing.runner import check
-from halfclose.testing.verdict import Verdict
+from halfclose.testing.judging.case import Case
+from halfclose.testing.judging.runner import check
+from halfclose.testing.judging.verdict import Verdict
 
 from .columns import KINDS, Column
 from .outcomes import Outcome

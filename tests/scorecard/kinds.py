@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from halfclose import Backend, ConnectionOptions, ProtocolFactory
 from halfclose.testing import Dial, Kind, LaneTCP, LaneUnix, RawPeer, Stdio
-from halfclose.testing.pipes import install_pipes, preserved_descriptors
+from halfclose.testing.channels.pipes import install_pipes, preserved_descriptors
 
 from .stock import StockTransport, attached
 

@@ -7,9 +7,7 @@ served in ``io``. The author of a backend derives from `Backend` and writes the 
 
 from __future__ import annotations
 
-import errno
 import logging
-import socket
 from collections.abc import Callable, Mapping
 from contextvars import Context, copy_context
 from types import TracebackType
@@ -18,15 +16,15 @@ from typing import Any, Self, TypeVar
 from . import forking
 from .channel import Channel
 from .connection import Connection
-from .endpoints import Endpoint, Memory, StandardIO, as_endpoint
+from .endpoints import Endpoint
 from .interfaces import Protocol, ProtocolFactory
-from .io.connecting import connect_socket
 from .io.host import SocketHost
-from .io.listening import OUT_OF_RESOURCES, listen_sockets
-from .io.stdio import connect_stdio
 from .listener import Listener
 from .options import ConnectionOptions, seconds
-from .reasons import ConnectError, ConnectionAborted
+from .reasons import ConnectError, ConnectionAborted, ListenError
+from .scheme import Scheme
+from .schemes import as_endpoint, scheme_of
+from .text import printable
 
 __all__ = ["Backend"]
 
@@ -36,9 +34,6 @@ P = TypeVar("P", bound=Protocol)
 
 GRACE = 5.0
 """Seconds that leaving a backend waits for its connections to end."""
-
-_LOST = frozenset({errno.ENOTCONN, errno.ECONNRESET, errno.EPIPE, errno.EINVAL, errno.EBADF})
-"""What the system says of a socket that was reset before a framework took it."""
 
 _OPTIONS = frozenset({"busy_poll", "grace", "sockets"})
 """Options of every backend."""
@@ -129,73 +124,53 @@ class Backend(SocketHost):
         self._listeners[listener] = None
         return listener
 
-    # -- what a backend without descriptors overrides ------------------------------------------
+    # -- what is below connect and listen ------------------------------------------------------
+
+    def cannot_serve(self, scheme: Scheme[Any, Any]) -> str | None:
+        """Why this backend has no endpoint of *scheme*; None: it has. A backend may override it."""
+        if scheme.needs_descriptors and not self.capabilities.descriptors:
+            return f"the backend {self.name!r} has no descriptors, which {scheme.name}: needs"
+        return None
 
     async def open_channel(self, endpoint: Endpoint, timeout: float | None) -> Channel:
         """A channel that is connected to *endpoint*; cancelled, it leaves nothing behind.
+
+        For a scheme that reaches its endpoints by way of others.
 
         :param timeout: seconds for everything; None: no limit.
         :raises ConnectError: see `connect`.
         :raises RuntimeError: the backend was left meanwhile.
         """
-        if isinstance(endpoint, StandardIO):
-            return connect_stdio(self)
-        if isinstance(endpoint, Memory):
-            raise ConnectError(f"cannot connect to {endpoint}: only the backend 'memory' has it")
-        sock, lost = await connect_socket(self, endpoint, timeout)
+        scheme = scheme_of(endpoint)
+        why = self.cannot_serve(scheme) or scheme.cannot_connect(endpoint)
+        if why is not None:
+            raise ConnectError(f"cannot connect to {_named(endpoint)}: {why}")
         try:
-            while True:
-                self.check_open()
-                try:
-                    return self.lane.channel(sock, lost=lost)
-                except OSError as error:
-                    pause = self.lingering.make_room(error)
-                    if pause is None:
-                        raise
-                    await self._keep(sock, pause)
-        except BaseException as error:
-            sock.close()
-            if isinstance(error, OSError):
-                raise ConnectError(f"cannot connect to {endpoint}: {error}") from error
-            raise
-
-    async def _keep(self, sock: socket.socket, pause: float) -> None:
-        """Wait for *pause* seconds, with a socket that is nobody's yet."""
-
-        def descriptors() -> tuple[int, ...]:
-            return (sock.fileno(),)
-
-        self.hold_descriptors(descriptors)
-        try:
-            await self.sleep(pause)
-        finally:
-            self.release_descriptors(descriptors)
+            return await scheme.connect(self, endpoint, timeout)
+        except OSError as error:
+            what = printable(str(error))
+            raise ConnectError(f"cannot connect to {_named(endpoint)}: {what}") from error
 
     async def open_listener(
         self, endpoint: Endpoint, options: ConnectionOptions, accepted: Callable[[Channel], None]
     ) -> Listener:
         """A listener on *endpoint* that gives a channel for each new connection to *accepted*.
 
+        For a scheme that reaches its endpoints by way of others.
+
         :raises ListenError: see `listen`.
+        :raises RuntimeError: the backend was left meanwhile.
         """
-
-        def wrap(
-            sock: socket.socket, peer: Endpoint | None, host: Endpoint | None
-        ) -> OSError | None:
-            try:
-                channel = self.lane.channel(sock, peer=peer, host=host)
-            except OSError as error:
-                if error.errno in OUT_OF_RESOURCES:
-                    return error
-                sock.close()
-                # Reset before it could be served, it is as good as never accepted.
-                if error.errno not in _LOST:
-                    _log.error("a connection to %s was dropped: %s", endpoint, error)
-                return None
-            accepted(channel)
-            return None
-
-        return await listen_sockets(self, endpoint, options, wrap)
+        scheme = scheme_of(endpoint)
+        why = self.cannot_serve(scheme) or scheme.cannot_listen(endpoint)
+        if why is not None:
+            raise ListenError(f"cannot listen on {_named(endpoint)}: {why}")
+        try:
+            return await scheme.listen(self, endpoint, options, accepted)
+        except (OSError, UnicodeError) as error:
+            # UnicodeError: what a resolver says of a host that cannot be a name.
+            what = printable(str(error))
+            raise ListenError(f"cannot listen on {_named(endpoint)}: {what}") from error
 
     def accept(
         self,
@@ -307,6 +282,11 @@ _OWN = frozenset(
     *("_quiet", "_was_left"),
 }
 """Private names that a subclass would break by using them for itself."""
+
+
+def _named(endpoint: Endpoint) -> str:
+    """*endpoint* before a colon: one that ends with a colon goes without."""
+    return str(endpoint).removesuffix(":")
 
 
 def make_protocol(factory: Callable[[], P]) -> P:

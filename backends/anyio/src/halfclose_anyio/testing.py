@@ -14,9 +14,9 @@ from anyio.abc import SocketAttribute
 from halfclose import TCP, UNIX, Backend, ConnectionOptions, Endpoint, ProtocolFactory
 from halfclose.backend import make_protocol
 from halfclose.testing import Dial, Kind, RawPeer
-from halfclose.testing.kinds import KINDS as EVERYWHERE
-from halfclose.testing.kinds import NativeTCP, NativeUnix
-from halfclose.testing.sockets import dial, temporary_unix_path
+from halfclose.testing.channels.kinds import KINDS as EVERYWHERE
+from halfclose.testing.channels.kinds import NativeTCP, NativeUnix
+from halfclose.testing.channels.sockets import dial, temporary_unix_path
 
 from .channel import StreamChannel
 from .stream import serve_stream

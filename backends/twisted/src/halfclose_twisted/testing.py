@@ -10,9 +10,9 @@ from typing import Any
 
 from halfclose import TCP, UNIX, Backend, ConnectionOptions, Endpoint, ProtocolFactory
 from halfclose.testing import Dial, Kind, RawPeer
-from halfclose.testing.kinds import KINDS as EVERYWHERE
-from halfclose.testing.kinds import NativeTCP, NativeUnix
-from halfclose.testing.sockets import dial, temporary_unix_path
+from halfclose.testing.channels.kinds import KINDS as EVERYWHERE
+from halfclose.testing.channels.kinds import NativeTCP, NativeUnix
+from halfclose.testing.channels.sockets import dial, temporary_unix_path
 from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
 
 from .backend import TwistedBackend

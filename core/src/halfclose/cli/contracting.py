@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from ..reasons import BackendError
-from ..testing.runner import check, plan
+from ..testing.judging.runner import check, plan
 from .failures import print_failures
 from .listing import installed, load_error
 from .progress import progress

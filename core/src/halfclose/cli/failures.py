@@ -10,7 +10,7 @@ from itertools import groupby
 from rich.console import Console
 from rich.text import Text
 
-from ..testing.verdict import Verdict
+from ..testing.judging.verdict import Verdict
 
 __all__ = ["excerpt", "print_failures"]
 

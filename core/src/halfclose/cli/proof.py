@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..testing.case import Case
-from ..testing.verdict import Verdict
+from ..testing.judging.case import Case
+from ..testing.judging.verdict import Verdict
 
 __all__ = ["Count", "Proof", "Tried"]
 

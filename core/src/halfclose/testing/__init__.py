@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .harness import Net, Pair, rule
-from .hosts import Host
-from .kinds import (
+from .channels.kinds import (
     KINDS,
     Dial,
     Kind,
@@ -21,15 +19,17 @@ from .kinds import (
     NativeUnix,
     Stdio,
 )
+from .channels.peers import RawPeer
+from .channels.pipes import PipePeer
+from .channels.sockets import SocketPeer
+from .hosts import Host
 from .networks import OpenNetwork, network
-from .peers import RawPeer
-from .pipes import PipePeer
-from .recorder import PlainRecorder, Recorder
-from .sockets import SocketPeer
+from .tools.harness import Net, Pair, rule
+from .tools.recorder import PlainRecorder, Recorder
 
 if TYPE_CHECKING:
     from .exploration import ExplorationSuite
-    from .suite import ContractSuite
+    from .judging.suite import ContractSuite
 
 __all__ = [
     "KINDS",
@@ -59,10 +59,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # These need pytest and Hypothesis, which are not to be imported for the others.
     if name == "ContractSuite":
-        from .explaining import explain_assertions
+        from .judging.explaining import explain_assertions
 
         explain_assertions()
-        from .suite import ContractSuite
+        from .judging.suite import ContractSuite
 
         return ContractSuite
     if name == "ExplorationSuite":

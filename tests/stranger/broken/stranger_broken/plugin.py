@@ -6,7 +6,7 @@ from halfclose import BackendSpec, hookimpl
 
 __all__ = ["halfclose_backends"]
 
-_LANE = "halfclose.testing.kinds:KINDS"
+_LANE = "halfclose.testing.channels.kinds:KINDS"
 
 _CLASSES = {
     "hanging+after-main": "hanging:AfterMain",

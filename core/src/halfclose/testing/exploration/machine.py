@@ -9,7 +9,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from ..kinds import Kind
+from ..channels.kinds import Kind
 from .kinds import serves_both
 from .script import ENDS, FAULTS, WAYS, Act, End, Fault, Reaction, Script, Step, Turns, Verb, Wait
 

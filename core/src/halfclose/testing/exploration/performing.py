@@ -16,10 +16,10 @@ from ...memory.network import Network
 from ...options import ConnectionOptions
 from ...reasons import ConnectError
 from ...running import run
-from ..kinds import Kind
-from ..leaks import descriptors
-from ..logs import logged
-from ..sockets import temporary_unix_path
+from ..channels.kinds import Kind
+from ..channels.sockets import temporary_unix_path
+from ..judging.leaks import descriptors
+from ..tools.logs import logged
 from .ends import Actor, HalfEnd, PlainEnd, Planned
 from .expected_log import check_log
 from .model import Model

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...lifecycle import State
-from ..peers import RawPeer
+from ..channels.peers import RawPeer
 from .contents import contents
 from .model import Model
 from .script import Verb

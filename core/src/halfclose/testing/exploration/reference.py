@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ..kinds import Kind
+from ..channels.kinds import Kind
 from .kinds import MEMORY
 from .performing import Outcome, perform
 from .script import ENDS, Act, Script, Verb, Wait

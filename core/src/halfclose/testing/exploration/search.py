@@ -9,7 +9,7 @@ from dataclasses import replace
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from ..kinds import Kind
+from ..channels.kinds import Kind
 from .machine import STEPS, machine
 from .report import Report
 from .script import Script

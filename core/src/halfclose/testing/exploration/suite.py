@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 from ...reasons import BackendError
-from ..kinds import Kind
+from ..channels.kinds import Kind
 from .kinds import explorable
 from .search import Search
 from .worker import Worker

@@ -17,7 +17,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import IO, Any
 
-from ..kinds import Kind
+from ..channels.kinds import Kind
 from .kinds import kind_of
 from .performing import Outcome, perform
 from .reference import compare

@@ -1,0 +1,231 @@
+"""The contract suite: one class, one test a rule."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from typing import Any, ClassVar
+
+import pytest
+
+from ...reasons import BackendError
+from ..channels.kinds import Kind, check_kinds, load_kinds
+from ..hosts import HALFCLOSE_RUN, Host, find_host, load_hosts
+from ..rules import instead  # noqa: F401 - in this process, and not in that of each case
+from ..rules.accepting import AcceptingRules
+from ..rules.closing import ClosingRules
+from ..rules.connecting import ConnectingRules
+from ..rules.descriptors import DescriptorRules
+from ..rules.events import EventRules
+from ..rules.exits import ExitRules
+from ..rules.failures import FailureRules
+from ..rules.flushing import FlushingRules
+from ..rules.forking import ForkingRules
+from ..rules.lingering import LingeringRules
+from ..rules.loop import LoopRules
+from ..rules.pipes import PipeRules
+from ..rules.producers import ProducerRules
+from ..rules.running import RunningRules
+from ..rules.verbs import VerbRules
+from ..tools.harness import Rule
+from .case import TIME_LIMIT, Case
+from .explaining import demand_assertions
+from .trial import Trial
+
+__all__ = ["ContractSuite"]
+
+
+class ContractSuite(
+    EventRules,
+    VerbRules,
+    FlushingRules,
+    ProducerRules,
+    FailureRules,
+    AcceptingRules,
+    ConnectingRules,
+    ExitRules,
+    ForkingRules,
+    ClosingRules,
+    LingeringRules,
+    PipeRules,
+    DescriptorRules,
+    LoopRules,
+    RunningRules,
+):
+    """Every rule of the contract, to be run by pytest on a backend of yours::
+
+    class TestContract(halfclose.testing.ContractSuite):
+        backend = "mine"
+
+    Each rule runs in a process of its own, on each kind of channel that the backend names by
+    `BackendSpec.kinds`; under ``--pdb`` or ``--trace`` in pytest's process, without a time limit.
+
+    A rule that is known to be broken is marked, and stays checked: should it be kept after all,
+    the run fails. To take a rule away in any other manner is a `TypeError`::
+
+    test_evt_05_both_halves_end = pytest.mark.xfail(strict=True, reason="…")(
+        halfclose.testing.ContractSuite.test_evt_05_both_halves_end
+    )
+
+    """
+
+    backend: ClassVar[str]
+    """The name of the backend."""
+
+    kinds: ClassVar[tuple[Kind, ...]] = ()
+    """Kinds of channel beside those that the backend names."""
+
+    host: ClassVar[str] = HALFCLOSE_RUN.name
+    """Who starts the loop: ``"halfclose.run"``, or one that the backend names by
+    `BackendSpec.hosts`, such as ``"asyncio.run"``. Under another than the first, rules run on the
+    kinds of channel that the host names."""
+
+    time_limit: ClassVar[float] = TIME_LIMIT
+    """Seconds that one rule may take on one kind of channel; then it has failed."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name, replaced in list(vars(cls).items()):
+            if name in _rules() and replaced is _rules()[name]:
+                # pytest marks the function itself: this class gets one of its own.
+                marks = replaced.__dict__.pop("pytestmark", [])
+                own = _copy(replaced)
+                own.pytestmark = marks
+                setattr(cls, name, own)
+        _check_whole(cls)
+
+    @classmethod
+    def rules(cls) -> dict[str, Rule]:
+        """Every rule of the contract, by its id.
+
+        Those of the loop come first: where one of them is broken, others only follow from it.
+        """
+        rules = [function.rule for function in _rules().values()]
+        rules.sort(key=lambda rule: not rule.identifier.startswith("LOOP-"))
+        return {rule.identifier: rule for rule in rules}
+
+    @classmethod
+    def kinds_of(cls, rule: Rule) -> list[Kind]:
+        """The kinds of channel on which *rule* can be seen, and the host is to run.
+
+        :raises TypeError: the backend has no host of that name, or the host no such kind.
+        :raises BackendError: the backend is not installed or does not load.
+        """
+        kinds = check_kinds((*load_kinds(cls.backend), *cls.kinds))
+        shown = cls._host().kinds
+        if shown is not None:
+            kinds = tuple(kind for kind in kinds if kind.name in shown)
+            if not kinds:
+                raise TypeError(
+                    f"{cls.__qualname__}: {cls.host} is to run on {', '.join(shown)}, and backend "
+                    f"{cls.backend!r} has none of them"
+                )
+        if rule.once:
+            return [kinds[0]]
+        return [kind for kind in kinds if kind.scheme in rule.schemes]
+
+    @classmethod
+    def _host(cls) -> Host:
+        try:
+            return find_host(load_hosts(cls.backend), cls.host)
+        except LookupError as error:
+            raise TypeError(f"{cls.__qualname__}: backend {cls.backend!r}: {error}") from None
+
+    def hold_to(self, rule: Rule, kind: Kind) -> None:
+        """Fail the test that runs now, unless the backend keeps *rule* on *kind*."""
+        if self._debugging:
+            Trial(self, self.backend, kind, self._host(), rule).hold()
+            return
+        case = Case(self, self.backend, kind, rule, self._host())
+        verdict = case.judge(self.time_limit)
+        if not verdict.passed:
+            pytest.fail(str(verdict), pytrace=False)
+
+    _debugging = False
+
+    @pytest.fixture(autouse=True)
+    def _let_debug(self, request: pytest.FixtureRequest) -> None:
+        option = request.config.getoption
+        if option("usepdb", False) or option("trace", False):
+            self._debugging = True
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Run each rule on every kind of channel on which it can be seen."""
+        _check_whole(type(self))
+        demand_assertions()
+        for mark in metafunc.definition.iter_markers():
+            if mark.name in ("skip", "skipif") or (mark.name == "xfail" and not _is_strict(mark)):
+                raise TypeError(
+                    f"{type(self).__qualname__}: the mark {mark.name} takes rules of the contract "
+                    f"away; {_HOW_TO_DECLARE}"
+                )
+        function = _rules().get(metafunc.function.__name__)
+        if function is not None:
+            try:
+                kinds = self.kinds_of(function.rule)
+            except BackendError as error:
+                raise pytest.Collector.CollectError(str(error)) from None
+            metafunc.parametrize("kind", kinds, ids=[kind.name for kind in kinds])
+
+
+_HOW_TO_DECLARE = (
+    "one that is known to be broken is marked pytest.mark.xfail(strict=True, reason=...)"
+)
+
+_MACHINERY = ("_host", "hold_to", "kinds_of", "rules", "pytest_generate_tests", "_let_debug")
+
+
+@functools.cache
+def _rules() -> dict[str, Any]:
+    """The suite's rules, by the name of the test."""
+    members = inspect.getmembers(ContractSuite, inspect.isfunction)
+    return {name: function for name, function in members if hasattr(function, "rule")}
+
+
+def _check_whole(cls: type[ContractSuite]) -> None:
+    """Whether every rule is there, or declared broken and still checked.
+
+    :raises TypeError: one is not.
+    """
+    for name in _MACHINERY:
+        if inspect.getattr_static(cls, name) is not vars(ContractSuite)[name]:
+            raise TypeError(f"{cls.__qualname__}.{name} would replace the suite's own")
+    for name, original in _rules().items():
+        replaced = inspect.getattr_static(cls, name)
+        if replaced is not original and not _is_declared(replaced):
+            raise TypeError(
+                f"{cls.__qualname__}.{name} takes rule {original.rule.identifier} away; "
+                f"{_HOW_TO_DECLARE}"
+            )
+
+
+def _copy(function: Any) -> Any:
+    copy = types.FunctionType(
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    return functools.update_wrapper(copy, function)
+
+
+def _is_declared(replaced: Any) -> bool:
+    """Whether *replaced* is marked as a rule that is known to be broken, and runs."""
+    marks = getattr(replaced, "pytestmark", [])
+    if not callable(replaced) or any(mark.name in ("skip", "skipif") for mark in marks):
+        return False
+    declared = [mark for mark in marks if mark.name == "xfail"]
+    return bool(declared) and all(_is_strict(mark) for mark in declared)
+
+
+def _is_strict(mark: pytest.Mark) -> bool:
+    """Whether what *mark*, an xfail, is on is run, and fails if it passes."""
+    return (
+        mark.kwargs.get("strict") is True
+        and bool(mark.kwargs.get("reason"))
+        and bool(mark.kwargs.get("run", True))
+        and not mark.args
+        and "condition" not in mark.kwargs
+    )

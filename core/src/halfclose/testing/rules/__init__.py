@@ -1,0 +1,1 @@
+"""The rules of the contract, a file for each chapter."""

@@ -1,0 +1,690 @@
+"""PRD: producers."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from ...channel import Capabilities
+from ...interfaces import Producer
+from ...options import HIGH_WATER, LOW_WATER, ConnectionOptions
+from ...reasons import ConnectionAborted, ConnectionDone, ConnectionLost
+from ..tools.data import assert_same, pattern
+from ..tools.fakes import FakeChannel
+from ..tools.harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
+from ..tools.producers import Idle, Pull, Push
+from ..tools.reactions import leave_unread
+from ..tools.recorder import PlainRecorder, Recorder, _Recording
+from ..tools.waiting import SOON, flood
+
+__all__ = ["ProducerRules"]
+
+ANSWERS = 10_000
+"""What PRD-02 asks of a pull producer."""
+
+
+def _refuses(protocol: _Recording, producer: Producer, streaming: bool) -> bool:
+    """Whether the transport raises RuntimeError for *producer*."""
+    try:
+        protocol.verb("registerProducer", producer, streaming)
+    except RuntimeError:
+        return True
+    return False
+
+
+@asynccontextmanager
+async def _failed_send(net: Net, *, streaming: bool) -> AsyncIterator[Idle]:
+    """The producer of a connection that cannot send any more and keeps its input (FLU-09).
+
+    Who reads on only when the producer has finished must not wait for ever. It is stopped and not
+    resumed: one that writes for as long as it is not paused would never return.
+    """
+    channel = FakeChannel(Capabilities(), room=0)
+    protocol = Recorder(connectionMade=lambda p: p.verb("pauseProducing"))
+    channel.attach(net, protocol)
+    channel.sink.received(b"kept")
+    producer = Idle(protocol)
+    protocol.verb("registerProducer", producer, streaming)
+    await net.turns()
+    protocol.verb("write", b"x" * (HIGH_WATER + 1))
+    channel.sink.write_failed(BrokenPipeError(errno.EPIPE, "gone"))
+    await net.turns()
+    yield producer
+    assert protocol.events == ["connectionMade"]
+    protocol.verb("resumeProducing")
+    await net.until(protocol, "dataReceived")
+    channel.sink.read_ended()
+    assert type(await net.lost(protocol)) is ConnectionLost
+    assert producer.names[-1] == "stopProducing"
+    assert producer.names.count("stopProducing") == 1
+
+
+async def _waits_for_its_producer(net: Net, verb: str, last_event: str) -> None:
+    """*verb* sends the end of stream once the producer has unregistered, and not before."""
+    for streaming in (True, False):
+        for more in (b"", b"and more"):
+            case = f"{verb}, {'push' if streaming else 'pull'}, {len(more)} more bytes"
+            pair = await net.recorded()
+            producer = Idle(pair.protocol)
+            pair.protocol.verb("write", b"first")
+            pair.protocol.verb("registerProducer", producer, streaming)
+            pair.protocol.verb(verb)
+            assert await pair.peer.read_exactly(5) == b"first"
+            await net.quiet()
+            assert pair.protocol.events == ["connectionMade"], case
+            if more:
+                pair.protocol.verb("write", more)
+                await net.turns()
+            assert pair.protocol.events == ["connectionMade"], case
+            pair.protocol.verb("unregisterProducer")
+            assert await pair.peer.read_to_eof() == more, case
+            await net.until(pair.protocol, last_event)
+            assert pair.protocol.events == ["connectionMade", last_event], case
+            # What is written after the producer has gone comes too late.
+            assert pair.transport.droppedBytes == 0
+            pair.protocol.verb("write", b"too late")
+            assert pair.transport.droppedBytes == len(b"too late")
+            pair.peer.shutdown()
+            assert type(await net.lost(pair.protocol)) is ConnectionDone, case
+            assert "stopProducing" not in producer.names, case
+
+    # A producer that goes on writing after the verb is still held to the marks, and loses nothing.
+    data = pattern(MORE_THAN_THE_KERNEL)
+    pair = await net.recorded()
+    push = Push(pair.protocol, data)
+    push.register()
+    pair.protocol.verb(verb)
+    push.produce()
+    assert push.paused
+    assert push.position < len(data)
+    assert_same(await pair.peer.read_to_eof(), data)
+    await net.until(pair.protocol, last_event)
+
+
+class ProducerRules:
+    """The rules PRD-01 to PRD-09."""
+
+    @rule("PRD-01", needs=("can_half_close",))
+    async def test_prd_01_a_streaming_producer(self, net: Net) -> None:
+        """A streaming producer is paused inside the write that crosses the high-water mark, so
+        that a loop which looks stops, and resumed below the low-water mark, never twice in a row.
+        resumeProducing and stopProducing are never called inside a verb. The marks are public
+        constants.
+
+        Where to look: ``Channel.write`` takes what the kernel takes and no more, so that the rest
+        is counted; ``writable`` comes from the loop, never from inside ``write``.
+        """
+        marks = ConnectionOptions()
+        assert 0 <= LOW_WATER < HIGH_WATER
+        assert (marks.low_water, marks.high_water) == (LOW_WATER, HIGH_WATER)
+
+        data = pattern(MORE_THAN_THE_KERNEL)
+        pair = await net.recorded()
+        producer = Push(pair.protocol, data)
+        producer.register()
+        producer.produce()
+        # The loop has stopped, in the very turn in which it began.
+        assert producer.position < len(data)
+        assert producer.calls == [("pauseProducing", "the verb write")]
+        await net.quiet()
+        # Nobody reads, so the kernel is full, and nothing goes below the low-water mark.
+        assert producer.paused
+        assert producer.position < len(data)
+        pair.protocol.verb("loseWriteConnection")
+        assert_same(await pair.peer.read_to_eof(), data)
+        await net.until(pair.protocol, "writeConnectionLost")
+        assert "resumeProducing" in producer.names
+        for number, (name, inside) in enumerate(producer.calls):
+            # By turns; that a resume came inside a verb is noted by the producer itself.
+            assert name == ("resumeProducing" if number % 2 else "pauseProducing"), number
+            assert (inside == "the verb write") == (name == "pauseProducing"), number
+        pair.protocol.verb("abortConnection")
+        await net.lost(pair.protocol)
+
+        # The marks are the connection's own: this one is not crossed by the first write.
+        other = await net.pair(Recorder(), high_water=len(data), low_water=0)
+        watched = Idle(other.protocol)
+        other.protocol.verb("registerProducer", watched, True)
+        other.protocol.verb("write", data)
+        assert watched.names == []
+        other.protocol.verb("write", data)
+        assert watched.calls == [("pauseProducing", "the verb write")]
+        other.protocol.verb("write", b"x")
+        await net.turns()
+        assert watched.names == ["pauseProducing"]
+        # With a low-water mark of nothing, it is resumed when all the bytes are with the kernel.
+        rest = await other.peer.read_exactly(2 * len(data) + 1)
+        assert rest[-1:] == b"x"
+        await net.until(other.protocol, lambda: "resumeProducing" in watched.names)
+        await net.turns()
+        assert watched.names == ["pauseProducing", "resumeProducing"]
+        other.protocol.verb("unregisterProducer")
+
+        # To the byte, which no kernel can be made to be.
+        channel = FakeChannel(Capabilities(), room=0)
+        exact = Recorder()
+        channel.attach(net, exact)
+        watched = Idle(exact)
+        exact.verb("registerProducer", watched, True)
+        exact.verb("write", b"x" * HIGH_WATER)
+        assert watched.names == []
+        exact.verb("write", b"x")
+        assert watched.names == ["pauseProducing"]
+        channel.make_room(HIGH_WATER - LOW_WATER)
+        await net.turns()
+        assert watched.names == ["pauseProducing"], "resumed above the low-water mark"
+        channel.make_room(1)
+        await net.turns()
+        assert watched.names == ["pauseProducing", "resumeProducing"]
+        channel.make_room(1)
+        await net.turns()
+        assert watched.names == ["pauseProducing", "resumeProducing"], "resumed twice in a row"
+        # And anew for the next one, whatever the last was told.
+        exact.verb("write", b"x" * HIGH_WATER)
+        assert watched.names[2:] == ["pauseProducing"]
+        exact.verb("unregisterProducer")
+        channel.make_room(2 * HIGH_WATER)
+        following = Idle(exact)
+        exact.verb("registerProducer", following, True)
+        await net.turns()
+        assert following.names == []
+        channel.make_room(0)
+        exact.verb("write", b"x" * (HIGH_WATER + 1))
+        assert following.names == ["pauseProducing"]
+        exact.verb("abortConnection")
+        await net.lost(exact)
+
+        # A loop stops where its bytes go nowhere, too.
+        for case in ("the input is kept", "nothing is left", "aborted"):
+            broken, protocol = FakeChannel(Capabilities()), Recorder()
+            broken.attach(net, protocol)
+            if case == "the input is kept":
+                protocol.verb("pauseProducing")
+                broken.sink.received(b"kept")
+            looping = Push(protocol, data)
+            looping.register()
+            if case == "aborted":
+                protocol.verb("abortConnection")
+            else:
+                broken.error = BrokenPipeError(errno.EPIPE, "gone")
+            looping.produce()
+            assert looping.position < len(data), f"{case}: it went on"
+            assert looping.calls == [("pauseProducing", "the verb write")], case
+            await net.turns()
+            assert looping.names == ["pauseProducing", "stopProducing"], case
+            protocol.verb("abortConnection")
+            await net.lost(protocol)
+
+        async with _failed_send(net, streaming=True) as failed:
+            assert failed.names == ["pauseProducing", "stopProducing"], (
+                "a send failed, and while the input is kept the producer waits for ever"
+            )
+
+    @rule("PRD-02", needs=("can_half_close",))
+    async def test_prd_02_a_pull_producer(self, net: Net) -> None:
+        """A pull producer is asked once after registration and again each time that the buffer
+        has emptied, at most once a turn: ten thousand answers neither stall nor recurse.
+
+        Where to look: ``writable`` comes after every ``write`` that took less than it was given;
+        ``Backend.call_soon`` calls in the next turn, never at once.
+        """
+        answers = [b"answer %d\n" % number for number in range(ANSWERS)]
+        pair = await net.recorded()
+        producer = Pull(net, pair.protocol, answers)
+        producer.register()
+        assert producer.asked == 0, "asked inside registerProducer"
+        pair.protocol.verb("loseWriteConnection")
+        assert_same(await pair.peer.read_to_eof(), b"".join(answers))
+        await net.until(pair.protocol, "writeConnectionLost")
+        assert producer.asked == ANSWERS + 1
+        pair.protocol.verb("abortConnection")
+        await net.lost(pair.protocol)
+
+        # Asked again only when the buffer has emptied.
+        data = pattern(MORE_THAN_THE_KERNEL)
+        other = await net.recorded()
+        slow = Pull(net, other.protocol, [b"", data, b"the last"])
+        slow.register()
+        await net.until(other.protocol, lambda: slow.asked)
+        await net.quiet()
+        assert slow.asked == 1, "it wrote nothing, so nothing has emptied"
+        other.protocol.verb("write", b"x")
+        await net.until(other.protocol, lambda: slow.asked > 1)
+        await net.quiet()
+        assert slow.asked == 2, "its last answer is still being sent"
+        assert_same(await other.peer.read_exactly(1 + len(data)), b"x" + data)
+        await net.until(other.protocol, lambda: slow.asked > 2)
+        assert await other.peer.read_exactly(8) == b"the last"
+        await net.until(other.protocol, lambda: slow.asked > 3)
+
+        # Two reasons to ask in one turn are one; and who has gone by then is asked no more.
+        exact = Recorder()
+        FakeChannel(Capabilities()).attach(net, exact)
+        idle, following = Idle(exact), Idle(exact)
+        exact.verb("registerProducer", idle, False)
+        exact.verb("write", b"x")
+        await net.turns()
+        assert idle.names == ["resumeProducing"]
+        exact.verb("write", b"x")
+        exact.verb("unregisterProducer")
+        exact.verb("registerProducer", following, True)
+        await net.turns()
+        assert idle.names == ["resumeProducing"]
+        assert following.names == []
+        exact.verb("unregisterProducer")
+        # Its channel never ends a close, for which who leaves the backend would wait.
+        exact.verb("abortConnection")
+
+        async with _failed_send(net, streaming=False) as failed:
+            assert failed.names == ["resumeProducing", "stopProducing"], (
+                "a send failed, and while the input is kept the producer waits for ever"
+            )
+
+    @rule("PRD-03", needs=("can_half_close",))
+    async def test_prd_03_the_end_of_stream_waits_for_the_producer(self, net: Net) -> None:
+        """lwc waits for a registered producer to unregister, then sends the FIN, with or without
+        a further write. † (the FIN is never sent there)
+
+        Where to look: nothing in a channel: ``end_write`` is called when it is time.
+        """
+        await _waits_for_its_producer(net, "loseWriteConnection", "writeConnectionLost")
+
+    @rule("PRD-04")
+    async def test_prd_04_the_close_waits_for_the_producer(self, net: Net) -> None:
+        """loseConnection waits likewise. † (twisted#5344, twisted#6461)
+
+        Where to look: nothing in a channel, as for PRD-03.
+        """
+        await _waits_for_its_producer(net, "loseConnection", "connectionLost")
+
+        # As does the peer's end of stream, which is loseConnection to a plain protocol (EVT-12).
+        data = pattern(MORE_THAN_THE_KERNEL)
+        plain = await net.pair(PlainRecorder())
+        push = Push(plain.protocol, data)
+        push.register()
+        plain.peer.shutdown()
+        await net.quiet()
+        push.produce()
+        assert_same(await plain.peer.read_to_eof(), data)
+        assert type(await net.lost(plain.protocol)) is ConnectionDone
+
+    @rule("PRD-05", needs=("can_half_close",))
+    async def test_prd_05_registered_too_late(self, net: Net) -> None:
+        """registerProducer once lwc or loseConnection has been called, or after connectionLost:
+        stopProducing, in the next turn. †
+
+        Where to look: ``Backend.call_soon`` works as long as the loop runs, also when the
+        connection is lost and whatever served it has ended.
+        """
+
+        async def stopped(pair: Pair[Recorder], case: str) -> None:
+            producers = [Idle(pair.protocol), Idle(pair.protocol)]
+            for producer, streaming in zip(producers, (True, False), strict=True):
+                pair.protocol.verb("registerProducer", producer, streaming)
+                assert producer.names == [], f"{case}: stopped inside registerProducer"
+            await net.turns(1)
+            for producer in producers:
+                assert producer.names == ["stopProducing"], case
+
+        for verb in ("loseWriteConnection", "loseConnection", "abortConnection"):
+            for pending in (0, MORE_THAN_THE_KERNEL):
+                case = f"{verb} with {pending} bytes pending"
+                pair = await net.recorded()
+                pair.protocol.verb("write", b"x" * pending)
+                pair.protocol.verb(verb)
+                await stopped(pair, f"{case}, at once")
+                if verb == "loseWriteConnection" and not pending:
+                    await net.until(pair.protocol, "writeConnectionLost")
+                    await stopped(pair, f"{case}, after writeConnectionLost")
+                pair.protocol.verb("abortConnection")
+                await net.lost(pair.protocol)
+                await stopped(pair, f"{case}, after connectionLost")
+
+    @rule("PRD-06")
+    async def test_prd_06_the_connection_is_lost(self, net: Net) -> None:
+        """Connection lost: stopProducing once, before connectionLost.
+
+        Where to look: nothing in a channel but that it tells of the loss: see FLU-11, EVT-06.
+        """
+
+        def abort(pair: Pair[Recorder]) -> None:
+            pair.protocol.verb("abortConnection")
+
+        def reset(pair: Pair[Recorder]) -> None:
+            pair.peer.reset()
+
+        def give_up(pair: Pair[Recorder]) -> None:
+            pair.protocol.verb("loseConnection")
+            pair.protocol.verb("abortConnection")
+
+        stdio = net.kind.scheme == "stdio"
+        for end in (abort, give_up) if stdio else (abort, give_up, reset):
+            for streaming in (True, False):
+                case = f"{end.__name__}, {'push' if streaming else 'pull'}"
+                pair = await net.recorded(connectionMade=leave_unread)
+                await pair.peer.until_input()
+                producer = Idle(pair.protocol)
+                events = pair.protocol.events
+                at_the_stop: list[list[str]] = []
+
+                def stopped(
+                    producer: Idle = producer,
+                    events: list[str] = events,
+                    at_the_stop: list[list[str]] = at_the_stop,
+                ) -> None:
+                    Idle.stopProducing(producer)
+                    at_the_stop.append(list(events))
+
+                producer.stopProducing = stopped  # type: ignore[method-assign]
+                pair.protocol.verb("registerProducer", producer, streaming)
+                await net.turns()
+                end(pair)
+                reason = await net.lost(pair.protocol)
+                wanted = ConnectionLost if end is reset else ConnectionAborted
+                assert type(reason) is wanted, case
+                await net.turns()
+                assert producer.names.count("stopProducing") == 1, case
+                assert at_the_stop == [["connectionMade"]], case
+                assert producer.names[-1] == "stopProducing", case
+
+    @rule("PRD-07", needs=("can_half_close",))
+    async def test_prd_07_a_second_producer(self, net: Net) -> None:
+        """A second registerProducer raises RuntimeError and leaves the first in place.
+
+        Where to look: nothing in a channel.
+        """
+        data = pattern(MORE_THAN_THE_KERNEL)
+        pair = await net.recorded()
+        first, second = Push(pair.protocol, data), Idle(pair.protocol)
+        first.register()
+        for streaming in (True, False):
+            assert _refuses(pair.protocol, first, streaming)
+            assert _refuses(pair.protocol, second, streaming)
+        first.produce()
+        assert first.names == ["pauseProducing"]
+        pair.protocol.verb("loseWriteConnection")
+        # Also while the end of stream waits for the first.
+        assert _refuses(pair.protocol, second, True)
+        assert_same(await pair.peer.read_to_eof(), data)
+        await net.until(pair.protocol, "writeConnectionLost")
+        assert second.names == []
+        assert "stopProducing" not in first.names
+        pair.protocol.verb("abortConnection")
+        await net.lost(pair.protocol)
+
+        # One after the other is no second one.
+        other = await net.recorded()
+        for _ in range(2):
+            other.protocol.verb("registerProducer", Idle(other.protocol), True)
+            other.protocol.verb("unregisterProducer")
+            other.protocol.verb("unregisterProducer")
+
+    @rule("PRD-08", needs=("can_half_close",))
+    async def test_prd_08_the_abort_does_not_wait(self, net: Net) -> None:
+        """abortConnection does not wait for a producer. (twisted#8992)
+
+        Where to look: ``Channel.abort`` discards what is pending and waits for nothing.
+        """
+        for before in (None, "loseWriteConnection", "loseConnection"):
+            for streaming in (True, False):
+                case = f"after {before}, {'push' if streaming else 'pull'}"
+                pair = await net.recorded()
+                producer = Idle(pair.protocol)
+                pair.protocol.verb("registerProducer", producer, streaming)
+                if before is not None:
+                    pair.protocol.verb(before)
+                await net.turns()
+                pair.protocol.verb("abortConnection")
+                assert type(await net.lost(pair.protocol)) is ConnectionAborted, case
+                assert pair.protocol.events == ["connectionMade", "connectionLost"], case
+                assert producer.names.count("stopProducing") == 1, case
+                data, end = await pair.peer.read_all()
+                assert (data, end) == (b"", "reset" if pair.can.can_reset else "eof"), case
+
+    @rule("PRD-09", schemes=("tcp", "unix", "memory"), needs=("can_half_close",))
+    async def test_prd_09_a_transport_is_a_producer(self, net: Net) -> None:
+        """A transport is a producer itself: pauseProducing and resumeProducing act on its reads,
+        stopProducing is loseConnection. One that is registered with another transport counts as
+        unregistered once its own read side has ended or it is lost, so that a proxy written the
+        Twisted way (portforward) closes. But truncated data never looks complete: where the
+        transport that it was registered with is lost uncleanly, also after its read side has
+        ended, it sends what was written to it, and is then aborted; and so is one that waits for
+        its producer to unregister, where that one is lost otherwise than cleanly or by
+        abortConnection. † (a reset of either end of portforward reaches the other as a clean FIN)
+
+        Where to look: ``pause_reading`` and ``resume_reading`` come at any time, from inside
+        another connection's ``write`` and ``writable`` too; and ``read_ended`` is told even where
+        nothing else happens on the connection. A reset that must not overtake what was sent waits
+        for ``Channel.unsent``, in which all counts that the peer has not acknowledged.
+        """
+        pair = await net.recorded()
+        pair.protocol.verb("write", b"x")
+        pair.protocol.verb("stopProducing")
+        assert await pair.peer.read_to_eof() == b"x"
+        assert type(await net.lost(pair.protocol)) is ConnectionDone
+        await _a_producer_that_has_ended(net)
+        await _a_half_closing_proxy(net)
+        endings = ("close", "data", "reset", "leave")
+        hanging = [one for one in endings if not await _a_proxy_as_twisted_has_it(net, one)]
+        assert not hanging, f"proxies that stay open after: {', '.join(hanging)}"
+        for wait in (True, False):
+            await _a_reset_goes_through(net, wait=wait)
+        await _a_reset_of_what_is_waited_for(net)
+
+
+async def _proxy(net: Net, one: _Recording, other: _Recording) -> tuple[Pair, Pair]:  # type: ignore[type-arg]
+    """Two connections wired for flow control, as twisted.protocols.portforward does it."""
+    pairs = await net.pair(one), await net.pair(other)
+    one.verb("registerProducer", other.transport, True)
+    other.verb("registerProducer", one.transport, True)
+    return pairs
+
+
+async def _a_half_closing_proxy(net: Net) -> None:
+    others: dict[object, _Recording] = {}
+    one, other = (
+        Recorder(
+            dataReceived=lambda p, data: others[p].verb("write", data),
+            readConnectionLost=lambda p: others[p].verb("loseWriteConnection"),
+        )
+        for _ in range(2)
+    )
+    others[one], others[other] = other, one
+    left, right = await _proxy(net, one, other)
+    # Nobody reads at the right end: so the left end can send no more than the buffers hold, those
+    # of two connections here.
+    limit = 4 * MORE_THAN_THE_KERNEL
+    sent = await flood(net, left.peer, limit)
+    if left.can.bounds_input:
+        assert sent < limit, f"{sent} bytes were taken that nobody reads"
+    forwarded = len(one.received)
+    assert forwarded < sent, "its reads were not paused"
+    received = await right.peer.read_exactly(sent)
+    assert_same(received, bytes(one.received))
+    left.peer.shutdown()
+    assert await right.peer.read_to_eof() == b""
+    right.peer.send_now(b"reply")
+    right.peer.shutdown()
+    assert await left.peer.read_to_eof() == b"reply"
+    for recorder in (one, other):
+        assert type(await net.lost(recorder)) is ConnectionDone
+        assert recorder.events.count("readConnectionLost") == 1
+        assert recorder.events.count("writeConnectionLost") == 1
+
+
+async def _a_proxy_as_twisted_has_it(net: Net, ending: str) -> bool:
+    """Whether both connections are lost when one has ended so."""
+    others: dict[object, _Recording] = {}
+    one, other = (
+        PlainRecorder(
+            dataReceived=lambda p, data: others[p].verb("write", data),
+            connectionLost=lambda p, _: others[p].verb("loseConnection"),
+        )
+        for _ in range(2)
+    )
+    others[one], others[other] = other, one
+    left, right = await _proxy(net, one, other)
+    if ending == "reset":
+        right.peer.send_now(b"unread")
+        await left.peer.until_input()
+        left.peer.reset()
+        received = b""
+    elif ending == "data":
+        # As much as the kernel takes, since nobody reads it yet.
+        received = pattern(30_000)
+        await left.peer.send(received)
+        left.peer.close()
+    elif ending == "close":
+        received = b""
+        left.peer.close()
+    elif ending == "leave":
+        # As leaving the backend does: neither can wait for the other.
+        received = b""
+        one.verb("loseConnection")
+        other.verb("loseConnection")
+    try:
+        for recorder in (one, other):
+            await net.lost(recorder, SOON)
+    except AssertionError:
+        for recorder in (one, other):
+            recorder.verb("abortConnection")
+            await net.lost(recorder)
+        return False
+    data, end = await right.peer.read_all()
+    assert data == received, ending
+    if ending == "reset":
+        await check_cut_off(net, right, end)
+    else:
+        assert end == "eof", ending
+    return True
+
+
+async def check_cut_off(net: Net, pair: Pair[Any], end: str) -> None:
+    """The raw peer has seen that more was to come, where the kernel has a way to say so."""
+    assert end == "reset" or not pair.can.can_reset, "a reset was told onwards as a clean end"
+    reason = await net.lost(pair.protocol)
+    assert type(reason) is ConnectionAborted, reason
+
+
+async def _a_reset_goes_through(net: Net, *, wait: bool) -> None:
+    """One end has sent a request and its end of stream; the other is reset amid its answer.
+
+    :param wait: whether nobody reads the answer until then, so that it waits with us.
+    """
+    others: dict[object, _Recording] = {}
+    one, other = (
+        Recorder(
+            dataReceived=lambda p, data: others[p].verb("write", data),
+            readConnectionLost=lambda p: others[p].verb("loseWriteConnection"),
+            connectionLost=lambda p, _: others[p].verb("loseConnection"),
+        )
+        for _ in range(2)
+    )
+    others[one], others[other] = other, one
+    left, right = await _proxy(net, one, other)
+    left.peer.send_now(b"request")
+    left.peer.shutdown()
+    await right.peer.until_input()
+    answer = pattern(2 * MORE_THAN_THE_KERNEL if wait else 30_000)
+    sent = len(answer)
+    if wait:
+        sent = await flood(net, right.peer, sent)
+        answer = bytes(other.received)
+    else:
+        right.peer.send_now(answer)
+        await net.until(other, lambda: len(other.received) == sent)
+    # With the request unread: so a unix socket is reset by it, too.
+    right.peer.reset()
+    data, end = await left.peer.read_all()
+    assert_same(data, bytes(other.received))
+    assert len(data) >= len(answer)
+    await net.lost(other)
+    await check_cut_off(net, left, end)
+
+
+async def _a_reset_of_what_is_waited_for(net: Net) -> None:
+    """A connection that is to end when its producer is done, and that one is reset."""
+    source, sink = await net.recorded(connectionMade=leave_unread), await net.recorded()
+    await source.peer.until_input()
+    sink.protocol.verb("registerProducer", source.transport, True)
+    sink.protocol.verb("write", b"a part")
+    sink.protocol.verb("loseWriteConnection")
+    source.peer.reset()
+    data, end = await sink.peer.read_all()
+    assert data == b"a part"
+    await check_cut_off(net, sink, end)
+
+
+async def _a_producer_that_has_ended(net: Net) -> None:
+    async def two() -> tuple[Pair[Recorder], Pair[Recorder]]:
+        return await net.recorded(), await net.recorded()
+
+    # It ends while we wait for it: its read side, or all of it.
+    for ending in ("shutdown", "abort"):
+        source, sink = await two()
+        sink.protocol.verb("registerProducer", source.transport, True)
+        sink.protocol.verb("loseWriteConnection")
+        await net.turns()
+        assert sink.protocol.events == ["connectionMade"], ending
+        if ending == "shutdown":
+            source.peer.shutdown()
+        else:
+            source.protocol.verb("abortConnection")
+        await net.until(sink.protocol, "writeConnectionLost")
+        assert await sink.peer.read_to_eof() == b""
+
+    # As long as it has not ended, it is waited for: where the sink's own peer has, and where the
+    # sink is not half-closeable.
+    source, sink = await two()
+    sink.peer.shutdown()
+    await net.until(sink.protocol, "readConnectionLost")
+    sink.protocol.verb("registerProducer", source.transport, True)
+    sink.protocol.verb("loseWriteConnection")
+    await net.quiet()
+    assert sink.protocol.events == ["connectionMade", "readConnectionLost"]
+    source.peer.shutdown()
+    assert type(await net.lost(sink.protocol)) is ConnectionDone
+    source = await net.recorded()
+    plain = await net.pair(PlainRecorder())
+    plain.protocol.verb("registerProducer", source.transport, True)
+    plain.protocol.verb("loseConnection")
+    await net.quiet()
+    assert plain.protocol.events == ["connectionMade"]
+    source.peer.shutdown()
+    assert type(await net.lost(plain.protocol)) is ConnectionDone
+
+    # It has ended before it is registered.
+    source, sink = await two()
+    source.peer.shutdown()
+    await net.until(source.protocol, "readConnectionLost")
+    sink.protocol.verb("registerProducer", source.transport, True)
+    sink.protocol.verb("write", b"x")
+    sink.protocol.verb("loseWriteConnection")
+    assert await sink.peer.read_to_eof() == b"x"
+    await net.until(sink.protocol, "writeConnectionLost")
+
+    # The one for which it produces has ended: it is stopped. Where that one is aborted, so is it.
+    source, sink = await two()
+    sink.protocol.verb("registerProducer", source.transport, True)
+    sink.protocol.verb("stopProducing")
+    sink.protocol.verb("unregisterProducer")
+    assert type(await net.lost(sink.protocol)) is ConnectionDone
+    sink.protocol.verb("registerProducer", source.transport, True)
+    assert await source.peer.read_to_eof() == b""
+    assert type(await net.lost(source.protocol)) is ConnectionDone
+    # What was written to it comes first, more than the kernel takes; likewise one whose own
+    # reading had ended before it was registered.
+    last = pattern(MORE_THAN_THE_KERNEL)
+    for ended in (False, True):
+        source, sink = await two()
+        if ended:
+            source.peer.shutdown()
+            await net.until(source.protocol, "readConnectionLost")
+        sink.protocol.verb("registerProducer", source.transport, True)
+        source.protocol.verb("write", last)
+        sink.protocol.verb("abortConnection")
+        data, end = await source.peer.read_all()
+        assert_same(data, last)
+        await check_cut_off(net, source, end)

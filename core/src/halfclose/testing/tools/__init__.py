@@ -1,0 +1,1 @@
+"""What a rule is written with: connections, protocols that record, ways to wait."""

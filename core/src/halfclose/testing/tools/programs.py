@@ -1,0 +1,107 @@
+"""Whole programs beside the test, to see what leaving their backends does."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import ExitStack
+
+from ...backend import Backend
+from ...channel import Capabilities
+from ...options import ConnectionOptions
+from ..channels.kinds import Serve
+from ..channels.peers import LIMIT, RawPeer
+from .harness import Net
+from .recorder import Recorder
+
+__all__ = ["Program"]
+
+
+class Program:
+    """A program of its own on the same kind of backend, which ends with a connection open.
+
+    It makes one connection of the kind under test, and then goes on with *body*. The raw peer is
+    driven by the test, which sees what leaving the program's backend does to the connection.
+
+    :param grace: what the program's backend has for it; None: what it has by default.
+    """
+
+    def __init__(
+        self,
+        net: Net,
+        protocol: Recorder,
+        body: Callable[[Backend], Awaitable[None]] | None = None,
+        grace: float | None = LIMIT,
+    ) -> None:
+        self.protocol = protocol
+        self.error: BaseException | None = None
+        """What the program raised."""
+        self.seconds = 0.0
+        """How long the body and leaving took."""
+        self.held = False
+        """Whether the backend holds the connection, rather than a task of the program."""
+        self.peer: RawPeer
+        self._net = net
+        self._body = body
+        self._options = {} if grace is None else {"grace": grace}
+        self._begun = 0.0
+        self._serve: Serve
+        self._up = net.backend.create_event()
+        self._over = net.backend.create_event()
+        self._stack = ExitStack()
+
+    async def __aenter__(self) -> Program:
+        """Run, and wait for the connection."""
+        self._serve = self._stack.enter_context(self._net.kind.outliving(self._net.backend))
+        self._net.backend.start_soon(self._run)
+        await self._net.wait(self._up, "the program's connection")
+        return self
+
+    async def _run(self) -> None:
+        kind = self._net.kind
+        self.error = await kind.run_program(
+            self._net.backend, self._main, self._options, self._net.host
+        )
+        self.seconds = kind.time(self._net.backend) - self._begun
+        self._over.set()
+        self._up.set()
+
+    async def _main(self, backend: Backend) -> None:
+        await self._connect(backend)
+        self._net.backend.call_soon_threadsafe(self._up.set)
+        self._begun = self._net.kind.time(self._net.backend)
+        if self._body is not None:
+            await self._body(backend)
+
+    async def _connect(self, backend: Backend) -> None:
+        inner = Net(backend, self._net.kind)
+        async with self._serve(backend, lambda: self.protocol, ConnectionOptions()) as connect:
+            self.peer = await connect()
+            # From now on it is the test that waits for it.
+            self.peer.backend = self._net.backend
+            await inner.until(self.protocol, "connectionMade")
+        held: Collection[object] = backend._connections
+        self.held = self.protocol.transport in held
+
+    @property
+    def can(self) -> Capabilities:
+        """What the connection's channel declares."""
+        return self.protocol.transport.capabilities
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self._over.is_set()
+
+    async def over(self) -> BaseException | None:
+        """Wait for the program's end and give the reason of its connection."""
+        await self._net.wait(self._over, "the program's end")
+        self._net.watch(self.protocol)
+        return self.protocol.reason
+
+    async def __aexit__(self, *exception: object) -> None:
+        try:
+            if hasattr(self, "peer"):
+                self.peer.close()
+            await self._net.wait(self._over, "the program's end")
+        finally:
+            self._stack.close()

@@ -1,0 +1,71 @@
+"""Plugins are looked up again where something was installed, and only there."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from halfclose import installed
+from halfclose.hooks import GROUP
+from halfclose.installed import installed_plugins
+
+
+@pytest.fixture
+def lookups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How often `importlib` was asked."""
+    asked: list[str] = []
+
+    def counted(group: str) -> object:
+        asked.append(group)
+        return entry_points(group=group)
+
+    monkeypatch.setattr(installed, "_known", None)
+    monkeypatch.setattr(installed, "entry_points", counted)
+    return asked
+
+
+def install(name: str, folder: Path) -> None:
+    info = folder / f"{name}-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[halfclose]\n{name} = {name}\n")
+
+
+def names() -> set[str]:
+    return {entry.name for entry in installed_plugins(GROUP)}
+
+
+def test_once_where_nothing_changes(lookups: list[str]) -> None:
+    assert names() == names() >= {"anyio+trio", "memory", "twisted+select"}
+    assert lookups == ["halfclose"]
+
+
+def test_again_where_something_was_installed(
+    lookups: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = names()
+    install("one", tmp_path)
+    assert names() - before == {"one"}
+
+
+def test_again_on_another_path(
+    lookups: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install("two", tmp_path)
+    assert "two" not in names()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "two" in names()
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder != str(tmp_path)])
+    assert "two" not in names()
+
+
+def test_again_where_another_finder_is(lookups: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    names()
+    finder = SimpleNamespace(find_spec=lambda *_: None, find_distributions=lambda *_: iter(()))
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, finder])
+    names()
+    assert len(lookups) == 2
