@@ -105,7 +105,7 @@ def test_both_halves_end_alone(form: Callable[[trio.SocketStream], Any]) -> None
             assert isinstance(protocol.reason, ConnectionDone)
             assert protocol.transport.getPeer() == TCP(*addresses[0])
             assert protocol.transport.getHost() == TCP(*addresses[1])
-            assert protocol.transport.capabilities == Capabilities()  # type: ignore[attr-defined]
+            assert protocol.transport.capabilities == Capabilities()
             with pytest.raises(trio.ClosedResourceError):
                 await stream.send_all(b"x")
 
@@ -188,9 +188,7 @@ def test_a_unix_stream(tmp_path: Path) -> None:
             theirs.shutdown(socket.SHUT_WR)
             await serve_stream(trio.SocketStream(trio.socket.from_stdlib_socket(ours)), protocol)
             assert await read_all(theirs) == b"hello"
-            assert protocol.transport.capabilities == Capabilities(  # type: ignore[attr-defined]
-                can_reset=False
-            )
+            assert protocol.transport.capabilities == Capabilities(can_reset=False)
 
     program(main)
 
@@ -216,7 +214,7 @@ def test_two_sockets_in_one_stream() -> None:
                 other.transport.write(b"x" * (32 * MEGABYTE))
                 other.transport.abortConnection()
             assert await read_all(reader) is None
-            assert not other.transport.capabilities.keeps_input  # type: ignore[attr-defined]
+            assert not other.transport.capabilities.keeps_input
 
     program(main)
 
@@ -232,7 +230,7 @@ def test_streams_without_a_socket() -> None:
             nursery.start_soon(serve_stream, theirs, two)
         assert one.data == b"y" * MEGABYTE
         assert isinstance(one.reason, ConnectionDone)
-        assert not one.transport.capabilities.can_reset  # type: ignore[attr-defined]
+        assert not one.transport.capabilities.can_reset
 
     program(main)
 
@@ -303,7 +301,7 @@ def test_tls(tmp_path: Path) -> None:
         assert client.events == ["made", "data", "read", "lost"]
         for protocol in (client, server):
             assert isinstance(protocol.reason, ConnectionDone)
-            can = protocol.transport.capabilities  # type: ignore[attr-defined]
+            can = protocol.transport.capabilities
             assert can == Capabilities(can_half_close=False, keeps_input=False)
 
     program(main)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol as Interface
 from typing import TypeAlias, TypeVar, runtime_checkable
 
+from .channel import Capabilities
 from .endpoints import Endpoint
 from .lifecycle import State
 from .listener import Listener
@@ -161,6 +162,11 @@ class Transport(ABC):
         input is still to be delivered: after a failed send, or a reset while reading is paused.
         What is written from then on is dropped.
         """
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What the channel below can do; answers at any time."""
 
     # The names under which Twisted's protocols ask for the state; read only.
 

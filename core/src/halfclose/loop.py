@@ -26,7 +26,7 @@ _log = logging.getLogger("halfclose")
 T = TypeVar("T")
 
 Address: TypeAlias = "tuple[int, Any]"
-"""A family of the socket module, and an address of that family."""
+"""An address family, such as ``socket.AF_INET``, and an address as the socket module has it."""
 
 
 class TimerHandle(Interface):

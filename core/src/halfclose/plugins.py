@@ -40,7 +40,7 @@ def distribution_of(entry: EntryPoint) -> str:
 def installed_entries() -> dict[str, list[EntryPoint]]:
     """The entry points of all that is installed, by name; nothing is imported."""
     found: dict[str, list[EntryPoint]] = {}
-    for entry in installed_plugins():
+    for entry in installed_plugins(GROUP):
         same = found.setdefault(entry.name, [])
         # One distribution can be on the path twice, as a checkout is beside its installation.
         if key_of(entry) not in map(key_of, same):

@@ -1,4 +1,4 @@
-"""Listening sockets, and accepting from them."""
+"""Listens on sockets, and accepts connections from them."""
 
 from __future__ import annotations
 
@@ -27,19 +27,20 @@ __all__ = ["ListeningSocket", "SocketListener", "undone_if_it_fails"]
 _log = logging.getLogger("halfclose")
 
 BACKLOG = 1024
+"""How many connections the kernel keeps for a listener that has not accepted them yet."""
 
 ACCEPTS_A_TURN = 64
-"""Connections that one listener accepts before others have their turn."""
+"""How many connections one listener accepts in a turn of the loop."""
 
 RETRY_DELAY = 0.1
-"""Seconds after which accepting is tried again, once resources were missing."""
+"""Seconds until a listener tries again after something was missing, such as a descriptor."""
 
 OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""What accept(2) fails with although the connection is still there (ERR-09)."""
+"""Errors of accept(2) after which the connection still waits to be accepted (ERR-09)."""
 
 FOR_GOOD = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSOCK, errno.EOPNOTSUPP, errno.EFAULT})
-"""What accept(2) fails with once a socket does not listen any more (ERR-16): somebody has shut it
-down, or has put something else at its descriptor."""
+"""Errors of accept(2) on a socket that listens no more (ERR-16): somebody has shut it down, or has
+put something else at its descriptor."""
 
 OF_ONE_CONNECTION = frozenset(
     getattr(errno, name)
@@ -61,21 +62,23 @@ OF_ONE_CONNECTION = frozenset(
     )
     if hasattr(errno, name)
 )
-"""What accept(2) fails with for one connection, which it has taken out of the queue.
+"""Errors of accept(2) that concern one connection, which is out of the queue then.
 
-Any other error may come again at once; the listener tries again a little later.
+After any other error the listener waits a little before it tries again, since the same error may
+come at once.
 """
 
 _ENDED = select.POLLHUP | getattr(select, "POLLRDHUP", 0)
-"""What poll(2) says of a listening socket only once it was shut down."""
+"""Events that poll(2) reports of a listening socket only after it was shut down."""
 
 _LOST = frozenset({errno.ENOTCONN, errno.ECONNRESET, errno.EPIPE, errno.EINVAL, errno.EBADF})
 """What the system says of a socket that was reset before a framework took it."""
 
 Accepted = Callable[[socket.socket, "Endpoint | None", "Endpoint | None"], OSError | None]
-"""Takes a new, non-blocking socket, its peer and its own end; None: it has to be asked for.
+"""Takes a new, non-blocking socket, the endpoint of its peer and that of its own end. Either
+endpoint may be None; the socket has to be asked then.
 
-It returns what was missing if it can take the socket later only."""
+It returns None, or the error because of which it can take the socket only later."""
 
 NameOf = Callable[[int, Any], Endpoint]
 """The endpoint of a family and an address of that family."""
@@ -138,7 +141,8 @@ class SocketListener(Listener):
     def _failed(self, error: OSError) -> None:
         self._failure = self._failure or error
         if self._path is not None:
-            # Later it may be somebody else's, who finds a stale socket there.
+            # At once, while it is ours: another program would find a stale socket there, and take
+            # the path over.
             self._path.remove()
 
     def descriptors(self) -> list[int]:
@@ -147,7 +151,7 @@ class SocketListener(Listener):
     def close(self) -> None:
         """Stop accepting, and remove the path of a unix socket if it is still ours. Idempotent."""
         if self._backend.foreign is not None:
-            # A forked child has let go of its copies, and the path is the parent's.
+            # In a forked child: it has closed its copies already, and the path is the parent's.
             return
         if self._path is not None:
             self._path.remove()
@@ -157,9 +161,10 @@ class SocketListener(Listener):
 
 
 class ListeningSocket(socket.socket):
-    """A stream socket to listen on, which remembers its family and type.
+    """A stream socket that remembers its family and type.
 
-    ``accept`` asks for both, and to find the enumerations' members takes as long as to accept.
+    Python's ``accept`` asks a socket for both, and to look up the members of the two enumerations
+    takes as long as to accept.
     """
 
     def __init__(self, family: int) -> None:
@@ -176,7 +181,7 @@ class ListeningSocket(socket.socket):
 
 
 class _Accepting:
-    """One listening socket."""
+    """Accepts from one listening socket."""
 
     def __init__(
         self,
@@ -198,7 +203,7 @@ class _Accepting:
         self._name_of = name_of
         address = sock.getsockname()
         self._own = name_of(self._family, address)
-        # On all addresses, each connection has the one that it came to.
+        # A socket that listens on all addresses does not know to which one a connection came.
         self._host = None if is_everywhere(self._family, address) else self._own
         self._poll: Registration | None = self._register()
 
@@ -218,7 +223,7 @@ class _Accepting:
                     self._end(OSError(errno.EINVAL, os.strerror(errno.EINVAL)))
                 return
             except OSError as error:
-                # ERR-09, ERR-16.
+                # What ERR-09 and ERR-16 say of each kind of error.
                 if error.errno in OF_ONE_CONNECTION:
                     continue
                 if error.errno in FOR_GOOD:
@@ -235,15 +240,21 @@ class _Accepting:
                 return
 
     def _peer(self, address: Any) -> Endpoint | None:
-        """The system forgets the peer of a connection that is reset: it is told now, or never."""
+        """The endpoint for the address that came with the connection.
+
+        The system forgets the address when the peer resets the connection, so it is kept now.
+        """
         try:
             return self._name_of(self._family, address)
         except (TypeError, ValueError):
-            # Some systems have no address of one that has gone; and a name may be no endpoint.
+            # Some systems give no address if the peer has gone, and a name may be no endpoint.
             return None
 
     def _make_room(self, error: OSError) -> bool:
-        """Whether to wait: not if one that lingered has given us its descriptor at once."""
+        """Get a descriptor by closing a lingering channel, or pause.
+
+        :returns: whether the listener has paused; False if a descriptor is free now.
+        """
         pause = self._backend.lingering.make_room(error)
         if pause is None:
             self._wait(error)
@@ -252,7 +263,7 @@ class _Accepting:
         return pause != 0
 
     def _keep(self, sock: socket.socket, peer: Endpoint | None, missing: object) -> None:
-        """It was accepted, and the framework cannot take it now: it is not for that to be lost."""
+        """Keep an accepted socket, which is not to be lost, until the framework can take it."""
         assert isinstance(missing, OSError)
         self._kept = sock, peer
         pause = self._backend.lingering.make_room(missing)
@@ -288,17 +299,17 @@ class _Accepting:
             else:
                 self._poll.want(READ)
         except OSError as error:
-            # The system has no room to watch it (ENOSPC, ENOMEM).
+            # The system cannot watch one more descriptor now (ENOSPC, ENOMEM).
             self._wait(error)
 
     def _broken(self, error: Exception) -> None:
-        """A failure of ours, which may come again at once: the poller has logged it."""
+        """Pause, since `_ready` raised and may do so again at once. The poller has logged it."""
         self._poll = None
         if not self._closed:
             self._pause(RETRY_DELAY)
 
     def descriptors(self) -> list[int]:
-        """What it listens on, and what it has accepted and still keeps."""
+        """The descriptors of the listening socket, and of one that was accepted and waits."""
         return [sock.fileno() for sock in (self._sock, *(self._kept or ())[:1])]
 
     def _end(self, error: OSError) -> None:
@@ -311,7 +322,7 @@ class _Accepting:
         self._closed = True
         if self._retry is not None:
             self._retry.cancel()
-        # What is at its descriptor now may be something else.
+        # Errors are ignored: somebody may have put something else at the descriptor (ERR-16).
         if self._poll is not None:
             with suppress(OSError):
                 self._poll.stop()
@@ -324,10 +335,11 @@ class _Accepting:
 
 
 def _is_shut_down(sock: socket.socket) -> bool:
-    """Whether *sock*, which was ready and had nobody to accept, listens no more.
+    """Whether *sock* listens no more, after it was ready and nobody could be accepted.
 
-    Linux says EINVAL of TCP then. Of a unix socket that does not block it says EAGAIN, as where
-    another process was quicker, and goes on saying that it is ready.
+    Of a TCP socket that was shut down, Linux says EINVAL. Of a non-blocking unix socket it says
+    EAGAIN, as it does when another process was quicker, and goes on reporting that it is ready
+    (ERR-16).
     """
     poll = select.poll()
     poll.register(sock, _ENDED)
@@ -336,7 +348,7 @@ def _is_shut_down(sock: socket.socket) -> bool:
 
 @contextmanager
 def undone_if_it_fails(socks: list[socket.socket], path: OwnPath | None = None) -> Iterator[None]:
-    """Take *path* away and close *socks* where the block raises."""
+    """Remove *path* and close *socks* if the block raises."""
     try:
         yield
     except BaseException:

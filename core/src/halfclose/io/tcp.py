@@ -22,9 +22,10 @@ from .listening import BACKLOG, ListeningSocket, SocketListener, undone_if_it_fa
 __all__ = ["TCPScheme"]
 
 _TRIES = 100
-"""Ports that are tried where the system chooses one that is taken on another of the addresses."""
+"""How many ports are tried, since one that the system chooses may be taken on another address."""
 
 _NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+"""Errors of bind(2) if this machine has no such address or family."""
 
 
 class TCPScheme(Scheme[TCP, SocketHost]):
@@ -58,7 +59,7 @@ class TCPScheme(Scheme[TCP, SocketHost]):
         accepted: Callable[[Channel], None],
     ) -> SocketListener:
         addresses = await _addresses(backend, endpoint)
-        # While names are looked up, much can happen.
+        # The backend may have been left while the name was looked up.
         backend.check_open()
         socks = _listen(addresses, endpoint.port)
         with undone_if_it_fails(socks):
@@ -90,9 +91,10 @@ def _no_address(found: object) -> OSError:
 
 
 def _listen(addresses: list[Address], port: int) -> list[socket.socket]:
-    """A socket for each of *addresses*, all with the same port.
+    """A listening socket for each of *addresses*, all on the same port.
 
-    :param port: 0: any that is free on all of them.
+    :param port: 0 chooses one that is free on all of them.
+    :raises OSError: there is no such port, or *port* is taken.
     """
     with ExitStack() as held:
         for left in reversed(range(_TRIES)):
@@ -103,7 +105,8 @@ def _listen(addresses: list[Address], port: int) -> list[socket.socket]:
                 for sock in socks:
                     sock.close()
                 raise error
-            # It is taken on another address. Held meanwhile, so that the system gives another one.
+            # The port is taken on another address. While these sockets stay open, the system gives
+            # another port next time.
             for sock in socks:
                 held.callback(sock.close)
     raise AssertionError("unreachable")
@@ -112,7 +115,7 @@ def _listen(addresses: list[Address], port: int) -> list[socket.socket]:
 def _listen_on_each(
     addresses: list[Address], port: int
 ) -> tuple[list[socket.socket], OSError | None]:
-    """The sockets that were made, and what failed then."""
+    """The sockets that could be made, and the error that ended that, if one did."""
     socks: list[socket.socket] = []
     for place, address in enumerate(addresses, 1):
         try:
@@ -120,7 +123,7 @@ def _listen_on_each(
         except (AttributeError, TypeError, ValueError):
             return socks, _no_address(address)
         except OSError as error:
-            # A name may have an address that this machine has not, IPv6's for one.
+            # A name may have addresses that this machine has not, such as those of IPv6.
             if error.errno not in _NOT_HERE or (place == len(addresses) and not socks):
                 return socks, error
         else:
@@ -134,10 +137,10 @@ def _bind(address: Address, port: int) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # What is accepted inherits it.
+        # Accepted sockets inherit this.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
-            # Each family has a socket of its own, whatever the system's default is.
+            # Never IPv4 as well, whatever the system's default is: each family has its own socket.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port, *rest))
         sock.listen(BACKLOG)
@@ -148,7 +151,7 @@ def _bind(address: Address, port: int) -> socket.socket:
 
 
 def _in_turns(addresses: list[Address]) -> list[Address]:
-    """*addresses* with their families taking turns, the first one's first (RFC 8305, 4)."""
+    """*addresses* so that the families alternate, beginning with the first one's (RFC 8305, 4)."""
     families: dict[int, list[Address]] = {}
     for address in addresses:
         families.setdefault(address[0], []).append(address)

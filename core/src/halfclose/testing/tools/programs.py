@@ -85,8 +85,7 @@ class Program:
     @property
     def can(self) -> Capabilities:
         """What the connection's channel declares."""
-        capabilities: Capabilities = self.protocol.transport.capabilities  # type: ignore[attr-defined]
-        return capabilities
+        return self.protocol.transport.capabilities
 
     @property
     def is_over(self) -> bool:
