@@ -1,13 +1,14 @@
-"""A whole run must have run the whole contract: an empty or thinned-out selection cannot pass."""
+"""The two tiers; and a whole run of either must have run its whole part of the contract."""
 
 from __future__ import annotations
 
-import re
+import gc
+import os
 import signal
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tiers import CELL, SCRIPTS, cell, expected, is_thorough
 
 pytest.register_assert_rewrite("halfclose.testing")
 
@@ -15,8 +16,10 @@ from halfclose.testing.exploration import register_profiles  # noqa: E402 - rewr
 
 # No verdict by the wall clock: by default an example that takes 0.2 s fails, and a machine with
 # other work takes that for nothing at all.
-settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("timeless")
+_TIMELESS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", _TIMELESS, max_examples=SCRIPTS["quick"])
+settings.register_profile("thorough", _TIMELESS, max_examples=SCRIPTS["thorough"])
+settings.load_profile("quick")
 register_profiles()
 
 # A shell has what it runs in the background ignore SIGINT, nohup has it ignore SIGHUP, and what a
@@ -29,117 +32,109 @@ for _number, _handler in (
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _handler)
 
-ROOT = Path(__file__).parent.parent
 
-EVERYWHERE = ("tcp", "unix", "stdio", "native-tcp", "native-unix")
-"""The kinds of channel that every variant of a framework has."""
+def pytest_collection_finish() -> None:
+    """Have the collector look no more at what was imported and collected.
 
-HOSTED = ("tcp", "native-tcp")
-"""The kinds of channel that are tried in a loop that `halfclose.run` has not started."""
-
-VARIANTS = {
-    "test_twisted.py::TestSelect": (*EVERYWHERE, "twisted-tcp", "twisted-unix"),
-    "test_twisted.py::TestPoll": (*EVERYWHERE, "twisted-tcp", "twisted-unix"),
-    "test_twisted.py::TestEpoll": (*EVERYWHERE, "twisted-tcp", "twisted-unix"),
-    "test_twisted.py::TestAsyncio": (*EVERYWHERE, "twisted-tcp", "twisted-unix"),
-    "test_twisted.py::TestUvloop": (*EVERYWHERE, "twisted-tcp", "twisted-unix"),
-    "test_anyio.py::TestAsyncio": (*EVERYWHERE, "anyio-tcp", "anyio-unix"),
-    "test_anyio.py::TestUvloop": (*EVERYWHERE, "anyio-tcp", "anyio-unix"),
-    "test_anyio.py::TestTrio": (*EVERYWHERE, "anyio-tcp", "anyio-unix", "trio-tcp"),
-    "test_memory.py::TestMemory": ("memory",),
-    "test_hosts.py::TestAsyncioRun": HOSTED,
-    "test_hosts.py::TestUvloopRun": HOSTED,
-    "test_hosts.py::TestTrioRun": HOSTED,
-    "test_hosts.py::TestSelectReactorRun": HOSTED,
-    "test_hosts.py::TestPollReactorRun": HOSTED,
-    "test_hosts.py::TestEpollReactorRun": HOSTED,
-    "test_hosts.py::TestAsyncioReactorRun": HOSTED,
-    "test_hosts.py::TestUvloopReactorRun": HOSTED,
-}
-"""The eight variants and memory, and the eight in a loop that somebody else started; and the kinds
-of channel that each has."""
-
-PARTIAL: dict[str, tuple[str, ...]] = {
-    "END-01": ("tcp", "unix"),
-    "END-02": ("tcp", "unix"),
-    "END-07": ("tcp", "unix"),
-    "ERR-07": ("tcp", "unix"),
-    "ERR-08": ("tcp", "unix"),
-    "ERR-09": ("tcp", "unix"),
-    "ERR-10": ("tcp", "unix"),
-    "ERR-11": ("tcp", "unix"),
-    "ERR-16": ("tcp", "unix"),
-    "FLU-11": ("tcp", "unix"),
-    "PIP-01": ("unix", "stdio"),
-    "PIP-02": ("stdio",),
-    "PIP-03": ("stdio",),
-    "PIP-04": ("tcp", "stdio"),
-    "PIP-05": ("stdio",),
-    "PIP-06": ("stdio",),
-    "PIP-07": ("stdio",),
-    "PIP-08": ("stdio",),
-    "PIP-09": ("stdio",),
-    "PRD-09": ("tcp", "unix"),
-    "VRB-03": ("tcp", "unix"),
-    "VRB-04": ("tcp", "unix"),
-}
-"""Rules that can be seen on some of the system's raw peers only, and on which."""
-
-
-def rules() -> list[str]:
-    """The rules' ids, from the contract."""
-    text = (ROOT / "docs" / "contract.md").read_text()
-    return re.findall(r"^- ([A-Z]{3}-\d\d) ", text, re.MULTILINE)
-
-
-def expected() -> set[str]:
-    """What a whole run passes: variant, rule and kind of channel."""
-    return {
-        f"{variant} {rule} {kind}"
-        for variant, kinds in VARIANTS.items()
-        for rule in rules()
-        for kind in kinds
-        if kind == "memory" or kind.rpartition("-")[2] in PARTIAL.get(rule, (*EVERYWHERE,))
-    }
+    Tests ask for collections, to see what is left behind, and each would go through a million
+    objects of which none is theirs; in a forked child it would copy them as well.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class Completeness:
     """Collects what passed, in the process that sees every report."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, thorough: bool) -> None:
+        self.expected = expected(thorough=thorough)
         self.passed: set[str] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        found = re.fullmatch(
-            r"tests/contract/(\S+?)::test_([a-z]{3})_(\d\d)_\w+\[(\S+)\]", report.nodeid
-        )
+        found = CELL.fullmatch(report.nodeid)
         if found and report.when == "call" and report.passed:
-            variant, chapter, number, kind = found.groups()
-            self.passed.add(f"{variant} {chapter.upper()}-{number} {kind}")
+            self.passed.add(cell(found))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        missing = sorted(expected() - self.passed)
+        missing = sorted(self.expected - self.passed)
         if missing and session.exitstatus in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
             reporter = session.config.pluginmanager.get_plugin("terminalreporter")
             if reporter is not None:
                 reporter.write_line("")
                 reporter.write_line(
-                    f"the contract was not run whole: {len(missing)} of {len(expected())} "
+                    f"the contract was not run whole: {len(missing)} of {len(self.expected)} "
                     f"are missing, first {missing[0]!r}",
                     red=True,
                 )
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Demand a whole run where the whole suite was asked for."""
-    whole = (
-        not config.getoption("keyword")
-        and not config.getoption("markexpr")
-        and not config.getoption("collectonly")
-        and not config.getoption("lf", default=False)
-        and not config.getoption("deselect")
-        and list(config.args) == config.getini("testpaths")
+class QuickTier:
+    """Leaves out what only the thorough tier runs, and says how much that is.
+
+    With pytest-xdist each worker leaves it out, and tells the process that reports.
+    """
+
+    left_out = 0
+
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        left_out = [item for item in items if is_thorough(item.nodeid)]
+        self.left_out = len(left_out)
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not is_thorough(item.nodeid)]
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if hasattr(session.config, "workeroutput"):
+            session.config.workeroutput["left_out"] = self.left_out
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: object) -> None:
+        told = getattr(node, "workeroutput", {})
+        self.left_out = max(self.left_out, told.get("left_out", 0))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.left_out:
+            terminalreporter.write_line(f"{self.left_out} more with --thorough")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option for the second tier; `tiers` says what is in each."""
+    parser.addoption(
+        "--thorough", action="store_true", help="run everything, in a quarter of an hour and more"
     )
-    if whole and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Completeness())
+
+
+def _is_narrow(config: pytest.Config) -> bool:
+    """Whether a part of the tests is asked for, by words or by the names of files."""
+    return bool(
+        config.getoption("keyword")
+        or config.getoption("markexpr")
+        or config.getoption("collectonly")
+        or config.getoption("lf", default=False)
+        or config.getoption("deselect")
+        or list(config.args) != config.getini("testpaths")
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take the tier that is asked for, and demand a whole run of it where all was asked for."""
+    thorough = config.getoption("thorough")
+    if not config.getoption("--hypothesis-profile", default=None):
+        settings.load_profile("thorough" if thorough else "quick")
+    # Who names a test has it run, whichever tier it is of.
+    if not thorough and not any("::" in argument for argument in config.args):
+        config.pluginmanager.register(QuickTier())
+    if not _is_narrow(config) and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Completeness(thorough=thorough))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Three workers for each processor, since tests mostly wait: for peers, timeouts, processes.
+
+    Each takes some seconds to begin, which a few tests are not worth.
+    """
+    processors = len(os.sched_getaffinity(0))
+    return processors if _is_narrow(config) else 3 * processors

@@ -9,7 +9,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,13 +16,12 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import halfclose
+from warm import PROGRAM, Fork, fork
 
 LIMIT = 30.0
 """Seconds that any wait may take; nothing here comes near it unless it hangs."""
 
 VARIANTS = tuple(name for name in halfclose.available_backends() if "+" in name)
-
-PROGRAM = str(Path(sys.executable).with_name("halfclose"))
 
 ECHO = "halfclose.examples:Echo"
 
@@ -49,7 +47,7 @@ class Result(NamedTuple):
 class Command:
     """A running ``halfclose``."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | Fork) -> None:
         self.process = process
         self.err = b""
 
@@ -89,7 +87,9 @@ class Command:
     def finish(self, data: bytes | None = None, limit: float = LIMIT) -> Result:
         """Give it *data* and the end of its input, and wait for its end."""
         out, err = self.process.communicate(data, timeout=limit)
-        return Result(self.process.returncode, out or b"", (self.err + (err or b"")).decode())
+        status = self.process.returncode
+        assert status is not None
+        return Result(status, out or b"", (self.err + (err or b"")).decode())
 
     def end(self) -> Result:
         """Wait for an end that its input, which stays open, has no part in."""
@@ -123,18 +123,38 @@ class Command:
 
 
 @contextmanager
-def start(*arguments: str, env: Mapping[str, str] | None = None, **popen: Any) -> Iterator[Command]:
-    """``halfclose *arguments``, gone at the end of the block, whatever happens in it."""
+def start(
+    *arguments: str, env: Mapping[str, str] | None = None, fresh: bool = False, **popen: Any
+) -> Iterator[Command]:
+    """``halfclose *arguments``, gone at the end of the block, whatever happens in it.
+
+    A fork of an interpreter that is warm, unless something is asked for that an interpreter does
+    before it runs anything.
+
+    :param fresh: whether a new interpreter is to run the installed script.
+    :param popen: what `subprocess.Popen` takes beside.
+    """
     settings: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     settings.update(popen)
     full = {key: value for key, value in os.environ.items() if key != "HALFCLOSE_BACKEND"}
     full.update(env or {})
-    with subprocess.Popen([PROGRAM, *arguments], env=full, bufsize=0, **settings) as process:
+    process: subprocess.Popen[bytes] | Fork
+    if fresh or _is_for_the_interpreter(env or {}, settings):
+        process = subprocess.Popen([PROGRAM, *arguments], env=full, bufsize=0, **settings)
+    else:
+        given = [settings[name] for name in ("stdin", "stdout", "stderr")]
+        process = fork(arguments, full, str(settings.get("cwd") or Path.cwd()), given)
+    with process:
         try:
             yield Command(process)
         finally:
             if process.poll() is None:
                 process.kill()
+
+
+def _is_for_the_interpreter(env: Mapping[str, str], settings: Mapping[str, Any]) -> bool:
+    beside = settings.keys() - {"stdin", "stdout", "stderr", "cwd"}
+    return bool(beside) or any(name.startswith(("PYTHON", "LC_", "LANG")) for name in env)
 
 
 def halfclose_(*arguments: str, data: bytes = b"", limit: float = LIMIT, **settings: Any) -> Result:

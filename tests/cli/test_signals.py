@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli.support import ECHO, LIMIT, PROGRAM, dial, read_all, start, wait_until
+from cli.support import ECHO, LIMIT, dial, read_all, start, wait_until
+from warm import PROGRAM
 
 
 def _ignoring(*numbers: signal.Signals) -> Callable[[], None]:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from warm import PROGRAM
 
-from .support import ECHO, LIMIT, PROGRAM, start
+from .support import ECHO, LIMIT, start
 
 CLOSED = {"<&-": "input", ">&-": "output", "2>&-": "error", "<&- >&- 2>&-": "everything"}
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import halfclose
 import pytest
-from cli.support import ECHO, LIMIT, PROGRAM, halfclose_
+from cli.support import ECHO, LIMIT, halfclose_
 from halfclose.cli import main
 from halfclose.installing import install_command
+from warm import PROGRAM
 
 MODULES = {
     "raises": "raise RuntimeError('two\\nlines')",

@@ -17,7 +17,6 @@ from halfclose.deadline import Deadline
 from halfclose.interfaces import HalfCloseableProtocol
 from halfclose.io import lingering as limits
 from halfclose.io.lingering import Lingering
-from halfclose.io.poller import EpollPoller
 from halfclose.lifecycle import State
 from halfclose.memory.backend import MemoryBackend
 from halfclose.memory.channel import MemoryChannel
@@ -29,7 +28,6 @@ from halfclose.reasons import (
     ConnectionLost,
     HalfCloseTimeout,
 )
-from halfclose_anyio.on_asyncio import AsyncioLoop
 from mutants.deadlines import arm, made, no_progress_inside, queues_never_shrink
 from mutants.lingerers import lingerers, told
 from mutants.mutant import mutant
@@ -362,20 +360,20 @@ def what_the_body_raised_comes_in_a_group(patch: Patch) -> None:
     around(patch, MemoryBackend, "stop", stop)
 
 
-@mutant("END-03", on="tcp")
+@mutant("END-03")
 def leaving_leaves_a_descriptor(patch: Patch) -> None:
     """A descriptor, made to be given away, is closed by nobody."""
-    before(patch, EpollPoller, "close", lambda poller: os.dup(2))
+    before(patch, MemoryBackend, "stop", lambda *_: os.dup(2))
 
 
-@mutant("END-03", on="tcp")
+@mutant("END-03")
 def leaving_leaves_a_thread(patch: Patch) -> None:
     """A thread that helps the backend is a daemon, and ends with the process."""
 
-    def enter(*_: object) -> None:
+    def start(*_: object) -> None:
         Thread(target=Event().wait, daemon=True).start()
 
-    before(patch, AsyncioLoop, "enter", enter)
+    before(patch, MemoryBackend, "start", start)
 
 
 # -- END-04: close_timeout -------------------------------------------------------------------------

@@ -42,8 +42,8 @@ def paused_by_each_write(patch: Patch) -> None:
     """Each write of a producer that is paused pauses it once more."""
     registered = put_between(patch)
 
-    def write(real: Any, self: Connection, data: bytes) -> None:
-        producer: Any = registered.get(self)
+    def write(real: Any, connection: Connection, data: bytes) -> None:
+        producer: Any = registered.get(connection)
         again = producer is not None and producer.paused
         real(data)
         if again:
@@ -68,8 +68,8 @@ def resumed_inside_a_verb(patch: Patch) -> None:
     """A producer that writes although it was paused is told to go on."""
     registered = put_between(patch)
 
-    def write(real: Any, self: Connection, data: bytes) -> None:
-        producer: Any = registered.get(self)
+    def write(real: Any, connection: Connection, data: bytes) -> None:
+        producer: Any = registered.get(connection)
         paused = producer is not None and producer.paused
         real(data)
         if paused:
@@ -89,8 +89,8 @@ def resumed_twice(patch: Patch) -> None:
     """A producer that goes on is resumed by everything that is sent."""
     registered = put_between(patch)
 
-    def writable(real: Any, self: Connection) -> None:
-        producer: Any = registered.get(self)
+    def writable(real: Any, connection: Connection) -> None:
+        producer: Any = registered.get(connection)
         goes_on = producer is not None and producer.streaming and not producer.paused
         real()
         if goes_on:
@@ -172,15 +172,15 @@ def the_short_way_passes_the_producer_by(patch: Patch) -> None:
 
     put_between(patch, PassedBy)
 
-    def write(real: Any, self: Connection, data: bytes) -> None:
-        if self.state not in ACCEPTING or outgoing_of(self).size:
+    def write(real: Any, connection: Connection, data: bytes) -> None:
+        if connection.state not in ACCEPTING or outgoing_of(connection).size:
             real(data)
             return
-        short.append(self)
+        short.append(connection)
         try:
             real(data)
         finally:
-            short.remove(self)
+            short.remove(connection)
 
     around(patch, Connection, "write", write)
 
@@ -213,10 +213,10 @@ def asked_inside_its_answer(patch: Patch) -> None:
     """A pull producer is asked again as soon as it has answered, which recurses."""
     registered = put_between(patch)
 
-    def write(real: Any, self: Connection, data: bytes) -> None:
+    def write(real: Any, connection: Connection, data: bytes) -> None:
         real(data)
-        producer: Any = registered.get(self)
-        if producer is not None and not producer.streaming and not outgoing_of(self).size:
+        producer: Any = registered.get(connection)
+        if producer is not None and not producer.streaming and not outgoing_of(connection).size:
             producer.resumeProducing()
 
     around(patch, Connection, "write", write)
@@ -227,10 +227,10 @@ def asked_twice_a_turn(patch: Patch) -> None:
     """A question for the registration, and one for the empty buffer that was found then."""
     registered = put_between(patch)
 
-    def register(real: Any, self: Connection, producer: Any, streaming: bool) -> None:
+    def register(real: Any, connection: Connection, producer: Any, streaming: bool) -> None:
         real(producer, streaming)
-        if not streaming and self in registered:
-            registered[self].soon(registered[self].resumeProducing)
+        if not streaming and connection in registered:
+            registered[connection].soon(registered[connection].resumeProducing)
 
     around(patch, Connection, "registerProducer", register)
 
@@ -249,9 +249,9 @@ def asked_once(patch: Patch) -> None:
 
     registered = put_between(patch, Once)
 
-    def writable(real: Any, self: Connection) -> None:
-        if self in registered:
-            registered[self].due = True
+    def writable(real: Any, connection: Connection) -> None:
+        if connection in registered:
+            registered[connection].due = True
         real()
 
     around(patch, Connection, "writable", writable)
@@ -262,15 +262,15 @@ def asked_before_the_buffer_is_empty(patch: Patch) -> None:
     """A pull producer is asked while its last answer is still being sent."""
     registered = put_between(patch)
 
-    def write(real: Any, self: Connection, data: bytes) -> None:
+    def write(real: Any, connection: Connection, data: bytes) -> None:
         real(data)
-        producer: Any = registered.get(self)
+        producer: Any = registered.get(connection)
 
         def ask() -> None:
-            if self in registered and registered[self] is producer:
+            if connection in registered and registered[connection] is producer:
                 producer.resumeProducing()
 
-        if producer is not None and not producer.streaming and outgoing_of(self).size:
+        if producer is not None and not producer.streaming and outgoing_of(connection).size:
             producer.soon(ask)
 
     around(patch, Connection, "write", write)
@@ -291,11 +291,11 @@ def not_asked_behind_a_blocked_send(patch: Patch) -> None:
 
     registered = put_between(patch, AskedByWrite)
 
-    def writable(real: Any, self: Connection) -> None:
-        waited = outgoing_of(self).size
+    def writable(real: Any, connection: Connection) -> None:
+        waited = outgoing_of(connection).size
         real()
-        if self in registered and waited and not outgoing_of(self).size:
-            registered[self].emptied = True
+        if connection in registered and waited and not outgoing_of(connection).size:
+            registered[connection].emptied = True
 
     around(patch, Connection, "writable", writable)
 
@@ -305,18 +305,18 @@ def asked_for_each_reason(patch: Patch) -> None:
     """A question for the registration, and one for the write that left nothing pending."""
     registered = put_between(patch)
 
-    def write(real: Any, self: Connection, data: bytes) -> None:
-        producer: Any = registered.get(self)
-        asked = producer is not None and self in new
+    def write(real: Any, connection: Connection, data: bytes) -> None:
+        producer: Any = registered.get(connection)
+        asked = producer is not None and connection in new
         real(data)
-        if asked and not outgoing_of(self).size:
+        if asked and not outgoing_of(connection).size:
             producer.soon(producer.resumeProducing)
 
-    def register(real: Any, self: Connection, producer: Any, streaming: bool) -> None:
+    def register(real: Any, connection: Connection, producer: Any, streaming: bool) -> None:
         real(producer, streaming)
         if not streaming:
-            new.add(self)
-            loop_of(self).call_soon(new.discard, self)
+            new.add(connection)
+            loop_of(connection).call_soon(new.discard, connection)
 
     new: set[Connection] = set()
     around(patch, Connection, "write", write)
@@ -329,16 +329,16 @@ def the_one_that_follows_is_asked(patch: Patch) -> None:
     registered = put_between(patch)
     asked: set[Connection] = set()
 
-    def unregister(real: Any, self: Connection) -> None:
-        if self in registered and not registered[self].streaming:
-            asked.add(self)
-            loop_of(self).call_soon(asked.discard, self)
+    def unregister(real: Any, connection: Connection) -> None:
+        if connection in registered and not registered[connection].streaming:
+            asked.add(connection)
+            loop_of(connection).call_soon(asked.discard, connection)
         real()
 
-    def register(real: Any, self: Connection, producer: Any, streaming: bool) -> None:
+    def register(real: Any, connection: Connection, producer: Any, streaming: bool) -> None:
         real(producer, streaming)
-        if self in asked:
-            registered[self].soon(registered[self].resumeProducing)
+        if connection in asked:
+            registered[connection].soon(registered[connection].resumeProducing)
 
     around(patch, Connection, "unregisterProducer", unregister)
     around(patch, Connection, "registerProducer", register)
@@ -350,8 +350,8 @@ def the_one_that_follows_is_asked(patch: Patch) -> None:
 def _does_not_wait(patch: Patch, verb: str) -> None:
     """Have *verb* go on as if nobody produced."""
 
-    def end(real: Any, self: Connection) -> None:
-        self.unregisterProducer()
+    def end(real: Any, connection: Connection) -> None:
+        connection.unregisterProducer()
         real()
 
     around(patch, Connection, verb, end)
@@ -361,17 +361,17 @@ def _waits_for_a_further_write(patch: Patch, *states: State) -> None:
     """Have unregisterProducer, in one of *states*, change nothing until something is written."""
     waiting: list[Connection] = []
 
-    def unregister(real: Any, self: Connection) -> None:
-        if self.state in states:
-            waiting.append(self)
+    def unregister(real: Any, connection: Connection) -> None:
+        if connection.state in states:
+            waiting.append(connection)
         else:
             real()
 
-    def write(real: Any, self: Connection, data: bytes) -> None:
+    def write(real: Any, connection: Connection, data: bytes) -> None:
         real(data)
-        if self in waiting:
-            waiting.remove(self)
-            unregister_really(self)
+        if connection in waiting:
+            waiting.remove(connection)
+            unregister_really(connection)
 
     unregister_really = Connection.unregisterProducer
     around(patch, Connection, "unregisterProducer", unregister)
@@ -409,8 +409,8 @@ def the_close_waits_for_a_further_write(patch: Patch) -> None:
 def a_closing_connection_takes_no_more_from_its_producer(patch: Patch) -> None:
     """What a producer writes after loseConnection is dropped."""
 
-    def write(real: Any, self: Connection, data: bytes) -> None:
-        if self.state is not State.CLOSING:
+    def write(real: Any, connection: Connection, data: bytes) -> None:
+        if connection.state is not State.CLOSING:
             real(data)
 
     around(patch, Connection, "write", write)
@@ -420,9 +420,9 @@ def a_closing_connection_takes_no_more_from_its_producer(patch: Patch) -> None:
 def a_plain_protocols_producer_is_cut_off(patch: Patch) -> None:
     """The peer's end of stream ends a plain protocol, whatever still produces for it."""
 
-    def read_ended(real: Any, self: Connection) -> None:
-        if not isinstance(self.protocol, HalfCloseableProtocol):
-            self.unregisterProducer()
+    def read_ended(real: Any, connection: Connection) -> None:
+        if not isinstance(connection.protocol, HalfCloseableProtocol):
+            connection.unregisterProducer()
         real()
 
     around(patch, Connection, "read_ended", read_ended)
@@ -435,8 +435,8 @@ def a_plain_protocols_producer_is_cut_off(patch: Patch) -> None:
 def registered_although_too_late(patch: Patch) -> None:
     """A producer is taken until the end of stream is sent."""
 
-    def register(real: Any, self: Connection, producer: Any, streaming: bool) -> None:
-        if self.state not in (*_WRITE_CLOSING, State.CLOSING):
+    def register(real: Any, connection: Connection, producer: Any, streaming: bool) -> None:
+        if connection.state not in (*_WRITE_CLOSING, State.CLOSING):
             real(producer, streaming)
 
     around(patch, Connection, "registerProducer", register)
@@ -445,11 +445,11 @@ def registered_although_too_late(patch: Patch) -> None:
 def _too_late(patch: Patch, instead: Any) -> None:
     """Have ``instead(transport, producer)`` called for a producer that comes too late."""
 
-    def register(real: Any, self: Connection, producer: Any, streaming: bool) -> None:
-        if self.state in ACCEPTING:
+    def register(real: Any, connection: Connection, producer: Any, streaming: bool) -> None:
+        if connection.state in ACCEPTING:
             real(producer, streaming)
         else:
-            instead(self, producer)
+            instead(connection, producer)
 
     around(patch, Connection, "registerProducer", register)
 
@@ -470,8 +470,8 @@ def refused_without_a_word(patch: Patch) -> None:
 def refused_after_the_loss_with_an_error(patch: Patch) -> None:
     """registerProducer of a connection that is gone raises."""
 
-    def register(real: Any, self: Connection, producer: Any, streaming: bool) -> None:
-        if self.state is State.CLOSED:
+    def register(real: Any, connection: Connection, producer: Any, streaming: bool) -> None:
+        if connection.state is State.CLOSED:
             raise RuntimeError("the connection is lost")
         real(producer, streaming)
 
@@ -508,9 +508,9 @@ def stopped_by_the_abort_and_by_the_loss(patch: Patch) -> None:
     """abortConnection stops the producer, and connectionLost does."""
     registered = put_between(patch)
 
-    def abort(real: Any, self: Connection) -> None:
-        if self in registered:
-            registered[self].soon(registered[self].stopProducing)
+    def abort(real: Any, connection: Connection) -> None:
+        if connection in registered:
+            registered[connection].soon(registered[connection].stopProducing)
         real()
 
     around(patch, Connection, "abortConnection", abort)
@@ -535,8 +535,8 @@ def a_pull_producer_is_not_stopped(patch: Patch) -> None:
 def the_second_replaces_the_first(patch: Patch) -> None:
     """The last producer that was registered is the one."""
 
-    def register(real: Any, self: Connection, producer: Any, streaming: bool) -> None:
-        self.unregisterProducer()
+    def register(real: Any, connection: Connection, producer: Any, streaming: bool) -> None:
+        connection.unregisterProducer()
         real(producer, streaming)
 
     around(patch, Connection, "registerProducer", register)
@@ -546,11 +546,11 @@ def the_second_replaces_the_first(patch: Patch) -> None:
 def the_second_is_refused_and_the_first_is_gone(patch: Patch) -> None:
     """registerProducer raises when it has already put the second in place."""
 
-    def register(real: Any, self: Connection, producer: Any, streaming: bool) -> None:
+    def register(real: Any, connection: Connection, producer: Any, streaming: bool) -> None:
         try:
             real(producer, streaming)
         except RuntimeError:
-            self.unregisterProducer()
+            connection.unregisterProducer()
             real(producer, streaming)
             raise
 
@@ -562,8 +562,8 @@ def the_same_producer_may_come_again(patch: Patch) -> None:
     """Who is registered already is no second producer."""
     registered = watch_registrations(patch)
 
-    def register(real: Any, self: Connection, producer: Any, streaming: bool) -> None:
-        if registered.get(self) is not producer:
+    def register(real: Any, connection: Connection, producer: Any, streaming: bool) -> None:
+        if registered.get(connection) is not producer:
             real(producer, streaming)
 
     around(patch, Connection, "registerProducer", register)
@@ -574,8 +574,8 @@ def unregistering_nobody_is_an_error(patch: Patch) -> None:
     """unregisterProducer without a producer raises."""
     registered = watch_registrations(patch)
 
-    def unregister(real: Any, self: Connection) -> None:
-        assert self in registered, "no producer is registered"
+    def unregister(real: Any, connection: Connection) -> None:
+        assert connection in registered, "no producer is registered"
         real()
 
     around(patch, Connection, "unregisterProducer", unregister)
@@ -589,16 +589,16 @@ def _the_abort_waits(patch: Patch, *states: State) -> None:
     registered = watch_registrations(patch)
     waiting: list[Connection] = []
 
-    def abort(real: Any, self: Connection) -> None:
-        if self in registered and self.state in states:
-            waiting.append(self)
+    def abort(real: Any, connection: Connection) -> None:
+        if connection in registered and connection.state in states:
+            waiting.append(connection)
         else:
             real()
 
-    def unregister(real: Any, self: Connection) -> None:
+    def unregister(real: Any, connection: Connection) -> None:
         real()
-        if self in waiting:
-            self.abortConnection()
+        if connection in waiting:
+            connection.abortConnection()
 
     around(patch, Connection, "abortConnection", abort)
     around(patch, Connection, "unregisterProducer", unregister)
@@ -637,10 +637,10 @@ def _put_before_sources(patch: Patch, *, at_its_end: bool = True, at_its_loss: b
     """
     registered = watch_registrations(patch)
 
-    def register(real: Any, self: Connection, producer: Any, streaming: bool) -> None:
-        in_time = self.state in ACCEPTING
+    def register(real: Any, connection: Connection, producer: Any, streaming: bool) -> None:
+        in_time = connection.state in ACCEPTING
         if in_time and isinstance(producer, Connection) and producer.state in READING:
-            producer = _Source(producer, self, streaming)
+            producer = _Source(producer, connection, streaming)
         real(producer, streaming)
 
     def unregister(source: Connection) -> None:
@@ -648,12 +648,12 @@ def _put_before_sources(patch: Patch, *, at_its_end: bool = True, at_its_loss: b
             if isinstance(producer, _Source) and producer.real is source:
                 consumer.unregisterProducer()
 
-    def read_ended(real: Any, self: Connection) -> None:
+    def read_ended(real: Any, connection: Connection) -> None:
         real()
-        if at_its_end and isinstance(self.protocol, HalfCloseableProtocol):
-            unregister(self)
+        if at_its_end and isinstance(connection.protocol, HalfCloseableProtocol):
+            unregister(connection)
 
-    def release(real: Any, self: Backend, connection: Connection) -> None:
+    def release(real: Any, backend: Backend, connection: Connection) -> None:
         real(connection)
         if at_its_loss:
             unregister(connection)
@@ -666,13 +666,15 @@ def _put_before_sources(patch: Patch, *, at_its_end: bool = True, at_its_loss: b
 @mutant("PRD-09")
 def a_transport_that_is_stopped_aborts(patch: Patch) -> None:
     """stopProducing discards what is still to be sent."""
-    around(patch, Connection, "stopProducing", lambda real, self: self.abortConnection())
+    around(
+        patch, Connection, "stopProducing", lambda real, connection: connection.abortConnection()
+    )
 
 
 @mutant("PRD-09", silent="raw peer")
 def a_transport_cannot_be_stopped(patch: Patch) -> None:
     """stopProducing stops the reading, and no more."""
-    around(patch, Connection, "stopProducing", lambda real, self: self.pauseProducing())
+    around(patch, Connection, "stopProducing", lambda real, connection: connection.pauseProducing())
 
 
 @mutant("PRD-09", silent="writeConnectionLost")
@@ -691,9 +693,9 @@ def its_loss_does_not_unregister_it(patch: Patch) -> None:
 def it_is_registered_after_its_end(patch: Patch) -> None:
     """A transport that reads no more is registered, and never unregisters."""
 
-    def register(real: Any, self: Connection, producer: Any, streaming: bool) -> None:
+    def register(real: Any, connection: Connection, producer: Any, streaming: bool) -> None:
         if isinstance(producer, Connection) and producer.state not in READING:
-            producer = _Source(producer, self, streaming)
+            producer = _Source(producer, connection, streaming)
         real(producer, streaming)
 
     around(patch, Connection, "registerProducer", register)
@@ -704,8 +706,8 @@ def a_proxy_is_not_held_back(patch: Patch) -> None:
     """pauseProducing of a transport that produces for another one does not reach its reads."""
     registered = watch_registrations(patch)
 
-    def pause(real: Any, self: Connection) -> None:
-        if self not in registered.values():
+    def pause(real: Any, connection: Connection) -> None:
+        if connection not in registered.values():
             real()
 
     around(patch, Connection, "pauseProducing", pause)
@@ -722,9 +724,9 @@ def two_that_wait_for_each_other(patch: Patch) -> None:
 def a_sink_whose_peer_has_ended_does_not_wait(patch: Patch) -> None:
     """Where the sink's own reading has ended, a transport that produces for it is cut off."""
 
-    def end(real: Any, self: Connection) -> None:
-        if self.state is State.READ_CLOSED:
-            self.unregisterProducer()
+    def end(real: Any, connection: Connection) -> None:
+        if connection.state is State.READ_CLOSED:
+            connection.unregisterProducer()
         real()
 
     around(patch, Connection, "loseWriteConnection", end)
@@ -734,9 +736,9 @@ def a_sink_whose_peer_has_ended_does_not_wait(patch: Patch) -> None:
 def a_plain_sink_does_not_wait(patch: Patch) -> None:
     """A transport that produces for a protocol that is not half-closeable is cut off."""
 
-    def close(real: Any, self: Connection) -> None:
-        if not isinstance(self.protocol, HalfCloseableProtocol):
-            self.unregisterProducer()
+    def close(real: Any, connection: Connection) -> None:
+        if not isinstance(connection.protocol, HalfCloseableProtocol):
+            connection.unregisterProducer()
         real()
 
     around(patch, Connection, "loseConnection", close)
@@ -749,9 +751,9 @@ def _not_cut_off(patch: Patch, *, the_producer: bool) -> None:
     """
     registered = watch_registrations(patch)
 
-    def cut_off(real: Any, self: Connection) -> None:
-        if (self in registered.values()) is the_producer:
-            self.loseConnection()
+    def cut_off(real: Any, connection: Connection) -> None:
+        if (connection in registered.values()) is the_producer:
+            connection.loseConnection()
         else:
             real()
 
@@ -774,8 +776,8 @@ def a_reset_of_the_producer_unregisters_it(patch: Patch) -> None:
 def whoever_reads_no_more_produces_for_nobody(patch: Patch) -> None:
     """A reset is not told to a transport whose own read side had ended when it was registered."""
 
-    def register(real: Any, self: Connection, producer: Any, streaming: bool) -> None:
-        late = self.state not in ACCEPTING
+    def register(real: Any, connection: Connection, producer: Any, streaming: bool) -> None:
+        late = connection.state not in ACCEPTING
         if late or not isinstance(producer, Connection) or producer.state in READING:
             real(producer, streaming)
 
@@ -787,9 +789,9 @@ def an_end_forgets_for_whom_it_produced(patch: Patch) -> None:
     """A transport at its end of stream is unregistered, and its consumer's loss is none of it."""
     registered = watch_registrations(patch)
 
-    def read_ended(real: Any, self: Connection) -> None:
+    def read_ended(real: Any, connection: Connection) -> None:
         for consumer, producer in list(registered.items()):
-            if producer is self:
+            if producer is connection:
                 consumer.unregisterProducer()
         real()
 
@@ -799,10 +801,10 @@ def an_end_forgets_for_whom_it_produced(patch: Patch) -> None:
 @mutant("PRD-09")
 def a_reset_overtakes_what_was_written(patch: Patch) -> None:
     """A transport whose consumer was reset is aborted at once."""
-    around(patch, Connection, "cut_off", lambda real, self: self.abortConnection())
+    around(patch, Connection, "cut_off", lambda real, connection: connection.abortConnection())
 
 
 @mutant("PRD-09", on="tcp")
 def nothing_is_ever_unsent(patch: Patch) -> None:
     """A channel says that all has arrived that the kernel has taken."""
-    patch.put(SocketChannel, "unsent", lambda self: 0)
+    patch.put(SocketChannel, "unsent", lambda channel: 0)

@@ -46,14 +46,14 @@ def watch_registrations(patch: Patch) -> Registered:
     """Know who is registered; a producer that comes too late is not."""
     registered: Registered = WeakKeyDictionary()
 
-    def register(real: Any, self: Connection, producer: Any, streaming: bool) -> None:
-        in_time = self.state in ACCEPTING and self.failure is None
+    def register(real: Any, connection: Connection, producer: Any, streaming: bool) -> None:
+        in_time = connection.state in ACCEPTING and connection.failure is None
         real(producer, streaming)
         if in_time:
-            registered[self] = producer
+            registered[connection] = producer
 
-    def unregister(real: Any, self: Connection) -> None:
-        registered.pop(self, None)
+    def unregister(real: Any, connection: Connection) -> None:
+        registered.pop(connection, None)
         real()
 
     around(patch, Connection, "registerProducer", register)
@@ -65,9 +65,9 @@ def put_between(patch: Patch, between: type[Between] = Between) -> Registered:
     """Have a *between* in front of each producer that is not a transport itself."""
     registered = watch_registrations(patch)
 
-    def register(real: Any, self: Connection, producer: Any, streaming: bool) -> None:
+    def register(real: Any, connection: Connection, producer: Any, streaming: bool) -> None:
         if not isinstance(producer, Connection):
-            producer = between(producer, self, streaming)
+            producer = between(producer, connection, streaming)
         real(producer, streaming)
 
     around(patch, Connection, "registerProducer", register)

@@ -7,11 +7,18 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from halfclose.connection import Connection
-from halfclose.testing.tools.recorder import EVENTS
 from mutants.patching import Patch
 from mutants.wrapping import event, loop_of
 
 __all__ = ["caught", "change_reasons", "log", "raised_by", "takes"]
+
+_EVENTS = (
+    "connectionMade",
+    "dataReceived",
+    "readConnectionLost",
+    "writeConnectionLost",
+    "connectionLost",
+)
 
 Takes = Callable[[Connection, str, BaseException], object]
 
@@ -21,7 +28,7 @@ def takes(patch: Patch, take: Takes, *names: str) -> None:
 
     :param names: which events; by default all.
     """
-    for name in names or EVENTS:
+    for name in names or _EVENTS:
         event(patch, name, _guarded(name, take))
 
 

@@ -108,10 +108,11 @@ class EventLoop(ABC):
     ) -> T:
         """Start the framework, run ``main(backend, *args)`` in it, stop it, return the result.
 
+        Where the framework runs in this thread already, refuse (LOOP-10).
         Make the backend as ``cls(name, options)`` before anything is started, so that a wrong
         option is told first, and run ``main`` inside ``async with backend``. SIGINT cancels
-        ``main``. Leave no descriptor, thread, task or signal handler behind: the method is called
-        again, also in another thread at the same time.
+        ``main`` (LOOP-12). Leave no descriptor, thread, task or signal handler behind: the method
+        is called again, also in another thread at the same time.
 
         :raises KeyboardInterrupt: on SIGINT, once ``main`` has cleaned up.
         :raises BaseException: whatever ``main`` raised, or was given to `fatal`. It is that very
@@ -130,7 +131,7 @@ class EventLoop(ABC):
         """End ``async with``: cancel the tasks that `start_soon` began, and release everything.
 
         All connections are closed or aborted when it is called, and `left` is true. Other
-        backends may use the same loop, and go on.
+        backends may use the same loop, and go on (LOOP-09).
 
         :param error: the exception that ended the body; None if the body came to its end.
         :raises BaseException: what was given to `fatal`, if anything was. It is raised in place of
@@ -142,8 +143,8 @@ class EventLoop(ABC):
         """End the body of ``async with``: an event raised KeyboardInterrupt or SystemExit (ERR-05).
 
         Cancel the task that entered, so that `stop` or `run` can raise *error*. If the method is
-        called twice, the first error counts. A loop that is not ours to end, such as one that the
-        program has started, is stopped, and *error* is logged.
+        called twice, the first error counts (LOOP-11). A loop that is not ours to end, such as one
+        that the program has started, is stopped, and *error* is logged.
 
         :param error: the KeyboardInterrupt or SystemExit.
         """
@@ -158,13 +159,13 @@ class EventLoop(ABC):
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         """Call ``function(*args)`` in the next turn of the loop, in the order of the calls.
 
-        It must not be called before the next turn: what a protocol's verb causes is never told
-        inside the verb (EVT-07). A call that is asked for in one turn belongs to the next.
+        It must not be called before the next turn (LOOP-01): what a protocol's verb causes is never
+        told inside the verb (EVT-07). A call that is asked for in one turn belongs to the next.
 
         The function runs in a copy of the caller's context (`contextvars`), and so does what
         `call_later`, `call_soon_threadsafe` and `start_soon` are given (EVT-16). What it raises is
-        logged and stops nothing; `guarded` does that. Once the backend has been left nothing is
-        called, and that is no error (ERR-14).
+        logged and stops nothing (LOOP-07); `guarded` does that. Once the backend has been left
+        nothing is called, and that is no error (ERR-14).
         """
 
     @abstractmethod
@@ -173,12 +174,13 @@ class EventLoop(ABC):
     ) -> TimerHandle:
         """Call ``function(*args)`` after *seconds*, unless the handle's ``cancel()`` prevents it.
 
-        The same holds as for `call_soon`. It gives a handle also where the backend has been left.
+        It may be late, and never early (LOOP-02). The same holds as for `call_soon`. It gives a
+        handle also where the backend has been left.
         """
 
     @abstractmethod
     def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
-        """`call_soon`, for any thread and for signal handlers; it wakes the loop.
+        """`call_soon`, for any thread and for signal handlers; it wakes the loop (LOOP-03).
 
         Once the backend has been left it does nothing and raises nothing, also where the loop has
         ended or is closed: a thread may come late (ERR-14).
@@ -188,7 +190,7 @@ class EventLoop(ABC):
 
     @abstractmethod
     def start_soon(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
-        """Run ``await function(*args)`` in a task of its own.
+        """Run ``await function(*args)`` in a task of its own (LOOP-05).
 
         Leaving the backend cancels the task. What the task raises is logged by `report`; a
         KeyboardInterrupt or SystemExit goes to `fatal`. Where the task ends, call `check_process`.
@@ -201,13 +203,13 @@ class EventLoop(ABC):
 
     @abstractmethod
     def create_event(self) -> Event:
-        """A new event, for which any number of tasks can wait."""
+        """A new event, for which any number of tasks can wait (LOOP-04)."""
 
     # -- descriptors and names -----------------------------------------------------------------
 
     @abstractmethod
     def watch(self, fd: int, ready: Callable[[], object], *, write: bool = False) -> Watch:
-        """Call *ready* whenever *fd* is readable, until told to stop.
+        """Call *ready* whenever *fd* is readable, until told to stop (LOOP-06).
 
         It is level-triggered: *ready* is called again as long as the descriptor stays ready. An
         error or a hang-up on the descriptor counts as readiness. Reading and writing are watched
@@ -227,7 +229,7 @@ class EventLoop(ABC):
         It is never given an address in place of a name. Nobody may have to wait for a lookup that
         cannot be cancelled.
 
-        :raises OSError: the name has no address (``socket.gaierror``).
+        :raises OSError: the name has no address, as ``socket.gaierror`` is (LOOP-08).
         """
 
     @abstractmethod

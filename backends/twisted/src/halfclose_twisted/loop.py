@@ -31,7 +31,7 @@ set back, and it has to be asked anew."""
 
 
 class _Event:
-    """Any number of waiters, each with a Deferred of its own (rule EVT-15)."""
+    """Any number of waiters, each with a Deferred of its own (rule LOOP-04)."""
 
     def __init__(self, soon: Callable[..., None]) -> None:
         self._soon = soon

@@ -15,7 +15,7 @@ __all__ = ["print_table"]
 
 _SHORT_NAMES = "lwc, rcl, wcl: loseWriteConnection, readConnectionLost, writeConnectionLost."
 
-_RULE = len("EVT-05 ")
+_RULE = len("LOOP-05 ")
 
 _READABLE = 24
 """Columns of the screen below which a rule's beginning is not worth showing."""

@@ -23,8 +23,10 @@ from ..rules.failures import FailureRules
 from ..rules.flushing import FlushingRules
 from ..rules.forking import ForkingRules
 from ..rules.lingering import LingeringRules
+from ..rules.loop import LoopRules
 from ..rules.pipes import PipeRules
 from ..rules.producers import ProducerRules
+from ..rules.running import RunningRules
 from ..rules.verbs import VerbRules
 from ..tools.harness import Rule
 from .case import TIME_LIMIT, Case
@@ -48,6 +50,8 @@ class ContractSuite(
     LingeringRules,
     PipeRules,
     DescriptorRules,
+    LoopRules,
+    RunningRules,
 ):
     """Every rule of the contract, to be run by pytest on a backend of yours::
 
@@ -93,8 +97,13 @@ class ContractSuite(
 
     @classmethod
     def rules(cls) -> dict[str, Rule]:
-        """Every rule of the contract, by its id."""
-        return {function.rule.identifier: function.rule for function in _rules().values()}
+        """Every rule of the contract, by its id.
+
+        Those of the loop come first: where one of them is broken, others only follow from it.
+        """
+        rules = [function.rule for function in _rules().values()]
+        rules.sort(key=lambda rule: not rule.identifier.startswith("LOOP-"))
+        return {rule.identifier: rule for rule in rules}
 
     @classmethod
     def kinds_of(cls, rule: Rule) -> list[Kind]:
@@ -112,6 +121,8 @@ class ContractSuite(
                     f"{cls.__qualname__}: {cls.host} is to run on {', '.join(shown)}, and backend "
                     f"{cls.backend!r} has none of them"
                 )
+        if rule.once:
+            return [kinds[0]]
         return [kind for kind in kinds if kind.scheme in rule.schemes]
 
     @classmethod

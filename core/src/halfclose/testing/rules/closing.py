@@ -25,7 +25,6 @@ from ..tools.programs import Program
 from ..tools.reactions import Boom, raises, write_and_lose
 from ..tools.recorder import PlainRecorder, Recorder
 from ..tools.waiting import at_once, in_time, ticking
-from .loops import check_leaving, check_timers
 
 __all__ = ["ClosingRules"]
 
@@ -78,7 +77,6 @@ class ClosingRules:
             # Elsewhere the loop ends with it; see ERR-05.
             await self._body_is_cancelled(net)
         await self._task_is_cancelled(net)
-        await check_leaving(net)
 
     async def _listener_closes(self, net: Net) -> None:
         made = Recorder()
@@ -326,7 +324,6 @@ class ClosingRules:
             await net.backend.sleep(1.3 * timeout)
             await aborted(net, pair)
 
-        await check_timers(net)
         await at_once(net, stuck, waits_for_a_producer, producer_writes, slow, only_sends, off)
 
     @rule("END-05", needs=("can_half_close",))

@@ -30,9 +30,6 @@ from ..tools.harness import Net, rule
 from ..tools.logs import logged
 from ..tools.reactions import Boom, abort, raises, raising
 from ..tools.recorder import Recorder
-from .loops import (
-    check_names,
-)
 
 __all__ = ["ConnectingRules"]
 
@@ -121,7 +118,6 @@ class ConnectingRules:
             return
 
         # Names, which only TCP has.
-        await check_names(net)
         unknown = "tcp:nosuch.invalid:80"
         assert type(await refusal(net, unknown)) is DNSLookupFailed
         with raises(ListenError) as caught:

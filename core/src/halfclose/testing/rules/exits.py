@@ -26,17 +26,11 @@ from ..tools.failing import (
     neighbour,
     trigger,
 )
+from ..tools.fatal import check_fatal_told, raised_by
 from ..tools.harness import Net, Pair, rule
 from ..tools.logs import logged, showing
 from ..tools.reactions import lose, lose_write, raising
 from ..tools.recorder import EVENTS, Recorder
-from .loops import (
-    check_fatal,
-    check_fatal_told,
-    check_interruption,
-    check_program,
-    raised_by,
-)
 
 __all__ = ["ExitRules"]
 
@@ -59,9 +53,6 @@ class ExitRules:
         _check_fatal_event(host, self.backend, kind, "dataReceived", SystemExit(3))
         _check_fatal_in_open_backend(host, self.backend, kind)
         host.run(lambda opened: _check_strays(opened, kind), self.backend, kind.options)
-        check_fatal(host, self.backend)
-        check_interruption(host, self.backend)
-        check_program(host, self.backend)
 
     @rule("ERR-14")
     def test_err_14_a_backend_that_was_left(self: Any, kind: Kind, host: Host) -> None:

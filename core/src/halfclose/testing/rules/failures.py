@@ -40,11 +40,6 @@ from ..tools.producers import Idle
 from ..tools.reactions import Boom, lose_write, raising
 from ..tools.recorder import Recorder
 from ..tools.waiting import eventually
-from .loops import (
-    check_failures,
-    check_threads,
-    check_watches,
-)
 from .verbs import reset_by_peer
 
 __all__ = ["FailureRules"]
@@ -320,10 +315,6 @@ class FailureRules:
                 await check_works(net, other)
             again = await net.recorded()
             await check_works(net, again)
-        await check_failures(net)
-        if net.backend.capabilities.descriptors:
-            await check_watches(net)
-            await check_threads(net)
 
     @rule("ERR-13")
     def test_err_13_whatever_raises(self: Any, kind: Kind, host: Host) -> None:

@@ -274,6 +274,8 @@ class ProducerRules:
         assert idle.names == ["resumeProducing"]
         assert following.names == []
         exact.verb("unregisterProducer")
+        # Its channel never ends a close, for which who leaves the backend would wait.
+        exact.verb("abortConnection")
 
         async with _failed_send(net, streaming=False) as failed:
             assert failed.names == ["resumeProducing", "stopProducing"], (

@@ -1,0 +1,176 @@
+"""What ``pytest`` runs, and what only ``pytest --thorough`` runs: the one place that says it.
+
+Quick, by default, is every unit test; every rule of the contract on every variant; and every rule
+on every kind of channel of each framework. Each kind by itself would be run on five reactors or
+three loops, with the same code under most of it. So the kinds on which a rule can be seen are dealt
+out to the variants of the framework, as cards are, and for the next rule the first card goes to the
+next variant. Whatever of this a change breaks, it breaks for the quick run, but for what only a
+certain pair of rule and kind shows on a certain variant.
+
+Thorough adds those, and what takes long: `THOROUGH`, and more scripts in each exploration.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+__all__ = ["CELL", "THOROUGH", "VARIANTS", "expected", "is_thorough", "rules"]
+
+ROOT = Path(__file__).parents[1]
+
+THOROUGH = (
+    "tests/benchmarks/test_harness.py",
+    "tests/contract/test_hosts.py",
+    "tests/mutants/test_mutants.py::test_a_mutant_is_caught",
+    "tests/mutants/test_mutants.py::test_without_a_mutant_all_is_well",
+    "tests/runners/test_runners.py",
+    "tests/scorecard/test_scorecard.py::test_document_says_what_is_seen_now",
+    "tests/stranger/test_stranger.py",
+)
+"""What is thorough from beginning to end: files, and tests."""
+
+SCRIPTS = {"quick": 10, "thorough": 100}
+"""How many scripts an exploration performs on each kind of channel, by the tier."""
+
+EVERYWHERE = ("tcp", "unix", "stdio", "native-tcp", "native-unix")
+"""The kinds of channel that every variant of a framework has."""
+
+HOSTED = ("tcp", "native-tcp")
+"""The kinds of channel that are tried in a loop that `halfclose.run` has not started."""
+
+FRAMEWORKS: dict[str, dict[str, tuple[str, ...]]] = {
+    "twisted": {
+        "test_twisted.py::TestSelect": (*EVERYWHERE, "twisted-tcp", "twisted-unix"),
+        "test_twisted.py::TestPoll": (*EVERYWHERE, "twisted-tcp", "twisted-unix"),
+        "test_twisted.py::TestEpoll": (*EVERYWHERE, "twisted-tcp", "twisted-unix"),
+        "test_twisted.py::TestAsyncio": (*EVERYWHERE, "twisted-tcp", "twisted-unix"),
+        "test_twisted.py::TestUvloop": (*EVERYWHERE, "twisted-tcp", "twisted-unix"),
+    },
+    "anyio": {
+        "test_anyio.py::TestAsyncio": (*EVERYWHERE, "anyio-tcp", "anyio-unix"),
+        "test_anyio.py::TestUvloop": (*EVERYWHERE, "anyio-tcp", "anyio-unix"),
+        "test_anyio.py::TestTrio": (*EVERYWHERE, "anyio-tcp", "anyio-unix", "trio-tcp"),
+    },
+    "memory": {"test_memory.py::TestMemory": ("memory",)},
+}
+"""The eight variants and memory, and the kinds of channel that each has."""
+
+HOSTS = {
+    "test_hosts.py::TestAsyncioRun": HOSTED,
+    "test_hosts.py::TestUvloopRun": HOSTED,
+    "test_hosts.py::TestTrioRun": HOSTED,
+    "test_hosts.py::TestSelectReactorRun": HOSTED,
+    "test_hosts.py::TestPollReactorRun": HOSTED,
+    "test_hosts.py::TestEpollReactorRun": HOSTED,
+    "test_hosts.py::TestAsyncioReactorRun": HOSTED,
+    "test_hosts.py::TestUvloopReactorRun": HOSTED,
+}
+"""The eight in a loop that somebody else started, and the kinds of channel that each has."""
+
+VARIANTS = {
+    **{name: kinds for of in FRAMEWORKS.values() for name, kinds in of.items()},
+    **HOSTS,
+}
+"""Every class of tests that runs the contract, and the kinds of channel that it has."""
+
+PARTIAL: dict[str, tuple[str, ...]] = {
+    "END-01": ("tcp", "unix"),
+    "END-02": ("tcp", "unix"),
+    "END-07": ("tcp", "unix"),
+    "ERR-07": ("tcp", "unix"),
+    "ERR-08": ("tcp", "unix"),
+    "ERR-09": ("tcp", "unix"),
+    "ERR-10": ("tcp", "unix"),
+    "ERR-11": ("tcp", "unix"),
+    "ERR-16": ("tcp", "unix"),
+    "FLU-11": ("tcp", "unix"),
+    "PIP-01": ("unix", "stdio"),
+    "PIP-02": ("stdio",),
+    "PIP-03": ("stdio",),
+    "PIP-04": ("tcp", "stdio"),
+    "PIP-05": ("stdio",),
+    "PIP-06": ("stdio",),
+    "PIP-07": ("stdio",),
+    "PIP-08": ("stdio",),
+    "PIP-09": ("stdio",),
+    "PRD-09": ("tcp", "unix"),
+    "VRB-03": ("tcp", "unix"),
+    "VRB-04": ("tcp", "unix"),
+}
+"""Rules that can be seen on some of the system's raw peers only, and on which."""
+
+ONCE = ("tcp", "memory")
+"""Where the rules of the loop are tried, which say nothing about connections: the first kind of
+channel that each backend names."""
+
+CELL = re.compile(r"tests/contract/(\S+?)::test_([a-z]{3,4})_(\d\d)_\w+\[(\S+)\]")
+"""The name of the test of one rule on one kind of channel of one variant."""
+
+
+@cache
+def rules() -> tuple[str, ...]:
+    """The rules' ids, from the contract."""
+    text = (ROOT / "docs" / "contract.md").read_text()
+    return tuple(re.findall(r"^- ([A-Z]{3,4}-\d\d) ", text, re.MULTILINE))
+
+
+@cache
+def expected(*, thorough: bool) -> frozenset[str]:
+    """What a whole run of that tier passes: variant, rule and kind of channel."""
+    if not thorough:
+        return frozenset(
+            f"{variant} {rule} {kind}"
+            for variants in FRAMEWORKS.values()
+            for number, rule in enumerate(rules())
+            for variant, kind in _dealt(variants, rule, number)
+        )
+    return frozenset(
+        f"{variant} {rule} {kind}"
+        for variant, kinds in VARIANTS.items()
+        for rule in rules()
+        for kind in kinds
+        if _is_seen(rule, kind)
+    )
+
+
+def _is_seen(rule: str, kind: str) -> bool:
+    if rule.startswith("LOOP-"):
+        return kind in ONCE
+    return kind == "memory" or kind.rpartition("-")[2] in PARTIAL.get(rule, EVERYWHERE)
+
+
+def _dealt(variants: dict[str, tuple[str, ...]], rule: str, first: int) -> list[tuple[str, str]]:
+    """The kinds on which *rule* can be seen, each dealt to a variant, and each variant with one.
+
+    :param first: the number of the variant that gets the first.
+    """
+    names = list(variants)
+    common = set.intersection(*(set(kinds) for kinds in variants.values()))
+    shared = [kind for kind in variants[names[0]] if kind in common and _is_seen(rule, kind)]
+    dealt = [
+        (names[(first + turn) % len(names)], shared[turn % len(shared)])
+        for turn in range(max(len(names), len(shared)))
+    ]
+    own = [
+        (name, kind)
+        for name, kinds in variants.items()
+        for kind in kinds
+        if kind not in common and _is_seen(rule, kind)
+    ]
+    return dealt + own
+
+
+def is_thorough(test: str) -> bool:
+    """Whether the test of that name is left to the thorough tier."""
+    if test.startswith(THOROUGH):
+        return True
+    found = CELL.fullmatch(test)
+    return found is not None and cell(found) not in expected(thorough=False)
+
+
+def cell(found: re.Match[str]) -> str:
+    """What `expected` calls the test that `CELL` has found."""
+    variant, chapter, number, kind = found.groups()
+    return f"{variant} {chapter.upper()}-{number} {kind}"
