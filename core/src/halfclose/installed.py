@@ -13,7 +13,6 @@ import os
 import sys
 from importlib.metadata import Distribution, EntryPoint, entry_points
 
-
 __all__ = ["distribution_name", "installed_plugins"]
 
 _Key = tuple[object, ...]
