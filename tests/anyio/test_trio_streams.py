@@ -16,6 +16,7 @@ import anyio
 import pytest
 import trio
 import trio.testing
+from core.streams import MEGABYTE, Big, Sender, read_all, soon
 from core.support import EchoBack, Recorder
 from halfclose import (
     TCP,
@@ -27,8 +28,6 @@ from halfclose import (
 )
 from halfclose_anyio import serve_stream
 
-MEGABYTE = 1 << 20
-
 
 def program(main: Callable[[], Awaitable[None]]) -> None:
     async def limited() -> None:
@@ -36,20 +35,6 @@ def program(main: Callable[[], Awaitable[None]]) -> None:
             await main()
 
     trio.run(limited)
-
-
-async def soon(true: Callable[[], object]) -> None:
-    while not true():  # noqa: ASYNC110
-        await trio.sleep(0.002)
-
-
-class Sender(Recorder):
-    """Sends a lot and its end of stream."""
-
-    def connectionMade(self) -> None:
-        super().connectionMade()
-        self.transport.write(b"y" * MEGABYTE)
-        self.transport.loseWriteConnection()
 
 
 @contextlib.asynccontextmanager
@@ -60,21 +45,6 @@ async def raw_pair() -> AsyncIterator[tuple[trio.SocketStream, socket.socket]]:
     with raw:
         raw.settimeout(10)
         yield stream, raw
-
-
-async def read_all(raw: socket.socket) -> bytes | None:
-    """All that the raw peer reads; None if it was reset."""
-
-    def work() -> bytes | None:
-        found = bytearray()
-        try:
-            while data := raw.recv(1 << 16):
-                found += data
-        except ConnectionResetError:
-            return None
-        return bytes(found)
-
-    return await trio.to_thread.run_sync(work)
 
 
 def as_it_is(stream: trio.SocketStream) -> Any:
@@ -116,15 +86,9 @@ def test_both_halves_end_alone(form: Callable[[trio.SocketStream], Any]) -> None
 def test_cancelled_it_resets(form: Callable[[trio.SocketStream], Any]) -> None:
     """The peer never sees a clean end of truncated data."""
 
-    class Big(Recorder):
-        def connectionMade(self) -> None:
-            super().connectionMade()
-            self.transport.write(b"x" * (32 * MEGABYTE))
-            self.transport.loseConnection()
-
     async def main() -> None:
         async with raw_pair() as (stream, raw):
-            protocol = Big()
+            protocol = Big("loseConnection")
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(serve_stream, form(stream), protocol)
                 await trio.to_thread.run_sync(raw.recv, 1 << 16)

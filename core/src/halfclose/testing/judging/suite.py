@@ -26,6 +26,7 @@ from ..rules.lingering import LingeringRules
 from ..rules.loop import LoopRules
 from ..rules.pipes import PipeRules
 from ..rules.producers import ProducerRules
+from ..rules.proxies import ProxyRules
 from ..rules.running import RunningRules
 from ..rules.verbs import VerbRules
 from ..tools.harness import Rule
@@ -41,6 +42,7 @@ class ContractSuite(
     VerbRules,
     FlushingRules,
     ProducerRules,
+    ProxyRules,
     FailureRules,
     AcceptingRules,
     ConnectingRules,
