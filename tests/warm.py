@@ -287,9 +287,14 @@ def _become(request: bytes, passed: list[int]) -> tuple[list[str], str | None]:
     return arguments, code
 
 
-def _import_everything() -> None:
+def import_everything() -> None:
+    """Import what every program imports, so that those that are forked need not."""
     for name in IMPORTED:
         importlib.import_module(name)
+
+
+def _settle() -> None:
+    import_everything()
     # No child collects what was there before it, and so none copies it.
     gc.collect()
     gc.freeze()
@@ -299,7 +304,7 @@ if __name__ == "__main__":
     try:
         # What is beside this file is for no program to import.
         del sys.path[0]
-        _import_everything()
+        _settle()
         arguments, code = serve(socket.socket(fileno=int(sys.argv[1])))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -172,7 +172,8 @@ def test_a_fatal_event_comes_out_of_an_open_backend_inside_run(variant: str, err
                 halfclose.run(main, backend={variant!r})
             except {error} as error:
                 print("run", repr(error))
-        """
+        """,
+        warm=True,
     )
     assert out.splitlines() == [f"{error}('mine')", f"run {error}('mine')"] * 2
 
@@ -199,7 +200,8 @@ def test_a_reactor_that_was_stopped_does_not_spoil_the_next_run(variant: str) ->
             except RuntimeError:
                 print("stopped", time.monotonic() - begin < 5)
             print(halfclose.run(simple, backend={variant!r}))
-        """
+        """,
+        warm=True,
     )
     assert out.splitlines() == ["stopped True", variant] * 3
 
@@ -821,7 +823,7 @@ INTERRUPT = """
 
 @pytest.mark.parametrize("when", [0, 0.05])
 def test_sigint_interrupts_run(variant: str, when: float) -> None:
-    out = python(INTERRUPT.format(variant=variant, when=when, prelude="pass"))
+    out = python(INTERRUPT.format(variant=variant, when=when, prelude="pass"), warm=True)
     assert out.split() == ["interrupted", "interrupted", "2"]
 
 
@@ -836,7 +838,7 @@ def test_sigint_with_connections_open(variant: str) -> None:
         await backend.connect(listener.endpoint, P)
         await backend.sleep(0.01)
     """.strip()
-    out = python(INTERRUPT.format(variant=variant, when=0.05, prelude=prelude))
+    out = python(INTERRUPT.format(variant=variant, when=0.05, prelude=prelude), warm=True)
     assert out.split() == [*(["ConnectionAborted"] * 2), "interrupted"] * 2 + ["2"]
 
 
@@ -856,7 +858,8 @@ def test_the_programs_own_sigint_handler_stays(variant: str) -> None:
 
         print(halfclose.run(main, backend={variant!r}), heard)
         assert signal.getsignal(signal.SIGINT) is handler
-        """
+        """,
+        warm=True,
     )
     assert out == "done [2]\n"
 
@@ -890,7 +893,8 @@ def test_a_second_sigint_does_not_wait_for_main(variant: str) -> None:
             print("interrupted", time.monotonic() - begin < 10)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         print(halfclose.run(simple, backend={variant!r}))
-        """
+        """,
+        warm=True,
     )
     lines = out.splitlines()
     assert lines[0] == "CancelledError"

@@ -128,7 +128,7 @@ INSTALL = {
 
 
 def twisted_program(variant: str, name: str, wait: str) -> str:
-    return python(PROGRAM.format(install=INSTALL[variant], name=name, wait=wait))
+    return python(PROGRAM.format(install=INSTALL[variant], name=name, wait=wait), warm=True)
 
 
 @pytest.mark.parametrize("variant", TWISTED)

@@ -168,7 +168,7 @@ FORK = """
 def test_a_fork_after_a_run(variant: str) -> None:
     """The child shares the idle reactor's descriptors, and must not use the reactor."""
     code = FORK.format(tests=str(Path(__file__).parent.parent), variant=variant)
-    assert python(code) == "done\n"
+    assert python(code, warm=True) == "done\n"
 
 
 @pytest.mark.parametrize("variant", ["twisted+asyncio", "twisted+uvloop"])

@@ -514,7 +514,8 @@ def test_in_a_program_that_owns_its_reactor(variant: str) -> None:
         server.listen(as_factory(Server)).addCallback(connect)
         reactor.callLater(10, reactor.stop)
         reactor.run()
-        """
+        """,
+        warm=True,
     )
     lines = out.splitlines()
     assert sorted(lines) == sorted(

@@ -71,7 +71,7 @@ def many(sockets: str, body: str) -> None:
 
     body = textwrap.indent(textwrap.dedent(body), "    ").strip()
     code = MANY.format(folder=FOLDER, sockets=sockets, body=body)
-    assert python(code).splitlines() == ["done"]
+    assert python(code, warm=True).splitlines() == ["done"]
 
 
 @each_lane
@@ -274,7 +274,7 @@ SERVED = {
 def test_a_reactor_that_is_stopped_ends_every_connection(variant: str, served: str) -> None:
     body = SERVED[served].strip()
     code = STOPPED.format(folder=FOLDER, install=INSTALL[variant], body=body)
-    assert python(code) == "8\n"
+    assert python(code, warm=True) == "8\n"
 
 
 # -- an epoll that is full ---------------------------------------------------------------------
@@ -343,7 +343,8 @@ def test_sigpipe_at_its_default_does_not_end_the_process(variant: str, scheme: s
         with tempfile.TemporaryDirectory() as folder:
             halfclose.run(main, folder, backend={variant!r}, options={{"sockets": "native"}})
         print("alive")
-        """
+        """,
+        warm=True,
     )
     assert out == "alive\n"
 

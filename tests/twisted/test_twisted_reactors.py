@@ -80,7 +80,7 @@ def folder() -> str:
 def test_a_hundred_runs_leave_nothing(variant: str, endpoint: str) -> None:
     """With a literal address, and with lookups in the reactor's thread pool."""
     code = HUNDRED.format(variant=variant, endpoint=endpoint, tests=folder())
-    assert python(code, limit=120) == "done\n"
+    assert python(code, limit=120, warm=True) == "done\n"
 
 
 @pytest.mark.parametrize("variant", TWISTED)
@@ -260,7 +260,8 @@ def test_what_the_program_leaves_open_ends_with_the_run(variant: str) -> None:
                     print("refused")
             counts.append(len(descriptors()))
         print(counts[1:] == counts[:1] * 3)
-        """
+        """,
+        warm=True,
     )
     assert out.splitlines() == ["lost", "refused"] * 4 + ["True"]
 
@@ -313,7 +314,7 @@ def program(variant: str, body: str) -> list[str]:
         body=textwrap.indent(textwrap.dedent(body), " " * 8).strip(),
         tests=folder(),
     )
-    return python(code).splitlines()
+    return python(code, warm=True).splitlines()
 
 
 @pytest.mark.parametrize("variant", TWISTED)
@@ -413,7 +414,8 @@ def test_a_fatal_event_under_a_callers_reactor(variant: str, error: str, count: 
         reactor.callLater(10, lambda: print("too long") or reactor.stop())
         reactor.run()
         print("stopped")
-        """
+        """,
+        warm=True,
     )
     lines = out.splitlines()
     assert lines[-1] == "stopped"

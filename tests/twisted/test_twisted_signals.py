@@ -111,7 +111,8 @@ def test_a_second_interrupt_leaves_nothing_on_the_reactor(variant: str) -> None:
         assert counts == counts[:1] * 4, counts
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         print("done")
-        """
+        """,
+        warm=True,
     )
     assert out == "done\n"
 
@@ -184,7 +185,8 @@ def test_a_second_interrupt_aborts_connections_on_any_reactor(variant: str, sock
             counts.append(len(descriptors()))
         assert counts == counts[:1] * 3, counts
         print("done")
-        """
+        """,
+        warm=True,
     )
     assert out == "done\n"
 
@@ -245,7 +247,8 @@ def test_children_are_reaped(variant: str) -> None:
         print(halfclose.run(main, backend={variant!r}))
         assert seen
         assert signal.getsignal(signal.SIGCHLD) is mine
-        """
+        """,
+        warm=True,
     )
     assert out.splitlines() == ["out", "out", "out", "[0, 1, 2]"] * 3
 
@@ -279,6 +282,6 @@ def test_a_signal_that_another_thread_takes_wakes_the_reactor(variant: str) -> N
             halfclose.run(main, backend={variant!r})
         except KeyboardInterrupt:
             print("interrupted")
-        """
+        """,
     )
     assert out == "interrupted\n"

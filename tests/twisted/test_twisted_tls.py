@@ -52,7 +52,8 @@ def test_nothing_goes_in_clear_once_tls_has_begun() -> None:
 
         halfclose.run(main, backend="twisted", options={"reactor": reactor})
         print(wire[0][:1].hex(), b"secret" in wire[0])
-        """
+        """,
+        warm=True,
     )
     # A TLS record of the type handshake.
     assert out.splitlines() == ["unsupported", "16 False"]
@@ -110,6 +111,7 @@ def test_over_tls(tmp_path: Path) -> None:
             await port.stopListening()
 
         halfclose.run(main, backend="twisted", options={{"reactor": reactor}})
-        """
+        """,
+        warm=True,
     )
     assert out.splitlines() == ["unsupported", "ConnectionDone"]
