@@ -18,6 +18,7 @@ import pytest
 import uvloop
 from anyio.streams.stapled import StapledByteStream, StapledObjectStream
 from anyio.streams.tls import TLSListener, TLSStream
+from core.streams import MEGABYTE, Big, Sender, read_all, soon
 from core.support import EchoBack, Recorder, descriptors, python
 from halfclose import (
     ConnectionAborted,
@@ -40,8 +41,6 @@ LOOPS: dict[str, tuple[str, dict[str, Any]]] = {
 
 pytestmark = pytest.mark.parametrize("loop", LOOPS)
 
-MEGABYTE = 1 << 20
-
 
 def program(loop: str, main: Callable[[], Awaitable[T]], limit: float = 20.0) -> T:
     async def limited() -> T:
@@ -50,12 +49,6 @@ def program(loop: str, main: Callable[[], Awaitable[T]], limit: float = 20.0) ->
 
     library, options = LOOPS[loop]
     return anyio.run(limited, backend=library, backend_options=options)
-
-
-async def soon(true: Callable[[], object]) -> None:
-    """Wait until *true* says so, for as long as the program may take."""
-    while not true():  # noqa: ASYNC110
-        await anyio.sleep(0.002)
 
 
 @contextlib.asynccontextmanager
@@ -67,30 +60,6 @@ async def raw_pair() -> AsyncIterator[tuple[anyio.abc.SocketStream, socket.socke
     with raw:
         raw.settimeout(10)
         yield stream, raw
-
-
-async def read_all(raw: socket.socket) -> bytes | None:
-    """All that the raw peer reads; None if it was reset."""
-
-    def work() -> bytes | None:
-        found = bytearray()
-        try:
-            while data := raw.recv(1 << 16):
-                found += data
-        except ConnectionResetError:
-            return None
-        return bytes(found)
-
-    return await anyio.to_thread.run_sync(work)
-
-
-class Sender(Recorder):
-    """Sends a lot and its end of stream."""
-
-    def connectionMade(self) -> None:
-        super().connectionMade()
-        self.transport.write(b"y" * MEGABYTE)
-        self.transport.loseWriteConnection()
 
 
 # -- sockets -----------------------------------------------------------------------------------
@@ -221,20 +190,13 @@ def test_the_options_are_used(loop: str) -> None:
 # -- cancelled ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("closing", ["no", "loseWriteConnection", "loseConnection"])
-def test_cancelled_it_resets(loop: str, closing: str) -> None:
+@pytest.mark.parametrize("closing", [None, "loseWriteConnection", "loseConnection"])
+def test_cancelled_it_resets(loop: str, closing: str | None) -> None:
     """FLU-05: the raw peer never sees a clean end of truncated data."""
-
-    class Big(Recorder):
-        def connectionMade(self) -> None:
-            super().connectionMade()
-            self.transport.write(b"x" * (32 * MEGABYTE))
-            if closing != "no":
-                getattr(self.transport, closing)()
 
     async def main() -> None:
         async with raw_pair() as (stream, raw):
-            protocol = Big()
+            protocol = Big(closing)
             begun = anyio.Event()
 
             async def reader() -> None:

@@ -16,6 +16,7 @@ import anyio
 import pytest
 import trio
 import trio.testing
+from core.streams import MEGABYTE, Big, Sender, read_all, soon
 from core.support import EchoBack, Recorder
 from halfclose import (
     TCP,
@@ -27,8 +28,6 @@ from halfclose import (
 )
 from halfclose_anyio import serve_stream
 
-MEGABYTE = 1 << 20
-
 
 def program(main: Callable[[], Awaitable[None]]) -> None:
     async def limited() -> None:
@@ -36,20 +35,6 @@ def program(main: Callable[[], Awaitable[None]]) -> None:
             await main()
 
     trio.run(limited)
-
-
-async def soon(true: Callable[[], object]) -> None:
-    while not true():  # noqa: ASYNC110
-        await trio.sleep(0.002)
-
-
-class Sender(Recorder):
-    """Sends a lot and its end of stream."""
-
-    def connectionMade(self) -> None:
-        super().connectionMade()
-        self.transport.write(b"y" * MEGABYTE)
-        self.transport.loseWriteConnection()
 
 
 @contextlib.asynccontextmanager
@@ -60,21 +45,6 @@ async def raw_pair() -> AsyncIterator[tuple[trio.SocketStream, socket.socket]]:
     with raw:
         raw.settimeout(10)
         yield stream, raw
-
-
-async def read_all(raw: socket.socket) -> bytes | None:
-    """All that the raw peer reads; None if it was reset."""
-
-    def work() -> bytes | None:
-        found = bytearray()
-        try:
-            while data := raw.recv(1 << 16):
-                found += data
-        except ConnectionResetError:
-            return None
-        return bytes(found)
-
-    return await trio.to_thread.run_sync(work)
 
 
 def as_it_is(stream: trio.SocketStream) -> Any:
@@ -105,7 +75,7 @@ def test_both_halves_end_alone(form: Callable[[trio.SocketStream], Any]) -> None
             assert isinstance(protocol.reason, ConnectionDone)
             assert protocol.transport.getPeer() == TCP(*addresses[0])
             assert protocol.transport.getHost() == TCP(*addresses[1])
-            assert protocol.transport.capabilities == Capabilities()  # type: ignore[attr-defined]
+            assert protocol.transport.capabilities == Capabilities()
             with pytest.raises(trio.ClosedResourceError):
                 await stream.send_all(b"x")
 
@@ -116,15 +86,9 @@ def test_both_halves_end_alone(form: Callable[[trio.SocketStream], Any]) -> None
 def test_cancelled_it_resets(form: Callable[[trio.SocketStream], Any]) -> None:
     """The peer never sees a clean end of truncated data."""
 
-    class Big(Recorder):
-        def connectionMade(self) -> None:
-            super().connectionMade()
-            self.transport.write(b"x" * (32 * MEGABYTE))
-            self.transport.loseConnection()
-
     async def main() -> None:
         async with raw_pair() as (stream, raw):
-            protocol = Big()
+            protocol = Big("loseConnection")
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(serve_stream, form(stream), protocol)
                 await trio.to_thread.run_sync(raw.recv, 1 << 16)
@@ -188,9 +152,7 @@ def test_a_unix_stream(tmp_path: Path) -> None:
             theirs.shutdown(socket.SHUT_WR)
             await serve_stream(trio.SocketStream(trio.socket.from_stdlib_socket(ours)), protocol)
             assert await read_all(theirs) == b"hello"
-            assert protocol.transport.capabilities == Capabilities(  # type: ignore[attr-defined]
-                can_reset=False
-            )
+            assert protocol.transport.capabilities == Capabilities(can_reset=False)
 
     program(main)
 
@@ -216,7 +178,7 @@ def test_two_sockets_in_one_stream() -> None:
                 other.transport.write(b"x" * (32 * MEGABYTE))
                 other.transport.abortConnection()
             assert await read_all(reader) is None
-            assert not other.transport.capabilities.keeps_input  # type: ignore[attr-defined]
+            assert not other.transport.capabilities.keeps_input
 
     program(main)
 
@@ -232,7 +194,7 @@ def test_streams_without_a_socket() -> None:
             nursery.start_soon(serve_stream, theirs, two)
         assert one.data == b"y" * MEGABYTE
         assert isinstance(one.reason, ConnectionDone)
-        assert not one.transport.capabilities.can_reset  # type: ignore[attr-defined]
+        assert not one.transport.capabilities.can_reset
 
     program(main)
 
@@ -303,7 +265,7 @@ def test_tls(tmp_path: Path) -> None:
         assert client.events == ["made", "data", "read", "lost"]
         for protocol in (client, server):
             assert isinstance(protocol.reason, ConnectionDone)
-            can = protocol.transport.capabilities  # type: ignore[attr-defined]
+            can = protocol.transport.capabilities
             assert can == Capabilities(can_half_close=False, keeps_input=False)
 
     program(main)

@@ -115,7 +115,7 @@ def test_interrupted_while_loading(tmp_path: Path) -> None:
 def test_none_installed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(halfclose.plugins, "installed_plugins", lambda: ())
+    monkeypatch.setattr(halfclose.plugins, "installed_plugins", lambda *group: ())
     assert main(["backends"]) == 0
     assert install_command("halfclose-anyio") in capsys.readouterr().out
     assert main(["backends", "--json"]) == 0

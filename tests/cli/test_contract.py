@@ -19,8 +19,8 @@ from halfclose.cli.failures import excerpt, print_failures
 from halfclose.cli.proof import Proof, Tried
 from halfclose.cli.proof_table import print_table
 from halfclose.installing import install_command
-from halfclose.plugins import load_kinds
 from halfclose.testing import LaneTCP, LaneUnix
+from halfclose.testing.channels.kinds import load_kinds
 from halfclose.testing.judging.case import Case
 from halfclose.testing.judging.verdict import Verdict
 from halfclose.testing.tools.harness import Rule
@@ -240,7 +240,10 @@ def test_standard_input_that_is_closed() -> None:
         ("anyio+trio nope", "no backend 'nope' is installed; there are: anyio, anyio+asyncio, "),
         ("anyio+tiro", "Did you mean anyio+trio"),
         ("anyio+trio --only EVT-99", "the contract has no rule 'EVT-99'; "),
-        ("anyio+trio --only evt-05,evt5", "'EVT5'; its chapters are END, ERR, EVT, FLU, PIP, "),
+        (
+            "anyio+trio --only evt-05,evt5",
+            "'EVT5'; its chapters are END, ERR, EVT, FLU, LOOP, PIP, ",
+        ),
         ("anyio+trio --only evt5", "Did you mean EVT or "),
         ("anyio+trio --only ENDS", "Did you mean END"),
         ("loading+raises --only EVT-99", "the contract has no rule 'EVT-99'; "),

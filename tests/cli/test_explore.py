@@ -47,7 +47,7 @@ def test_found_and_replayed() -> None:
         result = command.finish()
     assert result.status == 1
     lines = result.out.decode().splitlines()
-    found = re.fullmatch(r"([A-Z]{3}-\d\d): .+ \(leaving\+descriptor, tcp\)", lines[0])
+    found = re.fullmatch(r"([A-Z]{3,4}-\d\d): .+ \(leaving\+descriptor, tcp\)", lines[0])
     assert found is not None
     assert re.fullmatch(
         r"leaving\+descriptor: \d+ scripts in \d+\.\d s, seed \d+: "

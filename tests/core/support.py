@@ -206,13 +206,19 @@ class Site:
         """A module with that *source*."""
         (self.path / f"{name}.py").write_text(textwrap.dedent(source))
 
-    def distribution(self, name: str, entries: Mapping[str, str], version: str = "1.0") -> None:
-        """The metadata of an installed distribution with *entries* in our group."""
+    def distribution(
+        self,
+        name: str,
+        entries: Mapping[str, str],
+        version: str = "1.0",
+        group: str = "halfclose",
+    ) -> None:
+        """The metadata of an installed distribution with *entries* in a group of ours."""
         info = self.path / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
         lines = [f"{entry} = {value}" for entry, value in entries.items()]
-        (info / "entry_points.txt").write_text("\n".join(["[halfclose]", *lines, ""]))
+        (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
 
     def python(self, code: str, **env: str) -> str:
         """Run *code* with nothing but this site."""

@@ -28,7 +28,7 @@ from halfclose import (
     Protocol,
     open_backend,
 )
-from halfclose.io import connecting, poller
+from halfclose.io import connecting, poller, tcp
 from halfclose.io.connecting import ATTEMPT_DELAY
 
 pytestmark = pytest.mark.parametrize("variant", VARIANTS)
@@ -666,7 +666,8 @@ def test_writing_what_is_no_bytes(variant: str, sockets: str) -> None:
                     assert type(value).__name__ in str(caught.value)
                     with pytest.raises(TypeError):
                         transport.writeSequence([b"lost", value])
-                for value in (None, 1, "text"):
+                no_pieces: list[Any] = [None, 1, "text"]
+                for value in no_pieces:
                     with pytest.raises(TypeError):
                         transport.writeSequence(value)
 
@@ -676,7 +677,8 @@ def test_writing_what_is_no_bytes(variant: str, sockets: str) -> None:
             transport.write(memoryview(b"c"))
             transport.write(memoryview(b"xdx")[1:2])
             transport.write(memoryview(b"eXfX")[::2])
-            transport.writeSequence(iter([b"g", bytearray(b"h"), memoryview(b"i")]))
+            several: list[bytes | bytearray | memoryview] = [b"g", bytearray(b"h")]
+            transport.writeSequence(iter([*several, memoryview(b"i")]))
             transport.writeSequence([])
             transport.write(b"")
             transport.loseWriteConnection()
@@ -799,7 +801,7 @@ def test_whatever_fails_in_a_race_ends_it(
                 patch.setattr(connecting._Attempt, "_met_itself", fail)
                 addresses[:] = [(socket.AF_INET, server.getsockname())]
             else:
-                patch.setattr(connecting, "distinct", fail)
+                patch.setattr(tcp, "distinct", fail)
             error = await failure(backend, "tcp:some.example:80", None)
         assert isinstance(error, ConnectError)
 

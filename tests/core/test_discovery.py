@@ -113,7 +113,7 @@ def test_importing_is_light(module: str) -> None:
 def test_loading_every_plugin_and_choosing_imports_no_framework() -> None:
     out = python(
         f"""
-        from halfclose.plugins import select_backend
+        from halfclose.discovery import select_backend
         print(select_backend(None, running=True), select_backend(None, running=False))
         {LOADED}
         """

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 def contract() -> dict[str, str]:
     """The rules of docs/contract.md, by id, each as one line."""
     text = (ROOT / "docs" / "contract.md").read_text()
-    found = re.findall(r"^- ([A-Z]{3}-\d\d) (.+?)(?=^- |^#|\Z)", text, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^- ([A-Z]{3,4}-\d\d) (.+?)(?=^- |^#|\Z)", text, re.MULTILINE | re.DOTALL)
     return {identifier: " ".join(rule.split()) for identifier, rule in found}
 
 

@@ -9,7 +9,8 @@ import string
 import halfclose
 import pytest
 from halfclose import TCP, UNIX, EndpointError, HalfcloseError, StandardIO, parse_endpoint
-from halfclose.endpoints import Endpoint, as_endpoint
+from halfclose.endpoints import Endpoint
+from halfclose.schemes import as_endpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -178,6 +179,7 @@ def test_endpoints_are_values() -> None:
 
 def test_the_public_names() -> None:
     assert halfclose.parse_endpoint is parse_endpoint
+    assert halfclose.as_endpoint is as_endpoint
     assert Endpoint is halfclose.Endpoint
 
 

@@ -310,7 +310,7 @@ POINTS = """
             make, waits = backend.lane.channel, []
 
             def no_room(sock, **known):
-                if "host" in known:
+                if "lost" not in known:
                     waits.append(sock)
                     raise OSError(errno.ENOBUFS, "no room is left")
                 return make(sock, **known)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from halfclose import installed
+from halfclose.hooks import GROUP
 from halfclose.installed import installed_plugins
 
 
@@ -34,7 +35,7 @@ def install(name: str, folder: Path) -> None:
 
 
 def names() -> set[str]:
-    return {entry.name for entry in installed_plugins()}
+    return {entry.name for entry in installed_plugins(GROUP)}
 
 
 def test_once_where_nothing_changes(lookups: list[str]) -> None:

@@ -25,7 +25,8 @@ from halfclose import (
     StandardIO,
     open_backend,
 )
-from halfclose.io import listening
+from halfclose.io import tcp
+from halfclose.io.listening import ListeningSocket
 
 pytestmark = pytest.mark.parametrize("variant", VARIANTS)
 
@@ -472,7 +473,7 @@ def test_a_port_that_is_free_on_every_address(
     variant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ports that the system chooses first for one address are taken on the other."""
-    bind = listening._bind_tcp
+    bind = tcp._bind
     tried: list[int] = []
 
     def taken_at_first(address: tuple[int, object], port: int) -> socket.socket:
@@ -481,7 +482,7 @@ def test_a_port_that_is_free_on_every_address(
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         return bind(address, port)
 
-    monkeypatch.setattr(listening, "_bind_tcp", taken_at_first)
+    monkeypatch.setattr(tcp, "_bind", taken_at_first)
 
     async def main(backend: Backend) -> None:
         answering(monkeypatch, backend, "127.0.0.1", "::1")
@@ -560,7 +561,7 @@ def test_a_listener_that_is_dead_says_so(
             assert isinstance(listener.endpoint, TCP)
             assert listener.failure is None
             with monkeypatch.context() as patch:
-                patch.setattr(listening._ListeningSocket, "accept", accept)
+                patch.setattr(ListeningSocket, "accept", accept)
                 with socket.create_connection((listener.endpoint.host, listener.endpoint.port)):
                     await until(backend, lambda: listener.failure)
                     for _ in range(20):
@@ -622,7 +623,7 @@ def test_other_errors_of_accept_are_gone_the_next_time(
 
     async def main(backend: Backend) -> None:
         async with await backend.listen("tcp:127.0.0.1:0", EchoBack) as listener:
-            monkeypatch.setattr(listening._ListeningSocket, "accept", once)
+            monkeypatch.setattr(ListeningSocket, "accept", once)
             await echoes(backend, listener)
             assert listener.failure is None
 

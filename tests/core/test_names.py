@@ -158,7 +158,9 @@ def test_listening_and_connecting_keep_the_zone(variant: str, sockets: str) -> N
             assert str(listener.endpoint).startswith(f"tcp:[{host}]:")
             client = await backend.connect(str(listener.endpoint), Recorder)
             assert client.transport.getPeer() == listener.endpoint
-            assert client.transport.getHost().host == host
+            own = client.transport.getHost()
+            assert isinstance(own, TCP)
+            assert own.host == host
             await until(backend, lambda: served)
             assert served[0].transport.getHost() == listener.endpoint
             assert served[0].transport.getPeer() == client.transport.getHost()

@@ -11,7 +11,7 @@ import trio
 import uvloop
 from core.support import TWISTED, VARIANTS, Site, plugin, python, run
 from halfclose import Backend
-from halfclose.plugins import ENVIRONMENT, select_backend
+from halfclose.discovery import ENVIRONMENT, select_backend
 
 
 async def name_of(backend: Backend) -> str:
@@ -251,9 +251,9 @@ def test_a_third_partys_default_priority_is_below_ours(site: Site) -> None:
     assert halfclose.BackendSpec("x", "y:z").priority == 0
     out = python(
         """
-        from halfclose.plugins import _registry
-        _registry.load_all()
-        print(min(spec.priority for spec in _registry.specs().values()) > 0)
+        from halfclose.plugins import registry
+        registry.load_all()
+        print(min(spec.priority for spec in registry.specs().values()) > 0)
         """
     )
     assert out == "True\n"

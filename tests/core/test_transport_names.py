@@ -98,9 +98,9 @@ def test_another_librarys_protocol_is_told_what_to_do() -> None:
     async def main(backend: Backend) -> None:
         await backend.listen("memory:name", halfclose.Protocol)
         with pytest.raises(TypeError, match=r"derive the class from halfclose\.Protocol"):
-            await backend.connect("memory:name", Foreign)  # type: ignore[arg-type]
+            await backend.connect("memory:name", Foreign)  # type: ignore[type-var]
         with pytest.raises(TypeError) as caught:
-            await backend.connect("memory:name", object)  # type: ignore[arg-type]
+            await backend.connect("memory:name", object)  # type: ignore[type-var]
         assert "derive" not in str(caught.value)
 
     halfclose.run(main, backend="memory")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from halfclose import Connection, State
+from halfclose.feeds import Feed
 from halfclose.io.sockets import SocketChannel
 from halfclose.lifecycle import Move
 from halfclose.outgoing import Outgoing
@@ -48,7 +49,7 @@ def shortening(original: Any) -> Any:
 
 def hasty(original: Any) -> Any:
     """An end of stream does not wait for a producer."""
-    return lambda self: False
+    return lambda self, end_will_be_told: False
 
 
 def quiet(original: Any) -> Any:
@@ -89,7 +90,7 @@ def stubborn(original: Any) -> Any:
     """A producer is not told that the connection is lost."""
 
     def deliver(self: Connection) -> None:
-        self._producer = None
+        self._feed = None
         original(self)
 
     return deliver
@@ -99,7 +100,7 @@ def stuck(original: Any) -> Any:
     """Once our own half has ended, reading does not go on."""
 
     def resume(self: Connection) -> None:
-        if not self._write_ended:
+        if not self._write_end.sent:
             original(self)
 
     return resume
@@ -117,10 +118,10 @@ def raising(original: Any) -> Any:
 
 
 PLANTS: dict[str, tuple[Plant, set[str]]] = {
-    "an event inside a verb": (replacing(Connection, "_soon", inside), {"EVT-07"}),
+    "an event inside a verb": (replacing(Connection, "_pump_soon", inside), {"EVT-07"}),
     "a byte less": (replacing(Outgoing, "keep", shortening), {"FLU-01"}),
     "a producer not waited for": (
-        replacing(Connection, "_awaits_producer", hasty),
+        replacing(Feed, "delays_end", hasty),
         {"PRD-03", "PRD-04", "VRB-05", "VRB-09", "PRD-06", "EVT-02"},
     ),
     "no writeConnectionLost at the end": (

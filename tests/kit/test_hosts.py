@@ -13,10 +13,9 @@ import halfclose
 import halfclose.examples
 import pytest
 from halfclose import Backend, BackendLoadError, BackendSpec
-from halfclose.plugins import load_hosts
 from halfclose.testing import ContractSuite, Host, LaneTCP
 from halfclose.testing import hosts as kit_hosts
-from halfclose.testing.hosts import HALFCLOSE_RUN, check_hosts, find_host
+from halfclose.testing.hosts import HALFCLOSE_RUN, check_hosts, find_host, load_hosts
 from halfclose.testing.judging import case as cases
 from halfclose.testing.judging.case import Case
 from halfclose.testing.judging.leaks import Footprint, unheard

@@ -79,7 +79,7 @@ def test_the_faults_that_the_document_leaves_out() -> None:
         if "name" in inspect.signature(method).parameters and not name.startswith("_")
     }
     used = {"raw", "raw_listen"}
-    of_the_backend = {"listen", "connect", "answers", "trip"}
+    of_the_backend = {"listen", "connect", "dial"}
     named = set(re.findall(r"`(?:net\.)?(\w+)\(", TEXT))
     assert faults - of_the_backend - used <= named
 

@@ -13,8 +13,8 @@ import pytest
 from halfclose import Backend, ConnectionOptions, HalfCloseTimeout
 from halfclose.memory import Deadlock, Network
 from halfclose.memory.backend import MemoryBackend
-from halfclose.memory.events import Event
 from halfclose.memory.scheduler import Timer
+from halfclose.memory.waiting import Event
 from halfclose.testing.networks import network
 from memory.support import Noted, drive
 

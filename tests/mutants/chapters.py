@@ -8,7 +8,7 @@ from mutants.mutant import Mutant
 
 __all__ = ["MUTANTS"]
 
-_CHAPTERS = ("evt", "vrb", "flu", "prd", "err", "end", "pip")
+_CHAPTERS = ("evt", "vrb", "flu", "prd", "err", "end", "pip", "loop")
 
 
 def _mutants(chapter: str) -> list[Mutant]:

@@ -1,6 +1,7 @@
-"""How a mutant changes the code: by its own text, so that each is a mistake of a line or two.
+"""How a mutant changes the code: what a name stands for, or a line of a function by its text.
 
-What is changed must be there: a patch of a name or of a line that is gone fails.
+What is changed must be there: a patch of a name or of a line that is gone fails. Most mutants wrap
+a public name (see `wrapping`). One edits text only where the mistake can be made nowhere else.
 """
 
 from __future__ import annotations
@@ -49,6 +50,16 @@ class Patch:
         :raises AttributeError: it has none.
         """
         self._monkeypatch.setattr(owner, name, value)
+        self.changes += 1
+
+    def put_item(self, mapping: dict[Any, Any], key: object, value: object) -> None:
+        """Have *value* in the place of what *mapping* has for *key*.
+
+        :raises LookupError: it has nothing.
+        """
+        if key not in mapping:
+            raise LookupError(f"there is no {key!r}")
+        self._monkeypatch.setitem(mapping, key, value)
         self.changes += 1
 
 

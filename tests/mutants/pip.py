@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+from halfclose.channel import Capabilities
 from halfclose.connection import Connection
 from halfclose.io import standard, stdio, syscalls
+from halfclose.io.poller import Poller
 from halfclose.io.sockets import SocketChannel
-from halfclose.io.standard import Standard, _Shared
+from halfclose.io.standard import STDERR, Standard
 from halfclose.io.stdio import StdioChannel, StdioSocketChannel
+from halfclose.lifecycle import State
+from halfclose.reasons import ConnectionDone, ConnectionLost
 from mutants.mutant import mutant
 from mutants.patching import Patch
+from mutants.raising import change_reasons
+from mutants.wrapping import after, around, before, called, loop_of, nothing, outgoing_of
 
 # -- PIP-01: no reset ------------------------------------------------------------------------------
 
@@ -16,32 +31,38 @@ from mutants.patching import Patch
 @mutant("PIP-01", on="unix")
 def a_reset_is_declared_where_there_is_none(patch: Patch) -> None:
     """Every socket is said to be one that can be reset."""
-    patch.edit(SocketChannel.__init__, "_UNIX if isinstance", "_TCP if isinstance")
+
+    def make(real: Any, channel: SocketChannel, *args: Any, **named: Any) -> None:
+        real(*args, **named)
+        channel.capabilities = Capabilities()
+
+    around(patch, SocketChannel, "__init__", make)
 
 
 @mutant("PIP-01", on="unix", silent="connectionLost")
 def an_abort_without_a_reset_flushes(patch: Patch) -> None:
     """Where there is no reset, abortConnection is loseConnection."""
-    patch.edit(
-        Connection.abortConnection,
-        "self._finish(",
-        "if not self._channel.capabilities.can_reset:\n"
-        "            return self.loseConnection()\n"
-        "        self._finish(",
-    )
+
+    def abort(real: Any, connection: Connection) -> None:
+        if connection.capabilities.can_reset:
+            real()
+        else:
+            connection.loseConnection()
+
+    around(patch, Connection, "abortConnection", abort)
 
 
 @mutant("PIP-01", on="unix", silent="connectionLost")
 def a_reset_of_a_unix_socket_is_its_end(patch: Patch) -> None:
     """ECONNRESET of a unix socket is taken for an end of stream: there is no reset there."""
-    patch.edit(
-        SocketChannel._read,
-        "self._fail(error)\n        return False\n    if not data:",
-        "if self._sock.family != socket.AF_UNIX:\n"
-        "            self._fail(error)\n"
-        "            return False\n"
-        "        data = b''\n    if not data:",
-    )
+
+    def failed(real: Any, connection: Connection, error: Exception | None) -> None:
+        if isinstance(error, ConnectionResetError):
+            connection.read_ended()
+        else:
+            real(error)
+
+    around(patch, Connection, "failed", failed)
 
 
 # -- PIP-02: our end of stream ---------------------------------------------------------------------
@@ -50,35 +71,44 @@ def a_reset_of_a_unix_socket_is_its_end(patch: Patch) -> None:
 @mutant("PIP-02", on="stdio", silent="raw peer")
 def only_the_duplicate_is_closed(patch: Patch) -> None:
     """The channel closes its own descriptor, and descriptor 1 holds the pipe open."""
-    patch.edit(StdioChannel._release_output, "self._stdout.replace()", "pass")
+    around(patch, Standard, "replace", nothing)
 
 
 @mutant("PIP-02", on="stdio")
 def descriptor_1_is_left_free(patch: Patch) -> None:
     """Descriptor 1 is closed, and the next file to be opened becomes standard output."""
-    patch.edit(Standard.replace, "os.dup2(null, self.fd)", "os.close(self.fd)")
+
+    def replace(real: Any, standard: Standard) -> None:
+        if standard.is_at(standard.fd):
+            os.close(standard.fd)
+
+    around(patch, Standard, "replace", replace)
 
 
 @mutant("PIP-02", on="stdio")
 def descriptor_1_is_not_inherited(patch: Patch) -> None:
     """A child process finds descriptor 1 free."""
-    patch.edit(Standard.replace, "os.dup2(null, self.fd)", "os.dup2(null, self.fd, False)")
+
+    def replaced(standard: Standard) -> None:
+        os.set_inheritable(standard.fd, False)
+
+    after(patch, Standard, "replace", replaced)
 
 
 @mutant("PIP-02", on="stdio", silent="timed out")
 def a_socket_is_only_closed(patch: Patch) -> None:
     """Where descriptors 0 and 1 are one socket, our end of stream is not sent."""
-    patch.edit(StdioSocketChannel.end_write, "super().end_write()", "True or super().end_write()")
+    around(patch, SocketChannel, "end_write", lambda *_: True)
 
 
 @mutant("PIP-02", on="stdio")
 def both_ways_of_a_socket_are_shut(patch: Patch) -> None:
     """Where descriptors 0 and 1 are one socket, our end of stream ends the reading too."""
-    patch.edit(
-        StdioSocketChannel.end_write,
-        "super().end_write()",
-        "super().end_write()\n    self._sock.shutdown(socket.SHUT_RDWR)",
-    )
+
+    def ended(channel: SocketChannel) -> None:
+        channel.get_handle().shutdown(socket.SHUT_RDWR)
+
+    after(patch, SocketChannel, "end_write", ended)
 
 
 # -- PIP-03: both, one after the other -------------------------------------------------------------
@@ -87,33 +117,55 @@ def both_ways_of_a_socket_are_shut(patch: Patch) -> None:
 @mutant("PIP-03", on="stdio", silent="connectionLost")
 def the_close_waits_for_the_input(patch: Patch) -> None:
     """loseConnection after our end waits for the end of the input."""
-    patch.edit(
-        Connection._schedule_end,
-        "if self._life.state is State.CLOSING:",
-        "if self._life.state is State.CLOSING and self._peer_ended:",
-    )
+    waiting: WeakSet[Connection] = WeakSet()
+    lose = Connection.loseConnection
+
+    def close(real: Any, connection: Connection) -> None:
+        if connection.state in (State.WRITE_CLOSING, State.WRITE_CLOSED):
+            waiting.add(connection)
+        else:
+            real()
+
+    def ended(connection: Connection) -> None:
+        if connection in waiting:
+            lose(connection)
+
+    around(patch, Connection, "loseConnection", close)
+    after(patch, Connection, "read_ended", ended)
 
 
 @mutant("PIP-03", on="stdio")
 def standard_input_is_drained(patch: Patch) -> None:
     """What the next program would read is read and discarded, as a socket's is."""
-    patch.edit(Connection._close, "if self._channel.capabilities.drains:", "if True:")
+
+    def closed(connection: Connection) -> None:
+        if connection.state is State.CLOSING:
+            connection.channel.resume_reading()
+
+    after(patch, Connection, "loseConnection", closed)
 
 
 @mutant("PIP-03", on="stdio")
 def standard_input_lingers(patch: Patch) -> None:
     """A closed connection goes on reading standard input, as it does a socket."""
-    patch.edit(Connection._lingers, "and can.drains", "")
+    patch.put(StdioChannel, "capabilities", Capabilities(can_reset=False))
 
 
 @mutant("PIP-03", on="stdio")
 def the_output_is_released_twice(patch: Patch) -> None:
     """The close releases the output, whether our end has done so or not."""
-    patch.edit(
-        StdioChannel.end_write,
-        "self._release_output()",
-        "output = self._output\n    self._release_output()\n    self._output = output",
-    )
+    released: list[int] = []
+
+    def end_write(real: Any, channel: StdioChannel) -> Any:
+        released.append(channel.descriptors()[-1])
+        return real()
+
+    def close(channel: StdioChannel) -> None:
+        with suppress(IndexError, OSError):
+            os.close(released.pop())
+
+    around(patch, StdioChannel, "end_write", end_write)
+    before(patch, StdioChannel, "close", close)
 
 
 # -- PIP-04: the reader goes away ------------------------------------------------------------------
@@ -122,59 +174,94 @@ def the_output_is_released_twice(patch: Patch) -> None:
 @mutant("PIP-04", on="stdio", silent="writeConnectionLost")
 def an_idle_pipe_is_not_watched(patch: Patch) -> None:
     """That the reader has gone is found out by the next write."""
-    patch.edit(
-        StdioChannel._output_ready,
-        "if self._output_is_pipe and ready & ~WRITE:",
-        "if self._output_is_pipe and ready & ~WRITE and self._output_blocked:",
-    )
+    unknown: WeakKeyDictionary[Connection, Exception] = WeakKeyDictionary()
+
+    def gone(real: Any, connection: Connection, error: Exception) -> None:
+        if outgoing_of(connection).size:
+            real(error)
+        else:
+            unknown[connection] = error
+
+    def written(connection: Connection, data: bytes) -> None:
+        if connection in unknown:
+            loop_of(connection).call_soon(connection.reader_gone, unknown.pop(connection))
+
+    around(patch, Connection, "reader_gone", gone)
+    after(patch, Connection, "write", written)
 
 
 @mutant("PIP-04", on="stdio")
 def a_reader_that_is_gone_ends_it_all(patch: Patch) -> None:
     """EPIPE is an error of the connection."""
-    patch.edit(
-        StdioChannel._tell_reader_gone, "self._sink.reader_gone(error)", "self._sink.failed(error)"
+    around(
+        patch, Connection, "reader_gone", lambda real, connection, error: connection.failed(error)
     )
 
 
 @mutant("PIP-04", on="stdio")
 def pending_bytes_are_forgotten(patch: Patch) -> None:
     """What nobody will read is not counted as dropped."""
-    patch.edit(Connection.reader_gone, "self._drop(self._outgoing.size)", "pass")
+    forgotten: WeakKeyDictionary[Connection, int] = WeakKeyDictionary()
+
+    def gone(connection: Connection, error: Exception) -> None:
+        forgotten[connection] = outgoing_of(connection).size
+
+    def dropped(real: Any, connection: Connection) -> int:
+        count: int = real()
+        return count - forgotten.get(connection, 0)
+
+    before(patch, Connection, "reader_gone", gone)
+    around(patch, Connection, "droppedBytes", dropped)
 
 
 @mutant("PIP-04", on="stdio")
 def pending_bytes_are_clean(patch: Patch) -> None:
     """That bytes were lost to a reader that has gone is forgotten at the end."""
-    patch.edit(Connection.reader_gone, "self._reason = _lost(error)", "pass")
+    lost_readers = called(patch, "reader_gone")
+
+    def change(connection: Connection, reason: BaseException) -> BaseException:
+        return ConnectionDone() if connection in lost_readers else reason
+
+    change_reasons(patch, change)
 
 
 @mutant("PIP-04", on="stdio")
 def no_bytes_are_lost_and_yet_it_is_a_loss(patch: Patch) -> None:
     """A reader that has gone makes the end unclean, whether anything was pending or not."""
-    patch.edit(
-        Connection.reader_gone,
-        "if self._outgoing.size:",
-        "self._reason = _lost(error)\n    if self._outgoing.size:",
-    )
+    lost_readers = called(patch, "reader_gone")
+
+    def change(connection: Connection, reason: BaseException) -> BaseException:
+        return ConnectionLost("nobody read it") if connection in lost_readers else reason
+
+    change_reasons(patch, change)
 
 
 @mutant("PIP-04", on="stdio")
 def a_reader_that_is_gone_takes_the_input_along(patch: Patch) -> None:
     """When the output is released, so is the input."""
-    patch.edit(
-        StdioChannel._tell_reader_gone,
-        "self._release_output()",
-        "self._release_output()\n        self._soon(self._sink.read_ended)",
-    )
+
+    def gone(connection: Connection, error: Exception) -> None:
+        loop_of(connection).call_soon(connection.read_ended)
+
+    after(patch, Connection, "reader_gone", gone)
 
 
 @mutant("PIP-04", on="tcp")
 def a_failed_send_is_a_reader_that_is_gone(patch: Patch) -> None:
     """On TCP too, EPIPE says that nobody reads, and our half has ended."""
-    patch.edit(
-        Connection._note_write_error, "self._write_error = error", "return self.reader_gone(error)"
-    )
+    connections: WeakKeyDictionary[SocketChannel, Any] = WeakKeyDictionary()
+
+    def write(real: Any, channel: SocketChannel, data: bytes) -> int:
+        try:
+            taken: int = real(data)
+        except OSError as error:
+            connection = connections[channel]
+            loop_of(connection).call_soon(connection.reader_gone, error)
+            return 0
+        return taken
+
+    before(patch, SocketChannel, "start", connections.__setitem__)
+    around(patch, SocketChannel, "write", write)
 
 
 # -- PIP-05: every type of descriptor --------------------------------------------------------------
@@ -183,13 +270,30 @@ def a_failed_send_is_a_reader_that_is_gone(patch: Patch) -> None:
 @mutant("PIP-05", on="stdio")
 def what_no_poller_takes_is_refused(patch: Patch) -> None:
     """A regular file cannot be watched, and so not be read."""
-    patch.edit(StdioChannel._register, "return None", "raise")
+
+    def register(real: Any, poller: Poller, *args: object) -> Any:
+        try:
+            return real(*args)
+        except PermissionError as error:
+            raise OSError(errno.EINVAL, "it cannot be watched") from error
+
+    around(patch, Poller, "register", register)
 
 
 @mutant("PIP-05", on="stdio", silent="/dev/null")
 def what_no_poller_takes_is_waited_for(patch: Patch) -> None:
     """What is always ready is read when somebody says that it is."""
-    patch.edit(StdioChannel._take_turn, "self._input_poll is None or", "")
+
+    class Silent:
+        want = stop = nothing
+
+    def register(real: Any, poller: Poller, *args: object) -> Any:
+        try:
+            return real(*args)
+        except PermissionError:
+            return Silent()
+
+    around(patch, Poller, "register", register)
 
 
 @mutant("PIP-05", on="stdio", silent="readConnectionLost")
@@ -201,10 +305,23 @@ def a_silent_end_is_not_looked_for(patch: Patch) -> None:
 # -- PIP-06: flags ---------------------------------------------------------------------------------
 
 
+def _after_opening(patch: Patch, name: str, then: Callable[[Any], object]) -> None:
+    """Have ``then(file)`` called for what the function *name* opens."""
+    real = getattr(stdio, name)
+
+    def opened(found: Standard) -> Any:
+        file = real(found)
+        then(file)
+        return file
+
+    patch.put(stdio, name, opened)
+
+
 @mutant("PIP-06", on="stdio")
 def flags_are_set_on_what_is_shared(patch: Patch) -> None:
     """O_NONBLOCK is set on the description that other processes have as well."""
-    patch.edit(_Shared.__init__, "self._direct = True", "os.set_blocking(fd, False)")
+    for name in ("open_input", "open_output"):
+        _after_opening(patch, name, lambda file: os.set_blocking(file.fd, False))
 
 
 @mutant("PIP-06", on="stdio")
@@ -220,7 +337,15 @@ def a_default_timeout_is_taken(patch: Patch) -> None:
 @mutant("PIP-06", on="stdio")
 def a_file_is_opened_anew(patch: Patch) -> None:
     """A regular file gets a description of its own, with an offset of its own."""
-    patch.edit(standard._open, "not (standard.is_pipe or os.isatty(fd))", "False")
+
+    def opened(file: Any) -> None:
+        if stat.S_ISREG(os.fstat(file.fd).st_mode):
+            anew = os.open(f"/dev/fd/{file.fd}", os.O_RDWR)
+            os.dup2(anew, file.fd, inheritable=False)
+            os.close(anew)
+
+    _after_opening(patch, "open_input", opened)
+    _after_opening(patch, "open_output", opened)
 
 
 @mutant("PIP-06", on="stdio")
@@ -274,7 +399,12 @@ def one_socket_is_two_descriptors(patch: Patch) -> None:
 @mutant("PIP-08", on="stdio")
 def standard_descriptors_hold_the_socket(patch: Patch) -> None:
     """Our own descriptor is closed, and 0 and 1 hold the socket open, so that there is no reset."""
-    patch.edit(StdioSocketChannel.close, "self._let_go()", "_release()")
+
+    def replace(real: Any, standard: Standard) -> None:
+        if standard.fd == STDERR:
+            real()
+
+    around(patch, Standard, "replace", replace)
 
 
 @mutant("PIP-08", on="stdio")
@@ -286,7 +416,7 @@ def the_peer_reads_the_log(patch: Patch) -> None:
 @mutant("PIP-08", on="stdio", silent="no end came")
 def an_abort_is_only_a_close(patch: Patch) -> None:
     """Where there is no reset, somebody else who holds the socket keeps its peer waiting."""
-    patch.edit(StdioSocketChannel.abort, "reset(self._sock, shared=True)", "pass")
+    around(patch, StdioSocketChannel, "abort", lambda real, channel: SocketChannel.abort(channel))
 
 
 # -- PIP-09: the other way only --------------------------------------------------------------------
@@ -301,13 +431,22 @@ def no_input_is_an_input(patch: Patch) -> None:
 @mutant("PIP-09", on="stdio")
 def no_input_is_an_end_of_input(patch: Patch) -> None:
     """Where nothing can come, that is told as the end of stream at once."""
-    patch.edit(standard.NoInput.__init__, "self.ended = False", "self.ended = True")
+
+    def made(input: standard.NoInput) -> None:
+        input.ended = True
+
+    after(patch, standard.NoInput, "__init__", made)
 
 
 @mutant("PIP-09", on="stdio", silent="connectionLost")
 def no_input_has_no_end(patch: Patch) -> None:
     """Where nothing can come, the connection waits for it for ever."""
-    patch.edit(StdioChannel._release_output, "self._input.ended = True", "pass")
+
+    def set_attribute(real: Any, input: standard.NoInput, name: str, value: object) -> None:
+        if name != "ended" or not value:
+            real(name, value)
+
+    around(patch, standard.NoInput, "__setattr__", set_attribute)
 
 
 @mutant("PIP-09", on="stdio")

@@ -16,6 +16,7 @@ from mutants.judging import Finding, finding_of, judge
 from mutants.mutant import Mutant, mutant
 from mutants.patching import Patch
 from mutants.patience import patience
+from mutants.wrapping import event
 
 
 def finding(what: str, report: str = "") -> Finding:
@@ -80,13 +81,13 @@ def test_a_mistake_is_judged_in_another_process_only() -> None:
     @mutant("EVT-02")
     def told_twice(patch: Patch) -> None:
         """Twice."""
-        patch.edit(Connection.read_ended, "self._peer_ended = True", "raise MemoryError")
+        event(patch, "readConnectionLost", lambda real, connection: (real(), real()))
 
-    before = Connection.read_ended.__code__
+    before = Connection.attach
     found = judge(told_twice)
     assert found.how == "seen"
     assert found.catches(told_twice)
-    assert Connection.read_ended.__code__ is before
+    assert Connection.attach is before
 
 
 # -- patches ---------------------------------------------------------------------------------------

@@ -19,9 +19,10 @@ KINDS = ("tcp", "unix", "stdio")
 OF_CORE = {
     "ERR-12": "the rule's test breaks a channel of halfclose from inside",
     "ERR-14": "the rule is about backends of halfclose, and what they are given",
+    "LOOP": "the rules are about the loop that a backend of halfclose offers to its connections",
     "VRB-10": "the rule's test is made of a channel of halfclose that cannot half-close",
 }
-"""Rules of which the test never comes to the framework, and why."""
+"""Rules and chapters of which the test never comes to the framework, and why."""
 
 NO_STDIO = "anyio has no stream for standard input and output, but threads that block in a read"
 
@@ -155,7 +156,7 @@ class Column:
     :param title: the column's head.
     :param backends: on what the suite runs; the rule is kept if it is on all of them.
     :param distributions: whose versions the table names.
-    :param absent: rules without a counterpart, and why.
+    :param absent: rules and chapters without a counterpart, and why.
     :param telling: what is seen where it is not the rule itself that is broken.
     """
 
@@ -171,12 +172,15 @@ class Column:
             case
             for backend in self.backends
             for case in plan(backend, only)
-            if case.kind.name in KINDS and case.rule.identifier not in self.absent
+            if case.kind.name in KINDS and self._absent(case.rule.identifier) is None
         ]
 
     def why_absent(self, rule: str) -> str:
         """Why *rule* has no case at all here."""
-        return self.absent.get(rule, NO_STDIO)
+        return self._absent(rule) or NO_STDIO
+
+    def _absent(self, rule: str) -> str | None:
+        return self.absent.get(rule, self.absent.get(rule.partition("-")[0]))
 
 
 COLUMNS = (

@@ -13,7 +13,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from halfclose import (
     Capabilities,
@@ -48,9 +48,6 @@ class StockTransport(Transport):
     def __init__(self, protocol: Any, scheme: str) -> None:
         self.protocol = protocol
         self.half_closeable = isinstance(protocol, HalfCloseableProtocol)
-        # A framework declares nothing off. That a pipe has no reset and that standard input
-        # belongs to the next program is the kernel's doing (PIP-01, END-02).
-        self.capabilities = Capabilities(can_reset=scheme == "tcp", drains=scheme != "stdio")
         self.scheme = scheme
         self.made = False
         self.read_ended = False
@@ -60,6 +57,16 @@ class StockTransport(Transport):
         self.is_lost = False
         self._failure: BaseException | None = None
         attached.add(self)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        # A framework declares nothing off. That a pipe has no reset and that standard input
+        # belongs to the next program is the kernel's doing (PIP-01, END-02).
+        return Capabilities(can_reset=self.scheme == "tcp", drains=self.scheme != "stdio")
+
+    @property
+    def backend(self) -> NoReturn:
+        raise NoCounterpart("a framework's transport knows no backend of ours")
 
     @property
     def state(self) -> State:

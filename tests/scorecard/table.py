@@ -23,6 +23,7 @@ CHAPTERS = {
     "ERR": "failures",
     "END": "closing without losing anything",
     "PIP": "pipes, stdio, unix sockets",
+    "LOOP": "what a loop promises",
 }
 
 MARKS = {
@@ -77,7 +78,9 @@ def rules() -> dict[str, Rule]:
 
     found = ContractSuite.rules()
     chapters = list(CHAPTERS)
-    return dict(sorted(found.items(), key=lambda item: (chapters.index(item[0][:3]), item[0])))
+    return dict(
+        sorted(found.items(), key=lambda item: (chapters.index(item[0].partition("-")[0]), item[0]))
+    )
 
 
 def titles() -> dict[str, str]:

@@ -23,7 +23,7 @@ STOCK_COLUMNS = COLUMNS[1:]
 
 def rows() -> dict[str, list[str]]:
     """The marks of docs/scorecard.md, by rule."""
-    found = re.findall(r"^\| \[(\w{3}-\d\d)\]\(contract\.md\) \| (.+) \|$", text(), re.MULTILINE)
+    found = re.findall(r"^\| \[(\w{3,4}-\d\d)\]\(contract\.md\) \| (.+) \|$", text(), re.MULTILINE)
     return {rule: rest.split(" | ")[1:] for rule, rest in found}
 
 

@@ -18,7 +18,7 @@ KINDS = {"tcp", "unix", "stdio", "native-tcp", "native-unix"}
 def rules() -> set[str]:
     """The rules' ids, from the contract."""
     text = (ROOT / "docs" / "contract.md").read_text()
-    return set(re.findall(r"^- ([A-Z]{3}-\d\d) ", text, re.MULTILINE))
+    return set(re.findall(r"^- ([A-Z]{3,4}-\d\d) ", text, re.MULTILINE))
 
 
 def environment(folder: Path) -> Environment:

@@ -3,12 +3,14 @@
 Start with `HalfCloseableProtocol`, `run`, `Backend.connect` and `Backend.listen`.
 """
 
-from .backend import Backend, Event, TimerHandle, Watch
+from .backend import Backend
 from .channel import BackendCapabilities, Capabilities, Channel, ChannelSink
 from .connection import Connection
-from .endpoints import TCP, UNIX, Endpoint, Memory, StandardIO, parse_endpoint
-from .hooks import hookimpl
+from .discovery import BackendInfo, available_backends, find_backend, load_backend
+from .endpoints import TCP, UNIX, Endpoint, Memory, StandardIO
+from .hooks import BackendSpec, hookimpl
 from .interfaces import (
+    AbstractBackend,
     BaseProtocol,
     HalfCloseableProtocol,
     Producer,
@@ -18,19 +20,11 @@ from .interfaces import (
     PushProducer,
     Transport,
 )
-from .io.addresses import Address
 from .lifecycle import State
 from .listener import Listener
+from .loop import Address, Event, EventLoop, TimerHandle, Watch
 from .options import HIGH_WATER, LINGER_BYTES, LINGER_TIMEOUT, LOW_WATER, ConnectionOptions
-from .plugins import (
-    BackendInfo,
-    BackendSpec,
-    available_backends,
-    find_backend,
-    load_backend,
-    register,
-    unregister,
-)
+from .plugins import register, unregister
 from .reasons import (
     BackendError,
     BackendLoadError,
@@ -51,6 +45,8 @@ from .reasons import (
     Unsupported,
 )
 from .running import open_backend, run
+from .scheme import Scheme
+from .schemes import as_endpoint, parse_endpoint
 
 __version__ = "0.1.0"
 
@@ -61,6 +57,7 @@ __all__ = [
     "LOW_WATER",
     "TCP",
     "UNIX",
+    "AbstractBackend",
     "Address",
     "Backend",
     "BackendCapabilities",
@@ -87,6 +84,7 @@ __all__ = [
     "Endpoint",
     "EndpointError",
     "Event",
+    "EventLoop",
     "HalfCloseTimeout",
     "HalfCloseableProtocol",
     "HalfcloseError",
@@ -98,6 +96,7 @@ __all__ = [
     "ProtocolFactory",
     "PullProducer",
     "PushProducer",
+    "Scheme",
     "StandardIO",
     "State",
     "TimerHandle",
@@ -105,6 +104,7 @@ __all__ = [
     "Unsupported",
     "Watch",
     "__version__",
+    "as_endpoint",
     "available_backends",
     "find_backend",
     "hookimpl",

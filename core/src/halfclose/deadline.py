@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol as Interface
 
-if TYPE_CHECKING:
-    from .backend import Backend
+from .loop import EventLoop
 
-__all__ = ["Deadline", "Deadlines"]
+__all__ = ["Clock", "Deadline", "Deadlines"]
 
 _EARLY = 0.001
 """Seconds that a look may come early, so that no timer is set for what is as good as due."""
+
+
+class Clock(Interface):
+    """What a deadline needs of the backend."""
+
+    deadlines: Deadlines
+
+    def time(self) -> float:
+        """Seconds of a clock that never goes back."""
 
 
 class Deadline:
@@ -24,26 +32,26 @@ class Deadline:
     *seconds*, and at most a second, late.
     """
 
-    __slots__ = ("_backend", "_expired", "_last", "_queue", "_remaining", "_seconds", "_touched")
+    __slots__ = ("_clock", "_expired", "_last", "_queue", "_remaining", "_seconds", "_touched")
 
     def __init__(
         self,
-        backend: Backend,
+        clock: Clock,
         seconds: float,
         expired: Callable[[], object],
         remaining: Callable[[], int],
     ) -> None:
-        self._backend = backend
+        self._clock = clock
         self._seconds = seconds
         self._expired = expired
         self._remaining = remaining
         self._last = remaining()
-        self._touched = backend.time()
+        self._touched = clock.time()
         self._wait(self._touched, seconds)
 
     def touch(self) -> None:
         """Something moved: begin to wait anew."""
-        self._touched = self._backend.time()
+        self._touched = self._clock.time()
 
     def cancel(self) -> None:
         """Never call *expired*. Idempotent."""
@@ -51,12 +59,12 @@ class Deadline:
 
     def _wait(self, now: float, left: float) -> None:
         pause = min(left, self._seconds / 4, 1.0)
-        self._queue = self._backend.deadlines.queue(pause)
+        self._queue = self._clock.deadlines.queue(pause)
         self._queue.add(self, now + pause)
 
     def look(self) -> None:
         """For `Deadlines`: call *expired* if it is time, or wait on."""
-        now = self._backend.time()
+        now = self._clock.time()
         remaining = self._remaining()
         if remaining < self._last:
             self._touched = now
@@ -81,30 +89,30 @@ class Deadlines:
     timeouts").
     """
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, loop: EventLoop) -> None:
+        self._loop = loop
         self._queues: dict[float, _Queue] = {}
 
     def queue(self, pause: float) -> _Queue:
         """Where to wait for *pause* seconds; who asks joins it at once."""
         queue = self._queues.get(pause)
         if queue is None:
-            queue = self._queues[pause] = _Queue(self._backend, self._queues, pause)
+            queue = self._queues[pause] = _Queue(self._loop, self._queues, pause)
         return queue
 
 
 class _Queue:
     """Deadlines that wait equally long, the one that is due first at the head."""
 
-    __slots__ = ("_backend", "_due", "_pause", "_queues", "_timer")
+    __slots__ = ("_due", "_loop", "_pause", "_queues", "_timer")
 
-    def __init__(self, backend: Backend, queues: dict[float, _Queue], pause: float) -> None:
-        self._backend = backend
+    def __init__(self, loop: EventLoop, queues: dict[float, _Queue], pause: float) -> None:
+        self._loop = loop
         self._queues = queues
         self._pause = pause
         # Not a dict: to find the first behind many that have left would take longer each time.
         self._due: OrderedDict[Deadline, float] = OrderedDict()
-        self._timer = backend.call_later(pause, self._look)
+        self._timer = loop.call_later(pause, self._look)
 
     def add(self, deadline: Deadline, due: float) -> None:
         self._due[deadline] = due
@@ -121,14 +129,14 @@ class _Queue:
             if not self._due or self._left() > _EARLY:
                 break
             first, _ = self._due.popitem(last=False)
-            self._backend.guarded(self._look_at, first)
+            self._loop.guarded(self._look_at, first)
         if self._due:
             try:
-                self._timer = self._backend.call_later(max(self._left(), 0.0), self._look)
+                self._timer = self._loop.call_later(max(self._left(), 0.0), self._look)
             except BaseException:
                 # Nobody would look again, and what waits here would wait for ever.
                 while self._due:
-                    self._backend.guarded(self._due.popitem(last=False)[0].expire)
+                    self._loop.guarded(self._due.popitem(last=False)[0].expire)
                 self._close()
                 raise
         else:
@@ -144,7 +152,7 @@ class _Queue:
 
     def _left(self) -> float:
         """Seconds until the first is due."""
-        return next(iter(self._due.values())) - self._backend.time()
+        return next(iter(self._due.values())) - self._loop.time()
 
     def _close(self) -> None:
         # What a deadline has done may have begun the queue anew.

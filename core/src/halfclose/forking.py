@@ -16,20 +16,37 @@ import sys
 import traceback
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
+from typing import Protocol as Interface
 from weakref import ReferenceType, ref
 
-if TYPE_CHECKING:
-    from .backend import Backend
+__all__ = ["Inherited", "Running", "end", "has_forked", "note", "vacate"]
 
-__all__ = ["end", "has_forked", "note", "vacate"]
 
-_backends: set[ReferenceType[Backend]] = set()
+class Running(Interface):
+    """A backend, as far as `end` looks at it."""
+
+    name: str
+    foreign: int | None
+
+
+class Inherited(Interface):
+    """A backend, as far as a fork concerns it."""
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a child that is forked now must leave it alone."""
+
+    def disown(self, parent: int) -> None:
+        """In a child: everything in it belongs to the process *parent*."""
+
+
+_backends: set[ReferenceType[Inherited]] = set()
 _parent = 0
 _has_forked = False
 
 
-def note(backend: Backend) -> None:
+def note(backend: Inherited) -> None:
     """A child is to be told that *backend* is its parent's, if it is in use then."""
     # What is called when a backend is freed must not be Python: ^C would be raised in it, where
     # nobody hears of it (a WeakSet loses it so).
@@ -88,7 +105,7 @@ def vacate(descriptors: Iterable[int]) -> None:
     os.close(null)
 
 
-def end(backend: Backend, error: BaseException | None) -> NoReturn:
+def end(backend: Running, error: BaseException | None) -> NoReturn:
     """End this process, which was forked inside *backend* and has come back to it.
 
     There is no way on: the loop is the parent's, and to leave it would unregister there what the

@@ -19,17 +19,20 @@ __all__ = ["distribution_name", "installed_plugins"]
 
 _Key = tuple[object, ...]
 
-_known: tuple[_Key, tuple[EntryPoint, ...]] | None = None
-"""What was found the last time, and what the path was then."""
+_known: tuple[_Key, dict[str, tuple[EntryPoint, ...]]] | None = None
+"""What the path was the last time, and what was found then, by group."""
 
 
-def installed_plugins() -> tuple[EntryPoint, ...]:
-    """The entry points of the group ``halfclose``, of all distributions on the path."""
+def installed_plugins(group: str = GROUP) -> tuple[EntryPoint, ...]:
+    """The entry points of *group*, of all distributions on the path."""
     global _known
     key = _path()
     if _known is None or _known[0] != key:
-        _known = key, tuple(entry_points(group=GROUP))
-    return _known[1]
+        _known = key, {}
+    found = _known[1]
+    if group not in found:
+        found[group] = tuple(entry_points(group=group))
+    return found[group]
 
 
 @functools.cache

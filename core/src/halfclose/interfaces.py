@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeAlias, runtime_checkable
 from typing import Protocol as Interface
+from typing import TypeAlias, TypeVar, runtime_checkable
 
-if TYPE_CHECKING:
-    from .endpoints import Endpoint
-    from .lifecycle import State
+from .channel import Capabilities
+from .endpoints import Endpoint
+from .lifecycle import State
+from .listener import Listener
+from .loop import EventLoop
+from .options import ConnectionOptions
 
 __all__ = [
+    "AbstractBackend",
     "BaseProtocol",
     "HalfCloseableProtocol",
     "Producer",
@@ -132,6 +136,15 @@ class Transport(ABC):
 
     @property
     @abstractmethod
+    def backend(self) -> AbstractBackend:
+        """The backend that serves the connection, with its event loop; answers at any time.
+
+        By it a protocol sets timers, begins tasks, and connects to others, whoever has made the
+        protocol.
+        """
+
+    @property
+    @abstractmethod
     def state(self) -> State:
         """Where the connection is in its life; answers at any time."""
 
@@ -149,6 +162,11 @@ class Transport(ABC):
         input is still to be delivered: after a failed send, or a reset while reading is paused.
         What is written from then on is dropped.
         """
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What the channel below can do; answers at any time."""
 
     # The names under which Twisted's protocols ask for the state; read only.
 
@@ -285,3 +303,57 @@ class Transport(ABC):
 
 
 ProtocolFactory: TypeAlias = Callable[[], Protocol]
+
+P = TypeVar("P", bound=Protocol)
+
+
+class AbstractBackend(EventLoop):
+    """An event loop that connects and listens: what programs and protocols call.
+
+    `halfclose.run` and `halfclose.open_backend` give one, and `Transport.backend` leads to it. The
+    class that implements it, and that the author of a backend derives from, is `halfclose.Backend`.
+    """
+
+    @abstractmethod
+    async def connect(
+        self,
+        endpoint: str | Endpoint,
+        factory: Callable[[], P],
+        timeout: float | None = 30.0,
+        options: ConnectionOptions | None = None,
+    ) -> P:
+        """Connect, attach the protocol that *factory* gives, and return that protocol.
+
+        It is returned even if the connection is lost already: its ``connectionLost`` tells.
+        Cancelled, it leaves nothing behind.
+
+        :param endpoint: where to; ``stdio:`` attaches descriptors 0 and 1 of this process.
+        :param factory: any callable that gives a protocol; called once, when connected.
+        :param timeout: seconds for everything, the name lookup included; None: no limit.
+        :raises EndpointError: *endpoint* is malformed.
+        :raises ValueError: *timeout* is negative.
+        :raises RuntimeError: the backend has been left, or not been entered.
+        :raises ConnectError: `ConnectionRefused`, `DNSLookupFailed`, `ConnectTimeout`, or any
+            other reason; names the endpoint and each attempt.
+        :raises BaseException: what *factory* or ``connectionMade`` raised.
+        """
+
+    @abstractmethod
+    async def listen(
+        self,
+        endpoint: str | Endpoint,
+        factory: ProtocolFactory,
+        options: ConnectionOptions | None = None,
+    ) -> Listener:
+        """Listen, and attach what *factory* gives to each connection that comes.
+
+        A factory that raises or gives no protocol costs that connection and is logged.
+
+        :param endpoint: where; TCP port 0 lets the system choose, `Listener.endpoint` tells.
+            ``tcp:*:PORT`` is every address of both families, ``tcp:[::]:PORT`` of IPv6 alone.
+            A unix path that is a stale socket is taken over.
+        :returns: the listener, an asynchronous context manager.
+        :raises EndpointError: *endpoint* is malformed.
+        :raises RuntimeError: the backend has been left, or not been entered.
+        :raises ListenError: it cannot be listened on; names the endpoint.
+        """

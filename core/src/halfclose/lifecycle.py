@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["ACCEPTING", "ENDED", "READING", "TABLE", "IllegalMove", "Lifecycle", "Move", "State"]
+__all__ = [
+    "ACCEPTING",
+    "ENDED",
+    "ENDING_WRITE",
+    "READING",
+    "READ_CLOSED",
+    "TABLE",
+    "IllegalMove",
+    "Lifecycle",
+    "Move",
+    "State",
+]
 
 
 class State(Enum):
@@ -36,6 +47,17 @@ class State(Enum):
     """Over; only connectionLost is still to come."""
     CLOSED = "closed"
     """connectionLost has been called."""
+
+    @property
+    def accepts_writes(self) -> bool:
+        """Whether ``write`` takes its bytes in this state; in any other they are dropped.
+
+        The state alone does not tell of two exceptions. After a failed send the bytes are dropped
+        although the state may still be OPEN or READ_CLOSED, since input that came before is
+        delivered first; `Transport.failure` is set then. And while a producer is registered,
+        writes are taken until it unregisters, although the end of our half has been asked for.
+        """
+        return self in ACCEPTING
 
 
 class Move(Enum):
@@ -107,8 +129,14 @@ TABLE: dict[State, dict[Move, State]] = {
 READING = frozenset({_S.OPEN, _S.WRITE_CLOSING, _S.WRITE_CLOSED})
 """States in which input is delivered."""
 
+READ_CLOSED = frozenset({_S.READ_CLOSED, _S.READ_CLOSED_WRITE_CLOSING})
+"""States in which the peer's half alone has ended."""
+
 ACCEPTING = frozenset({_S.OPEN, _S.READ_CLOSED})
 """States in which every write is taken."""
+
+ENDING_WRITE = frozenset({_S.WRITE_CLOSING, _S.READ_CLOSED_WRITE_CLOSING, _S.CLOSING})
+"""States in which our end of stream is sent as soon as all that was written before it is."""
 
 ENDED = frozenset({_S.ENDED, _S.CLOSED})
 """States in which nothing can be asked for any more."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
 from .endpoints import Endpoint
 
-__all__ = ["Listener"]
+__all__ = ["Listener", "ListenerOver"]
 
 
 class Listener(ABC):
@@ -55,3 +55,30 @@ class Listener(ABC):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+class ListenerOver(Listener):
+    """A listener by another name, for a scheme that listens by way of another endpoint.
+
+    :param below: the listener that accepts.
+    :param endpoint: where the program has asked to listen.
+    :param forget: `Backend.forget`.
+    """
+
+    def __init__(
+        self, below: Listener, endpoint: Endpoint, forget: Callable[[Listener], None]
+    ) -> None:
+        super().__init__(endpoint)
+        self._below = below
+        self._forget = forget
+
+    @property
+    def failure(self) -> OSError | None:
+        return self._below.failure
+
+    def descriptors(self) -> Iterable[int]:
+        return self._below.descriptors()
+
+    def close(self) -> None:
+        self._below.close()
+        self._forget(self)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from .backend import Backend
-from .plugins import find_occupant, load_backend, select_backend
+from .discovery import find_occupant, load_backend, select_backend
 
 __all__ = ["already_runs", "open_backend", "run"]
 

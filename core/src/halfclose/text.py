@@ -1,8 +1,10 @@
-"""Names from outside, for a log or a terminal."""
+"""Words for a log or a terminal."""
 
 from __future__ import annotations
 
-__all__ = ["printable"]
+from collections.abc import Iterable
+
+__all__ = ["listed", "printable"]
 
 
 def printable(text: str) -> str:
@@ -15,3 +17,9 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def listed(words: Iterable[str], last: str = "or") -> str:
+    """*words* as a sentence lists them."""
+    *most, end = words
+    return f"{', '.join(most)} {last} {end}" if most else end

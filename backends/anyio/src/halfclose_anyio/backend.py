@@ -10,8 +10,7 @@ from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
 import anyio
-from halfclose import Backend, Event, TimerHandle, Watch
-from halfclose.io.addresses import Address
+from halfclose import Address, Backend, Event, TimerHandle, Watch
 
 from .channel import StreamChannel
 from .loop import Loop

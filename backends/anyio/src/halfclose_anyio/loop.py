@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from halfclose import Event, TimerHandle, Watch
-
-    from .backend import AnyioBackend
+from halfclose import Backend, Event, TimerHandle, Watch
 
 __all__ = ["FATAL", "Loop", "NoTimer"]
 
@@ -30,7 +26,7 @@ class Loop(ABC):
     backend has been left or the event loop is closed: they do nothing then.
     """
 
-    def __init__(self, backend: AnyioBackend) -> None:
+    def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
     @abstractmethod

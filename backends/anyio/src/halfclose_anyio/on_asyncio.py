@@ -10,16 +10,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import anyio
+from halfclose import Backend, TimerHandle
 
 from .loop import FATAL, Loop, NoTimer
-
-if TYPE_CHECKING:
-    from halfclose import TimerHandle
-
-    from .backend import AnyioBackend
 
 __all__ = ["PATIENCE", "AsyncioLoop"]
 
@@ -55,7 +50,7 @@ class _Watch:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        backend: AnyioBackend,
+        backend: Backend,
         fd: int,
         ready: Callable[[], object],
         write: bool,
@@ -105,7 +100,7 @@ class _Begun:
 class AsyncioLoop(Loop):
     """The asyncio loop that runs in this thread."""
 
-    def __init__(self, backend: AnyioBackend) -> None:
+    def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
         self._loop = asyncio.get_running_loop()
         # The loop itself holds its tasks weakly.

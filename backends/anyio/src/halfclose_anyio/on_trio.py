@@ -23,19 +23,14 @@ from contextvars import Context, copy_context
 from functools import partial
 from itertools import count
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 import trio
-from halfclose import Backend
+from halfclose import Backend, TimerHandle
 
 from .channel import StreamChannel
 from .loop import FATAL, Loop, NoTimer
-
-if TYPE_CHECKING:
-    from halfclose import TimerHandle
-
-    from .backend import AnyioBackend
 
 __all__ = ["TrioLoop", "second_interrupts"]
 
@@ -169,7 +164,7 @@ _bodies: WeakKeyDictionary[trio.lowlevel.Task, list[_Body]] = WeakKeyDictionary(
 class TrioLoop(Loop):
     """The trio run of this thread."""
 
-    def __init__(self, backend: AnyioBackend) -> None:
+    def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
         self._token = trio.lowlevel.current_trio_token()
         self._clock = trio.lowlevel.current_clock()

@@ -6,8 +6,7 @@ import os
 import sys
 from typing import Any
 
-from halfclose.hooks import hookimpl
-from halfclose.plugins import BackendSpec
+from halfclose.hooks import BackendSpec, hookimpl
 
 __all__ = ["halfclose_backends"]
 

@@ -1,38 +1,28 @@
-"""What core asks of a framework, by a Twisted reactor."""
+"""What core asks of a framework, by a Twisted reactor: to run it, to enter and to leave it."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import signal
 import socket
 import sys
 import threading
-import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from contextvars import copy_context
 from types import FrameType
 from typing import Any, TypeVar
 
-from halfclose import Backend, Channel
-from halfclose.io.addresses import Address
+from halfclose import Channel
 from halfclose.io.waking import WakeOnSignals
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost, ReactorNotRunning
-from twisted.internet.interfaces import (
-    IReadDescriptor,
-    IResolutionReceiver,
-    IWriteDescriptor,
-)
 from twisted.internet.process import reapAllProcesses
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from . import reactors, reporting
 from .channel import TwistedChannel, adopt_socket
-from .pace import FD_SETSIZE, Pace, Timer, Timers, in_next_turn, pace_of, selects
+from .loop import ReactorLoop
+from .pace import in_next_turn
 from .reactors import asyncio_task_runs
 
 __all__ = ["TwistedBackend"]
@@ -42,161 +32,16 @@ T = TypeVar("T")
 
 _runs: dict[Any, TwistedBackend] = {}
 
-_LOST = 8
-"""Times that a descriptor is served before it is, as asked for, served again: the wall clock was
-set back, and it has to be asked anew."""
-
 _RELEASE = 1.0
 """Seconds that Twisted is given, in place of one turn, to release what was aborted."""
 
 
-class _Event:
-    """Any number of waiters, each with a Deferred of its own (rule EVT-15)."""
-
-    def __init__(self, soon: Callable[..., None]) -> None:
-        self._soon = soon
-        self._is_set = False
-        self._waiters: list[Deferred[None]] = []
-
-    def set(self) -> None:
-        if not self._is_set:
-            self._is_set = True
-            # Not now: a Deferred runs its coroutine inside callback(), and we may be in a verb.
-            self._soon(self._wake)
-
-    def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.callback(None)
-
-    def is_set(self) -> bool:
-        return self._is_set
-
-    async def wait(self) -> None:
-        if not self._is_set:
-            waiter: Deferred[None] = Deferred(self._waiters.remove)
-            self._waiters.append(waiter)
-            await waiter
-
-
-class _Descriptor:
-    """A descriptor that the reactor watches for us."""
-
-    def __init__(self, backend: TwistedBackend, fd: int, ready: Callable[[], object]) -> None:
-        self._backend = backend
-        self._fd = fd
-        self._ready = ready
-        self._stopped = False
-        self._asked_again = 0
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def logPrefix(self) -> str:
-        return "halfclose"
-
-    def _serve(self) -> None:
-        if not self._backend.guarded(self._ready):
-            return
-        if not self._asked_again or self._asked_again > _LOST:
-            self._asked_again = 0
-            self._backend.pace.again(self._serve_again)
-        self._asked_again += 1
-
-    def _serve_again(self) -> None:
-        self._asked_again = 0
-        if not self._stopped:
-            self._serve()
-
-    def _add(self) -> None:
-        raise NotImplementedError
-
-    def _remove(self) -> None:
-        raise NotImplementedError
-
-    def connectionLost(self, reason: Failure) -> None:
-        """The reactor gave the descriptor up: an error on it counts as readiness."""
-        if not self._stopped:
-            self._serve()
-        if not self._stopped and self._backend.reactor.running:
-            self._backend.soon(self._again)
-
-    def _again(self) -> None:
-        if not self._stopped:
-            self._add()
-
-    def stop(self) -> None:
-        if not self._stopped:
-            self._stopped = True
-            # A forked child shares what is watched with its parent.
-            if self._backend.foreign is None:
-                self._remove()
-
-
-@implementer(IReadDescriptor)
-class _Reader(_Descriptor):
-    def _add(self) -> None:
-        self._backend.reactor.addReader(self)
-
-    def _remove(self) -> None:
-        self._backend.reactor.removeReader(self)
-
-    def doRead(self) -> None:
-        self._serve()
-
-
-@implementer(IWriteDescriptor)
-class _Writer(_Descriptor):
-    def _add(self) -> None:
-        self._backend.reactor.addWriter(self)
-
-    def _remove(self) -> None:
-        self._backend.reactor.removeWriter(self)
-
-    def doWrite(self) -> None:
-        self._serve()
-
-
-@implementer(IResolutionReceiver)
-class _Receiver:
-    def __init__(self, done: Callable[[list[Address]], None]) -> None:
-        self._done = done
-        self._found: list[Address] = []
-
-    def resolutionBegan(self, resolutionInProgress: object) -> None:
-        pass
-
-    def addressResolved(self, address: Any) -> None:
-        if ":" in address.host:
-            full = (address.host, address.port, address.flowInfo, address.scopeID)
-            self._found.append((socket.AF_INET6, full))
-        else:
-            self._found.append((socket.AF_INET, (address.host, address.port)))
-
-    def resolutionComplete(self) -> None:
-        self._done(self._found)
-
-
-class TwistedBackend(Backend):
-    """One reactor: ours, for the time of a `halfclose.run`, or the program's own.
-
-    :param options: beside those of `Backend`: ``reactor``, the reactor to use in place of one of
-        our own.
-    """
-
-    option_names = frozenset({"reactor"})
+class TwistedBackend(ReactorLoop):
+    """One reactor: ours, for the time of a `halfclose.run`, or the program's own."""
 
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, options)
         self._variant = name.partition("+")[2] or None
-        self.reactor: Any = self.options.get("reactor")
-        self._pace: Pace | None = None
-        self._clock = time.monotonic
-        self._timers: Timers
-        self._soon: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
-        self._turn_is_due = False
-        self._over = False
-        self._tasks: set[Deferred[object]] = set()
         self._all_released: Deferred[None] | None = None
         self._fatal: BaseException | None = None
         self._main: Deferred[Any] | None = None
@@ -322,11 +167,6 @@ class TwistedBackend(Backend):
     def in_use(self) -> bool:
         return super().in_use or _runs.get(self.reactor) is self
 
-    def disown(self, parent: int) -> None:
-        super().disown(parent)
-        if self._pace is not None:
-            self._timers.disown()
-
     @staticmethod
     def of_run(reactor: Any) -> TwistedBackend | None:
         """The backend whose `halfclose.run` runs *reactor*, if one does."""
@@ -391,23 +231,6 @@ class TwistedBackend(Backend):
         if self.of_run(self.reactor) is not self:
             self.end_with_reactor()
 
-    def _set_out(self) -> None:
-        if self._pace is None:
-            self._pace = pace_of(self.reactor)
-            self._clock = self._pace.time
-            self._timers = Timers(self._pace, self.guarded)
-            self.hold_descriptors(self._pace.descriptors)
-
-    @property
-    def pace(self) -> Pace:
-        """What sets the pace, once the reactor is running.
-
-        :raises RuntimeError: the backend has not been entered.
-        """
-        if self._pace is None:
-            raise RuntimeError(f"backend {self.name!r} is not entered: async with it")
-        return self._pace
-
     def end_with_reactor(self) -> None:
         """The reactor is the program's: when that stops it, every connection is aborted.
 
@@ -420,6 +243,21 @@ class TwistedBackend(Backend):
             self.guarded(self._abort_all)
 
         self._set_out()
+        self._triggers.append(self.reactor.addSystemEventTrigger("during", "shutdown", stopped))
+
+    def open_with_reactor(self) -> None:
+        """Be open from now on until the reactor stops, without ``async with``: for `as_factory`.
+
+        Its protocols can connect, listen and begin tasks, by ``transport.backend``, as others can.
+        """
+
+        def stopped() -> None:
+            for task in list(self._tasks):
+                task.cancel()
+            self._was_left = True
+
+        self._entered = True
+        self.end_with_reactor()
         self._triggers.append(self.reactor.addSystemEventTrigger("during", "shutdown", stopped))
 
     async def stop(self, error: BaseException | None) -> None:
@@ -447,14 +285,6 @@ class TwistedBackend(Backend):
         if self._fatal is not None and self._main is None:
             raise self._fatal
 
-    def _dispose(self) -> None:
-        """Never call anything again: the reactor has ended."""
-        self._over = True
-        self._soon.clear()
-        if self._pace is not None:
-            self._pace.leave()
-            self._timers.clear()
-
     def fatal(self, error: BaseException) -> None:
         runner = self.of_run(self.reactor)
         if runner is not None:
@@ -475,146 +305,7 @@ class TwistedBackend(Backend):
     ) -> None:
         reporting.report(error, message, args, level)
 
-    # -- time, tasks, events -------------------------------------------------------------------
-
-    def time(self) -> float:
-        return self._clock()
-
-    def call_soon(self, function: Callable[..., object], *args: object) -> None:
-        if not self.left:
-            self.soon(copy_context().run, self._unless_left, function, *args)
-
-    def _unless_left(self, function: Callable[..., object], *args: object) -> None:
-        if not self.left:
-            self.guarded(function, *args)
-
-    def soon(self, function: Callable[..., object], *args: object) -> None:
-        """`call_soon`, but also once the backend has been left, and in any context."""
-        if not self._over:
-            self._soon.append((function, args))
-            self._ask_for_turn()
-
-    def call_though_left(self, function: Callable[..., object], *args: object) -> bool:
-        if self._over or not self.reactor.running:
-            return False
-        self.soon(self.guarded, function, *args)
-        return True
-
-    def _ask_for_turn(self) -> None:
-        if not self._turn_is_due:
-            self._turn_is_due = True
-            self.pace.soon(self._turn)
-
-    def _turn(self) -> None:
-        self._turn_is_due = False
-        due = self._soon
-        try:
-            # One by one: what is called may be interrupted, and the rest must not be lost by it.
-            for _ in range(len(due)):
-                if not due:
-                    break
-                function, args = due.popleft()
-                self.guarded(function, *args)
-        finally:
-            if due:
-                self._ask_for_turn()
-
-    def call_later(self, seconds: float, function: Callable[..., object], *args: object) -> Timer:
-        if self.left:
-            return Timer(None, None, ())
-        context = copy_context()
-        return self._later(seconds, context.run, self.guarded_timer, function, *args)
-
-    def _later(self, seconds: float, function: Callable[..., object], *args: object) -> Timer:
-        if not seconds <= 0:
-            return self._timers.add(seconds, function, *args)
-        # Not before what is due in the next turn already.
-        timer = Timer(None, function, args)
-        self.soon(self._now, timer)
-        return timer
-
-    def _now(self, timer: Timer) -> None:
-        function, args = timer.take()
-        if function is not None:
-            function(*args)
-
-    def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
-        if self.left:
-            return
-        context, pace = copy_context(), self.pace
-        # RuntimeError: the loop is closed.
-        with suppress(RuntimeError):
-            pace.soon_threadsafe(context.run, self._unless_left, function, *args)
-
-    def start_soon(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
-        self.call_soon(self._start_task, function, args)
-
-    def _start_task(
-        self, function: Callable[..., Awaitable[object]], args: tuple[object, ...]
-    ) -> None:
-        async def body() -> None:
-            await function(*args)
-
-        task: Deferred[Any] = Deferred.fromCoroutine(body())
-        if not task.called:
-            self._tasks.add(task)
-        task.addBoth(self._task_ended, task, function)
-
-    def _task_ended(self, result: Any, task: Deferred[Any], function: object) -> None:
-        self._tasks.discard(task)
-        self.check_process(result.value if isinstance(result, Failure) else None)
-        if not isinstance(result, Failure) or result.check(CancelledError):
-            return
-        error = result.value
-        assert error is not None
-        if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            self.fatal(error)
-        else:
-            self.report(error, "the task %r failed", function)
-
-    async def sleep(self, seconds: float) -> None:
-        over: Deferred[None] = Deferred(lambda _: timer.cancel())
-        timer = self._later(seconds, over.callback, None)
-        await over
-
-    def create_event(self) -> _Event:
-        return _Event(self.soon)
-
-    # -- descriptors and names -----------------------------------------------------------------
-
-    def watch(self, fd: int, ready: Callable[[], object], *, write: bool = False) -> _Descriptor:
-        self.check_watchable(fd)
-        descriptor: _Descriptor = (_Writer if write else _Reader)(self, fd, ready)
-        descriptor._add()
-        return descriptor
-
-    def check_watchable(self, fd: int) -> None:
-        """Make sure that the reactor can watch *fd*: one that cannot spins, or is silent.
-
-        :raises OSError: ERANGE: the reactor has no room for a descriptor of that number. Not
-            EMFILE: there are descriptors, and to wait for one would be to wait in silence.
-        """
-        if not selects(self.reactor, fd):
-            raise OSError(
-                errno.ERANGE,
-                f"{type(self.reactor).__name__} cannot watch descriptor {fd}, only those below "
-                f"{FD_SETSIZE}; another reactor can",
-            )
-
-    async def resolve(self, host: str, port: int) -> list[Address]:
-        # Twisted's resolver never answers for a name that IDNA refuses.
-        host.encode("idna")
-        done: Deferred[list[Address]] = Deferred()
-
-        def complete(found: list[Address]) -> None:
-            if not done.called:
-                done.callback(found)
-
-        self.reactor.nameResolver.resolveHostName(_Receiver(complete), host, port)
-        found = await done
-        if not found:
-            raise socket.gaierror(socket.EAI_NONAME, "the resolver found no address")
-        return found
+    # -- channels over transports of the reactor -----------------------------------------------
 
     def adopt(self, sock: socket.socket) -> TwistedChannel:
         return adopt_socket(self, sock)

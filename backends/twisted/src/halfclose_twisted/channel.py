@@ -18,9 +18,9 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from halfclose import TCP, Capabilities, Channel, ChannelSink, Endpoint
+from halfclose import TCP, Capabilities, Channel, ChannelSink, Endpoint, Watch
 from halfclose.forking import has_forked
 from halfclose.io.addresses import endpoint_of
 from halfclose.io.syscalls import (
@@ -43,12 +43,8 @@ from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from .loop import ReactorLoop
 from .reactors import runs_on_uvloop
-
-if TYPE_CHECKING:
-    from halfclose import Watch
-
-    from .backend import TwistedBackend
 
 __all__ = ["Attached", "TwistedChannel", "adopt_socket"]
 
@@ -92,7 +88,7 @@ class _Room:
     """
 
     def __init__(
-        self, backend: TwistedBackend, sock: socket.socket, ready: Callable[[], None]
+        self, backend: ReactorLoop, sock: socket.socket, ready: Callable[[], None]
     ) -> None:
         self._ready = ready
         self._fd = os.dup(sock.fileno())
@@ -127,7 +123,7 @@ class TwistedChannel(Channel):
     failed send whatever input is left in it (``PosixReactorBase._disconnectSelectable``).
     """
 
-    def __init__(self, backend: TwistedBackend, transport: Any, *, untouched: bool = False) -> None:
+    def __init__(self, backend: ReactorLoop, transport: Any, *, untouched: bool = False) -> None:
         self._backend = backend
         self._transport = transport
         self._sink: ChannelSink | None = None
@@ -200,7 +196,7 @@ class TwistedChannel(Channel):
     def check_watchable(self) -> None:
         """Make sure that the reactor can watch the transport's descriptor.
 
-        :raises OSError: it cannot; see `TwistedBackend.check_watchable`.
+        :raises OSError: it cannot; see `ReactorLoop.check_watchable`.
         """
         if self._sock is not None:
             self._backend.check_watchable(self._sock.fileno())
@@ -537,7 +533,7 @@ def _endpoint(address: Any) -> Endpoint:
         return TCP("0.0.0.0", 0)
 
 
-def adopt_socket(backend: TwistedBackend, sock: socket.socket) -> TwistedChannel:
+def adopt_socket(backend: ReactorLoop, sock: socket.socket) -> TwistedChannel:
     """A channel over *sock*, which Twisted's own transport serves from now on.
 
     :raises OSError: the connection was lost before Twisted could take it, the reactor has no room

@@ -93,5 +93,5 @@ def _backend_of(reactor: Any) -> TwistedBackend:
     if backend is None or backend.left:
         # A reactor that was stopped, and is run again all the same, begins anew.
         backend = _backends[reactor] = TwistedBackend("twisted", {"reactor": reactor})
-        backend.end_with_reactor()
+        backend.open_with_reactor()
     return backend

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import __version__
-from ..endpoints import EVERY_ADDRESS, TCP, UNIX, Endpoint, Memory, StandardIO, parse_endpoint
+from ..discovery import available_backends, select_backend
+from ..endpoints import Endpoint
 from ..options import LINGER_TIMEOUT, UNIX_MODE, ConnectionOptions
-from ..plugins import available_backends, select_backend
 from ..reasons import HalfcloseError
+from ..schemes import known_schemes, parse_endpoint, scheme_of
+from ..text import listed
 from .report import (
     FAILED,
     USAGE,
@@ -149,13 +150,13 @@ class _Group(click.Group):
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.version_option(package_name="halfclose", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Serve and use half-closeable protocols, on any event loop.
 
     ENDPOINT is tcp:HOST:PORT (tcp:[::1]:80; tcp:*:80 listens on every address), unix:PATH
-    (unix:@NAME is abstract), or stdio:.
+    (unix:@NAME is abstract), or stdio:. Plugins bring others.
     """
     if ctx.invoked_subcommand is None:
         raise click.UsageError(f"no command; there are: {', '.join(sorted(cli.commands))}", ctx)
@@ -316,8 +317,9 @@ def connect(
     from .relaying import relay
 
     where = _other_end("connect", endpoint, backend)
-    if isinstance(where, TCP) and where.host == EVERY_ADDRESS:
-        raise Problem(f"{where} is to listen on; name the host to connect to", USAGE)
+    why = scheme_of(where).cannot_connect(where)
+    if why is not None:
+        raise Problem(f"cannot connect to {where}: {why}", USAGE)
     manner = _manner(half_close_timeout, idle_timeout, exit_on_close, verbose)
     return relay(where, backend, timeout, manner)
 
@@ -353,6 +355,9 @@ def listen(
     from .relaying import accept_one
 
     where = _other_end("listen", endpoint, backend)
+    why = scheme_of(where).cannot_listen(where)
+    if why is not None:
+        raise Problem(f"cannot listen on {where}: {why}", USAGE)
     mode = _mode_for(where, unix_mode)
     manner = _manner(half_close_timeout, idle_timeout, exit_on_close, verbose, mode)
     return accept_one(where, backend, timeout, manner)
@@ -361,18 +366,21 @@ def listen(
 def _reachable(endpoint: str, backend: str | None) -> Endpoint:
     """The endpoint of that name, if somebody else can be there."""
     where = parse_endpoint(endpoint)
-    if isinstance(where, Memory) or select_backend(backend, running=False) == "memory":
+    if scheme_of(where).within_process:
+        outside = [f"{each.name}:" for each in known_schemes() if not each.within_process]
         raise Problem(
-            "the backend 'memory' is for tests inside of one process; name another backend, and "
-            "an endpoint of tcp:, unix: or stdio:",
-            USAGE,
+            f"{where} is inside of one process; name an endpoint of {listed(outside)}", USAGE
+        )
+    if select_backend(backend, running=False) == "memory":
+        raise Problem(
+            "the backend 'memory' is for tests inside of one process; name another", USAGE
         )
     return where
 
 
 def _other_end(command: str, endpoint: str, backend: str | None) -> Endpoint:
     where = _reachable(endpoint, backend)
-    if isinstance(where, StandardIO):
+    if scheme_of(where).standard_io:
         raise Problem(f"{command} carries stdio: to another endpoint, not to itself", USAGE)
     log_to_stderr(logging.ERROR)
     return where
@@ -381,10 +389,9 @@ def _other_end(command: str, endpoint: str, backend: str | None) -> Endpoint:
 def _mode_for(where: Endpoint, mode: int | None) -> int:
     if mode is None:
         return UNIX_MODE
-    if not isinstance(where, UNIX):
-        raise Problem(f"--unix-mode is for a unix: endpoint, not for {where}", USAGE)
-    if where.is_abstract:
-        raise Problem(f"--unix-mode is for a file, and {where} is none: all may connect", USAGE)
+    why = scheme_of(where).cannot_have_mode(where)
+    if why is not None:
+        raise Problem(f"--unix-mode is not for {where}: {why}", USAGE)
     return mode
 
 

@@ -10,10 +10,10 @@ from rich.text import Text
 
 from .. import running
 from ..backend import Backend
+from ..discovery import available_backends, find_backend, none_installed
 from ..endpoints import TCP
 from ..examples import Ask, Echo
 from ..interfaces import HalfCloseableProtocol, Transport
-from ..plugins import available_backends, find_backend, none_installed
 from ..reasons import BackendError
 from .ladder import Entry, Events, Step, ladder, present
 from .listing import load_error

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from rich.table import Table
 from rich.text import Text
 
-from ..plugins import BackendInfo, available_backends, find_backend, load_backend, none_installed
+from ..discovery import BackendInfo, available_backends, find_backend, load_backend, none_installed
 from ..reasons import BackendError, BackendNotFound
 from .report import one_line
 from .screen import console

@@ -15,8 +15,6 @@ __all__ = ["print_table"]
 
 _SHORT_NAMES = "lwc, rcl, wcl: loseWriteConnection, readConnectionLost, writeConnectionLost."
 
-_RULE = len("EVT-05 ")
-
 _READABLE = 24
 """Columns of the screen below which a rule's beginning is not worth showing."""
 
@@ -27,7 +25,7 @@ def print_table(out: Console, proof: Proof) -> None:
     for part in parts:
         widths = [_width(proof, tried) for tried in part]
         # Where there is room, what the rules are about.
-        room = out.width - _RULE - sum(widths) if len(parts) == 1 else 0
+        room = out.width - _rule_width(proof) - sum(widths) if len(parts) == 1 else 0
         for line in _lines(proof, part, widths, room):
             line.rstrip()
             # soft_wrap: nothing is cut, where a single name is wider than the screen.
@@ -42,13 +40,13 @@ def print_table(out: Console, proof: Proof) -> None:
 def _fitting(proof: Proof, room: int) -> Iterator[list[Tried]]:
     """The backends, as many at once as there is room for."""
     part: list[Tried] = []
-    left = room - _RULE
+    left = room - _rule_width(proof)
     for tried in proof.loaded:
         left -= _width(proof, tried)
         # The last column needs no space after it.
         if part and left < -1:
             yield part
-            part, left = [], room - _RULE - _width(proof, tried)
+            part, left = [], room - _rule_width(proof) - _width(proof, tried)
         part.append(tried)
     yield part
 
@@ -68,6 +66,11 @@ def _cell(tried: Tried, rule: str) -> Text:
     return Text(f"{tick} {planned}", "green") if planned else Text()
 
 
+def _rule_width(proof: Proof) -> int:
+    """How wide the column of the rules' ids is, with the space after it."""
+    return max(map(len, proof.rules)) + 1
+
+
 def _width(proof: Proof, tried: Tried) -> int:
     """How wide a backend's column is, with the space after it."""
     cells = [_cell(tried, rule).cell_len for rule in proof.rules]
@@ -75,9 +78,10 @@ def _width(proof: Proof, tried: Tried) -> int:
 
 
 def _lines(proof: Proof, part: list[Tried], widths: list[int], room: int) -> Iterator[Text]:
+    wide = _rule_width(proof)
     headings = [_heading(tried.name) for tried in part]
     for place, first in enumerate(("", "Rule")):
-        line = Text(first.ljust(_RULE), "bold")
+        line = Text(first.ljust(wide), "bold")
         for heading, width in zip(headings, widths, strict=True):
             line.append(heading[place].ljust(width))
         if line.plain.strip():
@@ -88,7 +92,7 @@ def _lines(proof: Proof, part: list[Tried], widths: list[int], room: int) -> Ite
         if chapter and not rule.startswith(chapter):
             yield Text()
         chapter = rule.partition("-")[0]
-        line = Text(rule.ljust(_RULE))
+        line = Text(rule.ljust(wide))
         for tried, width in zip(part, widths, strict=True):
             cell = _cell(tried, rule)
             cell.pad_right(width - cell.cell_len)

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 from .. import running
 from ..backend import Backend
-from ..endpoints import Endpoint, StandardIO
+from ..endpoints import Endpoint
 from ..interfaces import Protocol
 from ..options import ConnectionOptions
 from ..reasons import ConnectionDone, ConnectionLost, HalfcloseError
+from ..schemes import scheme_of
 from .report import Problem, one_line, say
 from .signals import Signals
 from .standing import was_closed
@@ -35,19 +36,21 @@ def serve(
     backend: str | None,
     options: ConnectionOptions,
 ) -> int:
-    """Serve what *factory* gives until SIGINT or SIGTERM, or on `StandardIO` until it ends.
+    """Serve what *factory* gives until SIGINT or SIGTERM, or if it is one connection, its end.
 
     :returns: the exit status.
     :raises HalfcloseError: the backend or the endpoint cannot be used.
     :raises Stopped: a signal ended it. SIGTERM is how a server is asked to end, so one that has
         closed its connections returns; ``^C`` is also meant for the shell around it.
     """
-    if isinstance(endpoint, StandardIO):
-        need_standard_io()
+    scheme = scheme_of(endpoint)
+    if scheme.one_connection:
+        if scheme.standard_io:
+            need_standard_io()
         with Signals() as signals:
-            reason = running.run(_attach, signals, factory, options, backend=backend)
+            reason = running.run(_attach, signals, factory, endpoint, options, backend=backend)
         assert reason is not None, "only a signal comes before the end"
-        if isinstance(reason, ConnectionLost) and isinstance(reason.__cause__, BrokenPipeError):
+        if scheme.standard_io and _has_no_reader(reason):
             # As every filter does whose output nobody reads.
             raise Stopped(signal.SIGPIPE)
         if not isinstance(reason, ConnectionDone):
@@ -56,6 +59,11 @@ def serve(
         with Signals(signal.SIGTERM) as signals:
             running.run(_listen, signals, factory, endpoint, options, backend=backend)
     return 0
+
+
+def _has_no_reader(reason: BaseException) -> bool:
+    """Whether a connection ended since nobody reads our output any more."""
+    return isinstance(reason, ConnectionLost) and isinstance(reason.__cause__, BrokenPipeError)
 
 
 async def _listen(
@@ -77,13 +85,14 @@ async def _attach(
     backend: Backend,
     signals: Signals,
     factory: Callable[[], Protocol],
+    endpoint: Endpoint,
     options: ConnectionOptions,
 ) -> BaseException | None:
     """The reason why the connection ended, or None if a signal came first."""
     over = backend.create_event()
     signals.attach(backend, over.set)
     try:
-        protocol: Protocol = await backend.connect(StandardIO(), factory, options=options)
+        protocol: Protocol = await backend.connect(endpoint, factory, options=options)
     except HalfcloseError:
         raise
     except Exception as error:

@@ -1,1 +1,1 @@
-"""The socket lane: sockets and pipes served by our own poller, inside any event loop."""
+"""Input and output: sockets and pipes, served by our own poller inside any event loop."""

@@ -1,39 +1,41 @@
-"""Between endpoints and the addresses of the socket module."""
+"""Translates between endpoints and the addresses that the socket module uses."""
 
 from __future__ import annotations
 
 import os
 import socket
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any
 
 from ..endpoints import TCP, UNIX, Endpoint
+from ..loop import Address
 from ..text import printable
 
 __all__ = [
-    "Address",
     "describe",
     "distinct",
     "endpoint_of",
     "host_of",
+    "is_everywhere",
+    "is_tcp",
     "literal",
     "peer_of",
     "unix_address",
 ]
 
-Address: TypeAlias = "tuple[int, Any]"
-"""A family of the socket module, and an address of that family."""
+_INTERNET = socket.AF_INET, socket.AF_INET6
 
 _MAPPED = "::ffff:"
-"""What IPv6 has before the IPv4 address of a peer that came over IPv4."""
+"""How an IPv6 socket writes the address of a peer that came over IPv4: after this prefix."""
 
 
 def endpoint_of(family: int, address: Any) -> Endpoint:
-    """The endpoint that a socket address means.
+    """The endpoint for an address of the socket module.
 
-    :param address: of a unix socket, a path, or bytes that begin with a NUL for an abstract name.
-    :raises ValueError: it means none (an `EndpointError`).
-    :raises TypeError: it is no address of *family*.
+    :param address: for a unix socket, its path, or bytes that begin with a NUL for an abstract
+        name.
+    :raises ValueError: no endpoint can have this address (it is an `EndpointError`).
+    :raises TypeError: *address* has not the form of an address of *family*.
     """
     if family == socket.AF_UNIX:
         return _unix_endpoint(os.fsencode(address or ""))
@@ -43,15 +45,27 @@ def endpoint_of(family: int, address: Any) -> Endpoint:
     return TCP(host, port)
 
 
+def is_everywhere(family: int, address: Any) -> bool:
+    """Whether a socket that is bound to *address* listens on every address of its *family*."""
+    return family in _INTERNET and address[0] in ("0.0.0.0", "::")
+
+
+def is_tcp(sock: socket.socket) -> bool:
+    """Whether the stream socket *sock* is TCP's."""
+    # Its own attribute would look for the member of an enumeration, as long as accept(2) takes.
+    return super(socket.socket, sock).family in _INTERNET
+
+
 def _unix_endpoint(name: bytes) -> UNIX:
     if name.startswith(b"\0"):
         return UNIX("@" + os.fsdecode(name[1:]))
-    # A file, also where it is called as an abstract name is written.
+    # A file whose name begins with "@" gets "./", since "@" alone would mean an abstract name.
     return UNIX(("./" if name.startswith(b"@") else "") + os.fsdecode(name))
 
 
 def _host(host: str, scope: int) -> str:
-    """*host* as an endpoint has it: with the zone that *scope* means, and IPv4 as IPv4."""
+    """*host* as an endpoint has it: with the zone for *scope*, and an IPv4 address without the
+    prefix that IPv6 gives it."""
     if _is_mapped(host):
         return host[len(_MAPPED) :]
     if not scope or "%" in host:
@@ -59,22 +73,23 @@ def _host(host: str, scope: int) -> str:
     try:
         zone = socket.if_indextoname(scope)
     except OSError:
-        # The interface has gone meanwhile.
+        # The interface was removed after the connection was made.
         zone = str(scope)
     return f"{host}%{zone if zone.isprintable() else scope}"
 
 
 def unix_address(endpoint: UNIX) -> str | bytes:
-    """What bind and connect take for *endpoint*."""
+    """The address of *endpoint* for ``bind`` and ``connect`` of a socket."""
     if endpoint.is_abstract:
         return b"\0" + os.fsencode(endpoint.path[1:])
     return endpoint.path
 
 
 def distinct(addresses: Iterable[Address]) -> list[Address]:
-    """*addresses* without those that came before: a name may be given one twice.
+    """*addresses* without repetitions, in their order: a resolver may give an address twice.
 
-    IPv4 in the clothes of IPv6 is IPv4, or it could not be listened on.
+    An IPv4 address in the form of IPv6 becomes plain IPv4. Our IPv6 sockets take IPv6 alone, so
+    they could not use it.
     """
     found: dict[str, Address] = {}
     for family, address in addresses:
@@ -89,12 +104,12 @@ def _is_mapped(host: str) -> bool:
 
 
 def peer_of(sock: socket.socket) -> Endpoint:
-    """The other end of *sock*; the unspecified address where the system no longer knows it."""
+    """The endpoint of the peer of *sock*; an unspecified one if the system has forgotten it."""
     return _ask(sock, socket.socket.getpeername)
 
 
 def host_of(sock: socket.socket) -> Endpoint:
-    """This end of *sock*."""
+    """The endpoint of our own end of *sock*."""
     return _ask(sock, socket.socket.getsockname)
 
 
@@ -102,12 +117,12 @@ def _ask(sock: socket.socket, question: Any) -> Endpoint:
     try:
         return endpoint_of(sock.family, question(sock))
     except (OSError, TypeError, ValueError):
-        # The peer reset the connection before we looked, or has a name that is no endpoint.
+        # The peer reset the connection before we asked, or has an address that no endpoint has.
         return UNIX("") if sock.family == socket.AF_UNIX else TCP("0.0.0.0", 0)
 
 
 def literal(host: str, port: int) -> Address | None:
-    """The address of *host* if it is an IP address, so that no resolver is asked."""
+    """The address of *host* if that is an IP address already, so that no resolver is needed."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             found = socket.getaddrinfo(
@@ -120,7 +135,7 @@ def literal(host: str, port: int) -> Address | None:
 
 
 def describe(address: Address) -> str:
-    """*address* for a message, also where a resolver gave what is none."""
+    """*address* as text for a message, even if a resolver gave something that is no address."""
     try:
         return str(endpoint_of(*address))
     except (TypeError, ValueError):

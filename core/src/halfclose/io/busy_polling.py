@@ -1,33 +1,33 @@
-"""Whether a loop that has nothing to do had better look again than fall asleep."""
+"""Decides whether an idle loop looks for events again at once, or sleeps until one comes."""
 
 from __future__ import annotations
 
-# Not the framework's clock: a test's may stand still until its loop sleeps.
+# Not the framework's clock: the clock of a test may stand still until the loop sleeps.
 from time import perf_counter
 
 __all__ = ["BUSY_POLL", "BusyPolling"]
 
 BUSY_POLL = 0.0001
-"""Seconds."""
+"""Seconds that a loop stays awake for the next message, by default."""
 
 _ENOUGH = 8
-"""Turns in a row that came soon, before it is worth while to stay awake for the next."""
+"""The loop stays awake after so many turns in a row that followed each other quickly."""
 
 _MANY = 8
-"""So many ready descriptors are a loop's that does not sleep anyway."""
+"""With so many ready descriptors in a turn, the loop is busy enough not to sleep anyway."""
 
 
 class BusyPolling:
-    """Stays awake for the next message where the last ones came sooner than a loop wakes.
+    """Keeps a loop awake for the next message while messages follow each other quickly.
 
-    To sleep and to wake takes a thread several times as long as a small message takes, and as much
-    processor time. So after a few turns in a row, each of them within *seconds* of the one before,
-    the loop is to look again for so long, a turn at a time: whatever else it has to do goes on.
-    Messages that come more slowly never keep it awake.
+    A thread needs several times as long to fall asleep and wake up as it needs to serve a small
+    message, and as much processor time. So after a few turns in a row that each came within
+    *seconds* of the one before, the loop looks again for up to *seconds*, one turn at a time, so
+    that its other work goes on. Messages that come more slowly never keep it awake.
 
     The idea is that of Linux's busy polling of sockets and of KVM's halt polling.
 
-    :param seconds: how long at most; 0: never.
+    :param seconds: how long the loop stays awake at most; 0: it never does.
     """
 
     __slots__ = ("_seconds", "_served", "_soon", "awake")
@@ -40,17 +40,18 @@ class BusyPolling:
         """Whether the loop was last told to look again."""
 
     def begin(self, ready: int) -> None:
-        """A turn begins to serve so many descriptors."""
+        """A turn begins, in which *ready* descriptors are served."""
         if ready < _MANY and perf_counter() - self._served < self._seconds:
             self._soon += 1
         else:
             self._soon = 0
 
     def end(self, bulk: bool) -> bool:
-        """It has served them. Whether to look again rather than to sleep.
+        """The turn has served them all.
 
-        :param bulk: nobody waits for each piece of what was served: more is served at a time by a
-            loop that sleeps meanwhile.
+        :param bulk: what was served is a stream of bulk data. Nobody waits for each piece of that,
+            and a loop that sleeps in between serves more at a time.
+        :returns: whether to look again at once, rather than to sleep.
         """
         self._served = perf_counter()
         if bulk:
@@ -59,6 +60,9 @@ class BusyPolling:
         return self.awake
 
     def again(self) -> bool:
-        """A turn found nothing. Whether to look once more."""
+        """A turn found nothing ready.
+
+        :returns: whether to look again at once, rather than to sleep.
+        """
         self.awake = self.awake and perf_counter() - self._served < self._seconds
         return self.awake

@@ -1,4 +1,4 @@
-"""A connected socket: names looked up by the backend, then happy eyeballs (RFC 8305)."""
+"""Connects a socket: the backend looks the name up, then the addresses race (RFC 8305)."""
 
 from __future__ import annotations
 
@@ -6,42 +6,85 @@ import errno
 import os
 import socket
 from collections import deque
-from collections.abc import Callable
-from itertools import chain, zip_longest
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
-from ..endpoints import EVERY_ADDRESS, TCP, UNIX
+from ..channel import Channel
+from ..endpoints import Endpoint
+from ..loop import Address, TimerHandle
 from ..reasons import ConnectError, ConnectionRefused, ConnectTimeout, DNSLookupFailed
 from ..text import printable
-from .addresses import Address, describe, distinct, literal, unix_address
+from .addresses import describe, is_tcp
+from .host import SocketHost
 from .poller import WRITE, Registration
 from .syscalls import let_go, pending_error
 
-if TYPE_CHECKING:
-    from ..backend import Backend, TimerHandle
+__all__ = ["Where", "connect_channel"]
 
-__all__ = ["Address", "connect_socket"]
+Where: TypeAlias = "list[Address] | Callable[[], Awaitable[list[Address]]]"
+"""Addresses, the best first, or what looks them up."""
 
 ATTEMPT_DELAY = 0.25
-"""Seconds after which the next address is tried beside one that has not answered."""
+"""Seconds after which the next address is tried, if the one before has not answered yet."""
 
 _FULL_QUEUE_DELAY = 0.01
+"""Seconds between two attempts on a unix socket whose queue of connections is full."""
 
 
-async def connect_socket(
-    backend: Backend, endpoint: TCP | UNIX, timeout: float | None
-) -> tuple[socket.socket, OSError | None]:
-    """A non-blocking socket, connected to *endpoint*; cancelled, it leaves none behind.
+async def connect_channel(
+    backend: SocketHost,
+    endpoint: Endpoint,
+    where: Where,
+    timeout: float | None,
+    peer: Endpoint | None = None,
+    host: Endpoint | None = None,
+) -> Channel:
+    """A channel over a socket that is connected to the first of the addresses *where* to answer.
 
-    :returns: the socket, and the error that ended the connection if it is lost already (ERR-11).
+    Cancelled, it leaves nothing behind.
+
+    :param endpoint: what the errors name.
+    :param timeout: seconds for everything; None: no limit.
+    :param peer: the name of the other end; by default what the system says of it.
+    :param host: the name of our end, likewise.
     :raises ConnectError: see `Backend.connect`.
+    :raises OSError: no channel can be had for the socket.
     :raises RuntimeError: the backend was left meanwhile.
     """
-    if isinstance(endpoint, TCP) and endpoint.host == EVERY_ADDRESS:
-        raise ConnectError(
-            f"cannot connect to {endpoint}: to listen on every address is all it can"
-        )
-    race = _Race(backend, endpoint, timeout)
+    sock, lost = await _connect_socket(backend, endpoint, where, timeout)
+    try:
+        while True:
+            backend.check_open()
+            try:
+                return backend.lane.channel(sock, peer=peer, host=host, lost=lost)
+            except OSError as error:
+                pause = backend.lingering.make_room(error)
+                if pause is None:
+                    raise
+                await _keep(backend, sock, pause)
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def _keep(backend: SocketHost, sock: socket.socket, pause: float) -> None:
+    """Wait for *pause* seconds, with a socket that is nobody's yet."""
+
+    def descriptors() -> tuple[int, ...]:
+        return (sock.fileno(),)
+
+    backend.hold_descriptors(descriptors)
+    try:
+        await backend.sleep(pause)
+    finally:
+        backend.release_descriptors(descriptors)
+
+
+async def _connect_socket(
+    backend: SocketHost, endpoint: Endpoint, where: Where, timeout: float | None
+) -> tuple[socket.socket, OSError | None]:
+    """A non-blocking socket, and the error that it is lost by, if it is already (ERR-11)."""
+    race = _Race(backend, endpoint, where, timeout)
     backend.on_leaving(race.leave)
     backend.hold_descriptors(race.descriptors)
     try:
@@ -57,12 +100,15 @@ async def connect_socket(
 
 
 class _Race:
-    """Attempts on the addresses of one endpoint, of which the first to connect wins."""
+    """Attempts on all addresses of one endpoint; the first that connects wins."""
 
-    def __init__(self, backend: Backend, endpoint: TCP | UNIX, timeout: float | None) -> None:
+    def __init__(
+        self, backend: SocketHost, endpoint: Endpoint, where: Where, timeout: float | None
+    ) -> None:
         self.backend = backend
         self.over = backend.create_event()
         self._endpoint = endpoint
+        self._where = where
         self._timeout = timeout
         self._addresses: deque[Address] = deque()
         self._attempts: list[_Attempt] = []
@@ -77,36 +123,32 @@ class _Race:
         self._timer = backend.call_later(timeout, self._expired) if timeout is not None else None
 
     def begin(self) -> None:
-        """Look the name up, or begin with the address that there is."""
-        if isinstance(self._endpoint, UNIX):
-            self._start([(socket.AF_UNIX, unix_address(self._endpoint))])
-            return
-        address = literal(self._endpoint.host, self._endpoint.port)
-        if address is not None:
-            self._start([address])
+        """Look the addresses up, or begin with those that there are."""
+        if callable(self._where):
+            self.backend.start_soon(self._look_up, self._where)
         else:
-            self.backend.start_soon(self._look_up, self._endpoint)
+            self._start(self._where)
 
-    async def _look_up(self, endpoint: TCP) -> None:
+    async def _look_up(self, look_up: Callable[[], Awaitable[list[Address]]]) -> None:
         try:
-            addresses = await self.backend.resolve(endpoint.host, endpoint.port)
+            addresses = await look_up()
             if not addresses:
                 raise socket.gaierror(socket.EAI_NONAME, "no address")
-            order = _interleaved(distinct(addresses))
         except Exception as error:
             self._lookup_failure = error
             self.over.set()
         except BaseException as error:
-            # Not a cancellation of ours: who waits would wait for ever.
+            # Somebody else cancelled this task. Whoever waits for the race must learn of it.
             self._broke(error)
             raise
         else:
-            self.guard(self._start, order)
+            self.guard(self._start, addresses)
 
     def guard(self, function: Callable[..., object], *args: object) -> None:
-        """Call *function*, a part of the race; whatever it raises ends the race.
+        """Call *function*, a part of the race. Whatever it raises ends the race.
 
-        It is called by the loop, which would log the failure and leave who waits to wait.
+        The loop calls this. It would only log a failure, and whoever waits for the race would wait
+        for ever.
         """
         try:
             function(*args)
@@ -148,13 +190,14 @@ class _Race:
         self._attempts.remove(attempt)
         self._failures.append((attempt.address, error))
         if self._addresses:
-            # In the next turn: thousands can fail at once, and others want their turn as well.
+            # In the next turn, since a thousand addresses may fail at once and the loop has other
+            # work between them.
             self.backend.call_soon(self.guard, self._next)
         elif not self._attempts:
             self.over.set()
 
     def _expired(self) -> None:
-        # Nothing here can fail, so that a timeout always comes.
+        # This does nothing that could fail, so that a timeout always takes effect.
         self._timed_out = not self.over.is_set()
         self.over.set()
 
@@ -168,17 +211,17 @@ class _Race:
             self.backend.guarded(attempt.stop)
 
     def leave(self) -> None:
-        """The backend is being left, and its timers with it: wait no more."""
+        """Give up because the backend is being left, after which no timer of its own would come."""
         self._left = True
         self.stop()
 
     def descriptors(self) -> list[int]:
-        """What it has opened, for a forked child to let go of."""
+        """The descriptors of all attempts, which a forked child has to close (ERR-18)."""
         own = [] if self._sock is None else [self._sock.fileno()]
         return own + [fd for attempt in self._attempts for fd in attempt.descriptors()]
 
     def stop(self) -> None:
-        """Give up: nothing is left behind."""
+        """Give up, and close every socket. Idempotent."""
         self.over.set()
         self._stop_attempts()
         if self._sock is not None:
@@ -187,9 +230,11 @@ class _Race:
             self._sock = None
 
     def winner(self) -> tuple[socket.socket, OSError | None]:
-        """The connected socket, now the caller's, and the error that it may be lost by.
+        """The connected socket, which belongs to the caller from now on.
 
-        :raises ConnectError: there is none.
+        :returns: the socket, and the error that ended its connection, if it is lost already.
+        :raises ConnectError: no attempt has connected.
+        :raises RuntimeError: the backend was left meanwhile.
         """
         sock, self._sock = self._sock, None
         if sock is not None:
@@ -204,7 +249,7 @@ class _Race:
     def _error(self) -> ConnectError:
         cause: BaseException | None
         tried = "; ".join(
-            # An address that was given as such is not told twice.
+            # If the endpoint itself is this address, the message names it already.
             _said(error)
             if describe(address) == str(self._endpoint)
             else f"{describe(address)}: {_said(error)}"
@@ -236,7 +281,7 @@ class _Race:
 
 
 class _Attempt:
-    """One address: a socket on its way."""
+    """One attempt: a socket that connects to one address."""
 
     def __init__(self, race: _Race, address: Address) -> None:
         self.address = address
@@ -246,13 +291,13 @@ class _Attempt:
         self._retry: TimerHandle | None = None
 
     def start(self) -> None:
-        """Begin, or begin anew where the listener's queue was full."""
+        """Begin, or begin anew after a descriptor or a place in the queue was missing."""
         pause: float | None = None
         try:
             self._begin()
         except Exception as error:
-            # The system's word, or a resolver's that gave what is no address, or the framework's;
-            # other addresses may do better.
+            # The system refused, the resolver gave something that is no address, or the framework
+            # failed. Another address may still do.
             if isinstance(error, OSError):
                 pause = self._race.backend.lingering.make_room(error)
             if pause is None:
@@ -266,7 +311,7 @@ class _Attempt:
         if self._sock is None:
             self._sock = socket.socket(family, socket.SOCK_STREAM)
             self._sock.setblocking(False)
-            if family != socket.AF_UNIX:
+            if is_tcp(self._sock):
                 self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         code = self._sock.connect_ex(address)
         if code in (errno.EINPROGRESS, errno.EINTR):
@@ -276,7 +321,7 @@ class _Attempt:
         elif code == 0:
             self._succeed()
         elif code == errno.EAGAIN and family == socket.AF_UNIX:
-            # The listener's queue is full, and nothing tells when it is not.
+            # The listener's queue is full, and the system does not tell when a place is free.
             self._begin_anew(_FULL_QUEUE_DELAY)
         else:
             self._fail(OSError(code, os.strerror(code)))
@@ -291,7 +336,8 @@ class _Attempt:
         assert self._sock is not None
         error = pending_error(self._sock)
         if error is not None and error.errno in (errno.ECONNRESET, errno.EPIPE):
-            # It was connected, and reset before we looked: EPIPE if its end of stream had come.
+            # It was connected, and then reset before we looked. The error is EPIPE if the peer had
+            # ended its half before.
             self._succeed(error)
         elif error is not None:
             self._fail(error)
@@ -301,12 +347,16 @@ class _Attempt:
             self._succeed()
 
     def _met_itself(self) -> bool:
-        """TCP's simultaneous open: the kernel gave us the very port that we connect to."""
+        """Whether the socket is connected to itself.
+
+        That happens if nobody listens and the kernel gave our end the very port that we connect to
+        (TCP's simultaneous open).
+        """
         assert self._sock is not None
         try:
             return bool(self._sock.getsockname() == self._sock.getpeername())
         except OSError:
-            # Connected and reset already, which the connection will find out.
+            # It was connected and reset since; the connection will find that out.
             return False
 
     def _succeed(self, lost: OSError | None = None) -> None:
@@ -324,11 +374,11 @@ class _Attempt:
         self._race.guard(self._fail, error)
 
     def descriptors(self) -> tuple[int, ...]:
-        """What it has opened."""
+        """The descriptor of its socket, if it has one."""
         return () if self._sock is None else (self._sock.fileno(),)
 
     def stop(self) -> None:
-        """Release what there is. Idempotent."""
+        """Close the socket and wait for nothing any more. Idempotent."""
         if self._retry is not None:
             self._retry.cancel()
         try:
@@ -342,14 +392,5 @@ class _Attempt:
 
 
 def _said(error: BaseException | None) -> str:
-    """*error* for a message: its words may come from outside."""
+    """*error* as printable text: a resolver or a peer may have worded it."""
     return printable(str(error)) or type(error).__name__
-
-
-def _interleaved(addresses: list[Address]) -> list[Address]:
-    """*addresses* with their families taking turns, the first one's first (RFC 8305, 4)."""
-    families: dict[int, list[Address]] = {}
-    for address in addresses:
-        families.setdefault(address[0], []).append(address)
-    turns = chain.from_iterable(zip_longest(*families.values()))
-    return [address for address in turns if address is not None]

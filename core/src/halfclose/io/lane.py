@@ -1,32 +1,29 @@
-"""Which way a backend's sockets go: our own lane, or the framework's transports."""
+"""Chooses who serves a backend's sockets: our own poller, or the framework's transports."""
 
 from __future__ import annotations
 
 import select
 import socket
-from typing import TYPE_CHECKING
 
 from ..channel import Channel
 from ..endpoints import Endpoint
+from ..loop import EventLoop
 from .poller import EpollPoller, Poller, WatchPoller
 from .sockets import SocketChannel
-
-if TYPE_CHECKING:
-    from ..backend import Backend
 
 __all__ = ["Lane"]
 
 
 class Lane:
-    """Makes the poller when it is first needed, and a channel for each connected socket.
+    """Makes a channel for each connected socket, and the poller when it is first needed.
 
-    :param sockets: ``"lane"``, ``"native"``, or None: the lane where the platform has a poller
-        with a descriptor of its own.
+    :param sockets: ``"lane"`` for our own poller, ``"native"`` for the framework's transports, or
+        None: our own poller where the platform has epoll.
     :param busy_poll: seconds; see `BusyPolling`.
-    :raises ValueError: *sockets* is none of these, or the lane is not to be had here.
+    :raises ValueError: *sockets* is none of these, or is ``"lane"`` where there is no epoll.
     """
 
-    def __init__(self, backend: Backend, sockets: str | None, busy_poll: float) -> None:
+    def __init__(self, backend: EventLoop, sockets: str | None, busy_poll: float) -> None:
         if sockets not in (None, "lane", "native"):
             raise ValueError(f"the option 'sockets' is 'lane' or 'native', not {sockets!r}")
         has_epoll = hasattr(select, "epoll")
@@ -56,10 +53,11 @@ class Lane:
 
     @property
     def shared_poller(self) -> Poller:
-        """A poller for what is shared with other processes: standard input and output.
+        """The poller for descriptors that other processes share: standard input and output.
 
-        One of our own also where sockets are the framework's, if the platform has one: a loop may
-        set flags of what it watches (libuv sets O_NONBLOCK), and epoll does not.
+        It is our own wherever the platform has epoll, even if the framework serves the sockets. A
+        framework may set flags of what it watches (libuv sets O_NONBLOCK), and the other processes
+        would see them; epoll sets none.
 
         :raises RuntimeError: it is closed.
         """
@@ -81,10 +79,10 @@ class Lane:
     ) -> Channel:
         """A channel that owns the connected, non-blocking *sock*.
 
-        :param peer: its peer, where that is known.
-        :param host: its own end, likewise.
-        :param lost: the error that was already taken from the socket, if it is lost.
-        :raises OSError: the framework takes no socket that is lost.
+        :param peer: the endpoint of the peer, if it is known.
+        :param host: the endpoint of our end, if it is known.
+        :param lost: the error that was taken from the socket, if its connection is lost already.
+        :raises OSError: the framework takes no socket whose connection is lost.
         """
         if self._own:
             return SocketChannel(sock, self.poller, peer=peer, host=host, lost=lost)
@@ -93,7 +91,7 @@ class Lane:
         return self._backend.adopt(sock)
 
     def disown(self) -> set[int]:
-        """In a forked child: see `Poller.disown`."""
+        """Give up both pollers, in a forked child; see `Poller.disown`."""
         pollers = self._poller, self._shared_poller
         self._poller = self._shared_poller = None
         self._closed = True

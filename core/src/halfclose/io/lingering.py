@@ -1,13 +1,18 @@
-"""Closing without losing anything: read and discard what the peer still sends.
+"""Closes without losing anything, by reading and discarding what the peer still sends.
 
-A socket that is closed with unread input answers with a reset, and the peer's kernel then throws
-away what it had not read of our reply (RFC 2525, 2.17). So a closed connection's channel stays
-for a while (rules END-01, END-02, END-07). Apache and nginx call this a lingering close.
+If a socket is closed with unread input, its system sends a reset, and the peer's kernel then throws
+away what the peer had not read of our reply (RFC 2525, 2.17). So the channel of a closed connection
+stays open for a while and is read (rules END-01, END-02, END-07). Apache and nginx call this a
+lingering close.
 
-What a peer can cost us by it is bounded, in four ways. *Time*: input is progress for as long as
-the peer has not acknowledged all of ours, since it may have to send before it can read; after that
-only input in bulk is, and not for long. *Bytes*, after that. *The processor*: what is more than an
-honest peer has to say is read slowly. *Descriptors*: where none is left, the oldest channel goes.
+What a peer can cost us by that is bounded in four ways:
+
+- *Time.* As long as the peer has not acknowledged all that we sent, any input of its own counts as
+  progress, because it may have to send before it can read. After that only bulk input counts, and
+  only for `AFTER_EMPTY`.
+- *Bytes.* After the peer has acknowledged all, it may send ``linger_bytes``.
+- *Processor time.* A peer that sends more than an honest one has to say is read slowly.
+- *Descriptors.* If none is left, the channel that has lingered longest is closed.
 """
 
 from __future__ import annotations
@@ -16,65 +21,63 @@ import errno
 import os
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
 
 from ..channel import Channel, ChannelSink
 from ..deadline import Deadline
+from ..host import ClosedChannels, ConnectionHost
+from ..loop import TimerHandle
 from ..options import ConnectionOptions
-
-if TYPE_CHECKING:
-    from ..backend import Backend, TimerHandle
 
 __all__ = ["AFTER_EMPTY", "LIMIT", "LONGEST", "NO_DESCRIPTORS", "Lingering"]
 
 LIMIT = 1024
-"""How many channels linger at once; past that the oldest goes."""
+"""How many channels linger at once; for one more, the oldest is closed."""
 
 LONGEST = 300.0
-"""Seconds that a channel lingers, and at most a second more, whatever the peer does."""
+"""Seconds until a channel is closed whatever the peer does, give or take a second."""
 
 AFTER_EMPTY = 30.0
-"""Seconds that a channel lingers, and at most a second more, once the peer has acknowledged all."""
+"""Seconds until a channel is closed whose peer has acknowledged all, give or take a second."""
 
 BULK = 16 * 1024
-"""Bytes of input that are progress although the peer has acknowledged all."""
+"""Bytes of input that count as progress after the peer has acknowledged all."""
 
 AT_SPEED = 64 << 20
-"""Bytes that are read as fast as they come once the peer has acknowledged all."""
+"""Bytes that are read as fast as they come after the peer has acknowledged all."""
 
 AT_SPEED_BEFORE = 1 << 30
-"""Bytes that are read as fast as they come before that: the peer may have to send them first."""
+"""Bytes that are read as fast as they come in all: the peer may have to send them first."""
 
 RATE = 32 << 20
-"""Bytes a second that all channels together are read at which have sent more than that."""
+"""Bytes a second that are read of all channels together whose peers have sent more than that."""
 
 _TURN = 1 / 64
-"""Seconds between two looks at who is read slowly."""
+"""Seconds between two turns in which the slow channels are read."""
 
 _AT_ONCE = 8
-"""How many of those are read in one turn."""
+"""How many slow channels are read in one turn."""
 
 _SOON = 0.005
-"""Seconds in which a framework has released a descriptor that it was told to close."""
+"""Seconds within which a framework closes a descriptor after it was told to."""
 
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
-"""What a call fails with where no descriptor is left."""
+"""Errors of a system call when no descriptor is left."""
 
 _thread = threading.local()
 
 
 def _oldest_first() -> dict[_Lingerer, None]:
-    """All that linger in this thread: several backends can share its loop, and its descriptors."""
+    """All that linger in this thread, oldest first: several backends may share its loop."""
     if not hasattr(_thread, "everyone"):
         _thread.everyone = {}
     found: dict[_Lingerer, None] = _thread.everyone
     return found
 
 
-class Lingering:
-    """The channels of one backend that are closed and still drained."""
+class Lingering(ClosedChannels):
+    """The channels of one backend that linger: closed for the program, and still read."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: ConnectionHost) -> None:
         self._backend = backend
         self._open: dict[_Lingerer, None] = {}
         self._slow: deque[_Lingerer] = deque()
@@ -83,20 +86,20 @@ class Lingering:
 
     @property
     def _everyone(self) -> dict[_Lingerer, None]:
-        # Of the thread that runs it, which need not be the one that has made it.
+        # Asked for each time, since another thread may have made the backend than runs it.
         return _oldest_first()
 
     def __len__(self) -> int:
         return len(self._open)
 
     def add(self, channel: Channel, options: ConnectionOptions) -> None:
-        """Drain *channel* until its end of stream, or until its peer has cost enough."""
+        """Read and discard until the end of stream, or until a bound of END-07 is reached."""
         self._begin(_Lingerer(self, self._backend, channel, options))
 
     def reset(self, channel: Channel, options: ConnectionOptions) -> None:
-        """Abort *channel* once its peer has acknowledged all, or once it has cost enough.
+        """Abort *channel* once its peer has acknowledged all, or a bound of END-07 is reached.
 
-        Sent at once, a reset would overtake what is under way.
+        A reset that is sent at once would overtake the bytes that are still under way (PRD-09).
         """
         drains = channel.capabilities.drains and options.linger_timeout > 0
         if drains and channel.unsent():
@@ -119,7 +122,7 @@ class Lingering:
         self.keep_one_free()
 
     def remove(self, lingerer: _Lingerer) -> None:
-        """*lingerer* is done."""
+        """Forget *lingerer*, which has released its channel."""
         self._open.pop(lingerer, None)
         self._everyone.pop(lingerer, None)
         if not self._open and self._timer is not None:
@@ -129,12 +132,12 @@ class Lingering:
         self._backend.check_quiet()
 
     def abort(self) -> None:
-        """Wait for no peer any longer."""
+        """Close every channel now."""
         for lingerer in list(self._open):
             lingerer.done()
 
     def disown(self) -> None:
-        """In a forked child: they are the parent's, and no backend here makes room by them."""
+        """Forget every channel, in a forked child: they belong to the parent (ERR-18)."""
         for lingerer in self._open:
             self._everyone.pop(lingerer, None)
         self._open.clear()
@@ -146,17 +149,20 @@ class Lingering:
     # -- descriptors ---------------------------------------------------------------------------
 
     def make_room(self, error: OSError) -> float | None:
-        """Let the oldest channel in this thread go, if *error* says that no descriptor is left.
+        """Close the oldest channel of this thread if *error* says that no descriptor is left.
 
-        :returns: seconds after which its descriptor is free; None: it was another error, or none
-            lingers.
+        :returns: seconds after which its descriptor is free; None if *error* is another one, or no
+            channel lingers.
         """
         if error.errno not in NO_DESCRIPTORS or not self._everyone:
             return None
         return self._oldest().done()
 
     def keep_one_free(self) -> None:
-        """Leave a descriptor to whoever needs one next, also where we would not hear of it."""
+        """Close the oldest channel if no descriptor is left for whoever needs one next.
+
+        That may be a framework's listener or a file of the program, whose failure we never see.
+        """
         if not self._backend.capabilities.descriptors:
             return
         try:
@@ -165,15 +171,16 @@ class Lingering:
             self.make_room(error)
 
     def watch_descriptors(self, lingerer: _Lingerer) -> None:
-        """Called by every *lingerer* now and then, of which one will do."""
+        """Look now and then whether a descriptor is left. Every lingerer asks; one look is
+        enough."""
         if self._everyone and self._oldest() is lingerer:
-            # Not now: it may be the one to go, and its deadline is being looked at.
+            # Not at once: that may close *lingerer*, whose deadline is calling this.
             self._backend.call_soon(self.keep_one_free)
 
     # -- the processor -------------------------------------------------------------------------
 
     def slow_down(self, lingerer: _Lingerer, size: int) -> None:
-        """*lingerer* has read *size* bytes, and goes on when they and those of others are paid."""
+        """Have *lingerer*, which has read *size* bytes and paused, wait for its share of `RATE`."""
         now = self._backend.time()
         self._due = max(self._due, now) + size / RATE
         self._slow.append(lingerer)
@@ -192,7 +199,7 @@ class Lingering:
 
 
 class _Lingerer(ChannelSink):
-    """Discards one channel's input."""
+    """Reads and discards one channel's input until the channel may be closed."""
 
     __slots__ = (
         "__weakref__",
@@ -210,7 +217,11 @@ class _Lingerer(ChannelSink):
     )
 
     def __init__(
-        self, lingering: Lingering, backend: Backend, channel: Channel, options: ConnectionOptions
+        self,
+        lingering: Lingering,
+        backend: ConnectionHost,
+        channel: Channel,
+        options: ConnectionOptions,
     ) -> None:
         self._lingering = lingering
         self._backend = backend
@@ -225,15 +236,19 @@ class _Lingerer(ChannelSink):
         self._deadline = Deadline(backend, options.linger_timeout, self.done, self._look)
 
     def begin(self) -> None:
-        """Read and discard from now on."""
+        """Take the channel over from its connection, and read."""
         self._channel.start(self)
         self._channel.resume_reading()
 
     def _look(self) -> int:
-        """Whether it is time to give up; the length of the send queue."""
+        """Give up if it is time.
+
+        :returns: how many bytes are not acknowledged, by which the deadline tells progress.
+        """
         unsent = self._unsent()
         now = self._backend.time()
-        # Looked at whenever the deadline looks, since ten thousand may be closed at once.
+        # This has no timer of its own but comes with each look of the deadline, since ten thousand
+        # channels may linger at once.
         if now - self._begun >= LONGEST or (
             self._empty_since is not None and now - self._empty_since >= AFTER_EMPTY
         ):
@@ -242,7 +257,7 @@ class _Lingerer(ChannelSink):
         return unsent
 
     def _unsent(self) -> int:
-        """Bytes that the peer has not acknowledged: nothing is added to them any more."""
+        """How many bytes the peer has not acknowledged. They only get fewer, so 0 is final."""
         if self._empty_since is not None:
             return 0
         unsent = self._channel.unsent()
@@ -270,7 +285,7 @@ class _Lingerer(ChannelSink):
         try:
             self._channel.close()
         except BaseException:
-            # The other way may still release what the one left (ERR-13).
+            # `abort` may still release what a failed `close` did not (ERR-13).
             self._channel.abort()
             raise
 
@@ -278,7 +293,7 @@ class _Lingerer(ChannelSink):
         size = len(data)
         self._read += size
         if self._unsent():
-            # END-02: it may be unable to read before it has sent everything.
+            # The peer may be unable to read before it has sent everything (END-02).
             self._deadline.touch()
             at_speed = self._read <= AT_SPEED_BEFORE
         else:
@@ -291,13 +306,13 @@ class _Lingerer(ChannelSink):
                 self._bulk = 0
                 self._deadline.touch()
             at_speed = self._after_empty <= AT_SPEED and self._read <= AT_SPEED_BEFORE
-        # A framework that may read on although it is paused would fill memory meanwhile.
+        # A framework that reads on although it is paused would fill memory. That one is not slowed.
         if not at_speed and not self._done and self._channel.capabilities.bounds_input:
             self._channel.pause_reading()
             self._lingering.slow_down(self, size)
 
     def go_on(self) -> None:
-        """Read on."""
+        """Read again, after `Lingering.slow_down`."""
         if not self._done:
             try:
                 self._channel.resume_reading()
@@ -305,7 +320,7 @@ class _Lingerer(ChannelSink):
                 self.done()
 
     def _end(self) -> None:
-        # Whoever calls may be a framework that keeps a KeyboardInterrupt to itself.
+        # The caller may be a framework that would swallow a KeyboardInterrupt.
         self._backend.guarded(self.done)
 
     def read_ended(self) -> None:
@@ -321,21 +336,24 @@ class _Lingerer(ChannelSink):
         self._end()
 
     def writable(self) -> None:
-        """Nothing is left to be written."""
+        """Does nothing: there is nothing to write."""
 
     def write_ended(self) -> None:
-        """It had ended before."""
+        """Does nothing: our half had ended before."""
 
 
 _LOOK_AGAIN = 0.005
-"""Seconds after which it is looked whether the peer has acknowledged all, at first."""
+"""Seconds until the first look whether the peer has acknowledged all."""
 
 _LOOK_AT_LAST = 0.25
-"""Seconds between two looks at most; each time it is twice as long."""
+"""Seconds between two later looks at most: the pause doubles until then."""
 
 
 class _Resetter(_Lingerer):
-    """Resets one channel, once its peer has acknowledged all. Nothing tells when that is."""
+    """Resets one channel after its peer has acknowledged all.
+
+    No event tells when that is, so it looks again and again.
+    """
 
     __slots__ = ("_pause", "_timer")
 
@@ -363,4 +381,4 @@ class _Resetter(_Lingerer):
                 super()._release()
 
     def read_ended(self) -> None:
-        """It may still read."""
+        """Does nothing: a peer that has ended its half may still read."""

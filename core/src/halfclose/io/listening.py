@@ -1,4 +1,4 @@
-"""Listening sockets, and accepting from them."""
+"""Listens on sockets, and accepts connections from them."""
 
 from __future__ import annotations
 
@@ -8,40 +8,39 @@ import os
 import select
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from typing import Any
 
-from ..endpoints import EVERY_ADDRESS, TCP, UNIX, Endpoint, Memory, StandardIO
+from ..channel import Channel
+from ..endpoints import Endpoint
 from ..listener import Listener
-from ..options import ConnectionOptions
-from ..reasons import ListenError
+from ..loop import TimerHandle
 from ..text import printable
-from .addresses import Address, distinct, endpoint_of, literal, unix_address
+from .addresses import endpoint_of, is_everywhere
+from .host import SocketHost
 from .poller import READ, Registration
 from .syscalls import reset, stop_listening
-from .unix_paths import FolderLock, OwnPath, bind_path
+from .unix_paths import OwnPath
 
-if TYPE_CHECKING:
-    from ..backend import Backend, TimerHandle
-
-__all__ = ["SocketListener", "listen_sockets"]
+__all__ = ["ListeningSocket", "SocketListener", "undone_if_it_fails"]
 
 _log = logging.getLogger("halfclose")
 
 BACKLOG = 1024
+"""How many connections the kernel keeps for a listener that has not accepted them yet."""
 
 ACCEPTS_A_TURN = 64
-"""Connections that one listener accepts before others have their turn."""
+"""How many connections one listener accepts in a turn of the loop."""
 
 RETRY_DELAY = 0.1
-"""Seconds after which accepting is tried again, once resources were missing."""
+"""Seconds until a listener tries again after something was missing, such as a descriptor."""
 
 OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""What accept(2) fails with although the connection is still there (ERR-09)."""
+"""Errors of accept(2) after which the connection still waits to be accepted (ERR-09)."""
 
 FOR_GOOD = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSOCK, errno.EOPNOTSUPP, errno.EFAULT})
-"""What accept(2) fails with once a socket does not listen any more (ERR-16): somebody has shut it
-down, or has put something else at its descriptor."""
+"""Errors of accept(2) on a socket that listens no more (ERR-16): somebody has shut it down, or has
+put something else at its descriptor."""
 
 OF_ONE_CONNECTION = frozenset(
     getattr(errno, name)
@@ -63,51 +62,77 @@ OF_ONE_CONNECTION = frozenset(
     )
     if hasattr(errno, name)
 )
-"""What accept(2) fails with for one connection, which it has taken out of the queue.
+"""Errors of accept(2) that concern one connection, which is out of the queue then.
 
-Any other error may come again at once; the listener tries again a little later.
+After any other error the listener waits a little before it tries again, since the same error may
+come at once.
 """
 
 _ENDED = select.POLLHUP | getattr(select, "POLLRDHUP", 0)
-"""What poll(2) says of a listening socket only once it was shut down."""
+"""Events that poll(2) reports of a listening socket only after it was shut down."""
 
-_TRIES = 100
-"""Ports that are tried where the system chooses one that is taken on another of the addresses."""
-
-_EVERYWHERE = "0.0.0.0", "::"
-"""Where a socket listens on all addresses of its family."""
-
-_NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+_LOST = frozenset({errno.ENOTCONN, errno.ECONNRESET, errno.EPIPE, errno.EINVAL, errno.EBADF})
+"""What the system says of a socket that was reset before a framework took it."""
 
 Accepted = Callable[[socket.socket, "Endpoint | None", "Endpoint | None"], OSError | None]
-"""Takes a new, non-blocking socket, its peer and its own end; None: it has to be asked for.
+"""Takes a new, non-blocking socket, the endpoint of its peer and that of its own end. Either
+endpoint may be None; the socket has to be asked then.
 
-It returns what was missing if it can take the socket later only."""
+It returns None, or the error because of which it can take the socket only later."""
+
+NameOf = Callable[[int, Any], Endpoint]
+"""The endpoint of a family and an address of that family."""
 
 
 class SocketListener(Listener):
-    """A listener on one or more sockets; it takes the path of a unix socket away at its end."""
+    """A listener on one or more sockets; it takes the path of a unix socket away at its end.
+
+    :param endpoint: where it listens, with the real port.
+    :param socks: they listen already, and do not block; the listener owns them.
+    :param accepted: gets a channel for each new connection.
+    :param path: the path of a unix socket.
+    :param name_of: what the addresses of peers are called; for families that core knows, it does
+        not have to be given.
+    """
 
     def __init__(
         self,
-        backend: Backend,
+        backend: SocketHost,
         endpoint: Endpoint,
         socks: list[socket.socket],
-        path: OwnPath | None,
-        accepted: Accepted,
+        accepted: Callable[[Channel], None],
+        path: OwnPath | None = None,
+        name_of: NameOf = endpoint_of,
     ) -> None:
         super().__init__(endpoint)
         self._backend = backend
+        self._accepted = accepted
         self._path = path
         self._accepting: list[_Accepting] = []
         self._failure: OSError | None = None
         try:
             for sock in socks:
-                self._accepting.append(_Accepting(backend, sock, accepted, self._failed))
+                self._accepting.append(_Accepting(backend, sock, name_of, self._take, self._failed))
         except BaseException:
             for accepting in self._accepting:
                 accepting.close()
             raise
+
+    def _take(
+        self, sock: socket.socket, peer: Endpoint | None, host: Endpoint | None
+    ) -> OSError | None:
+        try:
+            channel = self._backend.lane.channel(sock, peer=peer, host=host)
+        except OSError as error:
+            if error.errno in OUT_OF_RESOURCES:
+                return error
+            sock.close()
+            # Reset before it could be served, it is as good as never accepted.
+            if error.errno not in _LOST:
+                _log.error("a connection to %s was dropped: %s", self.endpoint, error)
+            return None
+        self._accepted(channel)
+        return None
 
     @property
     def failure(self) -> OSError | None:
@@ -116,7 +141,8 @@ class SocketListener(Listener):
     def _failed(self, error: OSError) -> None:
         self._failure = self._failure or error
         if self._path is not None:
-            # Later it may be somebody else's, who finds a stale socket there.
+            # At once, while it is ours: another program would find a stale socket there, and take
+            # the path over.
             self._path.remove()
 
     def descriptors(self) -> list[int]:
@@ -125,7 +151,7 @@ class SocketListener(Listener):
     def close(self) -> None:
         """Stop accepting, and remove the path of a unix socket if it is still ours. Idempotent."""
         if self._backend.foreign is not None:
-            # A forked child has let go of its copies, and the path is the parent's.
+            # In a forked child: it has closed its copies already, and the path is the parent's.
             return
         if self._path is not None:
             self._path.remove()
@@ -134,10 +160,11 @@ class SocketListener(Listener):
         self._backend.forget(self)
 
 
-class _ListeningSocket(socket.socket):
-    """A stream socket to listen on, which remembers its family and type.
+class ListeningSocket(socket.socket):
+    """A stream socket that remembers its family and type.
 
-    ``accept`` asks for both, and to find the enumerations' members takes as long as to accept.
+    Python's ``accept`` asks a socket for both, and to look up the members of the two enumerations
+    takes as long as to accept.
     """
 
     def __init__(self, family: int) -> None:
@@ -154,12 +181,13 @@ class _ListeningSocket(socket.socket):
 
 
 class _Accepting:
-    """One listening socket."""
+    """Accepts from one listening socket."""
 
     def __init__(
         self,
-        backend: Backend,
+        backend: SocketHost,
         sock: socket.socket,
+        name_of: NameOf,
         accepted: Accepted,
         failed: Callable[[OSError], object],
     ) -> None:
@@ -172,10 +200,11 @@ class _Accepting:
         self._told = False
         self._closed = False
         self._family = sock.family
-        self._own = endpoint_of(self._family, sock.getsockname())
-        # On all addresses, each connection has the one that it came to.
-        everywhere = isinstance(self._own, TCP) and self._own.host in _EVERYWHERE
-        self._host = None if everywhere else self._own
+        self._name_of = name_of
+        address = sock.getsockname()
+        self._own = name_of(self._family, address)
+        # A socket that listens on all addresses does not know to which one a connection came.
+        self._host = None if is_everywhere(self._family, address) else self._own
         self._poll: Registration | None = self._register()
 
     def _register(self) -> Registration:
@@ -194,7 +223,7 @@ class _Accepting:
                     self._end(OSError(errno.EINVAL, os.strerror(errno.EINVAL)))
                 return
             except OSError as error:
-                # ERR-09, ERR-16.
+                # What ERR-09 and ERR-16 say of each kind of error.
                 if error.errno in OF_ONE_CONNECTION:
                     continue
                 if error.errno in FOR_GOOD:
@@ -211,15 +240,21 @@ class _Accepting:
                 return
 
     def _peer(self, address: Any) -> Endpoint | None:
-        """The system forgets the peer of a connection that is reset: it is told now, or never."""
+        """The endpoint for the address that came with the connection.
+
+        The system forgets the address when the peer resets the connection, so it is kept now.
+        """
         try:
-            return endpoint_of(self._family, address)
+            return self._name_of(self._family, address)
         except (TypeError, ValueError):
-            # Some systems have no address of one that has gone; and a name may be no endpoint.
+            # Some systems give no address if the peer has gone, and a name may be no endpoint.
             return None
 
     def _make_room(self, error: OSError) -> bool:
-        """Whether to wait: not if one that lingered has given us its descriptor at once."""
+        """Get a descriptor by closing a lingering channel, or pause.
+
+        :returns: whether the listener has paused; False if a descriptor is free now.
+        """
         pause = self._backend.lingering.make_room(error)
         if pause is None:
             self._wait(error)
@@ -228,7 +263,7 @@ class _Accepting:
         return pause != 0
 
     def _keep(self, sock: socket.socket, peer: Endpoint | None, missing: object) -> None:
-        """It was accepted, and the framework cannot take it now: it is not for that to be lost."""
+        """Keep an accepted socket, which is not to be lost, until the framework can take it."""
         assert isinstance(missing, OSError)
         self._kept = sock, peer
         pause = self._backend.lingering.make_room(missing)
@@ -264,17 +299,17 @@ class _Accepting:
             else:
                 self._poll.want(READ)
         except OSError as error:
-            # The system has no room to watch it (ENOSPC, ENOMEM).
+            # The system cannot watch one more descriptor now (ENOSPC, ENOMEM).
             self._wait(error)
 
     def _broken(self, error: Exception) -> None:
-        """A failure of ours, which may come again at once: the poller has logged it."""
+        """Pause, since `_ready` raised and may do so again at once. The poller has logged it."""
         self._poll = None
         if not self._closed:
             self._pause(RETRY_DELAY)
 
     def descriptors(self) -> list[int]:
-        """What it listens on, and what it has accepted and still keeps."""
+        """The descriptors of the listening socket, and of one that was accepted and waits."""
         return [sock.fileno() for sock in (self._sock, *(self._kept or ())[:1])]
 
     def _end(self, error: OSError) -> None:
@@ -287,7 +322,7 @@ class _Accepting:
         self._closed = True
         if self._retry is not None:
             self._retry.cancel()
-        # What is at its descriptor now may be something else.
+        # Errors are ignored: somebody may have put something else at the descriptor (ERR-16).
         if self._poll is not None:
             with suppress(OSError):
                 self._poll.stop()
@@ -300,45 +335,20 @@ class _Accepting:
 
 
 def _is_shut_down(sock: socket.socket) -> bool:
-    """Whether *sock*, which was ready and had nobody to accept, listens no more.
+    """Whether *sock* listens no more, after it was ready and nobody could be accepted.
 
-    Linux says EINVAL of TCP then. Of a unix socket that does not block it says EAGAIN, as where
-    another process was quicker, and goes on saying that it is ready.
+    Of a TCP socket that was shut down, Linux says EINVAL. Of a non-blocking unix socket it says
+    EAGAIN, as it does when another process was quicker, and goes on reporting that it is ready
+    (ERR-16).
     """
     poll = select.poll()
     poll.register(sock, _ENDED)
     return any(events & _ENDED for _, events in poll.poll(0))
 
 
-async def listen_sockets(
-    backend: Backend, endpoint: Endpoint, options: ConnectionOptions, accepted: Accepted
-) -> SocketListener:
-    """A listener on *endpoint* that gives each new connection to *accepted*.
-
-    :raises ListenError: see `Backend.listen`.
-    :raises RuntimeError: the backend was left meanwhile.
-    """
-    if isinstance(endpoint, StandardIO):
-        raise ListenError("cannot listen on stdio: it is one connection; connect to it instead")
-    if isinstance(endpoint, Memory):
-        raise ListenError(f"cannot listen on {endpoint}: only the backend 'memory' has it")
-    try:
-        if isinstance(endpoint, UNIX):
-            return await _listen_unix(backend, endpoint, options.unix_mode, accepted)
-        addresses = await _addresses(backend, endpoint)
-        # While names are looked up, much can happen.
-        backend.check_open()
-        socks = _listen_tcp(addresses, endpoint.port)
-        with _undone_if_it_fails(socks):
-            endpoint = TCP(endpoint.host, socks[0].getsockname()[1])
-            return SocketListener(backend, endpoint, socks, None, accepted)
-    except (OSError, UnicodeError) as error:
-        raise ListenError(f"cannot listen on {endpoint}: {printable(str(error))}") from error
-
-
 @contextmanager
-def _undone_if_it_fails(socks: list[socket.socket], path: OwnPath | None = None) -> Iterator[None]:
-    """Take *path* away and close *socks* where the block raises."""
+def undone_if_it_fails(socks: list[socket.socket], path: OwnPath | None = None) -> Iterator[None]:
+    """Remove *path* and close *socks* if the block raises."""
     try:
         yield
     except BaseException:
@@ -347,108 +357,3 @@ def _undone_if_it_fails(socks: list[socket.socket], path: OwnPath | None = None)
         for sock in socks:
             sock.close()
         raise
-
-
-async def _addresses(backend: Backend, endpoint: TCP) -> list[Address]:
-    if endpoint.host == EVERY_ADDRESS:
-        return [
-            (socket.AF_INET, ("0.0.0.0", endpoint.port)),
-            (socket.AF_INET6, ("::", endpoint.port, 0, 0)),
-        ]
-    address = literal(endpoint.host, endpoint.port)
-    if address is not None:
-        return distinct([address])
-    found = await backend.resolve(endpoint.host, endpoint.port)
-    try:
-        addresses = distinct(found)
-    except Exception as error:
-        raise _no_address(found) from error
-    if not addresses:
-        raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
-    return addresses
-
-
-def _no_address(found: object) -> OSError:
-    return OSError(errno.EINVAL, f"the resolver gave {printable(repr(found))}")
-
-
-def _listen_tcp(addresses: list[Address], port: int) -> list[socket.socket]:
-    """A socket for each of *addresses*, all with the same port.
-
-    :param port: 0: any that is free on all of them.
-    """
-    with ExitStack() as held:
-        for left in reversed(range(_TRIES)):
-            socks, error = _listen_on_each(addresses, port)
-            if error is None:
-                return socks
-            if port or not socks or error.errno != errno.EADDRINUSE or not left:
-                for sock in socks:
-                    sock.close()
-                raise error
-            # It is taken on another address. Held meanwhile, so that the system gives another one.
-            for sock in socks:
-                held.callback(sock.close)
-    raise AssertionError("unreachable")
-
-
-def _listen_on_each(
-    addresses: list[Address], port: int
-) -> tuple[list[socket.socket], OSError | None]:
-    """The sockets that were made, and what failed then."""
-    socks: list[socket.socket] = []
-    for place, address in enumerate(addresses, 1):
-        try:
-            socks.append(_bind_tcp(address, port))
-        except (AttributeError, TypeError, ValueError):
-            return socks, _no_address(address)
-        except OSError as error:
-            # A name may have an address that this machine has not, IPv6's for one.
-            if error.errno not in _NOT_HERE or (place == len(addresses) and not socks):
-                return socks, error
-        else:
-            port = socks[-1].getsockname()[1]
-    return socks, None
-
-
-def _bind_tcp(address: Address, port: int) -> socket.socket:
-    family, (host, _, *rest) = address
-    sock = _ListeningSocket(family)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # What is accepted inherits it.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if family == socket.AF_INET6:
-            # Each family has a socket of its own, whatever the system's default is.
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind((host, port, *rest))
-        sock.listen(BACKLOG)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-async def _listen_unix(
-    backend: Backend, endpoint: UNIX, mode: int, accepted: Accepted
-) -> SocketListener:
-    if endpoint.is_abstract:
-        return _serve_unix(backend, endpoint, mode, accepted)
-    async with FolderLock(backend, endpoint.path):
-        backend.check_open()
-        return _serve_unix(backend, endpoint, mode, accepted)
-
-
-def _serve_unix(backend: Backend, endpoint: UNIX, mode: int, accepted: Accepted) -> SocketListener:
-    sock = _ListeningSocket(socket.AF_UNIX)
-    with _undone_if_it_fails([sock]):
-        sock.setblocking(False)
-        path = None
-        if endpoint.is_abstract:
-            sock.bind(unix_address(endpoint))
-        else:
-            path = bind_path(sock, endpoint, mode)
-        with _undone_if_it_fails([], path):
-            sock.listen(BACKLOG)
-            return SocketListener(backend, endpoint, [sock], path, accepted)

@@ -1,7 +1,7 @@
-"""Readiness of many descriptors, for any event loop.
+"""Watches many descriptors in any event loop, and calls each one's owner when it is ready.
 
-`EpollPoller` shows the loop a single descriptor; `WatchPoller`, for platforms without epoll, has
-the loop watch each one.
+`EpollPoller` gives the loop a single descriptor to watch, its epoll instance. `WatchPoller`, for
+platforms without epoll, has the loop watch each descriptor.
 """
 
 from __future__ import annotations
@@ -12,12 +12,9 @@ import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
+from ..loop import EventLoop, Watch
 from .busy_polling import BUSY_POLL, BusyPolling
-
-if TYPE_CHECKING:
-    from ..backend import Backend, Watch
 
 __all__ = [
     "END",
@@ -31,18 +28,18 @@ __all__ = [
     "WatchPoller",
 ]
 
-# The values of epoll and poll, so that nothing has to be translated for each event.
+# The same numbers as epoll and poll use, so that no event has to be translated.
 READ = 0x001
 WRITE = 0x004
 ERROR = 0x008
 END = 0x2000
-"""With READ: the peer has ended its half, and the end of stream is behind what can be read."""
+"""Comes with READ: the peer has ended its half, and its end of stream follows the input."""
 
 _EDGE = 1 << 31
 _BATCH = 128
 
-_CROWD = 16
-"""From so many descriptors on that are ready at once, none is served at length."""
+_MANY_READY = 16
+"""If at least so many descriptors are ready at once, each is served only briefly."""
 
 
 Handler = Callable[[int], None]
@@ -50,11 +47,11 @@ Broken = Callable[[Exception], None]
 
 
 class Polled(ABC):
-    """One descriptor with a poller; a subclass says what happens when it is ready.
+    """One descriptor that a poller watches; a subclass says what happens when it is ready.
 
-    :param fd: open until `stop` is called.
-    :raises PermissionError: the descriptor is always ready (a regular file); some pollers find
-        out only when something is wanted.
+    :param fd: the descriptor, which stays open until `stop` is called.
+    :raises PermissionError: the descriptor cannot be watched because it is always ready, as a
+        regular file is. Some pollers find that out only in `want`.
     """
 
     __slots__ = ("_fd", "_poller", "_wanted")
@@ -67,39 +64,40 @@ class Polled(ABC):
 
     @abstractmethod
     def ready(self, events: int) -> None:
-        """*events* came: READ, WRITE, ERROR, 0 for a mere hang-up. Spurious calls happen.
+        """The descriptor is ready for *events*: a sum of READ, WRITE, ERROR and END.
 
-        END comes with READ where the poller can tell.
+        It is 0 for a mere hang-up. END comes with READ, from pollers that can tell. A call may be
+        spurious: what is ready may turn out not to be.
         """
 
     @abstractmethod
     def broken(self, error: Exception) -> None:
-        """`ready` raised *error*, and the descriptor is not watched any more."""
+        """`ready` raised *error*. The descriptor is not watched any more."""
 
     @property
     def bulk(self) -> bool:
-        """Whether what comes and goes is more than messages that somebody waits for."""
+        """Whether it carries bulk data now, rather than small messages that somebody waits for."""
         return False
 
     def want(self, events: int) -> None:
-        """Be told of *events*, a sum of READ and WRITE; with 0, only of an error, if at all."""
+        """Watch for *events*, a sum of READ and WRITE. With 0, at most an error is told."""
         if events != self._wanted and self._fd >= 0:
             self._poller.want(self._fd, self._wanted, events)
             self._wanted = events
 
     def stop(self) -> None:
-        """Forget the descriptor; call it before the descriptor is closed. Idempotent."""
+        """Stop watching. To be called before the descriptor is closed. Idempotent."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             self._poller.drop(fd, self._wanted)
 
     def detach(self) -> None:
-        """The poller is gone, and the descriptor may be."""
+        """The poller is closed: there is nothing to stop any more."""
         self._fd = -1
 
 
 class Registration(Polled):
-    """A descriptor of which functions hear. See `Poller.register`."""
+    """A watched descriptor whose events go to two functions; see `Poller.register`."""
 
     __slots__ = ("_broken", "_handler")
 
@@ -116,17 +114,17 @@ class Registration(Polled):
 
 
 class Poller(ABC):
-    """Tells descriptors that they are ready."""
+    """Watches descriptors, and calls `Polled.ready` of those that are ready."""
 
-    crowded = False
-    """Whether so many wait for this turn of the loop that each had better be brief."""
+    many_ready = False
+    """Whether so many descriptors are ready in this turn that each should be served briefly."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: EventLoop) -> None:
         self._backend = backend
         self._table: dict[int, Polled] = {}
 
     def register(self, fd: int, handler: Handler, broken: Broken) -> Registration:
-        """Begin to watch *fd*, wanting nothing yet.
+        """Begin to watch *fd*, for nothing yet.
 
         :param handler: see `Polled.ready`.
         :param broken: see `Polled.broken`.
@@ -143,25 +141,26 @@ class Poller(ABC):
 
     @abstractmethod
     def add(self, fd: int, polled: Polled) -> None:
-        """*polled* is who hears of *fd*."""
+        """Note that the events of *fd* go to *polled*."""
 
     @abstractmethod
     def want(self, fd: int, before: int | None, events: int) -> None:
-        """Watch *fd* for *events*, after *before*; None: for the first time.
+        """Watch *fd* for *events*.
 
+        :param before: the events that it was watched for until now; None: it was not watched.
         :raises PermissionError: the descriptor is always ready.
         """
 
     @abstractmethod
     def drop(self, fd: int, before: int | None) -> None:
-        """Watch *fd* no more, after *before*."""
+        """Stop watching *fd*, which was watched for *before*, and forget its `Polled`."""
 
     @abstractmethod
     def close(self) -> None:
         """Release everything. Idempotent."""
 
     def disown(self) -> set[int]:
-        """In a forked child: watch nothing, and leave what is registered to the parent (ERR-18).
+        """Stop serving anything, in a forked child; what is registered stays the parent's (ERR-18).
 
         :returns: the descriptors that were watched.
         """
@@ -172,7 +171,7 @@ class Poller(ABC):
         return descriptors
 
     def _failed(self, polled: Polled, error: BaseException) -> None:
-        """ERR-12: whatever one descriptor's handler does, the others are served."""
+        """Give up one descriptor whose handler raised, so that the others are served (ERR-12)."""
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self._backend.fatal(error)
             return
@@ -190,12 +189,12 @@ def _as_exception(error: BaseException) -> Exception:
 
 
 class EpollPoller(Poller):
-    """All descriptors in one epoll instance, of which the loop sees one descriptor.
+    """Has one epoll instance watch all descriptors, and the loop watch that instance.
 
     :param busy_poll: seconds; see `BusyPolling`.
     """
 
-    def __init__(self, backend: Backend, busy_poll: float = BUSY_POLL) -> None:
+    def __init__(self, backend: EventLoop, busy_poll: float = BUSY_POLL) -> None:
         super().__init__(backend)
         self._busy = BusyPolling(busy_poll)
         self._epoll = select.epoll()
@@ -207,8 +206,8 @@ class EpollPoller(Poller):
         self._fresh.add(fd)
 
     def want(self, fd: int, before: int | None, events: int) -> None:
-        # An error or a hang-up cannot be masked: with nothing wanted, an edge-triggered
-        # registration tells of them once instead of for ever.
+        # epoll always reports errors and hang-ups. If nothing else is wanted, an edge-triggered
+        # registration reports them once; a level-triggered one would report them for ever (FLU-07).
         tell = self._epoll.register if before is None else self._epoll.modify
         tell(fd, events | END if events & READ else events or _EDGE)
 
@@ -219,16 +218,18 @@ class EpollPoller(Poller):
 
     def _ready(self) -> bool:
         table, fresh = self._table, self._fresh
-        # One batch a turn, so that the loop's other work goes on (level-triggered: none is lost).
+        # One batch a turn, so that the loop's other work goes on. What is left over is reported
+        # again, since epoll is level-triggered.
         batch = self._epoll.poll(0, _BATCH)
         if not batch:
             return self._busy.again()
         self._busy.begin(len(batch))
-        self.crowded = len(batch) >= _CROWD
+        self.many_ready = len(batch) >= _MANY_READY
         bulk = False
         fresh.clear()
         for fd, events in batch:
-            # A handler can close a descriptor, and the next one to be opened has its number.
+            # A handler before this one may have closed the descriptor, and opened another that got
+            # its number: that one is fresh, and this event is not its own.
             if fd in table and fd not in fresh:
                 polled = table[fd]
                 try:
@@ -246,16 +247,16 @@ class EpollPoller(Poller):
         self._epoll.close()
 
     def disown(self) -> set[int]:
-        # What is registered with the instance, and with the loop's own, is so for the parent too:
-        # only this copy of the descriptor is closed.
+        # The parent shares the epoll instance and all that is registered with it. So nothing is
+        # unregistered, and only this process's copy of the descriptor is closed.
         self._epoll.close()
         return super().disown()
 
 
 class WatchPoller(Poller):
-    """Each descriptor watched by the loop itself."""
+    """Has the loop itself watch each descriptor."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: EventLoop) -> None:
         super().__init__(backend)
         self._watches: dict[tuple[int, int], Watch] = {}
 
@@ -297,10 +298,10 @@ class WatchPoller(Poller):
 
 
 def _pollable(fd: int) -> bool:
-    """Whether waiting for *fd* means anything: not so for a regular file or /dev/null."""
+    """Whether *fd* can be watched. A regular file and /dev/null are always ready, and cannot."""
     mode = os.fstat(fd).st_mode
     if stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode):
-        # Without a probe, which takes a descriptor; there may be no other left.
+        # Known without the probe below, which needs a descriptor of its own: none may be left.
         return True
     if not hasattr(select, "epoll"):
         return not stat.S_ISREG(mode) and not (stat.S_ISCHR(mode) and not os.isatty(fd))

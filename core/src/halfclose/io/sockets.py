@@ -1,4 +1,4 @@
-"""A channel over a non-blocking socket, served by a poller."""
+"""The channel over a TCP or unix socket, which a poller serves."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import socket
 from typing import Any
 
 from ..channel import Capabilities, Channel, ChannelSink
-from ..endpoints import UNIX, Endpoint
-from .addresses import host_of, peer_of
+from ..endpoints import Endpoint
+from .addresses import host_of, is_tcp, peer_of
 from .poller import END, ERROR, READ, WRITE, Polled, Poller
 from .syscalls import (
     NO_SIGNAL,
@@ -24,26 +24,27 @@ from .syscalls import (
 __all__ = ["SocketChannel"]
 
 _CHUNK = 64 * 1024
-"""Bytes that are read at once, at first."""
+"""Bytes that one read asks for, to begin with."""
 
 _LARGE_CHUNK = 512 * 1024
-"""Bytes that are read at once where a read before got all that it asked for, until one gets few."""
+"""Bytes that one read asks for after a read got all that it asked for, until one gets little."""
 
 _NOBODY: Any = None
-"""The sink of a channel that is closed: it calls none."""
+"""Stands for the sink of a closed channel, which calls its sink no more."""
 
 _TCP = Capabilities()
-# The kernel has no reset for unix sockets (PIP-01).
-_UNIX = Capabilities(can_reset=False)
+# The kernel has no reset for unix sockets (PIP-01), and of others it is not known.
+_NO_RESET = Capabilities(can_reset=False)
 
 
 class SocketChannel(Channel, Polled):
-    """One connected TCP or unix socket.
+    """One connected stream socket.
 
-    :param sock: connected, non-blocking and, if it is TCP, without delay; the channel owns it.
-    :param peer: its peer; None: ask.
-    :param host: its own end; None: ask.
-    :param lost: the error that was already taken from the socket, if it is lost.
+    :param sock: connected and non-blocking, with TCP_NODELAY set if it is TCP. The channel owns it
+        from now on.
+    :param peer: the endpoint of the peer; None: the system is asked for it.
+    :param host: the endpoint of our end; None: likewise.
+    :param lost: the error that was taken from the socket, if its connection is lost already.
     """
 
     __slots__ = (
@@ -77,7 +78,7 @@ class SocketChannel(Channel, Polled):
         self._chunk = _CHUNK
         self._ended = False
         self._error = lost
-        self.capabilities = _UNIX if isinstance(self._peer, UNIX) else _TCP
+        self.capabilities = _TCP if is_tcp(sock) else _NO_RESET
         if not NO_SIGNAL:
             mute(sock)
 
@@ -101,9 +102,9 @@ class SocketChannel(Channel, Polled):
 
     def ready(self, events: int) -> None:
         if self._events == READ:
-            # Most likely there is more, or the end of stream: a turn of the loop costs more than
-            # to look once again.
-            again = not self._poller.crowded if self._read() else events & END
+            # A read that got all it asked for has most likely left something, and END says that the
+            # end of stream follows. To read once more costs less than another turn of the loop.
+            again = not self._poller.many_ready if self._read() else events & END
             if again and self._events & READ:
                 self._read()
             return
@@ -118,7 +119,10 @@ class SocketChannel(Channel, Polled):
             self._sink.writable()
 
     def _read(self) -> bool:
-        """Read, and tell whether as much came as was asked for."""
+        """Read once and deliver it.
+
+        :returns: whether the read got as much as it asked for, so that there may be more.
+        """
         try:
             data = self._sock.recv(self._chunk)
         except (BlockingIOError, InterruptedError):
@@ -136,7 +140,7 @@ class SocketChannel(Channel, Polled):
         elif size < _CHUNK:
             self._chunk = _CHUNK
         self._sink.received(data)
-        # After a failed send the input that is there is wanted, and only that.
+        # After a failed send, only the input that had come before it is still delivered (FLU-09).
         if self._error is not None and self._events & READ and not self.has_input():
             self._fail(self._error)
         return full
@@ -147,12 +151,15 @@ class SocketChannel(Channel, Polled):
             return
         self._ended = True
         self._sink.read_ended()
-        # Most are closed by now.
+        # The sink has closed most channels by now, and those want nothing any more.
         if self._events & READ:
             self._want(self._events & ~READ)
 
     def _look_for_error(self) -> None:
-        """The socket broke while nothing is wanted of it (FLU-11): tell, unless input waits."""
+        """Tell that the socket broke while nothing was wanted of it (FLU-11).
+
+        Not if input waits: that is delivered first, and reading it tells of the error (FLU-09).
+        """
         if not self._ended and self.has_input():
             return
         error = self.look_for_error()
@@ -187,7 +194,7 @@ class SocketChannel(Channel, Polled):
         return True
 
     def _first(self, error: OSError) -> OSError:
-        """What broke the socket: every error after the first is EPIPE, and says nothing."""
+        """The error that broke the socket: every later one is a mere EPIPE."""
         self._error = self._error or error
         return self._error
 
@@ -215,7 +222,8 @@ class SocketChannel(Channel, Polled):
             if not self._ended:
                 let_go(self._sock)
             self._sock.close()
-            # The sink holds the channel: only the garbage collector would free the two.
+            # The sink holds this channel. If the channel held the sink too, only the garbage
+            # collector could free them.
             self._sink = _NOBODY
 
     def abort(self) -> None:

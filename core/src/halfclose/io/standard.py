@@ -1,7 +1,7 @@
-"""The standard descriptors 0, 1 and 2: whose they are, and reading and writing without waiting.
+"""The standard descriptors 0, 1 and 2: whether they are ours, and how to use them without blocking.
 
-Their open file descriptions are shared with other processes, so no flag of theirs is ever set:
-O_NONBLOCK would make those fail, for good if we were killed before it was put back (PIP-06).
+Other processes share their open file descriptions, so no flag of these is ever set. O_NONBLOCK
+would make the other processes fail, and for good if we were killed before we took it back (PIP-06).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ __all__ = [
     "OutputSocket",
     "Standard",
     "is_one_stream",
+    "is_open",
     "occupy",
     "open_input",
     "open_output",
@@ -40,38 +41,41 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 _NAMES = "standard input", "standard output", "standard error"
 
 _CHUNK = 64 * 1024
+"""Bytes that one read or write asks for at most."""
 
 _FITS_A_TERMINAL = 1
-"""Bytes that a terminal surely takes once it is writable: of more it may take a part, and wait."""
+"""Bytes that a writable terminal surely takes. Of more it may take a part, and then block."""
 
 _NOT_SUPPORTED = frozenset(
     {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.ESPIPE}
 )
-"""What a kernel says that cannot read or write this descriptor without waiting."""
+"""Errors of a kernel that cannot read or write this descriptor without blocking."""
 
 _NO_WAIT: int | None = getattr(os, "RWF_NOWAIT", None)
+"""Linux's flag for one read or write that must not block; Python has it since 3.7."""
 
 _occupied: set[int] = set()
-"""Standard descriptors that were closed, and at which `occupy` has put something."""
+"""Standard descriptors that were closed until `occupy` opened something there."""
 
 
 def occupy() -> None:
-    """Leave no standard descriptor free, for a loop that cannot have one of them for itself.
+    """Open /dev/null at each standard descriptor that is closed. Idempotent.
 
-    What is put there is closed on exec, so that a program that we start finds them as we did; and
-    for ``stdio:`` they stay closed. Idempotent.
+    uvloop aborts the process if its own descriptors get one of these numbers. What is opened here
+    is closed on exec, so that a program that we start finds them closed as we did; and for
+    ``stdio:`` they still count as closed.
     """
-    # Where none is, nothing is opened: /dev may be missing, as in a chroot.
-    while not all(map(_is_open, (STDIN, STDOUT, STDERR))):
+    # If none is closed, nothing is opened, because /dev may be missing, as it is in a chroot.
+    while not all(map(is_open, (STDIN, STDOUT, STDERR))):
         fd = os.open(os.devnull, os.O_RDWR)
         if fd > STDERR:
-            # Another thread was quicker.
+            # Another thread has opened a file at the number meanwhile.
             os.close(fd)
             return
         _occupied.add(fd)
 
 
-def _is_open(fd: int) -> bool:
+def is_open(fd: int) -> bool:
     try:
         os.fstat(fd)
     except OSError:
@@ -81,10 +85,10 @@ def _is_open(fd: int) -> bool:
 
 @dataclass(frozen=True)
 class Standard:
-    """What stood at a standard descriptor when it was looked at.
+    """The file at a standard descriptor, as it was at one time.
 
     :param fd: 0, 1 or 2.
-    :param file: which file it is: its type, device and number.
+    :param file: the file's identity: its type, device and number.
     """
 
     fd: int
@@ -92,9 +96,9 @@ class Standard:
 
     @classmethod
     def at(cls, fd: int) -> Standard:
-        """What stands there now.
+        """The file that is there now.
 
-        :raises OSError: nothing: it is closed.
+        :raises OSError: the descriptor is closed.
         """
         status = os.fstat(fd)
         kind = stat.S_IFMT(status.st_mode)
@@ -102,12 +106,13 @@ class Standard:
 
     @classmethod
     def ours(cls, fd: int) -> Standard:
-        """What stands there now, if it was given to this process, or put there on purpose.
+        """The file that is there now, if it is meant to be the standard one (PIP-07).
 
-        The number of a descriptor that was closed goes to whatever is opened next, an event
-        loop's own included. What a process opens for itself is closed on exec, and so tells.
+        If a standard descriptor was closed, its number goes to the next file that is opened, which
+        may be an event loop's own. Such files are closed on exec, which tells them from those that
+        the process was given and from those that were put there with ``os.dup2``.
 
-        :raises ConnectError: it is closed, or stands there by chance.
+        :raises ConnectError: the descriptor is closed, or the file is there by chance.
         """
         name = _NAMES[fd]
         try:
@@ -125,7 +130,7 @@ class Standard:
         return found
 
     def _is_null(self) -> bool:
-        # Nothing else is harmed by it; a child of multiprocessing begins with it.
+        # /dev/null may be used whoever opened it; children of multiprocessing begin with it.
         return stat.S_ISCHR(self.file[0]) and self.file[3] == os.stat(os.devnull).st_rdev
 
     @property
@@ -140,23 +145,23 @@ class Standard:
 
     @property
     def is_master(self) -> bool:
-        """Whether it is the other end of a terminal, of which opening it anew makes a new pair."""
+        """Whether it is the master end of a pseudo-terminal. Opening that anew makes a new pair."""
         try:
             return stat.S_ISCHR(self.file[0]) and self.file[3] == os.stat("/dev/ptmx").st_rdev
         except OSError:
             return False
 
     def is_at(self, fd: int) -> bool:
-        """Whether the same file stands at *fd* now."""
+        """Whether the same file is at *fd* now."""
         try:
             return Standard.at(fd).file == self.file
         except OSError:
             return False
 
     def replace(self) -> None:
-        """Put /dev/null there, unless something else has come there meanwhile. Idempotent.
+        """Put /dev/null there, unless another file has come there meanwhile. Idempotent.
 
-        Never left free: the next file to be opened would get the number.
+        The descriptor is not closed, since the next file that is opened would get its number.
         """
         if self.is_at(self.fd):
             null = os.open(os.devnull, os.O_RDONLY if self.fd == STDIN else os.O_WRONLY)
@@ -167,9 +172,9 @@ class Standard:
 
 
 def is_one_stream(stdin: Standard, stdout: Standard) -> bool:
-    """Whether both are one stream socket: a server's that inetd has started, for one.
+    """Whether both are the same stream socket, as they are in a server that inetd has started.
 
-    :raises ConnectError: the socket is one that listens.
+    :raises ConnectError: one of them is a listening socket.
     """
     for each in (stdin, stdout):
         if each.is_socket and _option(each.fd, socket.SO_ACCEPTCONN):
@@ -186,16 +191,16 @@ def _option(fd: int, option: int) -> int:
     try:
         return sock.getsockopt(socket.SOL_SOCKET, option)
     except OSError:
-        # Not every system answers every question.
+        # Not every system knows every option.
         return 0
     finally:
         sock.close()
 
 
 def spare_stderr() -> None:
-    """Put /dev/null at standard error if it is the very socket that standard input and output are.
+    """Put /dev/null at standard error if it is the same socket as standard input and output.
 
-    What is logged there would come to the peer amid what it is sent. Idempotent.
+    Otherwise the peer would get our log lines in the middle of its data. Idempotent.
     """
     try:
         stdin, stdout = Standard.at(STDIN), Standard.at(STDOUT)
@@ -209,40 +214,41 @@ def spare_stderr() -> None:
 
 
 class _File:
-    """One direction's descriptor, held until it is closed."""
+    """A descriptor of our own for one direction."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
 
     def close(self) -> None:
-        """Release our own descriptor, not the standard one."""
+        """Close our own descriptor. The standard one stays."""
         os.close(self.fd)
 
 
 class InputFile(_File, ABC):
-    """Something to read from."""
+    """A file that can be read without blocking."""
 
     @abstractmethod
     def read(self) -> bytes:
-        """A piece of what is there.
+        """Some of the input that is there; empty at the end.
 
-        :raises BlockingIOError: nothing is.
+        :raises BlockingIOError: there is none now.
         """
 
 
 class OutputFile(_File, ABC):
-    """Something to write to."""
+    """A file that can be written without blocking."""
 
     @abstractmethod
     def write(self, data: bytes | memoryview) -> int:
-        """Write as much of *data* as fits.
+        """Write as much of *data* as fits now.
 
-        :raises BlockingIOError: nothing fits.
+        :returns: how many bytes that was.
+        :raises BlockingIOError: nothing fits now.
         """
 
 
 class _Own(InputFile, OutputFile):
-    """A descriptor with a description of its own, or one that is always ready."""
+    """A file with a description of our own, which is non-blocking, or one that is always ready."""
 
     def read(self) -> bytes:
         return os.read(self.fd, _CHUNK)
@@ -252,12 +258,12 @@ class _Own(InputFile, OutputFile):
 
 
 class _Shared(InputFile, OutputFile):
-    """A pipe or terminal that cannot be opened anew, another user's for one.
+    """A pipe or terminal that cannot be opened anew, for instance because it is another user's.
 
-    Linux can read and write most pipes without waiting, whatever their flags. Elsewhere we ask
-    first: what is readable does not block a read, and what is writable takes a small piece. Only
-    another process that reads or writes the very same in between can make us wait, for as long
-    as it takes until it is readable or writable again.
+    Linux can read and write most pipes without blocking, whatever their flags. For the rest this
+    asks first: a readable file does not block a read, and a writable one takes a small piece. Only
+    if another process reads or writes the same file in between does it block, until the file is
+    readable or writable again.
     """
 
     def __init__(self, fd: int) -> None:
@@ -297,7 +303,7 @@ class _Shared(InputFile, OutputFile):
             except OSError:
                 if not written:
                     raise
-                # It will be said again, of what is left.
+                # The next write, of the rest, raises it again.
                 break
         return written
 
@@ -308,7 +314,7 @@ class _Shared(InputFile, OutputFile):
 
 
 class InheritedSocket(socket.socket):
-    """A socket whose description is shared: asked not to block call by call."""
+    """A socket whose description other processes share: each call asks it not to block."""
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         return super().recv(bufsize, flags | socket.MSG_DONTWAIT)
@@ -318,7 +324,7 @@ class InheritedSocket(socket.socket):
 
     @classmethod
     def of(cls, standard: int) -> InheritedSocket:
-        """The socket at a standard descriptor, by a descriptor of our own."""
+        """A socket object for a standard descriptor, over a duplicate of our own."""
         fd = _duplicate(standard)
         try:
             sock = socket_of(fd, cls)
@@ -331,7 +337,7 @@ class InheritedSocket(socket.socket):
 
 
 class _InputSocket(InputFile):
-    """A socket of which we use one direction."""
+    """Standard input that is a socket."""
 
     def __init__(self, standard: int) -> None:
         self.sock = InheritedSocket.of(standard)
@@ -345,7 +351,7 @@ class _InputSocket(InputFile):
 
 
 class OutputSocket(OutputFile):
-    """Likewise."""
+    """Standard output that is a socket."""
 
     def __init__(self, standard: int) -> None:
         self.sock = InheritedSocket.of(standard)
@@ -359,12 +365,13 @@ class OutputSocket(OutputFile):
 
 
 class NoInput(InputFile):
-    """In the place of an input that nothing can come from, and so no end either."""
+    """Stands for a standard input that cannot be read, from which no end comes either (PIP-09)."""
 
     def __init__(self) -> None:
         super().__init__(-1)
         self.ended = False
-        """Whether nothing can go out any more, so that there is nothing to wait for."""
+        """Set after our own half has ended: then this ends too, since nothing is left to wait
+        for."""
 
     def read(self) -> bytes:
         if not self.ended:
@@ -372,13 +379,13 @@ class NoInput(InputFile):
         return b""
 
     def close(self) -> None:
-        """There is nothing to release."""
+        """Does nothing: there is no descriptor."""
 
 
 def open_input(standard: Standard) -> InputFile:
-    """A way to read from standard input without waiting.
+    """Standard input, in a form that can be read without blocking.
 
-    :raises OSError: there is none.
+    :raises OSError: it cannot be opened, or no descriptor is left.
     """
     if fcntl.fcntl(STDIN, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
         return NoInput()
@@ -386,10 +393,10 @@ def open_input(standard: Standard) -> InputFile:
 
 
 def open_output(standard: Standard) -> OutputFile:
-    """A way to write to standard output without waiting.
+    """Standard output, in a form that can be written without blocking.
 
     :raises ConnectError: it is open for reading only.
-    :raises OSError: there is none.
+    :raises OSError: it cannot be opened, or no descriptor is left.
     """
     if fcntl.fcntl(STDOUT, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
         raise ConnectError("cannot connect to stdio: standard output is open for reading only")
@@ -404,7 +411,7 @@ def _open(standard: Standard, access: int) -> _Own | _Shared:
         return _Shared(_duplicate(fd))
     paths = [f"/dev/fd/{fd}"]
     if _is_controlling_terminal(fd):
-        # Whoever owns it, everyone may open his own terminal by this name.
+        # By this name everybody may open the terminal of the session, whoever owns it.
         paths.append("/dev/tty")
     for path in paths:
         own = _open_anew(fd, path, access)
@@ -414,9 +421,13 @@ def _open(standard: Standard, access: int) -> _Own | _Shared:
 
 
 def _open_anew(standard: int, path: str, access: int) -> int | None:
-    """A descriptor of the same file with a description of its own, whose flags are ours."""
-    # O_APPEND says nothing to a pipe or a terminal, and tells a new description: where opening
-    # only duplicates (/dev/fd on BSD and macOS), the flags are the old ones.
+    """A descriptor of the same file with a new description, whose flags are ours alone.
+
+    :returns: None if the system cannot give one.
+    """
+    # On BSD and macOS, to open /dev/fd only duplicates the descriptor. O_APPEND tells: pipes and
+    # terminals ignore it, so it is asked for the other way round than it was, and a duplicate still
+    # has it as it was.
     before = fcntl.fcntl(standard, fcntl.F_GETFL) & os.O_APPEND
     flags = os.O_NONBLOCK | (before ^ os.O_APPEND)
     try:
@@ -438,7 +449,7 @@ def _is_controlling_terminal(fd: int) -> bool:
 
 
 def _duplicate(fd: int) -> int:
-    """A duplicate that is not a standard descriptor itself, should one be closed."""
+    """A duplicate of *fd*, never at the number of a standard descriptor that is closed."""
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, STDERR + 1)
 
 

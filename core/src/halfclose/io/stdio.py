@@ -1,8 +1,8 @@
-"""A channel over descriptors 0 and 1 of this process.
+"""The channel over standard input and output: descriptors 0 and 1 of this process.
 
-Either may be a pipe, a terminal, a socket, a regular file or a device; `standard` reads and
-writes them. Where both are one stream socket, as inetd and its like give it to the servers that
-they start, it is a connection like any other (PIP-08).
+Each of the two may be a pipe, a terminal, a socket, a regular file or a device; `standard` reads
+and writes them. If both are one stream socket, which is what inetd gives to the servers that it
+starts, that is a connection like any other (PIP-08).
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from ..channel import Capabilities, Channel, ChannelSink
 from ..endpoints import Endpoint, StandardIO
 from ..reasons import ConnectError
+from ..scheme import Scheme
+from .host import SocketHost
 from .poller import READ, WRITE, Poller, Registration
 from .sockets import SocketChannel
 from .standard import (
@@ -36,26 +37,23 @@ from .standard import (
 )
 from .syscalls import reset, set_tcp_option, untaken, without_sigpipe
 
-if TYPE_CHECKING:
-    from ..backend import Backend
-
-__all__ = ["StdioChannel", "StdioSocketChannel", "connect_stdio"]
+__all__ = ["StdioChannel", "StdioScheme", "StdioSocketChannel", "connect_stdio"]
 
 _log = logging.getLogger("halfclose")
 
 _in_use = False
 
 
-def connect_stdio(backend: Backend) -> Channel:
-    """A channel over standard input and output, for *backend*. One at a time in a process.
+def connect_stdio(backend: SocketHost) -> Channel:
+    """A channel over standard input and output, of which a process has one at a time.
 
-    :raises ConnectError: one is open already; descriptor 0 or 1 is closed, or stands for something
-        that this process has opened for itself; output is open for reading only.
+    :raises ConnectError: one is open already; or descriptor 0 or 1 is closed, or is something that
+        this process has opened for itself (PIP-07); or standard output is open for reading only.
     """
     global _in_use
     if _in_use:
         raise ConnectError("cannot connect to stdio: it is in use by another connection")
-    # Both before anything is opened, which would get the number of one that is closed.
+    # Before anything is opened: the first file that is opened gets the number of a closed one.
     stdin, stdout = Standard.ours(STDIN), Standard.ours(STDOUT)
     try:
         channel: Channel
@@ -71,15 +69,33 @@ def connect_stdio(backend: Backend) -> Channel:
     return channel
 
 
+class StdioScheme(Scheme[StandardIO, SocketHost]):
+    """The one connection that a program is started with."""
+
+    name = "stdio"
+    examples = ("stdio:",)
+    one_connection = True
+    standard_io = True
+
+    def parse(self, rest: str) -> StandardIO:
+        return StandardIO.parse(rest)
+
+    async def connect(
+        self, backend: SocketHost, endpoint: StandardIO, timeout: float | None
+    ) -> Channel:
+        return connect_stdio(backend)
+
+
 def _release() -> None:
     global _in_use
     _in_use = False
 
 
 class StdioSocketChannel(SocketChannel):
-    """Standard input and output that are one connected stream socket.
+    """Standard input and output that are one connected stream socket (PIP-08).
 
-    Standard error too, mostly: nothing is written there any more, since the peer would get it.
+    Standard error is mostly the same socket. It is replaced by /dev/null, since the peer would get
+    whatever is written there.
     """
 
     __slots__ = ("_is_tcp", "_standard", "_started")
@@ -100,7 +116,7 @@ class StdioSocketChannel(SocketChannel):
 
     def start(self, sink: ChannelSink) -> None:
         if self._started:
-            # From here on it only lingers, and the program may go on without it.
+            # The second start is that of lingering: the program may go on with its descriptors.
             self._let_go()
         self._started = True
         super().start(sink)
@@ -121,7 +137,8 @@ class StdioSocketChannel(SocketChannel):
         try:
             standard.replace()
         except OSError as error:
-            # No descriptor is left; the peer has our end of stream by shutdown(2).
+            # No descriptor is left for /dev/null. The peer has seen our end all the same, by
+            # shutdown(2).
             _log.warning("descriptor %d stays the connection's: %s", standard.fd, error)
 
     def close(self) -> None:
@@ -131,7 +148,7 @@ class StdioSocketChannel(SocketChannel):
 
     def abort(self) -> None:
         if self._sock.fileno() >= 0:
-            # Whoever else may hold the socket, a shell that has started us for one.
+            # Another process may hold the socket, such as the shell that has started us.
             reset(self._sock, shared=True)
         super().abort()
 
@@ -141,7 +158,7 @@ class StdioSocketChannel(SocketChannel):
 
 
 class StdioChannel(Channel):
-    """Standard input and output that have nothing to do with each other.
+    """Standard input and output that are two different files (PIP-01 to PIP-05).
 
     :param stdin: what stands at descriptor 0.
     :param stdout: what stands at descriptor 1.
@@ -149,7 +166,7 @@ class StdioChannel(Channel):
     :raises OSError: one of them cannot be used.
     """
 
-    # Standard input belongs to the next program once we stop reading it (END-02).
+    # After we stop reading standard input, the rest belongs to the next program (END-02, PIP-03).
     capabilities = Capabilities(can_reset=False, drains=False)
 
     def __init__(
@@ -232,12 +249,15 @@ class StdioChannel(Channel):
             self._input_poll.want(0)
 
     def _take_turn(self) -> None:
-        """Read one chunk a turn, unasked, where no poller would ask.
+        """Read one chunk in the next turn without waiting for the poller, if the poller may be
+        silent.
 
-        No poller takes a regular file. And of a pipe that was opened anew after its last writer
-        had gone, none tells the end; one that once had nothing to read still had a writer. After
-        a failed write, input that is there comes first, and only that (FLU-09). Where there is no
-        input, only its end can come, once our own half has ended (PIP-09).
+        A poller is silent about a regular file, which it cannot watch. It is silent about the end
+        of a pipe that was opened anew after the last writer had gone (PIP-05); but a pipe that once
+        had nothing to read had a writer then, and is watched from then on. After a failed write
+        only the input that is there already is delivered, and then the failure (FLU-09). And if
+        there is no input at all, only its end is still to come, after our own half has ended
+        (PIP-09).
         """
         if isinstance(self._input, NoInput):
             silent = self._input.ended
@@ -271,7 +291,7 @@ class StdioChannel(Channel):
             if error.errno != errno.EIO or not os.isatty(self._input.fd):
                 self._sink.failed(error)
                 return
-            data = b""  # a terminal that hung up
+            data = b""  # EIO of a terminal means that it hung up: the end of the input.
         if data:
             self._sink.received(data)
         else:
@@ -283,8 +303,8 @@ class StdioChannel(Channel):
 
     def _want_output(self) -> None:
         if self._output_poll is not None:
-            # The writing end of a pipe never has input: to want it is to be told, at any time,
-            # that the reader went away (PIP-04).
+            # The writing end of a pipe never has input. To want input of it means to be told, at
+            # any time, that the reader went away (PIP-04).
             self._output_poll.want(
                 (READ if self._output_is_pipe else 0) | (WRITE if self._output_blocked else 0)
             )
@@ -329,7 +349,7 @@ class StdioChannel(Channel):
         return taken
 
     def unsent(self) -> int:
-        # A pipe has room for more only once a whole page of it was read.
+        # Asked of the system, since a pipe takes more only after a whole page of it was read.
         return 0 if self._output is None else untaken(self._output.fd, is_pipe=self._output_is_pipe)
 
     def end_write(self) -> bool:
@@ -345,11 +365,11 @@ class StdioChannel(Channel):
             self._output_poll.stop()
         self._output.close()
         self._output = None
-        # For its reader to see the end of stream, descriptor 1 has to let go as well.
+        # The reader sees the end of stream only after descriptor 1 lets go too (PIP-02).
         self._stdout.replace()
         if isinstance(self._input, NoInput):
             self._input.ended = True
-            # After our own end, which is told in the next turn.
+            # In the next turn, after our own end has been told.
             self._soon(self._take_turn)
 
     # -- both ----------------------------------------------------------------------------------
@@ -365,7 +385,7 @@ class StdioChannel(Channel):
         if self._input_poll is not None:
             self._input_poll.stop()
         if isinstance(self._output, OutputSocket):
-            # Whoever else may hold it, standard error for one: nothing more will come.
+            # Standard error or another process may hold the socket; the peer is to see the end now.
             with suppress(OSError):
                 self._output.sock.shutdown(socket.SHUT_WR)
         try:
@@ -378,7 +398,7 @@ class StdioChannel(Channel):
         self.close()
 
     def descriptors(self) -> tuple[int, ...]:
-        # Not 0 and 1 themselves, nor what is set on them: the child may go on printing.
+        # Our own descriptors, not 0 and 1: a forked child may go on printing.
         files = (self._input, self._output)
         return () if self._closed else tuple(file.fd for file in files if file is not None)
 

@@ -1,4 +1,4 @@
-"""What is asked of descriptors, and the socket module has no name for."""
+"""System calls on sockets and pipes for which Python's socket module has no function."""
 
 from __future__ import annotations
 
@@ -34,35 +34,38 @@ __all__ = [
 S = TypeVar("S", bound=socket.socket)
 
 NO_SIGNAL: int = getattr(socket, "MSG_NOSIGNAL", 0)
-"""For each send: that nobody is there to receive is an error, and kills no process by SIGPIPE."""
+"""A flag for each send: a peer that is gone is an error then, and sends us no SIGPIPE."""
 
 _SO_NOSIGPIPE = 0x1022
-"""The same on Darwin, which has it for the whole socket; Python has no name for it."""
+"""Darwin's option for the same, which is set once for the whole socket; Python does not name it."""
 
 
 def mute(sock: socket.socket) -> None:
-    """Have no send on *sock* raise SIGPIPE, where that cannot be said of each send."""
+    """Keep every send on *sock* from raising SIGPIPE, on platforms without a flag for each send."""
     if not NO_SIGNAL and sys.platform == "darwin":
         try:
             sock.setsockopt(socket.SOL_SOCKET, _SO_NOSIGPIPE, 1)
         except OSError:
-            # Reset already: so it says of every option.
+            # The connection was reset already, and then no option can be set.
             pass
 
 
 def without_sigpipe(write: Callable[[bytes | memoryview], int], data: bytes | memoryview) -> int:
-    """``write(data)``, to a pipe: where its reader has gone that is an error, and no signal.
+    """Write to a pipe, and if its reader is gone have that as an error without SIGPIPE.
 
-    There is no flag for pipes. The signal goes to the thread that writes, so it waits there until
-    it is taken; what another thread does meanwhile is not touched. Python ignores the signal from
-    its start, and then this costs no call of the system.
+    Pipes have no flag for that. The system sends the signal to the thread that writes, so this
+    blocks it in that thread, and takes it away before it unblocks it; other threads are not
+    touched. Python ignores SIGPIPE unless a program changes that, and then no system call is made.
+
+    :param write: writes *data* and returns how many bytes it took.
+    :raises BrokenPipeError: nobody reads the pipe any more.
     """
     if signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN:
         return write(data)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
-        # One that waited before is somebody else's.
+        # A signal that was pending before is not ours to take.
         theirs = signal.SIGPIPE in signal.sigpending()
         try:
             return write(data)
@@ -75,16 +78,18 @@ def without_sigpipe(write: Callable[[bytes | memoryview], int], data: bytes | me
 
 
 def socket_of(fd: int, kind: type[S]) -> S:
-    """A socket object of the class *kind* that owns *fd*, and waits for nothing.
+    """A socket object that owns *fd* and has no timeout.
 
-    The flags of its description stay as they are, whatever `socket.setdefaulttimeout` says: they
-    may be shared with another process. So it has to be asked not to block, call by call.
+    The file description may be shared with another process, so its flags stay as they are, whatever
+    `socket.setdefaulttimeout` says. The socket may therefore block: ask it not to in each call, by
+    MSG_DONTWAIT.
 
-    :raises OSError: *fd* is no socket. It stays the caller's then.
+    :param kind: the class of the object.
+    :raises OSError: *fd* is no socket; it still belongs to the caller then.
     """
     without_waiting: int = getattr(socket, "SOCK_NONBLOCK", 0)
     if without_waiting:
-        # Python then takes it for one that does not block, and looks at no default.
+        # Given this flag, Python takes the socket for a non-blocking one and sets no timeout.
         return kind(-1, socket.SOCK_STREAM | without_waiting, -1, fd)
     flags = fcntl.fcntl(fd, fcntl.F_GETFL)
     sock = kind(fileno=fd)
@@ -97,12 +102,13 @@ def socket_of(fd: int, kind: type[S]) -> S:
 
 
 def unsent(sock: socket.socket) -> int:
-    """Bytes of *sock* that the peer has not acknowledged; 0 where the system cannot tell."""
+    """How many sent bytes the peer has not acknowledged; 0 where the system cannot tell."""
     return _count(sock.fileno(), termios.TIOCOUTQ)
 
 
 def untaken(fd: int, *, is_pipe: bool) -> int:
-    """Bytes in the pipe, or on their way to the terminal, at *fd*; 0 where it cannot be told."""
+    """How many written bytes nobody has taken from the pipe or terminal at *fd* yet; 0 where the
+    system cannot tell."""
     return _count(fd, termios.FIONREAD if is_pipe else termios.TIOCOUTQ)
 
 
@@ -115,14 +121,14 @@ def _count(fd: int, request: int) -> int:
 
 
 _FATAL = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT})
-"""What a socket reports only if it is lost."""
+"""Errors that a socket reports only if its connection is lost."""
 
 
 def pending_error(sock: socket.socket) -> OSError | None:
-    """The error that broke *sock*, taken from it.
+    """Take the error that broke *sock* from it; None if nothing has.
 
-    Linux also reports here what a router says of a route, "no route to host" for one, of which a
-    connection must not die (RFC 1122, 4.2.3.9): it sends again, and mostly gets through.
+    Linux also reports here what a router says, such as "no route to host". A connection must not
+    end because of that (RFC 1122, 4.2.3.9): the system sends again, and mostly gets through.
     """
     code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if not code or (code not in _FATAL and _is_connected(sock)):
@@ -139,18 +145,19 @@ def _is_connected(sock: socket.socket) -> bool:
 
 
 def end_is_real(error: Exception | None) -> bool:
-    """Whether an end of stream that is read after *error* is the peer's own.
+    """Whether an end of stream that is read after *error* really came from the peer.
 
-    A send that failed has taken the reset out of the socket, which reads as an end of stream from
-    then on. Linux says EPIPE where the peer's end of stream came first.
+    A failed send takes the reset out of the socket. From then on reading gives an end of stream
+    that the peer never sent. Only if the send failed with EPIPE had the peer's own end of stream
+    come first, on Linux.
 
-    :param error: what was taken from the socket before, or None.
+    :param error: the error that was taken from the socket before, or None if there was none.
     """
     return error is None or getattr(error, "errno", None) == errno.EPIPE
 
 
 def set_tcp_option(sock: socket.socket, level: int, option: int, enabled: bool) -> None:
-    """Set a flag of a TCP socket; nothing once it was reset, which the next read tells."""
+    """Set an option of a TCP socket. Does nothing if it was reset: the next read tells of that."""
     try:
         sock.setsockopt(level, option, enabled)
     except OSError:
@@ -158,9 +165,10 @@ def set_tcp_option(sock: socket.socket, level: int, option: int, enabled: bool) 
 
 
 def end_stream(sock: socket.socket) -> None:
-    """Send the end of stream.
+    """Send our end of stream.
 
-    :raises OSError: the connection was reset; shutdown(2) alone says nothing on a unix socket.
+    :raises OSError: the connection was reset. This asks for that first, because shutdown(2) on a
+        unix socket does not tell (FLU-11).
     """
     error = pending_error(sock)
     if error is not None:
@@ -169,11 +177,13 @@ def end_stream(sock: socket.socket) -> None:
 
 
 def reset(sock: socket.socket, *, shared: bool = False) -> None:
-    """Have the peer see a reset when *sock* is closed, or where there is none an end.
+    """Make closing *sock* a reset for the peer; on a unix socket, which has no resets, an end.
 
-    close(2) does nothing while a forked child holds a copy of the descriptor: it acts when the last
-    is closed. So where this process has forked the peer sees it now. On Linux to disconnect does
-    that; elsewhere the reset comes with the last close.
+    close(2) acts only when the last copy of a descriptor is closed, and a forked child may hold
+    one. So if this process has forked, the connection is reset at once, which Linux does when a
+    socket is disconnected. Other systems send the reset when the last copy is closed.
+
+    :param shared: whether another process may hold a copy, although this one has not forked.
     """
     if sock.family == socket.AF_UNIX:
         if shared or has_forked():
@@ -186,11 +196,11 @@ def reset(sock: socket.socket, *, shared: bool = False) -> None:
 
 
 def let_go(sock: socket.socket) -> None:
-    """Have the peer see the end of *sock* that close(2) alone would make it see.
+    """Show the peer the end of *sock*, although a forked child may hold a copy of it.
 
-    That is a reset where input is unread, as nobody will ever read it, and an end of stream
-    otherwise; whichever child holds a copy of the descriptor. To be called before it is closed;
-    where this process has never forked, close(2) is enough, and nothing is done.
+    To be called before *sock* is closed. The peer sees what close(2) alone would show it if there
+    were no copy: a reset if input is unread, which nobody will read any more, and an end of stream
+    otherwise. Does nothing if this process has never forked, for then close(2) is enough.
     """
     if not has_forked():
         return
@@ -205,11 +215,11 @@ def let_go(sock: socket.socket) -> None:
 
 
 def stop_listening(sock: socket.socket) -> None:
-    """Close the listening *sock*, so that nobody is accepted any more.
+    """Close the listening *sock*, so that the kernel accepts nobody any more.
 
-    Where this process has forked, a child may hold a copy for a moment, and the kernel would go
-    on accepting; shut down, it does not (Linux; others know no such thing). A socket that was made
-    inheritable is another program's to go on with, and only closed.
+    If this process has forked, a child may hold a copy for a moment, for which the kernel would go
+    on accepting. So the socket is shut down first, which stops that on Linux; other systems have no
+    such means. A socket that was made inheritable may serve another program: it is only closed.
     """
     if has_forked() and sock.fileno() >= 0 and not sock.get_inheritable():
         _shut_down(sock)
@@ -220,28 +230,31 @@ def _shut_down(sock: socket.socket) -> None:
     try:
         sock.shutdown(socket.SHUT_RDWR)
     except OSError:
-        # It is not connected, or was reset.
+        # It is not connected, or the connection was reset.
         pass
 
 
 _ANY_FAMILY = bytes(16)
-"""A socket address of no family, AF_UNSPEC: to connect to it is to disconnect."""
+"""An address of the family AF_UNSPEC: connect(2) to it disconnects a socket."""
 
 _connect: Callable[[int, bytes, int], int] | None = None
 
 
 def _disconnected(sock: socket.socket) -> bool:
-    """Disconnect a TCP socket, by which Linux sends a reset; False where that cannot be done."""
+    """Disconnect a TCP socket, for which Linux sends a reset.
+
+    :returns: False if that cannot be done here.
+    """
     global _connect
     if sys.platform != "linux":
         return False
     try:
         if _connect is None:
-            # Python's own connect has no word for no family.
+            # Python's own connect takes no address of AF_UNSPEC.
             import ctypes
 
             _connect = ctypes.CDLL(None).connect
         return _connect(sock.fileno(), _ANY_FAMILY, len(_ANY_FAMILY)) == 0
     except Exception:
-        # A Python without ctypes; or no descriptor is left to load it by, and then the next may.
+        # This Python has no ctypes; or no descriptor was left to load it, but one may be next time.
         return False

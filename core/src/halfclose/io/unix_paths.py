@@ -1,8 +1,9 @@
-"""The path of a unix socket: made, taken over where it is stale, and taken away again.
+"""The path of a unix socket: how it is made, taken over if it is stale, and removed again.
 
-Whoever makes one holds the folder's lock (flock(2) on the folder itself: it needs no file, works
-in folders that are not ours, and ends with the process). Otherwise one process takes another's
-socket, bound and not yet listening, for a stale one.
+Whoever makes a path holds the lock of its folder meanwhile. Without that, one process could take
+another's socket for a stale one while it is bound but does not listen yet. The lock is flock(2) on
+the folder itself, which needs no file, works in folders that are not ours, and ends with the
+process.
 """
 
 from __future__ import annotations
@@ -15,31 +16,30 @@ import socket
 import stat
 import struct
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from ..endpoints import UNIX
-
-if TYPE_CHECKING:
-    from ..backend import Backend
+from ..host import ConnectionHost
 
 __all__ = ["FolderLock", "OwnPath", "bind_path"]
 
 _log = logging.getLogger("halfclose")
 
 PATIENCE = 1.0
-"""Seconds to wait for a folder's lock: somebody else may have a use of his own for it, and keep it.
+"""Seconds to wait for a folder's lock, which somebody else may hold for purposes of his own.
 
-Past that the path is made all the same; only one of two that take over the same stale socket in
-the very same moment would lose it then.
+After that the path is made without the lock. That goes wrong only if two processes take over the
+same stale socket at the same moment: then one of them loses its path.
 """
 
 _RETRY = 0.002
+"""Seconds between two attempts to get the lock."""
+"""Seconds between two attempts to get the lock."""
 
 
 class FolderLock:
     """The lock of the folder that *path* is in; an asynchronous context manager."""
 
-    def __init__(self, backend: Backend, path: str) -> None:
+    def __init__(self, backend: ConnectionHost, path: str) -> None:
         self._backend = backend
         self._folder = os.path.dirname(path) or "."
         self._fd = -1
@@ -48,7 +48,7 @@ class FolderLock:
         try:
             self._fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
-            # It cannot be read, or is not there: what is done next tells.
+            # The folder cannot be read or does not exist. Binding the path will tell.
             return
         self._backend.hold_descriptors(self._descriptors)
         try:
@@ -75,59 +75,59 @@ class FolderLock:
                     return
                 await self._backend.sleep(_RETRY)
             except OSError:
-                # A file system without locks.
+                # This file system has no locks.
                 return
 
     async def __aexit__(self, *exception: object) -> None:
         if self._fd >= 0:
-            # A child that was forked meanwhile has the descriptor too.
+            # Unlocked explicitly, since a child that was forked meanwhile has the descriptor too.
             with suppress(OSError):
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
             self._close()
 
 
 class OwnPath:
-    """A path that we have bound a socket to.
+    """A path to which we have bound a socket.
 
-    :param endpoint: its path may be relative.
+    :param endpoint: the path, which may be relative.
     """
 
     def __init__(self, endpoint: UNIX) -> None:
         self._endpoint = endpoint
-        # Absolute, since the program may change its folder.
+        # Absolute, since the program may change its working directory.
         self._path = os.path.abspath(endpoint.path)
         self._id = _path_id(self._path)
 
     def remove(self) -> None:
-        """Take the path away if it still is ours. Idempotent.
+        """Remove the path if it is still ours. Idempotent.
 
-        To be called while the socket is open: a closed one is stale, and somebody else may take
-        the path over, with the very same inode.
+        To be called while the socket is open. As soon as it is closed, somebody else may take the
+        path over, and his socket may get the same inode.
         """
         ours, self._id = self._id, None
         if ours is not None and _path_id(self._path) == ours:
             try:
                 os.unlink(self._path)
             except OSError as error:
-                # As the endpoint writes it, a path is printable.
+                # The endpoint is logged rather than the path, because it is always printable.
                 _log.warning("%s: the socket's path stays behind: %s", self._endpoint, error)
 
 
 def bind_path(sock: socket.socket, endpoint: UNIX, mode: int) -> OwnPath:
-    """Bind *sock* to the path of *endpoint*, whose permission bits become *mode*, and never more.
+    """Bind *sock* to the path of *endpoint*, whose permission bits are never more than *mode*.
 
-    :raises OSError: somebody listens there, or something else is in the way.
+    :raises OSError: somebody listens there, or the path is something else than a stale socket.
     """
     path = endpoint.path
     _remove_stale(path)
-    # Linux gives the path what the socket itself has, without what the umask takes away.
+    # Linux gives the path the mode of the socket itself, less the umask.
     with suppress(OSError):
         os.fchmod(sock.fileno(), mode)
     sock.bind(path)
     own = OwnPath(endpoint)
     try:
         if stat.S_IMODE(os.lstat(path).st_mode) != mode:
-            # Before it listens, so that nobody can connect while the mode is another.
+            # Set before the socket listens: nobody can connect while the mode is another.
             os.chmod(path, mode)
     except BaseException:
         own.remove()
@@ -136,9 +136,9 @@ def bind_path(sock: socket.socket, endpoint: UNIX, mode: int) -> OwnPath:
 
 
 def _remove_stale(path: str) -> None:
-    """Remove a unix socket that nobody has; leave all else alone.
+    """Remove a unix socket that no process uses, and nothing else.
 
-    :raises OSError: something else is there, somebody listens, or it cannot be told.
+    :raises OSError: the path is no socket, somebody uses it, or the system does not tell.
     """
     try:
         status = os.lstat(path)
@@ -150,7 +150,7 @@ def _remove_stale(path: str) -> None:
         probe.setblocking(False)
         code = probe.connect_ex(path)
     if code in (0, errno.EAGAIN, errno.EINPROGRESS):
-        # EAGAIN: its queue is full.
+        # EAGAIN means that the queue of the listener is full.
         raise OSError(errno.EADDRINUSE, "somebody listens there", path)
     if code == errno.ENOENT:
         return
@@ -170,9 +170,9 @@ _DONE, _ERROR = 3, 2
 
 
 def _is_bound(status: os.stat_result) -> bool:
-    """Whether a socket of some process has the path, though it does not listen (yet).
+    """Whether a process has a socket bound to the path, although it does not listen (yet).
 
-    Only Linux tells (sock_diag(7)); where it does not, one that refuses counts as stale.
+    Only Linux tells (sock_diag(7)). On other systems a path that refuses counts as stale.
     """
     wanted = struct.pack(
         "=II", status.st_ino & 0xFFFFFFFF, os.major(status.st_dev) << 20 | os.minor(status.st_dev)

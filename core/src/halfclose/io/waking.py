@@ -1,35 +1,33 @@
-"""Waking a loop when a signal comes."""
+"""Wakes a sleeping loop when a signal comes."""
 
 from __future__ import annotations
 
 import os
 import signal
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
+from ..host import ConnectionHost
+from ..loop import Watch
 from ..reasons import Unsupported
-
-if TYPE_CHECKING:
-    from ..backend import Backend, Watch
 
 __all__ = ["WakeOnSignals"]
 
 
 class WakeOnSignals:
-    """Has a signal wake the loop, so that its handler in Python runs at once.
+    """Has each signal wake the loop, so that the signal's Python handler runs at once.
 
-    Python runs a handler between two instructions of the main thread. A signal that comes in the
-    moment before the loop begins to sleep, or that the system gives to another thread, interrupts
-    no sleep: its handler would run when something else wakes the loop, if ever. So Python is told
-    to write to a descriptor that the loop watches (``signal.set_wakeup_fd``).
+    Python runs a handler between two instructions of the main thread. A signal may come just
+    before the loop begins to sleep, or the system may give it to another thread. It then interrupts
+    no sleep, and its handler runs only when something else wakes the loop, if ever. So this has
+    Python write to a descriptor that the loop watches (``signal.set_wakeup_fd``).
 
-    Nothing is done where something is told already, as trio and uvloop do it; nor outside of the
-    main thread, where no handlers run; nor where there is no descriptor for it.
+    It does nothing if Python writes to some descriptor already, which trio and uvloop see to; nor
+    outside of the main thread, where no handlers run; nor if no descriptor is left for it.
 
     :param backend: its loop is running, in this thread.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: ConnectionHost) -> None:
         self._backend = backend
         self._ends: tuple[int, int] | None = None
         self._watch: Watch | None = None
@@ -61,12 +59,12 @@ class WakeOnSignals:
                 os.read(self._ends[0], 4096)
 
     def close(self) -> None:
-        """Wake it no more. Idempotent."""
+        """Stop waking the loop. Idempotent."""
         ends, self._ends = self._ends, None
         if ends is None:
             return
         self._backend.release_descriptors(self._descriptors)
-        # Whoever has taken our place keeps it.
+        # If somebody else has set another descriptor meanwhile, that stays.
         before = signal.set_wakeup_fd(-1)
         if before not in (ends[1], -1):
             signal.set_wakeup_fd(before, warn_on_full_buffer=False)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .conditions import BUFFER, Chunks
     from .listening import RawListener
     from .network import Network, Way
-    from .tasks import Cancelled, Deadlock
+    from .waiting import Cancelled, Deadlock
     from .wire import End
 
 __all__ = [
@@ -28,9 +28,9 @@ __all__ = [
 
 _HOMES = {
     "BUFFER": "conditions",
-    "Cancelled": "tasks",
+    "Cancelled": "waiting",
     "Chunks": "conditions",
-    "Deadlock": "tasks",
+    "Deadlock": "waiting",
     "End": "wire",
     "Network": "network",
     "RawListener": "listening",

@@ -8,20 +8,20 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import copy_context
 from typing import Any, ClassVar, NoReturn, TypeVar
 
-from ..backend import Backend, Watch
+from ..backend import Backend
 from ..channel import BackendCapabilities, Channel
-from ..endpoints import Endpoint, Memory
-from ..options import ConnectionOptions
+from ..endpoints import Memory
+from ..loop import Watch
 from ..reasons import ConnectError, ConnectionRefused, ConnectTimeout, ListenError, Unsupported
 from ..running import already_runs
+from ..scheme import Scheme
 from .channel import MemoryChannel
-from .dialing import Dialing
-from .events import Event
 from .listener import MemoryListener
-from .network import Network
-from .plugin import OCCUPANT
+from .network import Network, running_network
+from .occupant import OCCUPANT
 from .scheduler import Timer, running
-from .tasks import Cancelled, Task
+from .tasks import Task
+from .waiting import Cancelled, Event
 from .wire import End
 
 __all__ = ["MemoryBackend"]
@@ -65,7 +65,7 @@ class MemoryBackend(Backend):
     def _find_network(self) -> None:
         given = self.options.get("network")
         own = {key: value for key, value in self.options.items() if key in _OF_A_NETWORK}
-        outer = running()
+        outer = running_network()
         for option in ("busy_poll", "sockets"):
             if option in self.options:
                 raise TypeError(f"backend {self.name!r} has no sockets, and no option {option!r}")
@@ -79,7 +79,7 @@ class MemoryBackend(Backend):
         if given is not None:
             self.network = given
         elif outer is not None:
-            self.network = outer.network
+            self.network = outer
         else:
             self.network = Network(**own)
 
@@ -193,10 +193,12 @@ class MemoryBackend(Backend):
 
     # -- connecting and listening --------------------------------------------------------------
 
-    async def open_channel(self, endpoint: Endpoint, timeout: float | None) -> Channel:
-        if not isinstance(endpoint, Memory):
-            raise ConnectError(f"cannot connect to {endpoint}: {self._serves_only()}")
-        dialing = Dialing(self.network, endpoint.name)
+    def cannot_serve(self, scheme: Scheme[Any, Any]) -> str | None:
+        return self._serves_only() if scheme.needs_descriptors else None
+
+    async def dial(self, endpoint: Memory, timeout: float | None) -> Channel:
+        """A channel to whoever listens on *endpoint*; see `Scheme.connect`."""
+        dialing = self.network.dial(endpoint.name)
         timer = self.call_later(timeout, dialing.give_up) if timeout is not None else None
         self.on_leaving(dialing.give_up)
         try:
@@ -218,16 +220,18 @@ class MemoryBackend(Backend):
             raise ConnectTimeout(f"cannot connect to {endpoint}: no answer within {timeout} s")
         return self._channel(end)
 
-    async def open_listener(
-        self, endpoint: Endpoint, options: ConnectionOptions, accepted: Callable[[Channel], None]
-    ) -> MemoryListener:
-        if not isinstance(endpoint, Memory):
-            raise ListenError(f"cannot listen on {endpoint}: {self._serves_only()}")
+    def accept_on(self, endpoint: Memory, accepted: Callable[[Channel], None]) -> MemoryListener:
+        """A listener on *endpoint*; see `Scheme.listen`."""
         try:
             listening = self.network.listen(endpoint.name)
         except OSError as error:
             raise ListenError(f"cannot listen on {endpoint}: {error}") from error
-        return MemoryListener(self, listening, lambda end: accepted(self._channel(end)))
+        return MemoryListener(
+            self,
+            self.network.scheduler,
+            listening,
+            lambda end: accepted(self._channel(end)),
+        )
 
     def _channel(self, end: End) -> MemoryChannel:
         return MemoryChannel(self, self.network.scheduler, end)

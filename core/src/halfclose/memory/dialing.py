@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from .events import Event
-from .scheduler import Timer
+from .scheduler import Scheduler, Timer
+from .waiting import Event
 from .wire import End
-
-if TYPE_CHECKING:
-    from .network import Network
 
 __all__ = ["GIVES_UP", "Dialing"]
 
@@ -22,27 +19,30 @@ GIVES_UP = 127.0
 class Dialing:
     """One attempt to connect; it begins at once.
 
-    :param name: where to.
+    :param trip: seconds until the answer is there; None: nobody answers.
+    :param connect: gives the end of the new connection, or raises the refusal; called when the
+        answer is there.
     """
 
-    def __init__(self, network: Network, name: str) -> None:
-        self.over = Event(network.scheduler)
+    def __init__(
+        self, scheduler: Scheduler, trip: float | None, connect: Callable[[], End]
+    ) -> None:
+        self.over = Event(scheduler)
         """Set when there is an answer, or `give_up` was called."""
-        self._network = network
-        self._name = name
+        self._connect = connect
         self._end: End | None = None
         self._error: OSError | None = None
         self._timer: Timer | None = None
-        if not network.answers(name):
-            self._timer = network.scheduler.call_later(GIVES_UP, self._no_answer)
-        elif network.trip(name) > 0:
-            self._timer = network.scheduler.call_later(network.trip(name), self._answer)
+        if trip is None:
+            self._timer = scheduler.call_later(GIVES_UP, self._no_answer)
+        elif trip > 0:
+            self._timer = scheduler.call_later(trip, self._answer)
         else:
             self._answer()
 
     def _answer(self) -> None:
         try:
-            self._end = self._network.connect(self._name)
+            self._end = self._connect()
         except OSError as error:
             self._error = error
         self.over.set()

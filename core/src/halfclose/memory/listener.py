@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from ..backend import Backend
 from ..io.listening import ACCEPTS_A_TURN, FOR_GOOD, OUT_OF_RESOURCES, RETRY_DELAY
 from ..listener import Listener
 from ..text import printable
 from .listening import Listening
+from .scheduler import Scheduler, Timer
 from .wire import End
-
-if TYPE_CHECKING:
-    from .backend import MemoryBackend
-    from .scheduler import Timer
 
 __all__ = ["MemoryListener"]
 
@@ -25,10 +22,15 @@ class MemoryListener(Listener):
     """Gives each end that arrives on a name to *accepted*."""
 
     def __init__(
-        self, backend: MemoryBackend, listening: Listening, accepted: Callable[[End], object]
+        self,
+        backend: Backend,
+        scheduler: Scheduler,
+        listening: Listening,
+        accepted: Callable[[End], object],
     ) -> None:
         super().__init__(listening.endpoint)
         self._backend = backend
+        self._scheduler = scheduler
         self._listening = listening
         self._accepted = accepted
         self._retry: Timer | None = None
@@ -38,7 +40,7 @@ class MemoryListener(Listener):
 
     def _serve_if_due(self) -> None:
         if self._listening.acceptable and self._retry is None:
-            self._backend.network.scheduler.serve(self._serve)
+            self._scheduler.serve(self._serve)
 
     def _serve(self) -> None:
         for _ in range(ACCEPTS_A_TURN):
@@ -65,7 +67,7 @@ class MemoryListener(Listener):
         if not self._told:
             self._told = True
             _log.error("accepting on %s waits: %s", self.endpoint, printable(str(error)))
-        self._retry = self._backend.network.scheduler.call_later(RETRY_DELAY, self._try_again)
+        self._retry = self._scheduler.call_later(RETRY_DELAY, self._try_again)
 
     def _try_again(self) -> None:
         self._retry = None

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from ..endpoints import Memory
 from ..io.listening import OUT_OF_RESOURCES
-from .events import Event
 from .scheduler import Scheduler
+from .waiting import Event
 from .wire import End
 
 __all__ = ["Listening", "RawListener"]

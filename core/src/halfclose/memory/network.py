@@ -8,19 +8,21 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Any, Literal, TypeAlias
+from weakref import WeakValueDictionary
 
 from ..endpoints import Memory
 from ..options import seconds as checked_seconds
 from .conditions import BUFFER, Chunks, Conditions, any_sizes, sizes, whole_number
 from .dialing import Dialing
-from .events import Event
 from .listening import Listening, RawListener
-from .scheduler import Scheduler
+from .scheduler import Scheduler, running
+from .waiting import Event
 from .wire import End, Wire
 
-__all__ = ["Network", "Way"]
+__all__ = ["Network", "Way", "running_network"]
 
 Way: TypeAlias = Literal["up", "down"]
 """A direction: "up" is from who connected to who listens, "down" is back."""
@@ -52,7 +54,8 @@ class Network:
         latency: float = 0.0,
     ) -> None:
         random = Random(seed) if seed is not None else None
-        self.scheduler = Scheduler(self, random)
+        self.scheduler = Scheduler(random)
+        _networks[self.scheduler] = self
         self._listening: dict[str, Listening] = {}
         self._wires: dict[Wire, None] = {}
         self._numbers: dict[str, int] = {}
@@ -107,7 +110,7 @@ class Network:
         :raises OSError: ECONNREFUSED: nobody listens there; what `refuse` was called with;
             ETIMEDOUT: nobody answered (`black_hole`).
         """
-        dialing = Dialing(self, name)
+        dialing = self.dial(name)
         try:
             await dialing.over.wait()
         except BaseException:
@@ -307,11 +310,12 @@ class Network:
         self._listening[name] = Listening(name, failures, lambda: self._listening.pop(name))
         return self._listening[name]
 
-    def answers(self, name: str) -> bool:
-        """Whether anybody answers who connects there, if only with a refusal."""
-        return name not in self._holes
+    def dial(self, name: str) -> Dialing:
+        """Begin to connect to *name*."""
+        trip = None if name in self._holes else self._trip(name)
+        return Dialing(self.scheduler, trip, partial(self.connect, name))
 
-    def trip(self, name: str) -> float:
+    def _trip(self, name: str) -> float:
         """Seconds that it takes to connect to *name*: there and back."""
         index = self._numbers.get(name, 0)
         up, down = self._conditions(name, index, "up"), self._conditions(name, index, "down")
@@ -337,3 +341,13 @@ class Network:
     def _released(self, wire: Wire) -> None:
         if not wire.ends():
             self._wires.pop(wire, None)
+
+
+_networks: WeakValueDictionary[Scheduler, Network] = WeakValueDictionary()
+"""The network of each scheduler. A scheduler knows none: what is due is all that it is about."""
+
+
+def running_network() -> Network | None:
+    """The network whose scheduler is at work in this thread, if one is."""
+    scheduler = running()
+    return None if scheduler is None else _networks.get(scheduler)

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import errno
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from .conditions import Conditions
+from .scheduler import Scheduler
 
-if TYPE_CHECKING:
-    from .scheduler import Scheduler
-    from .wire import End
+__all__ = ["Pipe", "PipeEnd"]
 
-__all__ = ["Pipe"]
+
+class PipeEnd(ABC):
+    """Whom a pipe tells what happens in it: who sends into it, and who reads from it."""
+
+    closed: bool
+    """Whether nobody reads here any more."""
+
+    @abstractmethod
+    def changed(self) -> None:
+        """Something can be done that could not be done before."""
+
+    @abstractmethod
+    def break_off(self, code: int = errno.ECONNRESET) -> None:
+        """The connection is broken; what has arrived can still be read.
+
+        :param code: the errno that its sends and reads raise.
+        """
+
+    @abstractmethod
+    def answer_with_reset(self) -> None:
+        """Something came although this end is closed."""
 
 
 class Pipe:
@@ -19,8 +39,8 @@ class Pipe:
 
     def __init__(self, scheduler: Scheduler, conditions: Conditions) -> None:
         self.conditions = conditions
-        self.sender: End
-        self.reader: End
+        self.sender: PipeEnd
+        self.reader: PipeEnd
         self.ended = False
         """Whether the end of stream has arrived."""
         self._scheduler = scheduler

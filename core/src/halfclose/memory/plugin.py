@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import sys
+from ..hooks import BackendSpec, hookimpl
+from .occupant import OCCUPANT, runs
+from .scheme import MemoryScheme
 
-from ..hooks import hookimpl
-from ..plugins import BackendSpec
-
-__all__ = ["OCCUPANT", "halfclose_backends"]
-
-OCCUPANT = "the scheduler of the backend 'memory'"
-"""How `halfclose.run` calls what runs."""
-
-
-def _runs() -> bool:
-    scheduler = sys.modules.get("halfclose.memory.scheduler")
-    return scheduler is not None and scheduler.running() is not None
+__all__ = ["halfclose_backends", "halfclose_endpoints"]
 
 
 def _occupant() -> str | None:
-    return OCCUPANT if _runs() else None
+    return OCCUPANT if runs() else None
+
+
+@hookimpl
+def halfclose_endpoints() -> list[MemoryScheme]:
+    """``memory:``."""
+    return [MemoryScheme()]
 
 
 @hookimpl
@@ -29,7 +26,7 @@ def halfclose_backends() -> list[BackendSpec]:
         BackendSpec(
             "memory",
             "halfclose.memory.backend:MemoryBackend",
-            running=_runs,
+            running=runs,
             # Inside another event loop, both are running: it is the inner one.
             priority=100,
             kinds="halfclose.testing.channels.memory:KINDS",

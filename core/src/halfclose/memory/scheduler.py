@@ -12,13 +12,10 @@ from contextlib import contextmanager
 from itertools import count
 from queue import Empty, SimpleQueue
 from random import Random
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-from .events import Event
-from .tasks import Deadlock, Outside, Task, Waiter
-
-if TYPE_CHECKING:
-    from .network import Network
+from .tasks import Outside, Task
+from .waiting import Deadlock, Event, TaskRunner, Waiter
 
 __all__ = ["Scheduler", "Timer", "running"]
 
@@ -80,7 +77,7 @@ class Timer:
             function(*args)
 
 
-class Scheduler:
+class Scheduler(TaskRunner):
     """Calls, ready connections and timers of one network, on one thread.
 
     Nothing here waits for real time: where nothing is ready, the clock jumps to the next timer
@@ -90,14 +87,12 @@ class Scheduler:
         the order in which they became ready.
     """
 
-    def __init__(self, network: Network, random: Random | None = None) -> None:
-        self.network = network
+    def __init__(self, random: Random | None = None) -> None:
         self.now = 0.0
-        """Seconds since the network was made."""
+        """Seconds since it was made."""
         self.outside = Outside(self)
         self.current: Waiter = self.outside
-        """Who runs now: a task of ours, or whoever called."""
-        self.tasks: dict[Task, None] = {}
+        self.tasks: dict[Waiter, None] = {}
         self._random = random
         self._soon: deque[Call] = deque()
         self._ready: dict[Callable[[], object], None] = {}
@@ -112,7 +107,6 @@ class Scheduler:
     # -- what is due ---------------------------------------------------------------------------
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
-        """Call in the next turn, in order of the calls."""
         self._soon.append((function, args))
 
     def call_soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
@@ -162,7 +156,6 @@ class Scheduler:
     # -- going round ---------------------------------------------------------------------------
 
     def pump(self, done: Callable[[], object], stuck: Callable[[], object]) -> None:
-        """Go round until *done* says so; call *stuck* where it never will."""
         with self._at_work():
             while not done():
                 if not self._turn():
@@ -278,14 +271,8 @@ class Scheduler:
             task.cancel()
             raise
 
-    def deadlock(self, place: str | None = None) -> Deadlock:
-        """What those that wait are told where nothing can happen any more.
-
-        :param place: where somebody waits who is no task.
-        """
-        waiting = [f"{task.name} ({task.place()})" for task in self.tasks]
-        if place is not None:
-            waiting.insert(0, place)
+    def deadlock(self, *others: Waiter) -> Deadlock:
+        waiting = [waiter.describe() for waiter in (*others, *self.tasks)]
         return Deadlock(
             f"nothing is ready and no timer is set, but there wait for ever: {', '.join(waiting)}. "
             "Other threads and event loops are not waited for; while Network.hold_clock() lasts, "

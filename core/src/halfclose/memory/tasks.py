@@ -4,69 +4,16 @@ from __future__ import annotations
 
 import os
 import traceback
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
 from types import coroutine
-from typing import TYPE_CHECKING, Any
-from typing import Protocol as Interface
+from typing import Any
 
-from ..reasons import HalfcloseError
+from .waiting import Cancelled, Event, TaskRunner, Waiter
 
-if TYPE_CHECKING:
-    from .events import Event
-    from .scheduler import Scheduler
-
-__all__ = ["Cancelled", "Deadlock", "Outside", "Scope", "Task", "Waiter"]
+__all__ = ["Outside", "Task"]
 
 _MEMORY = os.path.dirname(os.path.abspath(__file__))
-
-
-class Cancelled(BaseException):
-    """Raised where a task waits that is to end, and at each further wait of it."""
-
-
-class Deadlock(HalfcloseError, RuntimeError):
-    """Somebody waits, nothing is ready, and no timer is set: it would wait for ever."""
-
-
-class Scope(Interface):
-    """A part of a program that can be interrupted: the body of a backend's ``async with``."""
-
-    interrupted: bool
-    """Whether it is to end: all its waits raise `Cancelled`."""
-
-
-class Waiter(ABC):
-    """Who can wait for an event."""
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-        self.scopes: list[Scope] = []
-
-    def interrupted(self) -> bool:
-        """Whether it is to wait no more."""
-        return any(scope.interrupted for scope in self.scopes)
-
-    def check(self) -> None:
-        """Before and after each wait.
-
-        :raises Cancelled: it is to end.
-        """
-        if self.interrupted():
-            raise Cancelled
-
-    @abstractmethod
-    def wake(self) -> None:
-        """What it waits for may have come: look again, in the next turn."""
-
-    @abstractmethod
-    async def wait(self, event: Event) -> None:
-        """Wait until *event* is set.
-
-        :raises Cancelled: see `check`.
-        :raises Deadlock: it never will be.
-        """
 
 
 class Outside(Waiter):
@@ -84,10 +31,13 @@ class Outside(Waiter):
             return
 
         def stuck() -> None:
-            raise self._scheduler.deadlock(_place_of_caller())
+            raise self._scheduler.deadlock(self)
 
         self._scheduler.pump(lambda: event.is_set() or self.interrupted(), stuck)
         self.check()
+
+    def describe(self) -> str:
+        return _place_of_caller()
 
 
 class Task(Waiter):
@@ -99,7 +49,7 @@ class Task(Waiter):
 
     def __init__(
         self,
-        scheduler: Scheduler,
+        scheduler: TaskRunner,
         body: Coroutine[Any, Any, Any],
         name: str,
         ended: Callable[[Task], object] = lambda task: None,
@@ -185,8 +135,8 @@ class Task(Waiter):
                 event.discard(self)
             self.check()
 
-    def place(self) -> str:
-        """Where it waits, as far as that can be seen."""
+    def describe(self) -> str:
+        # Where it waits is looked for along the chain of coroutines, as far as there is one.
         place = "somewhere" if self._begun else "not begun"
         awaited: Any = self._coroutine
         while awaited is not None:
@@ -194,7 +144,7 @@ class Task(Waiter):
             if frame is not None and not _is_ours(frame.f_code.co_filename):
                 place = _place(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
             awaited = getattr(awaited, "cr_await", None)
-        return place
+        return f"{self.name} ({place})"
 
 
 _SUSPENDED = object()

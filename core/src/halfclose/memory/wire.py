@@ -14,9 +14,9 @@ from functools import partial
 
 from ..endpoints import Memory
 from .conditions import Conditions
-from .events import Event
-from .pipe import Pipe
+from .pipe import Pipe, PipeEnd
 from .scheduler import Scheduler
+from .waiting import Event
 
 __all__ = ["End", "Wire"]
 
@@ -27,7 +27,7 @@ def _nothing() -> None:
     """Nobody wants to hear of changes."""
 
 
-class End:
+class End(PipeEnd):
     """One end of a connection, like a non-blocking socket.
 
     `send`, `recv`, `shutdown`, `reset` and `close` never wait. The asynchronous methods do, in any
@@ -175,14 +175,12 @@ class End:
     # -- what the pipes tell -------------------------------------------------------------------
 
     def changed(self) -> None:
-        """Something can be done that could not be done before."""
         waiting, self._waiting = self._waiting, []
         for event in waiting:
             event.set()
         self.on_change()
 
     def break_off(self, code: int = errno.ECONNRESET) -> None:
-        """The connection is broken; what has arrived can still be read."""
         if self.error is not None or self.closed:
             return
         if code == errno.ECONNRESET and self._incoming.ended:
@@ -194,7 +192,6 @@ class End:
         self.changed()
 
     def answer_with_reset(self) -> None:
-        """Something came although this end is closed."""
         self._outgoing.reset()
 
     # -- by hand, from any event loop ----------------------------------------------------------

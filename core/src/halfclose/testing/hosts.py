@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from ..backend import Backend
+from ..discovery import locate
+from ..reasons import BackendLoadError
 from ..running import open_backend, run
 from .channels.threads import in_thread
 
-__all__ = ["HALFCLOSE_RUN", "HOSTS", "Host", "check_hosts", "find_host"]
+__all__ = ["HALFCLOSE_RUN", "HOSTS", "Host", "check_hosts", "find_host", "load_hosts"]
 
 T = TypeVar("T")
 
@@ -131,6 +133,26 @@ def check_hosts(hosts: Any) -> tuple[Host, ...]:
             raise TypeError(f"two hosts are called {name!r}")
         names.add(name)
     return hosts
+
+
+def load_hosts(backend: str) -> tuple[Host, ...]:
+    """The hosts by which the contract suite can run the backend of that name.
+
+    Without the one that all have, `halfclose.run`.
+
+    :raises BackendNotFound: see `halfclose.find_backend`.
+    :raises BackendLoadError: see `halfclose.load_backend`; or what its `BackendSpec.hosts` names
+        is no tuple of hosts.
+    """
+    located = locate(backend)
+    where = located.spec.hosts
+    hosts = located.load(where)
+    try:
+        return check_hosts(hosts)
+    except TypeError as error:
+        raise BackendLoadError(
+            f"backend {backend!r} ({located.origin}): {where}: {error}"
+        ) from error
 
 
 def find_host(hosts: tuple[Host, ...], name: str) -> Host:

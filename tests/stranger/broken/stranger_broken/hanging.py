@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-from halfclose.io.addresses import Address
+from halfclose import Address
 from stranger_loop.backend import StrangerBackend
 from stranger_loop.loop import Timer
 

@@ -14,8 +14,7 @@ from types import FrameType
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from halfclose import Backend
-from halfclose.io.addresses import Address
+from halfclose import Address, Backend
 from halfclose.io.sockets import SocketChannel
 
 from .loop import Cancelled, Event, Loop, Task, Timer, Watch, running

@@ -17,9 +17,11 @@ from contextlib import (
 from typing import Any, ClassVar, TypeAlias
 
 from ...backend import Backend
+from ...discovery import locate
 from ...endpoints import TCP, UNIX, Endpoint
 from ...interfaces import Protocol, ProtocolFactory
 from ...options import ConnectionOptions
+from ...reasons import BackendLoadError
 from ..hosts import Host
 from .peers import RawListener, RawPeer
 from .pipes import install_pipes, preserved_descriptors
@@ -43,6 +45,7 @@ __all__ = [
     "Serve",
     "Stdio",
     "check_kinds",
+    "load_kinds",
 ]
 
 Dial: TypeAlias = Callable[[], Awaitable[RawPeer]]
@@ -284,6 +287,24 @@ def check_kinds(kinds: Any) -> tuple[Kind, ...]:
             raise TypeError(f"two kinds are called {name!r}")
         names.add(name)
     return kinds
+
+
+def load_kinds(backend: str) -> tuple[Kind, ...]:
+    """The kinds of channel on which the contract suite runs for the backend of that name.
+
+    :raises BackendNotFound: see `halfclose.find_backend`.
+    :raises BackendLoadError: see `halfclose.load_backend`; or what its `BackendSpec.kinds` names
+        is no tuple of kinds.
+    """
+    located = locate(backend)
+    where = located.spec.kinds
+    kinds = located.load(where)
+    try:
+        return check_kinds(kinds)
+    except TypeError as error:
+        raise BackendLoadError(
+            f"backend {backend!r} ({located.origin}): {where}: {error}"
+        ) from error
 
 
 KINDS: tuple[Kind, ...] = (LaneTCP(), LaneUnix(), Stdio())

@@ -23,7 +23,7 @@ from ...interfaces import ProtocolFactory
 from ...memory.backend import MemoryBackend
 from ...memory.listening import Listening
 from ...memory.network import Network
-from ...memory.tasks import Cancelled
+from ...memory.waiting import Cancelled
 from ...memory.wire import End
 from ...options import ConnectionOptions
 from ...running import open_backend

@@ -11,7 +11,7 @@ import struct
 import sys
 import tempfile
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from ...backend import Backend
@@ -98,24 +98,8 @@ class SocketPeer(ThreadedPeer):
         except OSError:
             yield None
             return
-        for name in os.listdir("/dev/fd"):
-            copy = None
-            try:
-                copy = os.dup(int(name))
-                found = socket.socket(fileno=copy)
-            except OSError:
-                if copy is not None:
-                    os.close(copy)
-                continue
-            with found:
-                try:
-                    matches = (found.getsockname(), found.getpeername()) == ends
-                except OSError:
-                    matches = False
-                if matches:
-                    yield found
-                    return
-        yield None
+        with _found(lambda sock: (sock.getsockname(), sock.getpeername()) == ends) as other:
+            yield other
 
     def close(self) -> None:
         self.sock.close()
@@ -240,21 +224,47 @@ def dial(backend: Backend, endpoint: Endpoint) -> SocketPeer:
 
 def shut_down_listener(endpoint: Endpoint) -> None:
     """Shut the socket down that listens on *endpoint* in this process, behind its owner's back."""
+
+    def listens(sock: socket.socket) -> bool:
+        return (
+            bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+            and endpoint_of(sock.family, sock.getsockname()) == endpoint
+        )
+
+    with _found(listens) as sock:
+        assert sock is not None, f"nobody listens on {endpoint}"
+        sock.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def _found(matches: Callable[[socket.socket], bool]) -> Iterator[socket.socket | None]:
+    """The socket of this process that *matches*, as another descriptor of the same, or None.
+
+    :param matches: may raise OSError, of a socket that has not what it asks for.
+    """
     for name in os.listdir("/dev/fd"):
-        copy = None
         try:
+            # The list has the descriptor that it was read from, which is closed by now.
             copy = os.dup(int(name))
-            found = socket.socket(fileno=copy)
         except OSError:
-            if copy is not None:
-                os.close(copy)
             continue
-        with found:
-            listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-            if listens and endpoint_of(found.family, found.getsockname()) == endpoint:
-                found.shutdown(socket.SHUT_RDWR)
+        try:
+            sock = socket.socket(fileno=copy)
+        except OSError:
+            os.close(copy)
+            continue
+        with sock:
+            if _agrees(matches, sock):
+                yield sock
                 return
-    raise AssertionError(f"nobody listens on {endpoint}")
+    yield None
+
+
+def _agrees(matches: Callable[[socket.socket], bool], sock: socket.socket) -> bool:
+    try:
+        return matches(sock)
+    except OSError:
+        return False
 
 
 def temporary_unix_path() -> tempfile.TemporaryDirectory[str]:

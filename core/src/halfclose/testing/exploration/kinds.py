@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ...plugins import load_kinds
-from ..channels.kinds import Kind, LaneTCP, LaneUnix
+from ..channels.kinds import Kind, LaneTCP, LaneUnix, load_kinds
 from ..channels.memory import MemoryStream
 from .parsing import ScriptError
 from .script import Fault, Script

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import Protocol as Interface
 
+from .model import Model
 from .script import Verb
-from .sides import Produced
+from .sides import Produced, Side
 
-if TYPE_CHECKING:
-    from .ends import Actor
+__all__ = ["PlannedPull", "PlannedPush", "ProducingEnd"]
 
-__all__ = ["PlannedPull", "PlannedPush"]
+
+class ProducingEnd(Interface):
+    """The end at which a producer is registered."""
+
+    model: Model
+    side: Side
+
+    def changed(self) -> None:
+        """Something has happened here."""
+
+    def call(self, verb: Verb) -> None:
+        """Call the transport's method of that name, and tell the model."""
 
 
 class _Planned(ABC):
@@ -19,8 +30,8 @@ class _Planned(ABC):
 
     streaming: bool
 
-    def __init__(self, actor: Actor, count: int, size: int) -> None:
-        self._actor = actor
+    def __init__(self, end: ProducingEnd, count: int, size: int) -> None:
+        self._end = end
         self._size = size
         # One that is asked and answers nothing fills no buffer, and is not asked again (PRD-02).
         produces = count and (size or self.streaming)
@@ -34,18 +45,18 @@ class _Planned(ABC):
         seen = self.seen
         if seen.left:
             seen.left -= 1
-            self._actor.call(Verb("write", (self._size,)))
-            if not seen.left and self._actor.side.producer is seen:
-                self._actor.call(Verb("unregister"))
+            self._end.call(Verb("write", (self._size,)))
+            if not seen.left and self._end.side.producer is seen:
+                self._end.call(Verb("unregister"))
 
     def resumeProducing(self) -> None:
-        self._actor.changed()
-        with self._actor.model.producer_resumed(self._actor.side, self.seen):
+        self._end.changed()
+        with self._end.model.producer_resumed(self._end.side, self.seen):
             self.go_on()
 
     def stopProducing(self) -> None:
-        self._actor.changed()
-        self._actor.model.producer_stopped(self._actor.side, self.seen)
+        self._end.changed()
+        self._end.model.producer_stopped(self._end.side, self.seen)
 
 
 class PlannedPush(_Planned):
@@ -58,8 +69,8 @@ class PlannedPush(_Planned):
             self._write_piece()
 
     def pauseProducing(self) -> None:
-        self._actor.changed()
-        self._actor.model.producer_paused(self._actor.side, self.seen)
+        self._end.changed()
+        self._end.model.producer_paused(self._end.side, self.seen)
 
 
 class PlannedPull(_Planned):

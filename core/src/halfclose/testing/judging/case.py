@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ...plugins import load_backend, load_plugins
+from ...discovery import load_backend
+from ...plugins import load_plugins
 from ..channels.kinds import Kind
 from ..hosts import HALFCLOSE_RUN, Host
 from ..tools.harness import Rule

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable
 
-from ...plugins import load_hosts
-from ..hosts import HALFCLOSE_RUN, Host
+from ..hosts import HALFCLOSE_RUN, Host, load_hosts
 from .case import TIME_LIMIT, Case, try_connections
-from .explaining import demand_assertions, explain_outside_of_pytest
+from .explaining import demand_assertions
+from .importing import import_explained
 from .isolation import each
 from .verdict import Verdict
 
@@ -26,7 +26,7 @@ def plan(backend: str, only: Iterable[str] = (), *, hosts: bool = False) -> list
     :raises LookupError: there is no such rule; its message names it, and the chapters.
     """
     demand_assertions()
-    explain_outside_of_pytest()
+    import_explained()
     from .suite import ContractSuite
 
     rules = ContractSuite.rules()

@@ -9,17 +9,25 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ...plugins import load_hosts, load_kinds
 from ...reasons import BackendError
-from ..channels.kinds import Kind, check_kinds
-from ..hosts import HALFCLOSE_RUN, Host, find_host
+from ..channels.kinds import Kind, check_kinds, load_kinds
+from ..hosts import HALFCLOSE_RUN, Host, find_host, load_hosts
 from ..rules import instead  # noqa: F401 - in this process, and not in that of each case
-from ..rules.closing import EndRules
+from ..rules.accepting import AcceptingRules
+from ..rules.closing import ClosingRules
+from ..rules.connecting import ConnectingRules
+from ..rules.descriptors import DescriptorRules
 from ..rules.events import EventRules
+from ..rules.exits import ExitRules
 from ..rules.failures import FailureRules
 from ..rules.flushing import FlushingRules
+from ..rules.forking import ForkingRules
+from ..rules.lingering import LingeringRules
+from ..rules.loop import LoopRules
 from ..rules.pipes import PipeRules
 from ..rules.producers import ProducerRules
+from ..rules.proxies import ProxyRules
+from ..rules.running import RunningRules
 from ..rules.verbs import VerbRules
 from ..tools.harness import Rule
 from .case import TIME_LIMIT, Case
@@ -30,7 +38,22 @@ __all__ = ["ContractSuite"]
 
 
 class ContractSuite(
-    EventRules, VerbRules, FlushingRules, ProducerRules, FailureRules, EndRules, PipeRules
+    EventRules,
+    VerbRules,
+    FlushingRules,
+    ProducerRules,
+    ProxyRules,
+    FailureRules,
+    AcceptingRules,
+    ConnectingRules,
+    ExitRules,
+    ForkingRules,
+    ClosingRules,
+    LingeringRules,
+    PipeRules,
+    DescriptorRules,
+    LoopRules,
+    RunningRules,
 ):
     """Every rule of the contract, to be run by pytest on a backend of yours::
 
@@ -76,8 +99,13 @@ class ContractSuite(
 
     @classmethod
     def rules(cls) -> dict[str, Rule]:
-        """Every rule of the contract, by its id."""
-        return {function.rule.identifier: function.rule for function in _rules().values()}
+        """Every rule of the contract, by its id.
+
+        Those of the loop come first: where one of them is broken, others only follow from it.
+        """
+        rules = [function.rule for function in _rules().values()]
+        rules.sort(key=lambda rule: not rule.identifier.startswith("LOOP-"))
+        return {rule.identifier: rule for rule in rules}
 
     @classmethod
     def kinds_of(cls, rule: Rule) -> list[Kind]:
@@ -95,6 +123,8 @@ class ContractSuite(
                     f"{cls.__qualname__}: {cls.host} is to run on {', '.join(shown)}, and backend "
                     f"{cls.backend!r} has none of them"
                 )
+        if rule.once:
+            return [kinds[0]]
         return [kind for kind in kinds if kind.scheme in rule.schemes]
 
     @classmethod

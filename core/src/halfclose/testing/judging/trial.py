@@ -11,8 +11,8 @@ from typing import Any
 
 from ...backend import Backend
 from ...channel import Capabilities
+from ...discovery import load_backend
 from ...options import ConnectionOptions
-from ...plugins import load_backend
 from ..channels.kinds import Kind
 from ..hosts import Host
 from ..tools.harness import Net, Rule

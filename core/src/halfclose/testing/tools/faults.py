@@ -23,8 +23,11 @@ __all__ = ["ENDINGS", "Faults", "converse"]
 _LOOP = ("call_soon", "call_later", "time")
 """What core asks of the loop while a connection lives."""
 
+_PACKAGE = __name__.partition(".")[0]
+
 _ASKING = frozenset(
-    f"{__name__.partition('.')[0]}.{part}" for part in ("connection", "deadline", "io.lingering")
+    {part.__module__ for part in Connection.__mro__}
+    | {f"{_PACKAGE}.{name}" for name in ("deadline", "io.lingering")}
 )
 """The modules that ask for it, on behalf of one connection."""
 

@@ -201,6 +201,8 @@ class Rule:
     :param options: of the backend.
     :param needs: capabilities of the channel or of the backend without which it says something
         else; see `instead`.
+    :param once: it says nothing about connections: one kind of channel, the first that the
+        backend names, is as good as all.
     """
 
     identifier: str
@@ -208,6 +210,7 @@ class Rule:
     schemes: tuple[str, ...]
     options: Mapping[str, Any]
     needs: tuple[str, ...]
+    once: bool = False
 
     @property
     def text(self) -> str:
@@ -221,11 +224,12 @@ def rule(
     schemes: tuple[str, ...] = ("tcp", "unix", "stdio", "memory"),
     options: Mapping[str, Any] | None = None,
     needs: tuple[str, ...] = (),
+    once: bool = False,
 ) -> Callable[[Test], Any]:
     """Make a method of the suite the test of a rule; see `Rule` for the parameters."""
 
     def decorate(test: Test) -> Any:
-        held = Rule(identifier, test, schemes, options or {}, needs)
+        held = Rule(identifier, test, schemes, options or {}, needs, once)
 
         @functools.wraps(test)
         def run_rule(self: Any, kind: Kind) -> None:

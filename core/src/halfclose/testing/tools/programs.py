@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import ExitStack
 
 from ...backend import Backend
@@ -79,13 +79,13 @@ class Program:
             # From now on it is the test that waits for it.
             self.peer.backend = self._net.backend
             await inner.until(self.protocol, "connectionMade")
-        self.held = self.protocol.transport in backend._connections
+        held: Collection[object] = backend._connections
+        self.held = self.protocol.transport in held
 
     @property
     def can(self) -> Capabilities:
         """What the connection's channel declares."""
-        capabilities: Capabilities = self.protocol.transport.capabilities  # type: ignore[attr-defined]
-        return capabilities
+        return self.protocol.transport.capabilities
 
     @property
     def is_over(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -10,6 +10,7 @@ __all__ = [
     "Boom",
     "Raised",
     "abort",
+    "as_task",
     "leave_unread",
     "lose",
     "lose_write",
@@ -87,3 +88,12 @@ def raises(kind: type[E]) -> Iterator[Raised[E]]:
         caught.value = error
     else:
         raise AssertionError(f"{kind.__name__} was to be raised, and nothing was")
+
+
+def as_task(function: Callable[[], object]) -> Callable[[], Awaitable[None]]:
+    """A task that does nothing but call *function*."""
+
+    async def task() -> None:
+        function()
+
+    return task

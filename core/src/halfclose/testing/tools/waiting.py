@@ -12,16 +12,21 @@ from .data import pattern
 from .harness import Net
 
 __all__ = [
+    "SHORT",
     "SOON",
     "Late",
     "Scenario",
     "at_once",
+    "elapse",
     "eventually",
     "flood",
     "idle",
     "in_time",
     "ticking",
 ]
+
+SHORT = 0.02
+"""Seconds of a timer that a rule waits for."""
 
 SOON = 2.0
 """Seconds for what has no need to wait for anything."""
@@ -37,6 +42,14 @@ _BUSY = 0.05
 
 Scenario: TypeAlias = Callable[[Net, float], Awaitable[None]]
 """Called with the seconds to which it sets the timeouts that it looks at."""
+
+
+async def elapse(net: Net, seconds: float) -> None:
+    """Wait by a timer, and for what is due with it."""
+    over = net.backend.create_event()
+    net.backend.call_later(seconds, over.set)
+    await net.wait(over, f"a timer of {seconds} s")
+    await net.turns()
 
 
 async def eventually(net: Net, reached: Callable[[], object], limit: float = LIMIT) -> bool:

@@ -1,0 +1,44 @@
+"""``memory:NAME``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..reasons import EndpointError
+from .endpoint import Endpoint
+
+__all__ = ["Memory"]
+
+
+@dataclass(frozen=True)
+class Memory(Endpoint):
+    """A name in the network of the backend ``memory``, which lives in this process.
+
+    :param name: one or more printable characters, no spaces.
+    :raises EndpointError: it is anything else.
+    """
+
+    scheme = "memory"
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise EndpointError(f"memory name {self.name!r}: a name is missing")
+        if " " in self.name or not self.name.isprintable():
+            raise EndpointError(
+                f"memory name {self.name!r}: holds a space or a character that cannot be printed"
+            )
+
+    @classmethod
+    def parse(cls, rest: str) -> Memory:
+        """The endpoint that ``memory:`` and *rest* name.
+
+        :raises EndpointError: they name none; says what is wrong.
+        """
+        if not rest:
+            raise EndpointError("the name is missing")
+        return cls(rest)
+
+    def __str__(self) -> str:
+        return f"memory:{self.name}"

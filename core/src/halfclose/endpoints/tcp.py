@@ -1,0 +1,72 @@
+"""``tcp:HOST:PORT``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..reasons import EndpointError
+from .endpoint import Endpoint
+
+__all__ = ["EVERY_ADDRESS", "TCP"]
+
+EVERY_ADDRESS = "*"
+"""The host of ``tcp:*:PORT``."""
+
+_NOT_IN_A_HOST = frozenset("[]/\0 ")
+
+
+@dataclass(frozen=True, slots=True)
+class TCP(Endpoint):
+    """A TCP host and port.
+
+    :param host: a name or an address, IPv6 without brackets; a link-local one has its zone, as in
+        ``fe80::1%eth0``. For ``listen``, ``*`` is every address of both families; ``0.0.0.0`` is
+        every IPv4 address, and ``::`` every IPv6 address and no other.
+    :param port: 0 to 65535; 0 lets ``listen`` choose.
+    :raises EndpointError: the host is empty, or has what no host's name has, or the port is out of
+        range.
+    """
+
+    scheme = "tcp"
+
+    host: str
+    port: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.host, str) or not self.host:
+            raise EndpointError(f"TCP host {self.host!r}: a host name or address is missing")
+        if not self.host.isprintable() or not _NOT_IN_A_HOST.isdisjoint(self.host):
+            raise EndpointError(f"TCP host {self.host!r}: not a host name or address")
+        if isinstance(self.port, bool) or not isinstance(self.port, int):
+            raise EndpointError(f"TCP port {self.port!r}: not a whole number")
+        if not 0 <= self.port <= 65535:
+            raise EndpointError(f"TCP port {self.port!r}: not between 0 and 65535")
+
+    @classmethod
+    def parse(cls, rest: str) -> TCP:
+        """The endpoint that ``tcp:`` and *rest* name.
+
+        :raises EndpointError: they name none; says what is wrong.
+        """
+        host, colon, port = rest.rpartition(":")
+        if not colon:
+            raise EndpointError("the port is missing" if rest else "host and port are missing")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+            if ":" not in host:
+                raise EndpointError("only an IPv6 address stands in brackets")
+        elif ":" in host:
+            raise EndpointError("an IPv6 address needs brackets")
+        # int() takes more than that, and refuses thousands of digits in words of its own.
+        if not (port.isascii() and port.isdigit()) or len(port) > 9:
+            raise EndpointError(f"the port {port!r} is not a number from 0 to 65535")
+        return cls(host, int(port))
+
+    @property
+    def is_every_address(self) -> bool:
+        """Whether it is ``tcp:*:PORT``, which can be listened on only."""
+        return self.host == EVERY_ADDRESS
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"tcp:{host}:{self.port}"

@@ -1,0 +1,212 @@
+"""ERR: what ends a program, and what comes after its end."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ...backend import Backend
+from ...options import ConnectionOptions
+from ...reasons import (
+    ConnectionDone,
+)
+from ...running import open_backend
+from ..channels.kinds import Kind
+from ..channels.peers import LIMIT, RawPeer
+from ..hosts import Host
+from ..tools.failing import (
+    Named,
+    Stray,
+    StrayCancellation,
+    check_logged_once,
+    check_reset,
+    check_works,
+    neighbour,
+    trigger,
+)
+from ..tools.fatal import check_fatal_told, raised_by
+from ..tools.harness import Net, Pair, rule
+from ..tools.logs import logged, showing
+from ..tools.reactions import lose, lose_write, raising
+from ..tools.recorder import EVENTS, Recorder
+
+__all__ = ["ExitRules"]
+
+
+class ExitRules:
+    """The rules ERR-05 and ERR-14."""
+
+    @rule("ERR-05", needs=("can_half_close",))
+    def test_err_05_exceptions_that_end_the_program(self: Any, kind: Kind, host: Host) -> None:
+        """KeyboardInterrupt or SystemExit in an event: the connection aborted, connectionLost(it),
+        and then raised, bare, from `run` or `open_backend`; under a caller's own reactor it is
+        logged and the reactor stopped. Every other BaseException, a stray CancelledError too, is
+        ERR-02 and stops nothing else. † ‡
+
+        Where to look: ``Backend.fatal`` ends the body of ``async with``, and ``stop`` or ``run``
+        raises what it was given, in no group and with no other exception in its place.
+        """
+        for event in EVENTS:
+            _check_fatal_event(host, self.backend, kind, event, KeyboardInterrupt())
+        _check_fatal_event(host, self.backend, kind, "dataReceived", SystemExit(3))
+        _check_fatal_in_open_backend(host, self.backend, kind)
+        host.run(lambda opened: _check_strays(opened, kind), self.backend, kind.options)
+
+    @rule("ERR-14")
+    def test_err_14_a_backend_that_was_left(self: Any, kind: Kind, host: Host) -> None:
+        """What is given to call_soon_threadsafe, call_soon, call_later or start_soon of a backend
+        that was left is never run, neither there nor in the next program, and the call raises
+        nothing, also where the loop is closed; nor is run what was given before and not yet begun
+        when it was left. (A Twisted reactor that is run again runs it in the next program, and
+        asyncio raises.)
+
+        Where to look: each of them looks at ``Backend.left``, once when it is called and once
+        when its turn has come. A framework's loop may be used again by the next program, and
+        raise once it is closed.
+        """
+        ran: list[str] = []
+        host.run(functools.partial(_give_too_late, ran), self.backend, kind.options)
+        assert not ran, f"run on a backend that was left: {ran}"
+
+        kept: list[Backend] = []
+
+        async def keep(backend: Backend) -> None:
+            kept.append(backend)
+            _give(backend, "at the end of its program", ran)
+
+        async def next_program(backend: Backend) -> None:
+            _give(kept[0], "in the next program", ran)
+            await Net(backend, kind, host).quiet()
+
+        host.run(keep, self.backend, kind.options)
+        _give(kept[0], "after its program", ran)
+        host.run(next_program, self.backend, kind.options)
+        assert not ran, f"run in the next program: {ran}"
+
+
+def _check_fatal_event(
+    host: Host, backend: str, kind: Kind, event: str, error: BaseException
+) -> None:
+    """*event* raises *error*, which is KeyboardInterrupt or SystemExit."""
+    reactions: dict[str, Callable[..., object]] = {event: raising(error)}
+    if event == "writeConnectionLost":
+        reactions["connectionMade"] = lose_write
+    elif event == "connectionLost":
+        reactions["connectionMade"] = lose
+    protocol = Recorder(**reactions)
+    peers: list[RawPeer] = []
+
+    async def main(opened: Backend) -> None:
+        async with kind.serve(opened, lambda: protocol, ConnectionOptions()) as connect:
+            peers.append(await connect())
+            if event == "dataReceived":
+                peers[0].send_now(b"x")
+            elif event == "readConnectionLost":
+                peers[0].shutdown()
+            await opened.sleep(LIMIT)
+            went_on.append(event)
+
+    went_on: list[str] = []
+    try:
+        with logged() as records:
+            raised = raised_by(host, main, backend, kind.options)
+        assert not went_on, f"{event} raised {error!r}, and the program went on"
+        check_fatal_told(host, error, raised, records)
+        if event == "connectionLost":
+            assert type(protocol.reason) is ConnectionDone
+            assert protocol.events == ["connectionMade", event]
+        else:
+            assert protocol.reason is error, protocol.reason
+            assert protocol.events == list(
+                dict.fromkeys(["connectionMade", event, "connectionLost"])
+            )
+        assert not protocol.broken, protocol.broken
+        # Descriptors 0 and 1 were put back meanwhile, so a pipe shows the end of stream.
+        for peer in peers:
+            received, end = peer.rest()
+            assert received == b""
+            if event in ("connectionMade", "dataReceived", "readConnectionLost"):
+                check_reset(Pair(protocol, peer).can, end, event)
+    finally:
+        for peer in peers:
+            peer.close()
+
+
+def _check_fatal_in_open_backend(host: Host, backend: str, kind: Kind) -> None:
+    """The same in a backend that was opened in a loop that is somebody else's."""
+    error = KeyboardInterrupt()
+    protocol = Recorder(dataReceived=raising(error))
+    peers: list[RawPeer] = []
+
+    async def main(opened: Backend) -> None:
+        async with open_backend(opened.name) as inner:
+            serving = kind.lane.serve(inner, lambda: protocol, ConnectionOptions())
+            async with serving as connect:
+                peers.append(await connect())
+                peers[0].send_now(b"x")
+                await inner.sleep(LIMIT)
+
+    try:
+        with logged() as records:
+            raised = raised_by(host, main, backend, kind.options)
+        assert protocol.reason is error, protocol.reason
+        assert protocol.events == ["connectionMade", "dataReceived", "connectionLost"]
+        if raised is not error:
+            # Its loop cannot be told to raise anything: it was stopped, and why was logged.
+            assert type(raised) is RuntimeError
+            assert [record.levelname for record in showing(error, records)] == ["CRITICAL"]
+        else:
+            assert not [record.getMessage() for record in records]
+    finally:
+        for peer in peers:
+            peer.close()
+
+
+def _give(backend: Backend, when: str, ran: list[str]) -> None:
+    """Give *backend* something to run in every way; it notes that in *ran*."""
+
+    async def task(name: str) -> None:
+        ran.append(name)
+
+    def threadsafe(thread: str) -> None:
+        backend.call_soon_threadsafe(ran.append, f"call_soon_threadsafe {thread} {when}")
+
+    threadsafe("here")
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(threadsafe, "in a thread").result()
+    backend.call_soon(ran.append, f"call_soon {when}")
+    backend.call_later(0.0, ran.append, f"call_later {when}").cancel()
+    backend.call_later(0.0, ran.append, f"call_later {when}")
+    backend.start_soon(task, f"start_soon {when}")
+
+
+async def _give_too_late(ran: list[str], backend: Backend) -> None:
+    async with open_backend(backend.name) as inner:
+        _give(inner, "before it was left", ran)
+    _give(inner, "after it was left", ran)
+    for _ in range(5):
+        await backend.sleep(0.01)
+
+
+async def _check_strays(backend: Backend, kind: Kind) -> None:
+    """Every other BaseException is one connection's own affair."""
+    net = Net(backend, kind)
+    try:
+        async with neighbour(net) as other:
+            errors = (StrayCancellation("stray"), GeneratorExit(), Stray())
+            for error, event in zip(
+                errors, ("dataReceived", "readConnectionLost", "writeConnectionLost"), strict=True
+            ):
+                with logged() as records:
+                    pair = await net.pair(Named(**{event: raising(error)}))
+                    await trigger(net, pair, event)
+                    assert await net.lost(pair.protocol) is error
+                    await net.turns()
+                check_logged_once(error, records)
+                assert pair.protocol.events == ["connectionMade", event, "connectionLost"]
+                await check_works(net, other)
+    finally:
+        await net.close()
+    net.check_order()

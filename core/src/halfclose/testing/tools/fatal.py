@@ -1,0 +1,49 @@
+"""What a host raises, where something that it runs ends the program."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from ...backend import Backend
+from ..hosts import Host
+
+__all__ = ["check_fatal_told", "raised_by"]
+
+
+def raised_by(
+    host: Host,
+    main: Callable[[Backend], Awaitable[object]],
+    backend: str,
+    options: Mapping[str, Any] | None = None,
+) -> BaseException:
+    """What *host* raises that runs *main*."""
+    try:
+        host.run(main, backend, options)
+    except BaseException as error:
+        # Where the loop was stopped, main was never resumed.
+        gc.collect()
+        return error
+    raise AssertionError(f"{host.name} returned, and was to raise")
+
+
+def check_fatal_told(
+    host: Host, error: BaseException, raised: BaseException, records: list[logging.LogRecord]
+) -> None:
+    """*error*, given to ``Backend.fatal``, came out of the host bare, with nothing to be said.
+
+    Or, where no loop can be told to raise it, it was logged, and the loop stopped.
+    """
+    if host.brings_fatal:
+        if raised is not error:
+            raise AssertionError(f"{host.name} raised {raised!r}, and not {error!r}") from raised
+        assert not records, [record.getMessage() for record in records]
+        return
+    if type(raised) is not RuntimeError:
+        raise AssertionError(f"the loop was not stopped: {host.name} raised {raised!r}") from raised
+    of_it = [record for record in records if record.exc_info and record.exc_info[1] is error]
+    assert [record.levelname for record in of_it] == ["CRITICAL"], f"{error!r}: {of_it}"
+    others = [record for record in records if record.levelno == logging.ERROR]
+    assert not others, f"and {[record.getMessage() for record in others]} beside {error!r}"
