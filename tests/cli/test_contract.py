@@ -187,12 +187,12 @@ def test_under_hosts_too() -> None:
 
 
 def test_one_does_not_load() -> None:
-    asked = "loading+raises", "anyio+trio", "loading+no-channel types", "--only", "EVT-01"
+    asked = "loading+raises", "anyio+trio", "loading+no-channel-types", "--only", "EVT-01"
     result = _contract(*asked)
     assert result.status == 1
     raises, no_channel_types = result.err.splitlines()
     assert raises.startswith("halfclose: backend 'loading+raises' does not load: ")
-    assert no_channel_types.startswith("halfclose: backend 'loading+no-channel types' ")
+    assert no_channel_types.startswith("halfclose: backend 'loading+no-channel-types' ")
     lines = result.out.decode().splitlines()
     assert lines[2].startswith("EVT-01 ✓ 8")
     assert lines[-1].startswith("Kept: 1 rule in 8 cases on 1 backend (2 not loaded); ")

@@ -77,7 +77,7 @@ def test_one_does_not_load() -> None:
         "explore",
         "loading+raises",
         "anyio+trio",
-        "loading+no-channel types",
+        "loading+no-channel-types",
         "--replay",
         SCRIPT,
     )
@@ -85,7 +85,7 @@ def test_one_does_not_load() -> None:
     assert (result.status, result.out) == (1, b"anyio+trio, tcp: the contract was kept\n")
     raises, no_channel_types = result.err.splitlines()
     assert raises.startswith("halfclose: backend 'loading+raises' does not load: ")
-    assert no_channel_types.startswith("halfclose: backend 'loading+no-channel types' ")
+    assert no_channel_types.startswith("halfclose: backend 'loading+no-channel-types' ")
 
 
 @pytest.mark.parametrize(

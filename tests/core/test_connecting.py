@@ -826,7 +826,7 @@ def test_an_interruption_in_a_race_is_not_kept(
         run(main, variant=variant)
 
 
-def test_a_lookup_that_is_cancelled_by_a_stranger(
+def test_a_lookup_that_is_cancelled_by_somebody_else(
     variant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Stray(BaseException):

@@ -119,7 +119,7 @@ def test_a_planted_arrow_upwards_is_named() -> None:
     }
     order = ["host", "io", "backend"]
     assert wrong(arrows(files), order) == [
-        "p.io.poller -> p.backend (line 2): io may import host and what is below"
+        "p.io.driver -> p.backend (line 2): io may import host and what is below"
     ]
     assert wrong(arrows({**files, "p/io/driver.py": "from ..host import H"}), order) == []
     assert wrong(arrows({"p/host.py": "from . import io", "p/io/__init__.py": ""}), order) == [

@@ -171,7 +171,7 @@ def test_a_mark_on_the_class_takes_no_rule_away(tmp_path: Any, member: str) -> N
 @pytest.mark.parametrize("scheme", ["Memory", "TCP", ""])
 def test_a_kind_on_which_no_rule_can_be_seen_is_refused(tmp_path: Any, scheme: str) -> None:
     channel_type = f'type("Mine", (PollerTCP,), {{"name": "mine", "scheme": {scheme!r}}})()'
-    member = f"from halfclose.testing import PollerTCP\n    kinds = ({channel_type},)"
+    member = f"from halfclose.testing import PollerTCP\n    channel_types = ({channel_type},)"
     status, output = run_pytest(tmp_path, member, "-k", "evt_01")
     assert status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     assert "a scheme one of tcp, unix, stdio, memory" in output

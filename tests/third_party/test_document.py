@@ -14,12 +14,12 @@ DOCUMENT = (ROOT / "docs" / "writing-a-backend.md").read_text()
 QUOTED = re.findall(r"<!-- from: (\S+) -->\n```\w+\n(.+?)```", DOCUMENT, re.DOTALL)
 
 
-def test_every_file_of_the_stranger_is_quoted() -> None:
+def test_every_file_of_the_example_is_quoted() -> None:
     """But for its package's own, which is empty."""
     files = {
         str(path.relative_to(ROOT))
         for folder in ("src", "tests")
-        for path in (ROOT / "tests" / "example" / folder).rglob("*.py")
+        for path in (ROOT / "tests" / "third_party" / folder).rglob("*.py")
         if path.name != "__init__.py"
     }
     assert {file for file, _ in QUOTED if file.endswith(".py")} == files

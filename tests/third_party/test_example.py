@@ -35,7 +35,7 @@ def environment(folder: Path) -> Environment:
     return made
 
 
-def test_a_stranger_keeps_the_contract(tmp_path: Path) -> None:
+def test_the_example_keeps_the_contract(tmp_path: Path) -> None:
     clean = environment(tmp_path)
     # Outside of every source tree: what is imported is what was installed.
     away = tmp_path / "away"

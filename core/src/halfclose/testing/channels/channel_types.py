@@ -282,8 +282,8 @@ def check_channel_types(channel_types: Any) -> tuple[ChannelType, ...]:
         name, scheme = getattr(channel_type, "name", None), getattr(channel_type, "scheme", None)
         if not isinstance(name, str) or scheme not in _SCHEMES:
             raise TypeError(
-                f"{channel_type!r} has the name {name!r} and the scheme {scheme!r}; a name is a string, "
-                f"and a scheme one of {', '.join(_SCHEMES)}"
+                f"{channel_type!r} has the name {name!r} and the scheme {scheme!r}; a name is a "
+                f"string, and a scheme one of {', '.join(_SCHEMES)}"
             )
         if name in names:
             raise TypeError(f"two kinds are called {name!r}")
