@@ -153,7 +153,8 @@ def python(
     """Run *code* in a fresh interpreter and give what it prints; anything but success fails.
 
     :param warm: whether it may be one that has imported the frameworks already, which is a tenth of
-        the work; not where *code* looks at what is imported.
+        the work; not where *code* looks at what is imported, or at the ``native_id`` of the main
+        thread, which Python 3.11 does not set anew in a fork.
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HALFCLOSE_")}
     environment["PYTHONPATH"] = ""

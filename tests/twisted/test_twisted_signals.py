@@ -283,6 +283,5 @@ def test_a_signal_that_another_thread_takes_wakes_the_reactor(variant: str) -> N
         except KeyboardInterrupt:
             print("interrupted")
         """,
-        warm=True,
     )
     assert out == "interrupted\n"
