@@ -282,8 +282,7 @@ class FailureRules:
         connection.
 
         Where to look: whatever calls a channel, a poller, a task or the framework, has an
-        ``except`` of its own around that one channel, and gives it up by ``failed``. Whatever the
-        loop calls for a backend goes through ``Backend.guarded``, and a task's failure is logged.
+        ``except`` of its own around that one channel, and gives it up by ``failed``.
         """
         async with neighbour(net) as other:
             for call in ("received", "read_ended", "writable"):
