@@ -1,4 +1,4 @@
-"""Half-closeable protocols, written once and run on any event loop.
+"""Half-closeable protocols that are written once and run on any event loop.
 
 Start with `HalfCloseableProtocol`, `run`, `Backend.connect` and `Backend.listen`.
 """

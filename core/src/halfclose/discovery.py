@@ -1,7 +1,7 @@
-"""Which backends are installed, which one is meant, and what is broken and why.
+"""Finds the installed backends, chooses one of them, and loads it.
 
-Each backend has an entry point of its own, ``NAME`` or ``NAME+VARIANT``, so that they can be listed
-without importing anything.
+Each backend has an entry point of its own, called ``NAME`` or ``NAME+VARIANT``, so that backends
+can be listed without importing anything.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ __all__ = [
 _log = logging.getLogger("halfclose")
 
 ENVIRONMENT = "HALFCLOSE_BACKEND"
-"""The environment variable that names the backend to use where the program does not."""
+"""The environment variable that names the backend to use if the program names none."""
 
 
 @dataclass(frozen=True)
 class BackendInfo:
-    """One installed backend, as its distribution's metadata tell.
+    """One installed backend, as the metadata of its distribution describe it.
 
     :param name: the backend's name.
-    :param distribution: the distribution that offers it.
+    :param distribution: the distribution that offers the backend.
     :param version: that distribution's version.
-    :param entry_point: the module that its entry point names.
+    :param entry_point: the module that the backend's entry point names.
     """
 
     name: str
@@ -54,7 +54,10 @@ class BackendInfo:
 
 
 def available_backends() -> dict[str, BackendInfo]:
-    """Every installed backend and variant by name. Nothing is imported, so nothing can fail."""
+    """Every installed backend and variant, by name.
+
+    Nothing is imported, so a broken backend is listed too.
+    """
     found = {}
     for name, entries in sorted(installed_entries().items()):
         entry = entries[0]
@@ -64,8 +67,8 @@ def available_backends() -> dict[str, BackendInfo]:
 
 
 def none_installed() -> str:
-    """What to say where there is no backend at all."""
-    # Only where something is missing: importing it takes time.
+    """The message for a program that finds no backend at all."""
+    # Imported here because importing it takes time, and it is needed only if something is missing.
     from .installing import localized
 
     ours = " or ".join(
@@ -75,7 +78,10 @@ def none_installed() -> str:
 
 
 def _not_found(name: str, by: str = "") -> BackendNotFound:
-    """:param by: who asks for *name*, if it is not the program."""
+    """The error for a backend that is not installed, with similar names and the install command.
+
+    :param by: what asks for *name* if the program itself does not, as words for the message.
+    """
     names = sorted(installed_entries())
     close = difflib.get_close_matches(name.lower(), names, n=3)
     there = ", ".join(names) if names else "none"
@@ -92,29 +98,34 @@ def _not_found(name: str, by: str = "") -> BackendNotFound:
 
 
 def find_backend(name: str) -> BackendSpec:
-    """What the plugin of the backend of that *name* says of it. Its framework is not imported.
+    """The description that the plugin of the backend *name* gives of it.
 
-    :raises BackendNotFound: none is installed; the message has the names that are there, close
-        ones, and the install command.
-    :raises BackendLoadError: its plugin does not load, or two distributions offer it.
+    The backend's framework is not imported.
+
+    :raises BackendNotFound: no backend of that name is installed. The message has the names of the
+        installed ones, the similar names among them, and the install command.
+    :raises BackendLoadError: the backend's plugin does not load, or two distributions offer a
+        backend of that name.
+    :raises TypeError: *name* is no string.
     """
     return locate(name).spec
 
 
 @dataclass(frozen=True)
 class Located:
-    """What a backend's plugin says of it, and where that plugin comes from.
+    """A backend's description, and where the plugin that gave it comes from.
 
-    :param origin: the distribution and the entry point, in words.
+    :param origin: the plugin's distribution and entry point, in words for a message.
     """
 
     spec: BackendSpec
     origin: str
 
     def load(self, what: str) -> Any:
-        """Import the object that *what*, ``"module:attribute"`` of `spec`, names.
+        """Import an object of the backend and give it.
 
-        :raises BackendLoadError: it cannot be imported; the message says what to install.
+        :param what: ``"module:attribute"``, a value of one of the fields of `spec`.
+        :raises BackendLoadError: the object cannot be imported. The message says what to install.
         """
         try:
             module, _, attribute = what.partition(":")
@@ -131,10 +142,11 @@ class Located:
 
 
 def locate(name: str) -> Located:
-    """`find_backend`, with where it comes from.
+    """The description of the backend *name*, with the origin of its plugin.
 
     :raises BackendNotFound: see `find_backend`.
     :raises BackendLoadError: see `find_backend`.
+    :raises TypeError: *name* is no string.
     """
     if not isinstance(name, str):
         raise TypeError(f"a backend's name is a string, not {name!r}")
@@ -162,10 +174,12 @@ def locate(name: str) -> Located:
 
 
 def load_backend(name: str) -> type[Backend]:
-    """The `Backend` subclass of that *name*, its framework imported.
+    """The `Backend` subclass of the backend *name*. This imports its framework.
 
     :raises BackendNotFound: see `find_backend`.
-    :raises BackendLoadError: it is installed and does not load, or two distributions offer it.
+    :raises BackendLoadError: the backend is installed but does not load, or two distributions offer
+        a backend of that name.
+    :raises TypeError: *name* is no string.
     """
     located = locate(name)
     implementation = located.load(located.spec.implementation)
@@ -178,6 +192,8 @@ def load_backend(name: str) -> type[Backend]:
 
 
 def _runs(spec: BackendSpec) -> bool:
+    """Whether the backend's framework runs in this thread. If its plugin fails to tell, it does
+    not."""
     try:
         return bool(spec.running())
     except Exception:
@@ -186,9 +202,10 @@ def _runs(spec: BackendSpec) -> bool:
 
 
 def find_occupant() -> str | None:
-    """What runs in this thread, so that no other loop can run in it; None: nothing.
+    """The name, in words, of the loop that runs in this thread; None if no loop does.
 
-    Where one runs inside another, the one whose plugin has the higher priority is told.
+    A caller that gets a name can start no loop of its own here. If one loop runs inside another,
+    this is the one whose plugin has the higher priority.
     """
     registry.load_once()
     specs = sorted(registry.specs().values(), key=lambda spec: (-spec.priority, spec.name))
@@ -210,10 +227,13 @@ def find_occupant() -> str | None:
 def select_backend(name: str | None = None, *, running: bool) -> str:
     """The name of the backend to use.
 
-    In order: *name*; with *running*, the one whose framework runs in this thread; the environment
-    variable ``HALFCLOSE_BACKEND``; the only one installed; the highest priority.
+    It is the first of these that there is: *name*; if *running* is true, the backend whose
+    framework runs in this thread; the value of the environment variable ``HALFCLOSE_BACKEND``; the
+    installed backend with the highest priority.
 
-    :raises BackendNotFound: none is installed, or not the one that the variable names.
+    :param name: the name that the program gave; None if it gave none.
+    :param running: whether to look for a framework that runs in this thread.
+    :raises BackendNotFound: no backend is installed, or not the one that the variable names.
     """
     if name is not None:
         return name
@@ -227,11 +247,11 @@ def select_backend(name: str | None = None, *, running: bool) -> str:
     chosen = os.environ.get(ENVIRONMENT)
     if chosen:
         if chosen not in known and chosen not in installed_entries():
-            # The program does not know what it asks for, nor does who reads this.
+            # The message names the variable, because the program's author never wrote this name.
             raise _not_found(chosen, f", which {ENVIRONMENT} names,")
         return chosen
     automatic = [spec.name for spec in specs if spec.automatic]
-    # One whose plugin is broken is chosen last: loading it says why.
+    # A backend with a broken plugin comes last. If it is chosen, loading it tells what is broken.
     broken = sorted(set(installed_entries()) - set(known))
     for name in (*automatic, *broken):
         return name

@@ -1,6 +1,7 @@
-"""Small protocols that live on half-close; run one with ``halfclose run halfclose.examples:Echo``.
+"""Small protocols that use half-close. Run one with ``halfclose run halfclose.examples:Echo``.
 
-Each logs what happens to it under ``halfclose.examples``, which the command shows on stderr.
+Each of them logs its events with the logger ``halfclose.examples``. The command shows them on
+stderr.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class Logged(HalfCloseableProtocol):
-    """Logs each event but the data, and does nothing else."""
+    """Logs each event except the data, and does nothing else."""
 
     def connectionMade(self) -> None:
         _log.info("%s: connection made", self.logPrefix())
@@ -33,12 +34,12 @@ class Logged(HalfCloseableProtocol):
 
 
 class Echo(Logged):
-    """Writes back what it reads, all of it, and then closes (RFC 862)."""
+    """Writes back everything that it reads, and closes when the peer has ended (RFC 862)."""
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        # Back-pressure in one line: while the peer does not read, neither do we. The
-        # registration ends by itself when the peer stops sending (rule PRD-09).
+        # Back-pressure: while the peer does not read our answers, we do not read from it. The
+        # registration ends by itself when the peer ends its half (rule PRD-09).
         self.transport.registerProducer(self.transport, True)
 
     def dataReceived(self, data: bytes) -> None:
@@ -46,12 +47,13 @@ class Echo(Logged):
 
     def readConnectionLost(self) -> None:
         super().readConnectionLost()
-        # Not before everything was sent: loseConnection waits for that.
+        # Nothing is cut off, because loseConnection sends everything that was written first.
         self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
         super().writeConnectionLost()
-        # We never end our half alone, so it is a pipe that lost its reader (rule PIP-04).
+        # This protocol never ends its own half alone, so this is standard output, and nobody reads
+        # it any more (rule PIP-04).
         self.transport.loseConnection()
 
 
@@ -63,10 +65,10 @@ class Upper(Echo):
 
 
 class Discard(Logged):
-    """Reads and forgets (RFC 863).
+    """Reads everything and ignores it (RFC 863).
 
-    It has nothing to say, so it ends its own half at once. When the peer ends the other, the
-    connection is over: nobody has to call loseConnection (rule EVT-05).
+    It has nothing to send, so it ends its own half at once. When the peer ends the other half, the
+    connection ends by itself, without a call of loseConnection (rule EVT-05).
     """
 
     def connectionMade(self) -> None:
@@ -75,10 +77,10 @@ class Discard(Logged):
 
 
 class Daytime(Logged):
-    """Tells the time and ends its half; what the peer still says is read, and ignored (RFC 867).
+    """Sends the time and ends its half. What the peer still sends is read and ignored (RFC 867).
 
-    Closing instead would be a gamble: a close with input unread resets the connection, and the
-    reset can overtake the answer.
+    A plain socket that is closed with unread input resets the connection, and the reset can
+    overtake the answer. To end only our half avoids that.
     """
 
     def connectionMade(self) -> None:
@@ -89,10 +91,10 @@ class Daytime(Logged):
 
 
 class Sum(Logged):
-    """Answers with the SHA-256 of all that the peer sends: ``sha256sum`` as a service.
+    """Answers with the SHA-256 of everything that the peer sends: ``sha256sum`` as a service.
 
-    The end of the peer's half is the end of the question. Without half-close the peer could only
-    say "that was all" by a way of its own, such as sending the length first.
+    The peer ends its half to say that it has sent everything. Without half-close, the protocol
+    would need another sign for that, such as the length before the data.
     """
 
     def connectionMade(self) -> None:
@@ -109,7 +111,7 @@ class Sum(Logged):
 
 
 class Ask(Logged):
-    """The other side of these: asks, ends its half, and collects the answer up to its end.
+    """A client for these services: sends a question, ends its half, and collects the answer.
 
     :param question: what to send.
     """

@@ -1,11 +1,13 @@
-"""Forks: what a child process inherits of its parent's connections, and must leave alone.
+"""Keeps a forked child process away from the connections of its parent.
 
-A child of fork(2) gets a copy of every descriptor, and of all that is in memory. What is behind
-the descriptors is not copied but shared: the connections, the listening sockets, the epoll
-instances and what is registered there, the settings of a terminal. To close in the child what
-the parent uses would change it for the parent, and to hold on to it keeps a peer from seeing an
-end. So in the child every backend that was in use is its parent's (rule ERR-18; docs/forking.md):
-its connections are over, its descriptors are replaced, and who would come back to its loop ends.
+A child of fork(2) gets a copy of the memory and of every descriptor. What is behind the descriptors
+is not copied but shared: the connections, the listening sockets, the epoll instances and what is
+registered there, the settings of a terminal. If the child closed them in the usual way, it would
+change them for the parent. If it kept them open, peers would not see the parent's end of stream.
+
+So in the child, every backend that was in use belongs to the parent (rule ERR-18; docs/forking.md).
+The child sees its connections as closed, /dev/null takes the place of its descriptors, and a child
+that comes back to its loop is ended.
 """
 
 from __future__ import annotations
@@ -24,21 +26,21 @@ __all__ = ["Inherited", "Running", "end", "has_forked", "note", "vacate"]
 
 
 class Running(Interface):
-    """A backend, as far as `end` looks at it."""
+    """The part of a backend that `end` uses."""
 
     name: str
     foreign: int | None
 
 
 class Inherited(Interface):
-    """A backend, as far as a fork concerns it."""
+    """The part of a backend that is used at a fork."""
 
     @property
     def in_use(self) -> bool:
-        """Whether a child that is forked now must leave it alone."""
+        """Whether a child that is forked now must leave this backend alone."""
 
     def disown(self, parent: int) -> None:
-        """In a child: everything in it belongs to the process *parent*."""
+        """Give everything up, in a forked child, because it belongs to the process *parent*."""
 
 
 _backends: set[ReferenceType[Inherited]] = set()
@@ -47,22 +49,26 @@ _has_forked = False
 
 
 def note(backend: Inherited) -> None:
-    """A child is to be told that *backend* is its parent's, if it is in use then."""
-    # What is called when a backend is freed must not be Python: ^C would be raised in it, where
-    # nobody hears of it (a WeakSet loses it so).
+    """Have *backend* disowned in each child that is forked while it is in use.
+
+    The backend is not kept alive by this.
+    """
+    # No WeakSet, because it calls a Python function when a backend is freed. If ^C came in that
+    # function, the interpreter would print the KeyboardInterrupt and drop it.
     _backends.add(ref(backend, _backends.discard))
 
 
 def has_forked() -> bool:
     """Whether this process has forked, so that children may hold copies of its descriptors.
 
-    To run a program does not count (`subprocess`): it inherits what it is given, and no more.
+    Programs that were run with `subprocess` do not count, because they inherit only the descriptors
+    that they are given.
     """
     return _has_forked
 
 
 def _before() -> None:
-    # Not afterwards: other threads may run between the fork and that.
+    # Set before the fork, because other threads may run between the fork and a call after it.
     global _parent, _has_forked
     _parent = os.getpid()
     _has_forked = True
@@ -70,13 +76,13 @@ def _before() -> None:
 
 def _in_child() -> None:
     global _has_forked
-    # What it opens from now on, nobody else has.
+    # No other process has a copy of what this process opens from now on.
     _has_forked = False
     known = [reference() for reference in _backends.copy()]
     inherited = [backend for backend in known if backend is not None and backend.in_use]
     if not inherited:
         return
-    # Or each signal of the child would wake the parent's loop, as if it had been the parent's.
+    # This descriptor is shared with the parent: a signal of the child would wake the parent's loop.
     with suppress(ValueError):
         signal.set_wakeup_fd(-1)
     for backend in inherited:
@@ -88,15 +94,16 @@ if hasattr(os, "register_at_fork"):
 
 
 def vacate(descriptors: Iterable[int]) -> None:
-    """Let go of this process's copies of *descriptors*, and let /dev/null have their numbers.
+    """Close this process's copies of *descriptors*, and open /dev/null at their numbers.
 
-    Whoever holds a number, a framework's transport for one, can close it as ever, and closes no
-    stranger's descriptor by it.
+    Objects such as a framework's transport still hold the numbers, and will close them. If the
+    numbers were free, a file that is opened later could get one of them and be closed by mistake.
     """
     try:
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
-        # The copies stay. What the parent ends, it ends for them too (`syscalls.reset`).
+        # The copies stay open. Peers still see the parent's ends, because a process that has forked
+        # shuts its sockets down before it closes them (`syscalls.reset`, `syscalls.let_go`).
         return
     for fd in descriptors:
         if fd >= 0 and fd != null:
@@ -108,12 +115,13 @@ def vacate(descriptors: Iterable[int]) -> None:
 def end(backend: Running, error: BaseException | None) -> NoReturn:
     """End this process, which was forked inside *backend* and has come back to it.
 
-    There is no way on: the loop is the parent's, and to leave it would unregister there what the
-    parent waits for. So the child ends as those of `multiprocessing` do: without what the parent
-    has to do at its own end.
+    The child cannot go on, because the loop is the parent's: to leave the loop in the usual way
+    would unregister the descriptors that the parent waits for. So the child ends as a child of
+    `multiprocessing` does, without the exit handlers, which are for the parent.
 
-    :param error: what it came back with: SystemExit tells the status; any other exception, or
-        None, is shown, and the status is 1.
+    :param error: the exception with which the child came back, if any. The code of a SystemExit is
+        the status of the process. Otherwise the exception, or the reason of the end, is shown on
+        stderr, and the status is 1.
     """
     status = 1
     try:
@@ -137,7 +145,7 @@ def end(backend: Running, error: BaseException | None) -> NoReturn:
 
 
 def _status(code: object) -> int:
-    """What `sys.exit` makes of *code*."""
+    """The status with which `sys.exit` would end a process for *code*, printed as it would be."""
     if code is None:
         return 0
     if isinstance(code, int):

@@ -1,8 +1,8 @@
-"""What a plugin can offer and listen to: pluggy's hook specifications.
+"""The hooks that a plugin can implement, as pluggy's hook specifications.
 
-A plugin offers backends, each as a `BackendSpec`, and endpoints, each kind as a `Scheme`. Metrics
-and tracing listen to connections; they are called once a connection and once a half, never per
-message.
+A plugin can offer backends, each as a `BackendSpec`, and new schemes of endpoints, each as a
+`Scheme`. It can also listen to connections, for metrics or tracing: such hooks are called when a
+connection is made and lost and when a half of it ends, never for each message.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GROUP = "halfclose"
 """The entry-point group of backends, and pluggy's project name."""
 
 PLUGINS_GROUP = "halfclose.plugins"
-"""The entry-point group of plugins that bring no backend. An entry's name is free."""
+"""The entry-point group of plugins that bring no backend. An entry may have any name."""
 
 hookspec = pluggy.HookspecMarker(GROUP)
 
@@ -34,23 +34,24 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 class BackendSpec:
     """One backend, as its plugin describes it.
 
-    :param name: ``NAME`` or ``NAME+VARIANT``; the name of the entry point.
-    :param implementation: ``"module:attribute"`` of the `Backend` subclass, imported when asked
-        for.
-    :param running: whether this backend's framework runs in this thread now; it must import
-        nothing (look into ``sys.modules``).
-    :param priority: of several that fit, the highest is taken; 0 for a third party's.
-    :param install: what to install when *implementation* cannot be imported.
-    :param channel_types: ``"module:attribute"`` of a tuple of `halfclose.testing.ChannelType`, on
-        each of which
-        the contract suite runs; by default the poller's and stdio.
-    :param hosts: ``"module:attribute"`` of a tuple of `halfclose.testing.Host`, by each of which
-        the contract suite can run beside `halfclose.run`; by default none.
-    :param automatic: whether it may be chosen where none is named and its framework is not
-        running.
-    :param occupant: what runs in this thread now, be it a task or a callback that asks, in words
-        such as "an asyncio event loop"; None: nothing that this plugin knows. It must import
-        nothing. By default the backend's name, where *running* says that it runs.
+    :param name: ``NAME`` or ``NAME+VARIANT``, the same as the name of the entry point.
+    :param implementation: ``"module:attribute"`` of the `Backend` subclass. It is imported only
+        when a program uses the backend.
+    :param running: tells whether this backend's framework runs in this thread now. It must import
+        nothing; it can look into ``sys.modules``.
+    :param priority: if several backends fit, the one with the highest priority is used. Third
+        parties leave it at 0.
+    :param install: the command that installs what is missing when *implementation* cannot be
+        imported, such as ``"pip install halfclose-anyio"``.
+    :param channel_types: ``"module:attribute"`` of a tuple of `halfclose.testing.ChannelType`. The
+        contract suite runs on each of them. By default: the sockets of core's poller, and stdio.
+    :param hosts: ``"module:attribute"`` of a tuple of `halfclose.testing.Host`: other ways to run a
+        program than `halfclose.run`, in which the contract suite can run too. By default none.
+    :param automatic: whether this backend may be chosen if the program names none and no framework
+        runs.
+    :param occupant: gives what runs in this thread now, in words such as "an asyncio event loop",
+        or None if this plugin knows of nothing that runs. It may be called from a task or from a
+        callback, and must import nothing. By default: the backend's name if *running* says so.
     """
 
     name: str
@@ -65,24 +66,27 @@ class BackendSpec:
 
 
 class HookSpecs:
-    """The hooks; a plugin implements any of them as a module-level function."""
+    """The hooks. A plugin implements any of them as functions of a module or of an object."""
 
     @hookspec
     def halfclose_backends(self) -> Iterable[BackendSpec]:  # type: ignore[empty-body]
-        """The backends that this plugin offers. It must import no framework."""
+        """The backends that this plugin offers. The hook must import no framework."""
 
     @hookspec
     def halfclose_endpoints(self) -> Iterable[Scheme[Any, Any]]:  # type: ignore[empty-body]
-        """The schemes of endpoints that this plugin brings. It must import no framework."""
+        """The schemes of endpoints that this plugin brings. The hook must import no framework."""
 
     @hookspec
     def halfclose_connection_made(self, transport: Transport, protocol: BaseProtocol) -> None:
-        """``connectionMade`` has returned."""
+        """Called once for each connection, after ``connectionMade`` has returned."""
 
     @hookspec
     def halfclose_half_closed(self, transport: Transport, side: str) -> None:
-        """One half has ended and the protocol has been told; *side* is "read" or "write"."""
+        """Called after a half has ended and the protocol was told of it.
+
+        :param side: the half that ended: "read" or "write".
+        """
 
     @hookspec
     def halfclose_connection_lost(self, transport: Transport, reason: BaseException) -> None:
-        """``connectionLost`` has returned."""
+        """Called once for each connection, after ``connectionLost`` has returned."""

@@ -1,7 +1,8 @@
-"""What to type to install something that belongs to this installation of halfclose.
+"""Makes the commands that messages suggest for installing what is missing.
 
-A distribution that came from a folder, as from a checkout or from wheels in one, is in no index
-for all we know. So a command that is told has to name that folder, and to reach this interpreter.
+If halfclose was installed from a folder (a checkout, or a folder of wheels), its other
+distributions may be in no package index. The command then has to name that folder. It also has to
+install into the environment of this interpreter.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?P<extras>\[[^\
 
 
 def localized(command: str) -> str:
-    """*command*, ``pip install ...``, so that it works here; another command as it is."""
+    """A command that does here what *command*, ``pip install ...``, is meant to do.
+
+    A command that is no ``pip install`` is given back unchanged.
+    """
     try:
         words = shlex.split(command)
     except ValueError:
@@ -39,10 +43,10 @@ def localized(command: str) -> str:
 
 
 def install_command(*requirements: str) -> str:
-    """The shell's command that installs *requirements* here, beside this halfclose.
+    """The shell command that installs *requirements* into this interpreter's environment.
 
-    :param requirements: such as "halfclose[cli]"; one that comes from where halfclose itself did
-        is told by its path.
+    :param requirements: such as "halfclose[cli]". One that is in the folder from which halfclose
+        was installed is replaced by its path.
     """
     pip = _pip()
     words: list[str] = []
@@ -71,17 +75,21 @@ def install_command(*requirements: str) -> str:
 
 
 def is_installed(name: str) -> bool:
-    """Whether a distribution of that *name* is here already."""
+    """Whether a distribution called *name* is installed."""
     return _distribution(name) is not None
 
 
 def is_known(name: str) -> bool:
-    """Whether a distribution of that *name* can be installed: an index may have any."""
+    """Whether a distribution called *name* may exist.
+
+    If halfclose came from an index, that index may have any distribution. If it came from a folder,
+    only the distributions there are known to exist.
+    """
     return _origin(_distribution(_OURS)) is None or _source(name) is not None
 
 
 def _pip() -> list[str]:
-    """What installs into this interpreter's environment."""
+    """The words of a command that installs into this interpreter's environment."""
     if find_spec("pip") is None:
         uv = _uv()
         if uv is not None:
@@ -89,24 +97,25 @@ def _pip() -> list[str]:
     pip = [sys.executable, "-m", "pip", "install"]
     if _is_own():
         return pip
-    # Who came to be installed here has been told so before (PEP 668).
+    # The system's own environment: pip refuses to install there without this option (PEP 668). The
+    # user must have given it already to install halfclose.
     marker = Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
     return [*pip, "--break-system-packages"] if marker.exists() else pip
 
 
 def _is_own() -> bool:
-    """Whether this is an environment of the user's own, which no system manages."""
+    """Whether this is a virtual environment, not the environment that the system manages."""
     return sys.prefix != sys.base_prefix
 
 
 def _uv() -> str | None:
-    """uv, as what a shell finds it by; None if it is not here."""
+    """The name or path by which a shell finds uv; None if uv is not installed."""
     if shutil.which("uv") is not None:
         return "uv"
     ours = _origin(_distribution(_OURS))
-    # Where the README puts it, in a checkout.
+    # The README's commands put uv here in a checkout.
     put = [] if ours is None else [str(ours.parent / ".uv" / "bin" / "uv")]
-    # uv tells the programs that it runs where it is.
+    # uv sets this variable for the programs that it runs.
     told = os.environ.get("UV")
     for path in [told, *put] if told else put:
         if os.access(path, os.X_OK):
@@ -115,6 +124,7 @@ def _uv() -> str | None:
 
 
 def _distribution(name: str) -> Distribution | None:
+    """The installed distribution called *name*; None if it is not installed."""
     try:
         return distribution(name)
     except PackageNotFoundError:
@@ -122,7 +132,7 @@ def _distribution(name: str) -> Distribution | None:
 
 
 def _direct_url(found: Distribution | None) -> dict[str, object]:
-    """What PEP 610 says of where a distribution came from."""
+    """The record of where a distribution came from (PEP 610); empty if it has none."""
     try:
         text = None if found is None else found.read_text("direct_url.json")
         read = json.loads(text) if text else {}
@@ -132,25 +142,26 @@ def _direct_url(found: Distribution | None) -> dict[str, object]:
 
 
 def _origin(found: Distribution | None) -> Path | None:
-    """The folder, or file, that a distribution was installed from; None if from an index."""
+    """The folder or file that a distribution was installed from; None if it was an index."""
     url = urlsplit(str(_direct_url(found).get("url", "")))
     path = Path(url2pathname(url.path))
     if url.scheme == "file" and path.exists():
         return path
     if found is None:
-        # It is only on the path: a checkout's own folder of sources, or not.
+        # halfclose is not installed but on the path. This may be its folder in a checkout.
         source = Path(__file__).parents[2]
         return source if (source / "pyproject.toml").exists() else None
     return None
 
 
 def _is_editable(name: str) -> bool:
+    """Whether the distribution called *name* was installed with ``pip install -e``."""
     info = _direct_url(_distribution(name)).get("dir_info")
     return isinstance(info, dict) and bool(info.get("editable"))
 
 
 def _source(name: str) -> Path | None:
-    """Where the distribution of that *name* is to be had, if not from an index."""
+    """The folder or wheel from which *name* can be installed; None: it has to be an index."""
     own = _distribution(name)
     if own is not None and (origin := _origin(own)) is not None:
         return origin
@@ -161,7 +172,10 @@ def _source(name: str) -> Path | None:
 
 
 def _beside(ours: Path) -> Iterator[Path]:
-    """What lies beside our own source: wheels, or the projects of a checkout."""
+    """The wheels in the folder of our own wheel, or the projects of our checkout.
+
+    :param ours: the folder or file from which halfclose was installed.
+    """
     if ours.suffix == ".whl":
         yield from ours.parent.glob("*.whl")
     elif ours.is_dir():
@@ -172,7 +186,10 @@ def _beside(ours: Path) -> Iterator[Path]:
 
 
 def _named(source: Path) -> str:
-    """The name of the distribution that *source* is, or makes."""
+    """The name of a distribution; empty if it cannot be read.
+
+    :param source: its wheel, or the folder of its project.
+    """
     if source.suffix == ".whl":
         return _normal(source.name.partition("-")[0])
     try:
@@ -184,4 +201,5 @@ def _named(source: Path) -> str:
 
 
 def _normal(name: str) -> str:
+    """*name* in the normal form of PEP 503, in which names of distributions can be compared."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,4 +1,4 @@
-"""What a connection may be told when it is made."""
+"""The options of a connection, which a program gives to ``connect`` or ``listen``."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ HIGH_WATER = 64 * 1024
 """Bytes waiting to be sent above which a streaming producer is paused."""
 
 LOW_WATER = 16 * 1024
-"""Bytes waiting to be sent at or below which it is resumed."""
+"""Bytes waiting to be sent at or below which a paused streaming producer is resumed."""
 
 LINGER_TIMEOUT = 5.0
-"""Seconds without progress after which the peer's input is no longer read and discarded."""
+"""Seconds without progress after which a closed connection stops reading its peer's input."""
 
 LINGER_BYTES = 256 << 20
-"""Bytes that are read and discarded, at most, once the peer has acknowledged all that we sent."""
+"""Bytes that a closed connection reads and discards at most, once the peer has acknowledged all
+that we sent."""
 
 UNIX_MODE = 0o600
-"""Permission bits of a unix socket: nobody but its owner connects."""
+"""Permission bits of a unix socket: only its owner may connect."""
 
 
 def seconds(name: str, value: float) -> float:
     """*value* as a number of seconds.
 
-    :raises ValueError: it is negative or not a number.
-    :raises TypeError: it is not a number at all.
+    :param name: what the messages call the value.
+    :raises ValueError: *value* is negative, or the float "not a number".
+    :raises TypeError: *value* is no int and no float.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} is a number of seconds, not {value!r}")
@@ -46,10 +48,11 @@ def seconds(name: str, value: float) -> float:
 
 
 def whole(name: str, value: int) -> int:
-    """*value* as a number of bytes.
+    """*value*, if it can be a number of bytes.
 
-    :raises ValueError: it is negative.
-    :raises TypeError: it is no whole number.
+    :param name: what the messages call the value.
+    :raises ValueError: *value* is negative.
+    :raises TypeError: *value* is no whole number.
     """
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} is a number of bytes, not {value!r}")
@@ -65,17 +68,18 @@ class ConnectionOptions:
     :param linger_timeout: seconds without progress after which a closed connection stops reading
         and discarding its peer's input (rule END-02); 0 turns that off.
     :param linger_bytes: bytes of that input that are read and discarded at most, once the peer has
-        acknowledged everything (rule END-07); 256 MiB unless told. Until then they are not
-        counted: the peer may be unable to read before it has sent everything.
+        acknowledged everything (rule END-07); 256 MiB by default. Bytes before that are not
+        counted, because the peer may be unable to read before it has sent everything.
     :param close_timeout: seconds without progress after ``loseConnection`` before the connection
         is aborted with `CloseTimeout`; ``None``: never.
     :param half_close_timeout: seconds without a byte, once one half has ended, before the
         connection is aborted with `HalfCloseTimeout`; ``None``: never.
     :param high_water: bytes waiting to be sent above which a streaming producer is paused.
-    :param low_water: bytes waiting to be sent at or below which it is resumed.
+    :param low_water: bytes waiting to be sent at or below which a paused producer is resumed.
     :param unix_mode: permission bits of a unix socket that ``listen`` makes.
-    :raises ValueError: a negative timeout or ``linger_bytes``, ``low_water`` not below
-        ``high_water``, or a mode outside 0 to 0o777.
+    :raises ValueError: a timeout or ``linger_bytes`` is negative, ``low_water`` is negative or not
+        below ``high_water``, or ``unix_mode`` is outside 0 to 0o777.
+    :raises TypeError: a timeout is no number, or ``linger_bytes`` is no whole number.
     """
 
     linger_timeout: float = LINGER_TIMEOUT

@@ -1,9 +1,9 @@
-"""The plugins that are loaded, and the hooks that connections call.
+"""Loads plugins, and calls the hooks that listen to connections.
 
-Plugins are found by entry point: group ``halfclose`` where they bring a backend, and group
-``halfclose.plugins`` where they bring none. The module that an entry point names is a
-pluggy plugin (`hooks.HookSpecs`), and light: importing it imports no framework. Which of the
-backends that plugins offer is meant, `discovery` decides.
+Plugins are found by their entry points: in the group ``halfclose`` if they bring a backend, else in
+the group ``halfclose.plugins``. The module that an entry point names is a pluggy plugin, which
+implements some of `hooks.HookSpecs`; importing it must import no framework. `discovery` chooses
+among the backends that the plugins offer.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ def distribution_of(entry: EntryPoint) -> str:
 
 
 def installed_entries() -> dict[str, list[EntryPoint]]:
-    """The entry points of all that is installed, by name; nothing is imported."""
+    """The entry points of the installed backends, by name. Nothing is imported."""
     found: dict[str, list[EntryPoint]] = {}
     for entry in installed_plugins(GROUP):
         same = found.setdefault(entry.name, [])
-        # One distribution can be on the path twice, as a checkout is beside its installation.
+        # One distribution can be on the path twice, for example a checkout and its installation.
         if key_of(entry) not in map(key_of, same):
             same.append(entry)
     return found
 
 
 def key_of(entry: EntryPoint) -> str:
-    """The name by which the plugin of *entry* is registered, and its failure remembered."""
+    """The name under which the plugin of *entry* is registered, or its failure is kept."""
     return f"{distribution_of(entry)}:{entry.value}"
 
 
@@ -61,38 +61,45 @@ class Registry:
         self.manager.add_hookspecs(HookSpecs)
         self._failures: dict[str, BaseException] = {}
         self._loaded = False
-        # Who listens: asked for with each connection, and changed with a plugin only.
+        # The implementations of each hook. They change only when a plugin is added or taken away,
+        # and every connection needs them, so pluggy is not asked each time.
         self.made: tuple[Any, ...] = ()
         self.half_closed: tuple[Any, ...] = ()
         self.lost: tuple[Any, ...] = ()
-        # Who brings endpoints: another tuple whenever there is another plugin.
+        # A new tuple each time that a plugin is added or taken away, by which `schemes` sees that
+        # its list of schemes is out of date.
         self.endpoints: tuple[Any, ...] = ()
 
     def register(self, plugin: Any, name: str | None) -> None:
         """Add *plugin*.
 
-        :raises ValueError: it, or another of that *name*, is registered already.
+        :param name: None lets pluggy choose a name.
+        :raises ValueError: *plugin*, or another of that *name*, is registered already.
         """
         self.manager.register(plugin, name)
         self._look_who_listens()
 
     def unregister(self, plugin: Any) -> None:
-        """Take back `register`."""
+        """Take *plugin* away, so that its hooks are no longer called."""
         self.manager.unregister(plugin)
         self._look_who_listens()
 
     def _look_who_listens(self) -> None:
+        """Ask pluggy anew for the implementations of each hook."""
         hook = self.manager.hook
-        # In pluggy's order of calls: the last to be registered is the first.
+        # Reversed, since pluggy calls the plugin first that was registered last.
         self.made = tuple(reversed(hook.halfclose_connection_made.get_hookimpls()))
         self.half_closed = tuple(reversed(hook.halfclose_half_closed.get_hookimpls()))
         self.lost = tuple(reversed(hook.halfclose_connection_lost.get_hookimpls()))
         self.endpoints = tuple(hook.halfclose_endpoints.get_hookimpls())
 
     def load(self, entry: EntryPoint) -> Any:
-        """The plugin of *entry*, registered.
+        """Load the plugin of *entry*, register it, and give it.
 
-        :raises BackendLoadError: its module cannot be imported, now or when first tried.
+        A plugin that failed once is not tried again.
+
+        :raises BackendLoadError: the plugin's module cannot be imported, or could not be when it
+            was tried first.
         """
         key = key_of(entry)
         plugin = self.manager.get_plugin(key)
@@ -113,7 +120,7 @@ class Registry:
         return plugin
 
     def load_all(self) -> None:
-        """Load every plugin; one that fails is remembered, and told when it is asked for."""
+        """Load every plugin. Failures are kept, for the time when somebody wants that plugin."""
         of_backends = [entry for entries in installed_entries().values() for entry in entries]
         for entry in (*of_backends, *installed_plugins(PLUGINS_GROUP)):
             try:
@@ -122,21 +129,24 @@ class Registry:
                 pass
 
     def load_once(self) -> None:
-        """`load_all`, the first time in this process: a backend is made for every stream."""
+        """Call `load_all` unless this process has done so already.
+
+        Backends call this, and some programs open a backend for each stream.
+        """
         if not self._loaded:
             self._loaded = True
             self.load_all()
 
     def failure(self, key: str) -> BaseException | None:
-        """What the plugin of that key failed with, if it did."""
+        """The exception with which the plugin of that key failed; None if it has not failed."""
         return self._failures.get(key)
 
     def failures(self) -> dict[str, BaseException]:
-        """What the plugins failed with that did, by their keys."""
+        """The exceptions of all plugins that failed, by the keys of the plugins."""
         return dict(self._failures)
 
     def specs(self) -> dict[str, BackendSpec]:
-        """What the loaded plugins offer, by name."""
+        """The backends that the loaded plugins offer, by the backends' names."""
         found: dict[str, BackendSpec] = {}
         for name, plugin in self.manager.list_name_plugin():
             for spec in self.specs_of(plugin, name):
@@ -144,7 +154,10 @@ class Registry:
         return found
 
     def specs_of(self, plugin: Any, name: str) -> list[BackendSpec]:
-        """What *plugin* offers; nothing where its hook fails, which `failure` tells of *name*."""
+        """The backends that *plugin* offers.
+
+        If the plugin's hook fails, there are none, and `failure` of *name* gives the exception.
+        """
         others = [other for other in self.manager.get_plugins() if other is not plugin]
         caller = self.manager.subset_hook_caller("halfclose_backends", others)
         try:
@@ -159,22 +172,25 @@ class Registry:
 
 
 registry = Registry()
-"""That of this process."""
+"""The one registry of this process."""
 
 
 def register(plugin: Any, name: str | None = None) -> None:
     """Add a plugin that no entry point names, such as a program's own metrics.
 
+    Connections that are open already call its hooks too.
+
     :param plugin: a module or object with functions marked by `halfclose.hookimpl`.
-    :raises ValueError: it, or another of that *name*, is registered already.
+    :param name: what log messages call it; None lets pluggy choose a name.
+    :raises ValueError: *plugin*, or another of that *name*, is registered already.
     """
     registry.register(plugin, name)
 
 
 def unregister(plugin: Any) -> None:
-    """Take back `register`.
+    """Take a plugin away that was registered. Its hooks are no longer called.
 
-    :raises ValueError: it is not registered.
+    :raises ValueError: *plugin* is not registered.
     """
     if not registry.manager.is_registered(plugin):
         raise ValueError(f"plugin {plugin!r} is not registered")
@@ -182,12 +198,21 @@ def unregister(plugin: Any) -> None:
 
 
 def load_plugins() -> None:
-    """Load every plugin, once in this process; a broken one is told of when it is asked for."""
+    """Load every installed plugin. Idempotent.
+
+    A plugin that fails is reported when something that it offers is asked for.
+    """
     registry.load_once()
 
 
 class Hooks:
-    """The hooks that connections call; what a plugin raises is logged and hurts nobody else."""
+    """Calls the hooks that listen to connections.
+
+    An exception of one plugin is logged; the connection and the other plugins go on.
+
+    :param fatal: gets KeyboardInterrupt and SystemExit, which end the program.
+    :param report: logs any other exception.
+    """
 
     def __init__(self, fatal: Callable[[BaseException], None], report: Callable[..., None]) -> None:
         self._fatal = fatal
@@ -195,7 +220,7 @@ class Hooks:
         load_plugins()
 
     def _call(self, listening: tuple[Any, ...], **arguments: object) -> None:
-        # One by one: pluggy itself stops at the first that raises.
+        # Not by pluggy itself, which would stop at the first plugin that raises.
         for implementation in listening:
             try:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
@@ -210,16 +235,16 @@ class Hooks:
                 )
 
     def connection_made(self, transport: Transport, protocol: BaseProtocol) -> None:
-        """``connectionMade`` has returned."""
+        """Tell the plugins that ``connectionMade`` has returned."""
         if registry.made:
             self._call(registry.made, transport=transport, protocol=protocol)
 
     def half_closed(self, transport: Transport, side: str) -> None:
-        """One half has ended, "read" or "write"."""
+        """Tell the plugins that a half has ended: *side* is "read" or "write"."""
         if registry.half_closed:
             self._call(registry.half_closed, transport=transport, side=side)
 
     def connection_lost(self, transport: Transport, reason: BaseException) -> None:
-        """``connectionLost`` has returned."""
+        """Tell the plugins that ``connectionLost`` has returned."""
         if registry.lost:
             self._call(registry.lost, transport=transport, reason=reason)

@@ -1,7 +1,7 @@
-"""Why a connection ended, and why one could not be made.
+"""The exceptions that say why a connection ended or could not be made.
 
-Named after ``twisted.internet.error``. A reason is always an exception *instance*; where the
-system gave one, the ``OSError`` is its ``__cause__``.
+The names are those of ``twisted.internet.error`` where it has them. A reason is always an exception
+*instance*. If the operating system reported the error, its ``OSError`` is the ``__cause__``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ class ConnectionClosed(HalfcloseError):
 
 
 class ConnectionDone(ConnectionClosed):
-    """The connection ended cleanly: both halves ended, or we closed and all was handed over."""
+    """The connection ended cleanly.
+
+    Both halves ended, or we closed it and the kernel took all that we had written.
+    """
 
 
 class ConnectionLost(ConnectionClosed):
@@ -44,27 +47,27 @@ class ConnectionLost(ConnectionClosed):
 
 
 class ConnectionAborted(ConnectionLost):
-    """We ended the connection at once: ``abortConnection``, or a backend that is being left."""
+    """We ended the connection at once, by ``abortConnection`` or because the backend was left."""
 
 
 class CloseTimeout(ConnectionLost):
-    """After ``loseConnection``, nothing moved for ``close_timeout`` seconds."""
+    """No progress was made for ``close_timeout`` seconds after ``loseConnection``."""
 
 
 class HalfCloseTimeout(ConnectionLost):
-    """With one half ended, nothing moved for ``half_close_timeout`` seconds."""
+    """No byte was sent or received for ``half_close_timeout`` seconds after one half ended."""
 
 
 class ConnectError(HalfcloseError):
-    """A connection could not be made; the message names the endpoint and every attempt."""
+    """A connection could not be made. The message names the endpoint and every attempt."""
 
 
 class ConnectionRefused(ConnectError):
-    """Nobody listens there."""
+    """The endpoint refused the connection, most often because nobody listens there."""
 
 
 class ConnectTimeout(ConnectError):
-    """There was no answer within the timeout, the name lookup included."""
+    """The endpoint did not answer within the timeout, which includes the name lookup."""
 
 
 class DNSLookupFailed(ConnectError):
@@ -72,19 +75,19 @@ class DNSLookupFailed(ConnectError):
 
 
 class ListenError(HalfcloseError):
-    """Listening failed; the message names the endpoint."""
+    """Listening failed. The message names the endpoint."""
 
 
 class EndpointError(HalfcloseError, ValueError):
-    """An endpoint is malformed; the message quotes it and shows a right one."""
+    """An endpoint is malformed. The message quotes it and shows a valid one."""
 
 
 class Unsupported(HalfcloseError):
-    """The stream below cannot do this; nothing has changed."""
+    """The channel or the backend cannot do what was asked. Nothing has changed."""
 
 
 class BackendError(HalfcloseError):
-    """The base of what can be wrong with a backend."""
+    """The base of the errors of finding and loading a backend."""
 
 
 class BackendNotFound(BackendError, LookupError):
@@ -92,4 +95,4 @@ class BackendNotFound(BackendError, LookupError):
 
 
 class BackendLoadError(BackendError, ImportError):
-    """A backend is installed and does not load; ``__cause__`` is why."""
+    """A backend is installed but does not load. The ``__cause__``, if there is one, says why."""

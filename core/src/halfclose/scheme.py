@@ -1,4 +1,4 @@
-"""A kind of endpoint: how one is written, connected to and listened on."""
+"""Schemes of endpoints: how the endpoints of a scheme are parsed, connected to, listened on."""
 
 from __future__ import annotations
 
@@ -21,53 +21,57 @@ BackendT = TypeVar("BackendT", bound=AbstractBackend)
 
 
 class Scheme(ABC, Generic[EndpointT, BackendT]):
-    """What stands before the colon of an endpoint, and all that depends on it.
+    """Parses the endpoints of one scheme, connects to them, and listens on them.
 
     A plugin gives its schemes in the hook ``halfclose_endpoints``. One object serves every backend
-    of the process, so it keeps nothing of a backend or a connection. The class of its endpoints
-    stands in brackets, and that of the backends which serve them: ``Scheme[VSOCK, Backend]``.
+    of the process, so a scheme must not keep the state of a backend or of a connection. A subclass
+    names the class of its endpoints, and the class of the backends that can serve them:
+    ``class VSOCKScheme(Scheme[VSOCK, Backend])``.
     """
 
     name: str
     """What stands before the colon: a small letter, then small letters, digits, ``+``, ``-`` and
-    ``.``. The `Endpoint.scheme` of its endpoints is the same."""
+    ``.``. The endpoints' `Endpoint.scheme` is the same."""
 
     examples: tuple[str, ...]
-    """Right endpoints of this scheme, one at least: the message of a malformed one shows them."""
+    """One or more valid endpoints, which the message for a malformed endpoint shows."""
 
     needs_descriptors: bool = True
-    """Whether it is served with sockets or pipes of the operating system, so that a backend which
-    has none (`BackendCapabilities.descriptors`) refuses it."""
+    """Whether sockets or pipes of the operating system serve the endpoints. A backend that has
+    none (`BackendCapabilities.descriptors`) refuses such endpoints."""
 
     one_connection: bool = False
-    """Whether an endpoint is one connection, which is there already: a server gets it by
-    ``connect`` too."""
+    """Whether an endpoint stands for one connection that exists already. A server then gets this
+    connection by ``connect``, since there is nothing to listen on."""
 
     standard_io: bool = False
     """Whether the connection is the standard input and output of this process."""
 
     within_process: bool = False
-    """Whether only this process can be at the other end, so that the command has no use for it."""
+    """Whether both ends of a connection are in this process. The command ``halfclose`` does not
+    offer such a scheme."""
 
     @abstractmethod
     def parse(self, rest: str) -> EndpointT:
-        """The endpoint that the name, a colon and *rest* are.
+        """The endpoint that is written as `name`, a colon and *rest*.
 
-        :raises ValueError: they are none. The message says what is wrong and no more: who asked
-            puts the whole endpoint before it, and the examples after it.
+        :raises ValueError: this is no valid endpoint. The message only has to say what is wrong;
+            the caller adds the endpoint's whole text and the examples.
         """
 
     @abstractmethod
     async def connect(
         self, backend: BackendT, endpoint: EndpointT, timeout: float | None
     ) -> Channel:
-        """A channel that is connected to *endpoint*. Cancelled, it leaves nothing behind.
+        """Connect to *endpoint*, and give the connected channel.
 
-        What is reached by way of another endpoint asks ``backend.open_channel`` for that one.
+        If it is cancelled, it must leave nothing open. A scheme that reaches its endpoints by way
+        of another endpoint calls ``backend.open_channel`` for that one.
 
         :param timeout: seconds for everything; None: no limit.
-        :raises ConnectError: it cannot be connected to; the message names *endpoint*.
-        :raises OSError: likewise; the caller names *endpoint*.
+        :raises ConnectError: the connection cannot be made. The message names *endpoint*.
+        :raises OSError: the connection cannot be made. The caller makes it a `ConnectError` that
+            names *endpoint*.
         :raises RuntimeError: the backend was left meanwhile.
         """
 
@@ -78,25 +82,28 @@ class Scheme(ABC, Generic[EndpointT, BackendT]):
         options: ConnectionOptions,
         accepted: Callable[[Channel], None],
     ) -> Listener:
-        """A listener on *endpoint*, which gives a channel for each new connection to *accepted*.
+        """Listen on *endpoint*, and give the listener.
 
-        What is reached by way of another endpoint asks ``backend.open_listener`` for that one.
-        By default nobody can listen.
+        A scheme that reaches its endpoints by way of another endpoint calls
+        ``backend.open_listener`` for that one. Without an override, listening is refused.
 
-        :raises ListenError: it cannot be listened on; the message names *endpoint*.
-        :raises OSError: likewise; the caller names *endpoint*.
+        :param accepted: to be called with the channel of each new connection.
+        :raises ListenError: listening failed. The message names *endpoint*.
+        :raises OSError: listening failed. The caller makes it a `ListenError` that names
+            *endpoint*.
         :raises RuntimeError: the backend was left meanwhile.
         """
         raise ListenError(f"cannot listen on {endpoint}: {self.name}: is to connect to")
 
     def cannot_connect(self, endpoint: EndpointT) -> str | None:
-        """Why nobody can ever connect to *endpoint*; None: one may try."""
+        """Why no connection to *endpoint* can ever be made; None: it may be possible."""
         return None
 
     def cannot_listen(self, endpoint: EndpointT) -> str | None:
-        """Why nobody can ever listen on *endpoint*; None: one may try."""
+        """Why listening on *endpoint* can never succeed; None: it may be possible."""
         return "it is one connection; connect to it instead" if self.one_connection else None
 
     def cannot_have_mode(self, endpoint: EndpointT) -> str | None:
-        """Why `ConnectionOptions.unix_mode` says nothing of *endpoint*; None: it is a file."""
+        """Why `ConnectionOptions.unix_mode` cannot apply to *endpoint*; None: it is a file, to
+        which it applies."""
         return "only a file has permissions"

@@ -1,7 +1,7 @@
-"""Which kinds of endpoint there are, and which one a string or a value is of.
+"""Finds the scheme of an endpoint, and parses endpoints.
 
-Core's own are registered here, as a plugin like others; the rest is loaded when a scheme is asked
-for that is not known yet.
+Core's own schemes come from a plugin as any others do. That plugin is registered here, so they are
+known at once. The other plugins are loaded when somebody asks for a scheme that is not known yet.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ register(core_plugin, "halfclose")
 
 
 def parse_endpoint(text: str) -> Endpoint:
-    """The endpoint that *text* names; ``str(endpoint)`` gives it back.
+    """The endpoint that *text* names. To parse ``str(endpoint)`` gives an equal endpoint.
 
-    :raises EndpointError: *text* is no endpoint; the message says what is wrong with it. Or two
+    :raises EndpointError: *text* is no endpoint, and the message says what is wrong with it; or two
         plugins bring its scheme.
+    :raises TypeError: the plugin that brings the scheme has given something that is no endpoint of
+        it.
     """
     name, colon, rest = text.partition(":")
-    # Without a colon it is no endpoint, also where the scheme exists.
+    # A text without a colon is no endpoint, even if it is a scheme's name.
     scheme = _schemes.find(name) if colon else None
     if scheme is None:
         raise _wrong(text, _unknown(name), _examples(known_schemes()))
@@ -49,9 +51,9 @@ def parse_endpoint(text: str) -> Endpoint:
 
 
 def as_endpoint(value: str | Endpoint) -> Endpoint:
-    """*value*, parsed if it is a string.
+    """*value* if it is an endpoint, or the endpoint that it names if it is a string.
 
-    :raises EndpointError: the string is malformed, or *value* is no endpoint.
+    :raises EndpointError: the string is malformed, or *value* is neither; see `parse_endpoint`.
     """
     if isinstance(value, str):
         return parse_endpoint(value)
@@ -61,9 +63,9 @@ def as_endpoint(value: str | Endpoint) -> Endpoint:
 
 
 def scheme_of(endpoint: Endpoint) -> Scheme[Any, Any]:
-    """The scheme that *endpoint* is of.
+    """The scheme of *endpoint*.
 
-    :raises EndpointError: no plugin brings it, or two do.
+    :raises EndpointError: no plugin brings its scheme, or two plugins do.
     """
     scheme = _schemes.find(endpoint.scheme)
     if scheme is None:
@@ -73,13 +75,13 @@ def scheme_of(endpoint: Endpoint) -> Scheme[Any, Any]:
 
 
 def known_schemes() -> list[Scheme[Any, Any]]:
-    """Every scheme of every plugin, core's first; one that two plugins bring is left out."""
+    """The schemes of all plugins, core's first, without those that two plugins bring."""
     load_plugins()
     return _schemes.unique()
 
 
 class _Schemes:
-    """The schemes of the plugins that were loaded so far, looked at anew when there is another."""
+    """The schemes of the plugins that are registered now."""
 
     def __init__(self) -> None:
         self._hooks: tuple[Any, ...] | None = None
@@ -87,9 +89,11 @@ class _Schemes:
         self._failures: dict[str, BaseException] = {}
 
     def find(self, name: str) -> Scheme[Any, Any] | None:
-        """The scheme of that *name*; the plugins are loaded if it is not there yet.
+        """The scheme called *name*; None if no plugin brings it.
 
-        :raises EndpointError: two plugins bring it.
+        If the scheme is not known yet, this loads all plugins first.
+
+        :raises EndpointError: two plugins bring the scheme.
         """
         brought = self._look().get(name)
         if brought is None:
@@ -104,19 +108,20 @@ class _Schemes:
         return brought[0][1] if brought else None
 
     def owner(self, name: str) -> str:
-        """The plugin that brings the scheme of that *name*."""
+        """The name of the plugin that brings the scheme called *name*."""
         return self._look()[name][0][0]
 
     def unique(self) -> list[Scheme[Any, Any]]:
-        """The schemes that one plugin brings."""
+        """The schemes that exactly one plugin brings."""
         return [brought[0][1] for brought in self._look().values() if len(brought) == 1]
 
     def failures(self) -> dict[str, BaseException]:
-        """What went wrong with the hooks of the plugins, by the plugin."""
+        """The exceptions of the plugins whose hook failed, by the plugins' names."""
         self._look()
         return self._failures
 
     def _look(self) -> dict[str, list[tuple[str, Scheme[Any, Any]]]]:
+        """The schemes by name, each with its plugin, asked for anew if the plugins have changed."""
         hooks = registry.endpoints
         if hooks is not self._hooks:
             self._brought, self._failures = {}, {}
@@ -125,7 +130,8 @@ class _Schemes:
                 try:
                     schemes = [_checked(scheme) for scheme in hook.function()]
                 except (Exception, SystemExit) as error:
-                    # Told when a scheme is missed; the others are as good as without this plugin.
+                    # Reported when somebody asks for a scheme that is missing. The schemes of
+                    # other plugins can be used meanwhile.
                     self._failures[owner] = error
                     continue
                 for scheme in schemes:
@@ -138,12 +144,21 @@ _schemes = _Schemes()
 
 
 def _owner(hook: Any) -> str:
-    """What to call the plugin that implements *hook*; one without a name has only a number."""
+    """The name of the plugin that implements *hook*, for messages.
+
+    pluggy calls a plugin without a name by a number, which tells a reader nothing. Then this is the
+    plugin's repr.
+    """
     plugin, name = hook.plugin, str(hook.plugin_name)
     return repr(plugin) if name == str(id(plugin)) else repr(name)
 
 
 def _checked(scheme: object) -> Scheme[Any, Any]:
+    """*scheme*, which a plugin has given, if it is a scheme with a valid name and examples.
+
+    :raises TypeError: *scheme* is no scheme, or its examples are no tuple or an empty one.
+    :raises ValueError: its name is no valid name, or an example does not begin with the name.
+    """
     if not isinstance(scheme, Scheme):
         raise TypeError(f"{scheme!r} is no halfclose.Scheme")
     name: object = scheme.name
@@ -162,7 +177,7 @@ def _wrong(text: str, what: str, examples: str) -> EndpointError:
 
 
 def _unknown(name: str) -> str:
-    """What to say of a scheme that nobody brings."""
+    """The message for a scheme that no plugin brings, with similar names and failed plugins."""
     names = sorted(scheme.name for scheme in known_schemes())
     close = difflib.get_close_matches(name.lower(), names, n=2)
     message = f"no kind of endpoint is called {name!r}"

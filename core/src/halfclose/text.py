@@ -1,4 +1,4 @@
-"""Words for a log or a terminal."""
+"""Prepares text for a log or a terminal."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ __all__ = ["listed", "printable"]
 
 
 def printable(text: str) -> str:
-    """*text* with each character that does not print written as Python would escape it.
+    """*text*, with each character that cannot be printed replaced by Python's escape for it.
 
-    A peer chooses its own name, and a newline or an escape sequence in it would forge lines of a
-    log and take over a terminal; half a surrogate pair, which stands for a byte that is no UTF-8,
-    makes most handlers of a log fail.
+    A peer chooses its own name. With a newline or an escape sequence in it, it could forge lines of
+    a log or take over a terminal. Half a surrogate pair, which stands for a byte that is no UTF-8,
+    makes most log handlers fail.
     """
     if text.isprintable():
         return text
@@ -20,6 +20,10 @@ def printable(text: str) -> str:
 
 
 def listed(words: Iterable[str], last: str = "or") -> str:
-    """*words* as a sentence lists them."""
+    """*words* as a list in a sentence: "a, b or c".
+
+    :param words: at least one.
+    :param last: what stands before the last word.
+    """
     *most, end = words
     return f"{', '.join(most)} {last} {end}" if most else end

@@ -1,8 +1,8 @@
-"""Where to connect or listen, as values: a file for each scheme of core's own.
+"""Endpoints: values that say where to connect or listen. Each scheme of core has a file.
 
 ``tcp:HOST:PORT`` (``tcp:[::1]:80`` for IPv6, ``tcp:*:80`` to listen on every address of both
 families), ``unix:PATH`` (``unix:@NAME`` for an abstract one), ``stdio:``, ``memory:NAME``. Plugins
-bring others. How one is connected to and listened on is in its `Scheme`, above.
+can bring others. An endpoint is only a value: its `Scheme` connects to it and listens on it.
 """
 
 from .endpoint import Endpoint

@@ -1,4 +1,4 @@
-"""What every endpoint has in common."""
+"""The base class of endpoints."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["Endpoint"]
 
 
 class Endpoint(ABC):
-    """Where to connect or listen, as a value: equal ones are the same place, and none changes.
+    """A value that says where to connect or listen. Equal endpoints are the same place.
 
-    A subclass is a frozen dataclass whose constructor raises `EndpointError` for what no endpoint
-    can be. What is done with it (to connect, to listen) is not here but in its `Scheme`.
+    A subclass is a frozen dataclass. Its constructor raises `EndpointError` for values that no
+    endpoint can have. An endpoint does nothing itself: its `Scheme` connects and listens.
     """
 
     __slots__ = ()
@@ -19,12 +19,12 @@ class Endpoint(ABC):
     @property
     @abstractmethod
     def scheme(self) -> str:
-        """The name of its scheme, such as ``tcp``; a subclass sets it as a class attribute."""
+        """The name of the scheme, such as ``tcp``. A subclass sets it as a class attribute."""
 
     @abstractmethod
     def __str__(self) -> str:
-        """``SCHEME:REST``, of which `parse_endpoint` makes an equal endpoint.
+        """The endpoint as ``SCHEME:REST``, from which `parse_endpoint` makes an equal endpoint.
 
-        It holds nothing but printable characters, whatever a peer calls itself, so that it can go
-        into any log.
+        The string has only printable characters, so that it can be logged, even if a peer has
+        chosen the name.
         """

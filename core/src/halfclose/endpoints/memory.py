@@ -1,4 +1,4 @@
-"""``memory:NAME``."""
+"""Endpoints of the scheme ``memory:``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Memory"]
 
 @dataclass(frozen=True)
 class Memory(Endpoint):
-    """A name in the network of the backend ``memory``, which lives in this process.
+    """A name in a network of the backend ``memory``, which exists in this process only.
 
-    :param name: one or more printable characters, no spaces.
-    :raises EndpointError: it is anything else.
+    :param name: one or more printable characters without spaces.
+    :raises EndpointError: *name* is anything else.
     """
 
     scheme = "memory"
@@ -32,9 +32,9 @@ class Memory(Endpoint):
 
     @classmethod
     def parse(cls, rest: str) -> Memory:
-        """The endpoint that ``memory:`` and *rest* name.
+        """The endpoint that is written as ``memory:`` and *rest*.
 
-        :raises EndpointError: they name none; says what is wrong.
+        :raises EndpointError: *rest* is no valid name. The message says why.
         """
         if not rest:
             raise EndpointError("the name is missing")

@@ -1,4 +1,4 @@
-"""``stdio:``."""
+"""The endpoint ``stdio:``."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["StandardIO"]
 
 @dataclass(frozen=True)
 class StandardIO(Endpoint):
-    """Descriptors 0 and 1 of this process: input and output of one connection."""
+    """Standard input and output of this process (descriptors 0 and 1), as one connection."""
 
     scheme = "stdio"
 
     @classmethod
     def parse(cls, rest: str) -> StandardIO:
-        """The endpoint that ``stdio:`` names.
+        """The endpoint ``stdio:``.
 
-        :raises EndpointError: something follows it.
+        :raises EndpointError: *rest* is not empty.
         """
         if rest:
             raise EndpointError(f"nothing may follow 'stdio:', here {rest!r}")

@@ -1,4 +1,4 @@
-"""``tcp:HOST:PORT``."""
+"""Endpoints of the scheme ``tcp:``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .endpoint import Endpoint
 __all__ = ["EVERY_ADDRESS", "TCP"]
 
 EVERY_ADDRESS = "*"
-"""The host of ``tcp:*:PORT``."""
+"""The host that stands for every address of this machine, in ``tcp:*:PORT``."""
 
 _NOT_IN_A_HOST = frozenset("[]/\0 ")
 
@@ -19,12 +19,12 @@ _NOT_IN_A_HOST = frozenset("[]/\0 ")
 class TCP(Endpoint):
     """A TCP host and port.
 
-    :param host: a name or an address, IPv6 without brackets; a link-local one has its zone, as in
-        ``fe80::1%eth0``. For ``listen``, ``*`` is every address of both families; ``0.0.0.0`` is
-        every IPv4 address, and ``::`` every IPv6 address and no other.
-    :param port: 0 to 65535; 0 lets ``listen`` choose.
-    :raises EndpointError: the host is empty, or has what no host's name has, or the port is out of
-        range.
+    :param host: a name or an address. An IPv6 address stands without brackets, a link-local one
+        with its zone, as in ``fe80::1%eth0``. For ``listen``, ``*`` is every address of both
+        families, ``0.0.0.0`` every IPv4 address, and ``::`` every IPv6 address and no IPv4 one.
+    :param port: 0 to 65535. With 0, ``listen`` lets the system choose a free port.
+    :raises EndpointError: the host is empty or has a character that no host's name has, or the port
+        is no whole number from 0 to 65535.
     """
 
     scheme = "tcp"
@@ -44,9 +44,9 @@ class TCP(Endpoint):
 
     @classmethod
     def parse(cls, rest: str) -> TCP:
-        """The endpoint that ``tcp:`` and *rest* name.
+        """The endpoint that is written as ``tcp:`` and *rest*.
 
-        :raises EndpointError: they name none; says what is wrong.
+        :raises EndpointError: *rest* is no host and port. The message says what is wrong.
         """
         host, colon, port = rest.rpartition(":")
         if not colon:
@@ -57,14 +57,15 @@ class TCP(Endpoint):
                 raise EndpointError("only an IPv6 address stands in brackets")
         elif ":" in host:
             raise EndpointError("an IPv6 address needs brackets")
-        # int() takes more than that, and refuses thousands of digits in words of its own.
+        # Checked here because int() also accepts spaces, signs and other scripts' digits, and its
+        # message for thousands of digits is no help.
         if not (port.isascii() and port.isdigit()) or len(port) > 9:
             raise EndpointError(f"the port {port!r} is not a number from 0 to 65535")
         return cls(host, int(port))
 
     @property
     def is_every_address(self) -> bool:
-        """Whether it is ``tcp:*:PORT``, which can be listened on only."""
+        """Whether this is ``tcp:*:PORT``, on which one can listen, but not connect to it."""
         return self.host == EVERY_ADDRESS
 
     def __str__(self) -> str:

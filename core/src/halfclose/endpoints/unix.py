@@ -1,4 +1,4 @@
-"""``unix:PATH``."""
+"""Endpoints of the scheme ``unix:``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .endpoint import Endpoint
 __all__ = ["UNIX", "UNIX_PATH_BYTES"]
 
 UNIX_PATH_BYTES = 107
-"""The longest path that a unix socket can have on Linux, in bytes; also the longest abstract name,
+"""The longest path that a unix socket can have on Linux, in bytes. An abstract name can be as long,
 without its ``@``."""
 
 _ABSTRACT = "@"
@@ -20,15 +20,15 @@ _ABSTRACT = "@"
 
 @dataclass(frozen=True, slots=True)
 class UNIX(Endpoint):
-    """The path of a unix socket; empty for the unnamed end of a connection.
+    """The path of a unix socket, or a name in Linux's abstract namespace.
 
-    With an ``@`` at its beginning it is no file but a name in Linux's abstract namespace, which
-    nothing has to remove and everybody may connect to; a file that is called so is ``./@name``.
-    An abstract name is bytes, of which those that are no UTF-8 are in the string what
-    `os.fsdecode` makes of them.
+    A path that begins with ``@`` is an abstract name. It is no file, so nothing has to be removed
+    after use, and every process may connect to it. A file whose name begins with ``@`` is written
+    ``./@name``. The system's abstract names are bytes; `os.fsdecode` makes the string of them.
 
-    :raises EndpointError: the path is longer than 107 bytes (an abstract name's ``@`` not
-        counted), or one of a file holds a NUL.
+    :param path: empty for the end of a connection that has no name.
+    :raises EndpointError: the path is longer than 107 bytes (the ``@`` of an abstract name is not
+        counted), the path of a file holds a NUL, or *path* is no string.
     """
 
     scheme = "unix"
@@ -53,11 +53,11 @@ class UNIX(Endpoint):
 
     @classmethod
     def parse(cls, rest: str) -> UNIX:
-        """The endpoint that ``unix:`` and *rest* name.
+        """The endpoint that is written as ``unix:`` and *rest*.
 
         In *rest*, ``\\x`` and two hexadecimal digits stand for one byte.
 
-        :raises EndpointError: they name none; says what is wrong.
+        :raises EndpointError: *rest* is no valid path. The message says why.
         """
         if not rest:
             raise EndpointError("the path is missing")
@@ -68,7 +68,7 @@ class UNIX(Endpoint):
 
     @property
     def is_abstract(self) -> bool:
-        """Whether it is a name in the abstract namespace, and no file."""
+        """Whether this is a name in the abstract namespace, and no file."""
         return self.path.startswith(_ABSTRACT)
 
     def __str__(self) -> str:
@@ -79,8 +79,8 @@ _ESCAPE = re.compile(rb"\\x([0-9A-Fa-f]{2})")
 
 
 def _escaped(path: str) -> str:
-    """*path* in printable characters, of which `_unescaped` makes it again."""
-    # A backslash is a character like others, unless it looks like one of our escapes.
+    """*path* in printable characters, from which `_unescaped` makes the same path."""
+    # A backslash that would look like one of our escapes has to be escaped itself.
     path = re.sub(r"\\(?=x[0-9A-Fa-f]{2})", r"\\x5c", path)
     if path.isprintable():
         return path
@@ -91,6 +91,7 @@ def _escaped(path: str) -> str:
 
 
 def _unescaped(text: str) -> str:
+    """*text*, with each ``\\x`` and two hexadecimal digits replaced by that byte."""
     if "\\x" not in text:
         return text
     whole = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), os.fsencode(text))
