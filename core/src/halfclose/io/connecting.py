@@ -1,4 +1,8 @@
-"""Connects a socket: the backend looks the name up, then the addresses race (RFC 8305)."""
+"""Connects a socket to one of several addresses.
+
+The backend looks the name up. The addresses are then tried one after the other, each a little later
+than the one before, and the first that answers is used (RFC 8305, "happy eyeballs").
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ from .syscalls import let_go, pending_error
 __all__ = ["Where", "connect_channel"]
 
 Where: TypeAlias = "list[Address] | Callable[[], Awaitable[list[Address]]]"
-"""Addresses, the best first, or what looks them up."""
+"""The addresses to try, the best first, or a function that looks them up."""
 
 ATTEMPT_DELAY = 0.25
 """Seconds after which the next address is tried, if the one before has not answered yet."""
@@ -39,16 +43,17 @@ async def connect_channel(
     peer: Endpoint | None = None,
     host: Endpoint | None = None,
 ) -> Channel:
-    """A channel over a socket that is connected to the first of the addresses *where* to answer.
+    """Connect a socket to the first of the addresses that answers, and make a channel of it.
 
-    Cancelled, it leaves nothing behind.
+    If it is cancelled, every socket is closed.
 
-    :param endpoint: what the errors name.
+    :param endpoint: the endpoint that the errors name.
+    :param where: the addresses, or a function that looks them up.
     :param timeout: seconds for everything; None: no limit.
-    :param peer: the name of the other end; by default what the system says of it.
-    :param host: the name of our end, likewise.
-    :raises ConnectError: see `Backend.connect`.
-    :raises OSError: no channel can be had for the socket.
+    :param peer: the endpoint of the peer; None: the system is asked for it.
+    :param host: the endpoint of our end; None: the system is asked for it.
+    :raises ConnectError: no address could be connected to; see `Backend.connect`.
+    :raises OSError: the socket is connected, but the backend can make no channel of it.
     :raises RuntimeError: the backend was left meanwhile.
     """
     sock, lost = await _connect_socket(backend, endpoint, where, timeout)
@@ -68,7 +73,7 @@ async def connect_channel(
 
 
 async def _keep(backend: SocketHost, sock: socket.socket, pause: float) -> None:
-    """Wait for *pause* seconds, with a socket that is nobody's yet."""
+    """Wait for *pause* seconds, during which a forked child has to close its copy of *sock*."""
 
     def descriptors() -> tuple[int, ...]:
         return (sock.fileno(),)
@@ -83,7 +88,13 @@ async def _keep(backend: SocketHost, sock: socket.socket, pause: float) -> None:
 async def _connect_socket(
     backend: SocketHost, endpoint: Endpoint, where: Where, timeout: float | None
 ) -> tuple[socket.socket, OSError | None]:
-    """A non-blocking socket, and the error that it is lost by, if it is already (ERR-11)."""
+    """Connect a non-blocking socket, and give it.
+
+    If the connection is lost again already, there is no failure: the program gets its protocol, and
+    the protocol is told (ERR-11).
+
+    :returns: the socket, and the error that ended its connection, or None.
+    """
     race = _Race(backend, endpoint, where, timeout)
     backend.on_leaving(race.leave)
     backend.hold_descriptors(race.descriptors)
@@ -100,7 +111,7 @@ async def _connect_socket(
 
 
 class _Race:
-    """Attempts on all addresses of one endpoint; the first that connects wins."""
+    """The attempts on all addresses of one endpoint, of which the first to connect wins."""
 
     def __init__(
         self, backend: SocketHost, endpoint: Endpoint, where: Where, timeout: float | None
@@ -123,7 +134,7 @@ class _Race:
         self._timer = backend.call_later(timeout, self._expired) if timeout is not None else None
 
     def begin(self) -> None:
-        """Look the addresses up, or begin with those that there are."""
+        """Look the addresses up if need be, and begin with the first."""
         if callable(self._where):
             self.backend.start_soon(self._look_up, self._where)
         else:
@@ -159,6 +170,7 @@ class _Race:
             raise
 
     def _broke(self, error: BaseException) -> None:
+        """End the race because of *error*, which is no failure of a single address."""
         if not self.over.is_set():
             self._broken_by = error
             self.over.set()
@@ -170,6 +182,7 @@ class _Race:
             self._next()
 
     def _next(self) -> None:
+        """Try the next address, and set a timer for the one after it."""
         if self._next_timer is not None:
             self._next_timer.cancel()
         if self.over.is_set() or not self._addresses:
@@ -181,23 +194,28 @@ class _Race:
         attempt.start()
 
     def connected(self, sock: socket.socket, lost: OSError | None) -> None:
+        """End the race, which *sock* has won.
+
+        :param lost: the error that has ended the connection since, if one has.
+        """
         self._sock = sock
         self._lost = lost
         self.over.set()
         self._stop_attempts()
 
     def failed(self, attempt: _Attempt, error: Exception) -> None:
+        """Note that *attempt* has failed, and try the next address at once."""
         self._attempts.remove(attempt)
         self._failures.append((attempt.address, error))
         if self._addresses:
-            # In the next turn, since a thousand addresses may fail at once and the loop has other
-            # work between them.
+            # In the next turn, since a thousand addresses may fail at once, and the loop has other
+            # work to do between them.
             self.backend.call_soon(self.guard, self._next)
         elif not self._attempts:
             self.over.set()
 
     def _expired(self) -> None:
-        # This does nothing that could fail, so that a timeout always takes effect.
+        # Nothing here can fail, so that a timeout always takes effect.
         self._timed_out = not self.over.is_set()
         self.over.set()
 
@@ -211,7 +229,7 @@ class _Race:
             self.backend.guarded(attempt.stop)
 
     def leave(self) -> None:
-        """Give up because the backend is being left, after which no timer of its own would come."""
+        """Give up because the backend is being left. No timer of it would fire afterwards."""
         self._left = True
         self.stop()
 
@@ -247,6 +265,10 @@ class _Race:
         raise self._error()
 
     def _error(self) -> ConnectError:
+        """The error for the program, of the same class on every backend (ERR-10).
+
+        Its message names the endpoint and each address that was tried.
+        """
         cause: BaseException | None
         tried = "; ".join(
             # If the endpoint itself is this address, the message names it already.
@@ -291,13 +313,13 @@ class _Attempt:
         self._retry: TimerHandle | None = None
 
     def start(self) -> None:
-        """Begin, or begin anew after a descriptor or a place in the queue was missing."""
+        """Begin, or begin anew if no descriptor or no place in a unix socket's queue was free."""
         pause: float | None = None
         try:
             self._begin()
         except Exception as error:
             # The system refused, the resolver gave something that is no address, or the framework
-            # failed. Another address may still do.
+            # failed. Another address may still connect.
             if isinstance(error, OSError):
                 pause = self._race.backend.lingering.make_room(error)
             if pause is None:
@@ -333,6 +355,7 @@ class _Attempt:
         self._race.guard(self._look)
 
     def _look(self) -> None:
+        """Find out how the attempt has ended, now that the socket is ready."""
         assert self._sock is not None
         error = pending_error(self._sock)
         if error is not None and error.errno in (errno.ECONNRESET, errno.EPIPE):
@@ -356,7 +379,7 @@ class _Attempt:
         try:
             return bool(self._sock.getsockname() == self._sock.getpeername())
         except OSError:
-            # It was connected and reset since; the connection will find that out.
+            # It was connected and has been reset. The connection will be told when it reads.
             return False
 
     def _succeed(self, lost: OSError | None = None) -> None:
@@ -374,11 +397,11 @@ class _Attempt:
         self._race.guard(self._fail, error)
 
     def descriptors(self) -> tuple[int, ...]:
-        """The descriptor of its socket, if it has one."""
+        """The descriptor of this attempt's socket; empty if there is no socket now."""
         return () if self._sock is None else (self._sock.fileno(),)
 
     def stop(self) -> None:
-        """Close the socket and wait for nothing any more. Idempotent."""
+        """Close the socket and cancel the timer. Idempotent."""
         if self._retry is not None:
             self._retry.cancel()
         try:

@@ -1,4 +1,4 @@
-"""Chooses who serves a backend's sockets: our own poller, or the framework's transports."""
+"""Chooses what serves a backend's sockets: our own poller, or the framework's transports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Driver"]
 
 
 class Driver:
-    """Makes a channel for each connected socket, and the poller when it is first needed.
+    """Makes a channel for each connected socket, and makes the poller when it is first needed.
 
     :param sockets: ``"poller"`` for our own poller, ``"native"`` for the framework's transports, or
         None: our own poller where the platform has epoll.
@@ -42,7 +42,7 @@ class Driver:
     def poller(self) -> Poller:
         """The backend's poller.
 
-        :raises RuntimeError: it is closed.
+        :raises RuntimeError: the driver is closed, because the backend has been left.
         """
         if self._closed:
             raise RuntimeError(f"backend {self._backend.name!r} has been left")
@@ -55,13 +55,13 @@ class Driver:
 
     @property
     def shared_poller(self) -> Poller:
-        """The poller for descriptors that other processes share: standard input and output.
+        """The poller for standard input and output, which other processes share.
 
         It is our own wherever the platform has epoll, even if the framework serves the sockets. A
-        framework may set flags of what it watches (libuv sets O_NONBLOCK), and the other processes
-        would see them; epoll sets none.
+        framework may set flags of the descriptors that it watches (libuv sets O_NONBLOCK), and the
+        other processes would be affected (PIP-06). epoll sets no flags.
 
-        :raises RuntimeError: it is closed.
+        :raises RuntimeError: the driver is closed, because the backend has been left.
         """
         if self._own or not hasattr(select, "epoll"):
             return self.poller
@@ -84,7 +84,9 @@ class Driver:
         :param peer: the endpoint of the peer, if it is known.
         :param host: the endpoint of our end, if it is known.
         :param lost: the error that was taken from the socket, if its connection is lost already.
-        :raises OSError: the framework takes no socket whose connection is lost.
+        :raises OSError: the framework's transports serve the sockets, and do not accept one whose
+            connection is lost.
+        :raises RuntimeError: the driver is closed, because the backend has been left.
         """
         if self._own:
             return SocketChannel(sock, self.poller, peer=peer, host=host, lost=lost)
@@ -100,7 +102,7 @@ class Driver:
         return {fd for poller in pollers if poller is not None for fd in poller.disown()}
 
     def close(self) -> None:
-        """Release the poller. Idempotent."""
+        """Close the pollers. No channel can be made afterwards. Idempotent."""
         self._closed = True
         for poller in (self._poller, self._shared_poller):
             if poller is not None:

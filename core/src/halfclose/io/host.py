@@ -1,4 +1,4 @@
-"""The host of what has descriptors."""
+"""The base class of backends that serve sockets and pipes of the operating system."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ __all__ = ["SocketHost"]
 
 
 class SocketHost(ConnectionHost):
-    """A host with the operating system's sockets: connecting, listening and stdio go by it.
+    """A `ConnectionHost` with sockets and pipes, as ``tcp:``, ``unix:`` and ``stdio:`` need it.
 
-    `poller` makes a channel of a connected socket, and has the poller. `lingering` has the channels
-    that are closed and still wait for their peers.
+    `driver` makes the channels of connected sockets and has the poller. `lingering` keeps the
+    channels that the program has closed and whose peers still send.
 
     :raises ValueError: the value of the option ``sockets`` or ``busy_poll`` is out of range.
+    :raises TypeError: ``busy_poll`` is no number.
     """
 
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:

@@ -72,7 +72,7 @@ _ENDED = select.POLLHUP | getattr(select, "POLLRDHUP", 0)
 """Events that poll(2) reports of a listening socket only after it was shut down."""
 
 _LOST = frozenset({errno.ENOTCONN, errno.ECONNRESET, errno.EPIPE, errno.EINVAL, errno.EBADF})
-"""What the system says of a socket that was reset before a framework took it."""
+"""Errors of using a socket that was reset before a framework's transport could be made for it."""
 
 Accepted = Callable[[socket.socket, "Endpoint | None", "Endpoint | None"], OSError | None]
 """Takes a new, non-blocking socket, the endpoint of its peer and that of its own end. Either
@@ -85,14 +85,14 @@ NameOf = Callable[[int, Any], Endpoint]
 
 
 class SocketListener(Listener):
-    """A listener on one or more sockets; it takes the path of a unix socket away at its end.
+    """A listener on one or more sockets. At its end it removes the path of a unix socket.
 
-    :param endpoint: where it listens, with the real port.
-    :param socks: they listen already, and do not block; the listener owns them.
-    :param accepted: gets a channel for each new connection.
-    :param path: the path of a unix socket.
-    :param name_of: what the addresses of peers are called; for families that core knows, it does
-        not have to be given.
+    :param endpoint: the endpoint that it listens on, with the real port.
+    :param socks: non-blocking sockets that listen already. The listener owns them from now on.
+    :param accepted: is called with the channel of each new connection.
+    :param path: the path of a unix socket; None if there is none.
+    :param name_of: makes endpoints of the peers' addresses. The default knows the families that
+        core has; a plugin with another family gives its own.
     """
 
     def __init__(
@@ -121,13 +121,14 @@ class SocketListener(Listener):
     def _take(
         self, sock: socket.socket, peer: Endpoint | None, host: Endpoint | None
     ) -> OSError | None:
+        """Make a channel of an accepted socket and pass it on; see `Accepted`."""
         try:
             channel = self._backend.driver.channel(sock, peer=peer, host=host)
         except OSError as error:
             if error.errno in OUT_OF_RESOURCES:
                 return error
             sock.close()
-            # Reset before it could be served, it is as good as never accepted.
+            # If it was reset before it could be served, that is nothing to report.
             if error.errno not in _LOST:
                 _log.error("a connection to %s was dropped: %s", self.endpoint, error)
             return None
@@ -141,8 +142,8 @@ class SocketListener(Listener):
     def _failed(self, error: OSError) -> None:
         self._failure = self._failure or error
         if self._path is not None:
-            # At once, while it is ours: another program would find a stale socket there, and take
-            # the path over.
+            # Removed at once, while it is surely ours: later, another program may have found a
+            # stale socket there and have taken the path over.
             self._path.remove()
 
     def descriptors(self) -> list[int]:
@@ -213,6 +214,7 @@ class _Accepting:
         return poll
 
     def _ready(self, ready: int) -> None:
+        """Accept what waits, up to `ACCEPTS_A_TURN` connections, so that others get their turn."""
         for found in range(ACCEPTS_A_TURN):
             if self._closed:
                 return
@@ -223,7 +225,8 @@ class _Accepting:
                     self._end(OSError(errno.EINVAL, os.strerror(errno.EINVAL)))
                 return
             except OSError as error:
-                # What ERR-09 and ERR-16 say of each kind of error.
+                # The listener outlives an error of one connection, waits if something is missing
+                # (ERR-09), and ends if the socket can accept no more (ERR-16).
                 if error.errno in OF_ONE_CONNECTION:
                     continue
                 if error.errno in FOR_GOOD:
@@ -247,7 +250,8 @@ class _Accepting:
         try:
             return self._name_of(self._family, address)
         except (TypeError, ValueError):
-            # Some systems give no address if the peer has gone, and a name may be no endpoint.
+            # Some systems give no address if the peer has gone, and a peer's name may be one that
+            # no endpoint can have.
             return None
 
     def _make_room(self, error: OSError) -> bool:
@@ -263,7 +267,7 @@ class _Accepting:
         return pause != 0
 
     def _keep(self, sock: socket.socket, peer: Endpoint | None, missing: object) -> None:
-        """Keep an accepted socket, which is not to be lost, until the framework can take it."""
+        """Keep an accepted socket until the framework has the resources to take it."""
         assert isinstance(missing, OSError)
         self._kept = sock, peer
         pause = self._backend.lingering.make_room(missing)
@@ -273,12 +277,14 @@ class _Accepting:
             self._pause(pause)
 
     def _wait(self, error: OSError) -> None:
+        """Pause because of *error*, which is logged once until a connection is accepted again."""
         if not self._told:
             self._told = True
             _log.error("accepting on %s waits: %s", self._own, printable(str(error)))
         self._pause(RETRY_DELAY)
 
     def _pause(self, seconds: float) -> None:
+        """Stop watching the socket, which stays ready, so that the loop does not spin (ERR-09)."""
         if self._poll is not None:
             self._poll.want(0)
         self._retry = self._backend.call_later(seconds, self._go_on)
@@ -309,10 +315,11 @@ class _Accepting:
             self._pause(RETRY_DELAY)
 
     def descriptors(self) -> list[int]:
-        """The descriptors of the listening socket, and of one that was accepted and waits."""
+        """The descriptors of the listening socket, and of an accepted one that is kept."""
         return [sock.fileno() for sock in (self._sock, *(self._kept or ())[:1])]
 
     def _end(self, error: OSError) -> None:
+        """Stop for good because of *error*, and tell the listener (ERR-16)."""
         _log.error("%s accepts no more: %s", self._own, printable(str(error)))
         self._failed(error)
         self.close()
@@ -335,11 +342,11 @@ class _Accepting:
 
 
 def _is_shut_down(sock: socket.socket) -> bool:
-    """Whether *sock* listens no more, after it was ready and nobody could be accepted.
+    """Whether *sock* was shut down, which is asked if it was ready and nobody could be accepted.
 
-    Of a TCP socket that was shut down, Linux says EINVAL. Of a non-blocking unix socket it says
-    EAGAIN, as it does when another process was quicker, and goes on reporting that it is ready
-    (ERR-16).
+    For a TCP socket that was shut down, accept(2) fails with EINVAL on Linux. For a non-blocking
+    unix socket it fails with EAGAIN, as it does if another process was quicker, and the socket
+    stays ready for ever (ERR-16).
     """
     poll = select.poll()
     poll.register(sock, _ENDED)

@@ -1,4 +1,4 @@
-"""Core's own plugin: what the operating system has."""
+"""Core's own plugin, which brings the schemes of the operating system's connections."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ __all__ = ["halfclose_endpoints"]
 
 @hookimpl
 def halfclose_endpoints() -> Iterable[Scheme[Any, Any]]:
-    """``tcp:``, ``unix:`` and ``stdio:``."""
+    """The schemes ``tcp:``, ``unix:`` and ``stdio:``."""
     return TCPScheme(), UNIXScheme(), StdioScheme()

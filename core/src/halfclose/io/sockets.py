@@ -119,7 +119,7 @@ class SocketChannel(Channel, Polled):
             self._handler.writable()
 
     def _read(self) -> bool:
-        """Read once and deliver it.
+        """Read once and deliver it. Nothing is read ahead: pausing bounds the memory (FLU-10).
 
         :returns: whether the read got as much as it asked for, so that there may be more.
         """

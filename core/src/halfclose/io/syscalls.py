@@ -168,7 +168,7 @@ def end_stream(sock: socket.socket) -> None:
     """Send our end of stream.
 
     :raises OSError: the connection was reset. This asks for that first, because shutdown(2) on a
-        unix socket does not tell (FLU-11).
+        unix socket does not tell (FLU-11), and the end must not count as sent then (ERR-07).
     """
     error = pending_error(sock)
     if error is not None:
@@ -178,6 +178,9 @@ def end_stream(sock: socket.socket) -> None:
 
 def reset(sock: socket.socket, *, shared: bool = False) -> None:
     """Make closing *sock* a reset for the peer; on a unix socket, which has no resets, an end.
+
+    So the peer of a connection that is aborted knows that it has not got everything (ERR-06,
+    FLU-05).
 
     close(2) acts only when the last copy of a descriptor is closed, and a forked child may hold
     one. So if this process has forked, the connection is reset at once, which Linux does when a

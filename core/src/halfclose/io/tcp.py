@@ -1,4 +1,4 @@
-"""``tcp:``: an address is listened on with a socket for each family."""
+"""The scheme ``tcp:``. It connects by IPv4 and IPv6, and listens with a socket for each address."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 class TCPScheme(Scheme[TCP, SocketHost]):
-    """A host's port, by IPv4 and IPv6."""
+    """The scheme ``tcp:``: a port of a host, by IPv4 and IPv6."""
 
     name = "tcp"
     examples = ("tcp:127.0.0.1:8000", "tcp:[::1]:8000")
@@ -68,6 +68,10 @@ class TCPScheme(Scheme[TCP, SocketHost]):
 
 
 async def _addresses(backend: SocketHost, endpoint: TCP) -> list[Address]:
+    """The addresses to listen on for *endpoint*, looked up if its host is a name.
+
+    :raises OSError: the host has no address, or the resolver gave something else than addresses.
+    """
     if endpoint.is_every_address:
         return [
             (socket.AF_INET, ("0.0.0.0", endpoint.port)),
@@ -87,14 +91,16 @@ async def _addresses(backend: SocketHost, endpoint: TCP) -> list[Address]:
 
 
 def _no_address(found: object) -> OSError:
+    """The error for something that a resolver gave and that is no address."""
     return OSError(errno.EINVAL, f"the resolver gave {printable(repr(found))}")
 
 
 def _listen(addresses: list[Address], port: int) -> list[socket.socket]:
     """A listening socket for each of *addresses*, all on the same port.
 
-    :param port: 0 chooses one that is free on all of them.
-    :raises OSError: there is no such port, or *port* is taken.
+    :param port: 0 chooses a port that is free on all of them.
+    :raises OSError: *port* is taken, no port is free on all addresses, or this machine has none of
+        the addresses.
     """
     with ExitStack() as held:
         for left in reversed(range(_TRIES)):
@@ -115,7 +121,10 @@ def _listen(addresses: list[Address], port: int) -> list[socket.socket]:
 def _listen_on_each(
     addresses: list[Address], port: int
 ) -> tuple[list[socket.socket], OSError | None]:
-    """The sockets that could be made, and the error that ended that, if one did."""
+    """Listen on one address after the other, until one fails.
+
+    :returns: the sockets that listen, and the error that ended this; None if there was none.
+    """
     socks: list[socket.socket] = []
     for place, address in enumerate(addresses, 1):
         try:
@@ -123,7 +132,8 @@ def _listen_on_each(
         except (AttributeError, TypeError, ValueError):
             return socks, _no_address(address)
         except OSError as error:
-            # A name may have addresses that this machine has not, such as those of IPv6.
+            # A name may have addresses that this machine lacks, such as IPv6 ones. The others are
+            # enough, if there are any.
             if error.errno not in _NOT_HERE or (place == len(addresses) and not socks):
                 return socks, error
         else:
@@ -132,12 +142,13 @@ def _listen_on_each(
 
 
 def _bind(address: Address, port: int) -> socket.socket:
+    """A non-blocking socket that listens on *address* with *port* in place of its own port."""
     family, (host, _, *rest) = address
     sock = ListeningSocket(family)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Accepted sockets inherit this.
+        # Set here because accepted sockets inherit it, which saves a system call for each of them.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
             # Never IPv4 as well, whatever the system's default is: each family has its own socket.
@@ -151,7 +162,7 @@ def _bind(address: Address, port: int) -> socket.socket:
 
 
 def _in_turns(addresses: list[Address]) -> list[Address]:
-    """*addresses* so that the families alternate, beginning with the first one's (RFC 8305, 4)."""
+    """*addresses* sorted so that families alternate, the first address's first (RFC 8305, 4)."""
     families: dict[int, list[Address]] = {}
     for address in addresses:
         families.setdefault(address[0], []).append(address)

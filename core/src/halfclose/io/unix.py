@@ -1,4 +1,4 @@
-"""``unix:``: a path is listened on under its folder's lock."""
+"""The scheme ``unix:``. To listen on a path, it takes a lock of the path's folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["UNIXScheme"]
 
 
 class UNIXScheme(Scheme[UNIX, SocketHost]):
-    """A path, or an abstract name."""
+    """The scheme ``unix:``: the path of a socket, or an abstract name."""
 
     name = "unix"
     examples = ("unix:/tmp/echo.sock",)
@@ -51,6 +51,7 @@ class UNIXScheme(Scheme[UNIX, SocketHost]):
 def _serve(
     backend: SocketHost, endpoint: UNIX, mode: int, accepted: Callable[[Channel], None]
 ) -> SocketListener:
+    """Listen on *endpoint*. If this fails, neither a path nor a socket stays behind."""
     sock = ListeningSocket(socket.AF_UNIX)
     with undone_if_it_fails([sock]):
         sock.setblocking(False)

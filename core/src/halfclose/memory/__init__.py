@@ -1,4 +1,4 @@
-"""The backend ``memory``: connections inside this process, a virtual clock, and faults to order.
+"""The backend ``memory``: connections inside this process, with a virtual clock and chosen faults.
 
 For unit tests, begin with `halfclose.testing.network`.
 """
@@ -39,7 +39,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Discovery imports the plugin beside it in every program, which is to cost next to nothing.
+    # Imported when it is asked for: every program imports this package for its plugin, and few
+    # programs need the rest.
     if name in _HOMES:
         return getattr(import_module(f".{_HOMES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

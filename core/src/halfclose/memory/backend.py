@@ -1,4 +1,4 @@
-"""The backend ``memory``: what core asks of an event loop, without one."""
+"""The backend ``memory``, which runs coroutines on a scheduler of its own, without an event loop."""
 
 from __future__ import annotations
 
@@ -34,18 +34,21 @@ _OF_A_NETWORK = frozenset({"seed", "chunks", "buffer", "latency"})
 
 
 class MemoryBackend(Backend):
-    """Connections within this process, a clock that jumps, and no event loop at all.
+    """Connections within this process, and a virtual clock that jumps to the next timer.
 
-    Its coroutines run by themselves under `halfclose.run`, and inside any other event loop: there,
-    to wait means to run the scheduler until what is waited for has happened, so the loop itself
-    stands still meanwhile. What is to run beside is begun by `start_soon`.
+    A program on this backend can run by itself under `halfclose.run`, or inside any other event
+    loop. Inside another loop, a coroutine waits by running the scheduler until the event has
+    happened, and the loop stands still meanwhile. Use `start_soon` for what has to run at the same
+    time.
 
-    Opened inside a program that runs on it, it joins that program's network; else it makes one.
+    If the backend is opened inside a program that runs on it, it joins that program's network.
+    Otherwise it makes a network.
 
-    :param options: ``grace``; ``network``, a `Network` to join; or, for a network of its own, the
-        arguments of `Network`: ``seed``, ``chunks``, ``buffer``, ``latency``.
-    :raises TypeError: an option that this backend does not know; or one of a network of its own,
-        given with one to join.
+    :param options: ``grace``, in seconds; ``network``, a `Network` to join; or, for a new network,
+        the arguments of `Network`: ``seed``, ``chunks``, ``buffer``, ``latency``.
+    :raises TypeError: an option is unknown; or an option for a new network is given although an
+        existing one is joined.
+    :raises ValueError: the value of an option is out of range.
     """
 
     option_names: ClassVar[frozenset[str]] = _OF_A_NETWORK | {"network"}
@@ -56,13 +59,14 @@ class MemoryBackend(Backend):
         super().__init__(name, options)
         self.network: Network
         self.interrupted = False
-        """Whether an event raised KeyboardInterrupt or SystemExit: all that waits in the body of
+        """Whether an event raised KeyboardInterrupt or SystemExit. If so, each wait in the body of
         ``async with`` raises `Cancelled`."""
         self._tasks: dict[Task, None] = {}
         self._fatal: BaseException | None = None
         self._find_network()
 
     def _find_network(self) -> None:
+        """Join the network of the options or of the running program, or make one."""
         given = self.options.get("network")
         own = {key: value for key, value in self.options.items() if key in _OF_A_NETWORK}
         outer = running_network()
@@ -142,6 +146,7 @@ class MemoryBackend(Backend):
             self.network.scheduler.call_soon(context.run, self._unless_left, function, *args)
 
     def _unless_left(self, function: Callable[..., object], *args: object) -> None:
+        """Call *function*, unless the backend has been left since this was asked for (ERR-14)."""
         if not self.left:
             self.guarded(function, *args)
 
@@ -197,7 +202,7 @@ class MemoryBackend(Backend):
         return self._serves_only() if scheme.needs_descriptors else None
 
     async def dial(self, endpoint: Memory, timeout: float | None) -> Channel:
-        """A channel to whoever listens on *endpoint*; see `Scheme.connect`."""
+        """Connect to *endpoint*, and give the channel; see `Scheme.connect`."""
         dialing = self.network.dial(endpoint.name)
         timer = self.call_later(timeout, dialing.give_up) if timeout is not None else None
         self.on_leaving(dialing.give_up)
@@ -221,7 +226,7 @@ class MemoryBackend(Backend):
         return self._channel(end)
 
     def accept_on(self, endpoint: Memory, accepted: Callable[[Channel], None]) -> MemoryListener:
-        """A listener on *endpoint*; see `Scheme.listen`."""
+        """Listen on *endpoint*, and give the listener; see `Scheme.listen`."""
         try:
             listening = self.network.listen(endpoint.name)
         except OSError as error:
@@ -236,7 +241,7 @@ class MemoryBackend(Backend):
     def _channel(self, end: End) -> MemoryChannel:
         return MemoryChannel(self, self.network.scheduler, end)
 
-    # -- what there are no descriptors for -----------------------------------------------------
+    # -- what is refused, because there are no descriptors -------------------------------------
 
     def _serves_only(self) -> str:
         return f"the backend {self.name!r} serves memory:NAME only"

@@ -1,4 +1,4 @@
-"""The channel over one end of a connection."""
+"""The channel of a connection in a `Network`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _WRITE = 2
 
 
 class MemoryChannel(Channel):
-    """Serves an end when it is ready, once a turn, as the poller serves a socket.
+    """Serves one end of a connection, once a turn while it is ready, as the poller serves a socket.
 
-    :param end: the channel owns it.
+    :param end: the channel owns it from now on.
     """
 
     def __init__(self, backend: Backend, scheduler: Scheduler, end: End) -> None:
@@ -55,10 +55,12 @@ class MemoryChannel(Channel):
             self._scheduler.serve(self._serve)
 
     def _is_due(self) -> bool:
+        """Whether there is something to tell the handler."""
         if self._over:
             return False
         if not self._wants:
-            # FLU-11: a failure is told where nothing is wanted too, unless input comes before it.
+            # A failure is told even if neither reading nor writing is wanted (FLU-11). `_looked`
+            # keeps one that waits behind input from being looked at again and again (FLU-07).
             return self._end.error is not None and not self._looked
         return bool(
             (self._wants & _READ and self._end.readable)
@@ -72,7 +74,7 @@ class MemoryChannel(Channel):
         except (KeyboardInterrupt, SystemExit) as error:
             self._backend.fatal(error)
         except BaseException as error:
-            # ERR-12: a failure of ours is this connection's alone.
+            # A mistake in this code must end this connection only (ERR-12).
             self._backend.report(error, "the channel to %s failed", self._end.peer)
             self._over = True
             cause = error if isinstance(error, Exception) else None

@@ -1,4 +1,4 @@
-"""What one direction of a connection is like: its buffer, its pace, its faults."""
+"""The conditions of one direction of a connection: its buffer, its speed, its faults."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from typing import TypeAlias
 __all__ = ["BUFFER", "Chunks", "Conditions", "any_sizes", "sizes", "whole_number"]
 
 BUFFER = 64 * 1024
-"""Bytes of each direction that are sent and not read, at most; as in a kernel."""
+"""Bytes of each direction that can be sent and not read yet, as much as in a kernel's buffer."""
 
 Chunks: TypeAlias = "int | Sequence[int] | Callable[[], int]"
-"""Sizes of what one read gives at most: one size, several that are repeated, or a function that
-is asked for each read."""
+"""How many bytes one read gives at most: one size, several sizes that are used in turn, or a
+function that is called before each read."""
 
 
 @dataclass
 class Conditions:
-    """One direction, from who sends to who reads.
+    """The conditions of one direction, from the sender to the reader.
 
-    :param buffer: bytes that may be sent and not read; a send that finds it full takes nothing.
-    :param chunks: gives the size that the next read has at most; None: it takes all there is.
-    :param latency: seconds that everything takes on its way.
-    :param end_delay: seconds that an end of stream takes longer.
-    :param reset_after: once so many bytes have arrived, the connection breaks for both ends, and
-        no further byte arrives.
-    :param reset_error: the errno that they are told then.
-    :param stalled: nothing can be read, though it is there, unless the connection breaks.
+    :param buffer: bytes that may be sent and not read yet. If it is full, a send takes nothing.
+    :param chunks: gives the most bytes for each read; None: a read gives all that has arrived.
+    :param latency: seconds that bytes, ends of stream and resets take to arrive.
+    :param end_delay: seconds that an end of stream takes in addition.
+    :param reset_after: the number of bytes after whose arrival the connection breaks for both ends.
+        No further byte arrives. None: it does not break.
+    :param reset_error: the errno that both ends are told when it breaks.
+    :param stalled: whether nothing can be read, although bytes have arrived. If the connection
+        breaks, they can be read.
     """
 
     buffer: int = BUFFER
@@ -43,15 +44,15 @@ class Conditions:
 
 
 def sizes(chunks: Chunks | None) -> Iterator[int] | None:
-    """An iterator over *chunks*.
+    """An endless iterator over the sizes that *chunks* gives; None for None.
 
-    :raises ValueError: a size is not 1 or more, or there is none.
-    :raises TypeError: it is none of `Chunks`.
+    :raises ValueError: a size is less than 1, or *chunks* is empty.
+    :raises TypeError: *chunks* is none of `Chunks`.
     """
     if chunks is None:
         return None
     if callable(chunks):
-        # No generator, which would be over once the function has raised.
+        # No generator, since it would give nothing more after the function has raised once.
         return iter(lambda: _size(chunks()), 0)
     if not isinstance(chunks, Sequence):
         return repeat(_size(chunks))
@@ -65,10 +66,11 @@ def _size(size: int) -> int:
 
 
 def whole_number(what: str, number: int, least: int) -> int:
-    """*number*, if it can be a number of bytes or the like.
+    """*number*, if it is a whole number that is not too small.
 
-    :raises TypeError: it is not whole.
-    :raises ValueError: it is less than *least*.
+    :param what: what the messages call the number.
+    :raises TypeError: *number* is not whole.
+    :raises ValueError: *number* is less than *least*.
     """
     if isinstance(number, bool) or not isinstance(number, int):
         raise TypeError(f"{what} is a whole number, not {number!r}")
@@ -78,5 +80,8 @@ def whole_number(what: str, number: int, least: int) -> int:
 
 
 def any_sizes(random: Random) -> Callable[[], int]:
-    """Draws sizes from one byte to a whole buffer, the small ones as often as the big ones."""
+    """A function that draws sizes from one byte to a whole buffer.
+
+    It first draws the size's number of bits, so that small sizes are as frequent as big ones.
+    """
     return lambda: random.randint(1, 1 << random.randrange(17))

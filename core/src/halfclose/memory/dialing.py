@@ -1,4 +1,4 @@
-"""Connecting to a name."""
+"""Attempts to connect to a name of a `Network`."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ GIVES_UP = 127.0
 
 
 class Dialing:
-    """One attempt to connect; it begins at once.
+    """One attempt to connect, which begins at once.
 
-    :param trip: seconds until the answer is there; None: nobody answers.
-    :param connect: gives the end of the new connection, or raises the refusal; called when the
-        answer is there.
+    :param trip: seconds until the answer arrives; None: nobody answers.
+    :param connect: is called when the answer arrives. It gives our end of the new connection, or
+        raises an OSError if the connection is refused.
     """
 
     def __init__(
         self, scheduler: Scheduler, trip: float | None, connect: Callable[[], End]
     ) -> None:
         self.over = Event(scheduler)
-        """Set when there is an answer, or `give_up` was called."""
+        """Set when the answer has arrived, or nobody has answered in time, or after `give_up`."""
         self._connect = connect
         self._end: End | None = None
         self._error: OSError | None = None
@@ -52,7 +52,7 @@ class Dialing:
         self.over.set()
 
     def give_up(self) -> None:
-        """Leave nothing behind. Idempotent."""
+        """End the attempt, and reset the connection if there is one already. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
         if self._end is not None:
@@ -61,9 +61,11 @@ class Dialing:
         self.over.set()
 
     def take(self) -> End | None:
-        """The connected end, now the caller's, once it is over; None if `give_up` was called.
+        """The connected end, which belongs to the caller from now on. Call this once `over` is set.
 
-        :raises OSError: ECONNREFUSED or ETIMEDOUT.
+        :returns: None if `give_up` was called.
+        :raises OSError: the attempt failed: ECONNREFUSED, ETIMEDOUT, or the errno that
+            `Network.refuse` was called with.
         """
         if self._error is not None:
             raise self._error

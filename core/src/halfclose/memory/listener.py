@@ -1,4 +1,4 @@
-"""Accepting for the backend."""
+"""The backend's listener on a name of a `Network`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ _log = logging.getLogger("halfclose")
 
 
 class MemoryListener(Listener):
-    """Gives each end that arrives on a name to *accepted*."""
+    """Accepts connections to a name.
+
+    :param listening: the listener owns it from now on.
+    :param accepted: is called with our end of each new connection.
+    """
 
     def __init__(
         self,
@@ -47,7 +51,8 @@ class MemoryListener(Listener):
             try:
                 end = self._listening.accept()
             except OSError as error:
-                # ERR-09, ERR-16.
+                # As on a socket, the listener waits if something is missing (ERR-09), ends if it
+                # can accept no more, and outlives any other error (ERR-16).
                 if error.errno in OUT_OF_RESOURCES:
                     self._wait_for_resources(error)
                     return
@@ -64,6 +69,7 @@ class MemoryListener(Listener):
         self._serve_if_due()
 
     def _wait_for_resources(self, error: OSError) -> None:
+        """Pause because of *error*, which is logged once until a connection is accepted again."""
         if not self._told:
             self._told = True
             _log.error("accepting on %s waits: %s", self.endpoint, printable(str(error)))
@@ -83,6 +89,6 @@ class MemoryListener(Listener):
         self._listening.close()
 
     def close(self) -> None:
-        """Stop accepting; connections that were not accepted are reset. Idempotent."""
+        """Stop accepting. Connections that were not accepted yet are reset. Idempotent."""
         self._stop()
         self._backend.forget(self)

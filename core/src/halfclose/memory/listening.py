@@ -1,4 +1,4 @@
-"""A name that is listened on, and the connections to it that nobody has accepted yet."""
+"""The listening end of a name: the connections that have arrived and were not accepted yet."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ __all__ = ["Listening", "RawListener"]
 
 
 class Listening:
-    """Like a listening socket.
+    """The queue of connections to a name, as a listening socket has it in a kernel.
 
-    :param failures: what the next calls of `accept` raise.
-    :param released: called when it is closed.
+    :param failures: the errors that the next calls of `accept` raise; see `Network.fail_accept`.
+    :param released: is called when this is closed.
     """
 
     def __init__(self, name: str, failures: deque[OSError], released: Callable[[], object]) -> None:
         self.endpoint = Memory(name)
         self.closed = False
         self.on_change: Callable[[], object] = lambda: None
-        """Called when a connection has arrived; it must raise nothing."""
+        """Called when a connection has arrived, and when this was closed. It must not raise."""
         self._failures = failures
         self._released = released
         self._waiting: deque[End] = deque()
 
     @property
     def acceptable(self) -> bool:
-        """Whether `accept` has something to give or to raise."""
+        """Whether a connection waits, so that `accept` gives or raises something."""
         return bool(self._waiting)
 
     def arrived(self, end: End) -> None:
-        """Somebody has connected."""
+        """Add a new connection, whose end *end* is ours."""
         self._waiting.append(end)
         self.on_change()
 
     def accept(self) -> End | None:
-        """Our end of the next connection; None if there is none.
+        """Our end of the next connection; None if no connection waits.
 
         :raises OSError: see `Network.fail_accept`.
         """
@@ -55,7 +55,7 @@ class Listening:
         return self._waiting.popleft()
 
     def close(self) -> None:
-        """Stop listening; connections that nobody has accepted are reset. Idempotent."""
+        """Stop listening. Connections that were not accepted yet are reset. Idempotent."""
         if self.closed:
             return
         self.closed = True
@@ -66,7 +66,10 @@ class Listening:
 
 
 class RawListener:
-    """Accepts by hand; see `Network.raw_listen`. Close it when done: it is a context manager."""
+    """A listener whose connections a test accepts by hand; see `Network.raw_listen`.
+
+    It has to be closed, and can be used as a context manager for that.
+    """
 
     def __init__(self, scheduler: Scheduler, listening: Listening) -> None:
         self._scheduler = scheduler
@@ -80,11 +83,13 @@ class RawListener:
 
     @property
     def endpoint(self) -> Memory:
-        """Where it listens."""
+        """The endpoint that it listens on."""
         return self._listening.endpoint
 
     async def accept(self) -> End:
-        """Our end of the next connection, waiting for it.
+        """Wait for the next connection, and give our end of it.
+
+        If it is cancelled, no connection is lost.
 
         :raises OSError: see `Network.fail_accept`.
         :raises RuntimeError: the listener was closed.
@@ -98,7 +103,7 @@ class RawListener:
             await self._arrival.wait()
 
     def close(self) -> None:
-        """Stop listening; connections that were not accepted are reset. Idempotent."""
+        """Stop listening. Connections that were not accepted yet are reset. Idempotent."""
         self._listening.close()
 
     def __enter__(self) -> RawListener:

@@ -1,4 +1,4 @@
-"""Whether the backend ``memory`` runs in this thread, told without importing it."""
+"""Tells whether the backend ``memory`` runs in this thread, without importing the backend."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 __all__ = ["OCCUPANT", "runs"]
 
 OCCUPANT = "the scheduler of the backend 'memory'"
-"""How `halfclose.run` calls what runs."""
+"""The words for the running scheduler, in messages such as that of `halfclose.run`."""
 
 
 def runs() -> bool:
-    """Whether its scheduler runs in this thread."""
+    """Whether a scheduler of the backend ``memory`` runs in this thread."""
     scheduler = sys.modules.get("halfclose.memory.scheduler")
     return scheduler is not None and scheduler.running() is not None

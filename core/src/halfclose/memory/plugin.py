@@ -1,4 +1,4 @@
-"""What discovery reads. Importing it imports no part of the backend."""
+"""The plugin of the backend ``memory``. To import it imports no part of the backend itself."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ __all__ = ["halfclose_backends", "halfclose_endpoints"]
 
 
 def _occupant() -> str | None:
+    """What runs in this thread, in words, if it is a scheduler of this backend."""
     return OCCUPANT if runs() else None
 
 
 @hookimpl
 def halfclose_endpoints() -> list[MemoryScheme]:
-    """``memory:``."""
+    """The scheme ``memory:``."""
     return [MemoryScheme()]
 
 
 @hookimpl
 def halfclose_backends() -> list[BackendSpec]:
-    """``memory``: never chosen unless it is named, or runs."""
+    """The backend ``memory``, which is chosen only if it is named or runs in this thread."""
     return [
         BackendSpec(
             "memory",
             "halfclose.memory.backend:MemoryBackend",
             running=runs,
-            # Inside another event loop, both are running: it is the inner one.
+            # If this backend is used inside another event loop, both run, and this is the inner
+            # one, which the program means.
             priority=100,
             channel_types="halfclose.testing.channels.memory:CHANNEL_TYPES",
             automatic=False,

@@ -1,4 +1,4 @@
-"""``memory:``: a name in the network of the backend ``memory``."""
+"""The scheme ``memory:``, for names in the network of the backend ``memory``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOT_HERE = "only the backend 'memory' has it"
 
 
 class MemoryScheme(Scheme[Memory, AbstractBackend]):
-    """A name, which no other backend knows."""
+    """The scheme ``memory:``, which only the backend ``memory`` can connect to and listen on."""
 
     name = "memory"
     examples = ("memory:echo",)
@@ -31,7 +31,7 @@ class MemoryScheme(Scheme[Memory, AbstractBackend]):
     async def connect(
         self, backend: AbstractBackend, endpoint: Memory, timeout: float | None
     ) -> Channel:
-        # Not above: plugins are loaded by every program, and few need the network.
+        # Imported here because every program loads this plugin, and few programs use the backend.
         from .backend import MemoryBackend
 
         if not isinstance(backend, MemoryBackend):
