@@ -1,4 +1,4 @@
-"""The backend ``memory``, which runs coroutines on a scheduler of its own, without an event loop."""
+"""The backend ``memory``, which needs no event loop: it runs coroutines on its own scheduler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network of names, and everything that can go wrong on it."""
+"""A network inside this process: names, connections between them, and faults to inject."""
 
 from __future__ import annotations
 
@@ -25,24 +25,25 @@ from .wire import End, Wire
 __all__ = ["Network", "Way", "running_network"]
 
 Way: TypeAlias = Literal["up", "down"]
-"""A direction: "up" is from who connected to who listens, "down" is back."""
+"""A direction: "up" is from the connecting end to the listening end, "down" is the way back."""
 
 
 class Network:
-    """Names, connections between them, one clock, and faults.
+    """A network of names, with its connections, its clock, and the faults that a test sets.
 
-    A fault is for a *name* (None: every name), for the connection of that *index* to it (counted
-    from 0 for each name; None: every one), and for one *way* (None: both). It holds for the
-    connections that are open and for those that are still to come; of several for the same, the
-    last one counts.
+    A fault applies to a *name* (None: every name), to the connection with the number *index* to
+    this name (counted from 0 for each name; None: every connection), and to one *way* (None: both).
+    It applies to open connections and to later ones. If several faults of the same sort apply to a
+    connection, the one that was set last counts.
 
-    :param seed: draws the order in which connections that are ready together are served, and how
-        much each read gives; the same seed gives the same run. None: first come, first served,
-        and each read gives all there is.
-    :param chunks: sizes of what one read gives at most, in place of the seed's.
-    :param buffer: bytes of each direction that may be sent and not read.
-    :param latency: seconds that everything takes on its way.
+    :param seed: draws the order in which connections are served that are ready at the same time,
+        and how much each read gives. The same seed gives the same run. None: they are served in
+        the order in which they became ready, and each read gives all that has arrived.
+    :param chunks: how many bytes one read gives at most, in place of what the seed draws.
+    :param buffer: bytes of each direction that may be sent and not read yet.
+    :param latency: seconds that bytes, ends of stream, resets and connecting take on each way.
     :raises ValueError: *buffer* or a chunk's size is less than 1, or *latency* is negative.
+    :raises TypeError: *buffer* or a chunk's size is no whole number, or *latency* is no number.
     """
 
     def __init__(
@@ -64,8 +65,8 @@ class Network:
         self._holes: dict[str, None] = {}
         self._failures: dict[str, deque[OSError]] = {}
         self.failures: list[BaseException] = []
-        """What events, factories, tasks, timers and plugins have raised and nobody caught, in
-        order; see `flush_failures`."""
+        """The exceptions that events, factories, tasks, timers and plugins have raised and that
+        were logged, in order; see `flush_failures`."""
         if chunks is None and random is not None:
             chunks = any_sizes(random)
         self.set_chunks(chunks)
@@ -76,15 +77,17 @@ class Network:
 
     @property
     def clock(self) -> float:
-        """Seconds since the network was made. It moves only while somebody waits."""
+        """Seconds of the virtual clock since the network was made. It moves only while a task
+        waits."""
         return self.scheduler.now
 
     async def advance(self, seconds: float) -> None:
-        """Wait for *seconds* of the virtual clock, and for all that is due at its end.
+        """Wait for *seconds* of the virtual clock, and for everything that is due by then.
 
-        With 0, everything happens that needs no time.
+        With 0, everything happens that needs no time to pass.
 
         :raises ValueError: *seconds* is negative.
+        :raises TypeError: *seconds* is no number.
         """
         event = Event(self.scheduler)
         timer = self.scheduler.call_later(checked_seconds("seconds", seconds), event.set)
@@ -95,20 +98,22 @@ class Network:
         await self.scheduler.idle()
 
     def hold_clock(self) -> AbstractContextManager[None]:
-        """While this lasts, the clock stands still, and who waits, waits for other threads too.
+        """A context in which the clock stands still, and waiting includes waiting for threads.
 
-        Threads take real time, of which the virtual clock knows nothing: timers would all run out
-        before a thread has made its first call.
+        Other threads take real time, which the virtual clock does not count. Without this, all
+        timers would run out before a thread makes its first call.
         """
         return self.scheduler.hold_clock()
 
     # -- by hand -------------------------------------------------------------------------------
 
     async def raw(self, name: str) -> End:
-        """Connect to *name* and give the end, to be driven by hand.
+        """Connect to *name*, and give our end of the connection, to be driven by hand.
 
-        :raises OSError: ECONNREFUSED: nobody listens there; what `refuse` was called with;
-            ETIMEDOUT: nobody answered (`black_hole`).
+        If it is cancelled, no connection stays open.
+
+        :raises OSError: ECONNREFUSED: nobody listens on *name*. ETIMEDOUT: nobody answered; see
+            `black_hole`. Another: see `refuse`.
         """
         dialing = self.dial(name)
         try:
@@ -121,29 +126,29 @@ class Network:
         return end
 
     def raw_listen(self, name: str) -> RawListener:
-        """Listen on *name* by hand: each connection is an end to be accepted.
+        """Listen on *name*, and give a listener whose connections are accepted by hand.
 
-        :raises EndpointError: *name* cannot be a name.
-        :raises OSError: EADDRINUSE: somebody listens there.
+        :raises EndpointError: *name* is no valid name.
+        :raises OSError: EADDRINUSE: somebody listens on *name* already.
         """
         return RawListener(self.scheduler, self.listen(name))
 
     def ends(self) -> list[End]:
-        """The ends of connections that nobody has closed."""
+        """The ends of connections that are still open."""
         return [end for wire in self._wires for end in wire.ends()]
 
     def open_ends(self) -> list[str]:
-        """The listeners and the ends of connections that nobody has closed, described.
+        """The listeners and the ends of connections that are still open, described in words.
 
-        Empty at the end of a test that leaks nothing.
+        The list is empty at the end of a test that leaks nothing.
         """
         listeners = [f"the listener on memory:{name}" for name in self._listening]
         return listeners + [f"{end.name}, connected to {end.peer}" for end in self.ends()]
 
     def flush_failures(self, *kinds: type[BaseException]) -> list[BaseException]:
-        """Take what is in `failures` out of it, and give it: it was expected.
+        """Remove the exceptions that a test has expected from `failures`, and give them.
 
-        :param kinds: only those of these classes; none: all.
+        :param kinds: the classes of the exceptions to remove; without any, all are removed.
         """
         wanted = kinds or (BaseException,)
         taken = [error for error in self.failures if isinstance(error, wanted)]
@@ -159,11 +164,12 @@ class Network:
         index: int | None = None,
         way: Way | None = None,
     ) -> None:
-        """Have each read give so many bytes at most.
+        """Limit how many bytes each read gives.
 
-        :param chunks: one size; several, which are repeated; a function that is asked for each
-            read; or None: all there is.
-        :raises ValueError: a size is less than 1.
+        :param chunks: one size; several sizes, which are used in turn; a function that is called
+            before each read; or None: a read gives all that has arrived.
+        :raises ValueError: a size is less than 1, or no size is given.
+        :raises TypeError: a size is no whole number.
         """
         sizes(chunks)
         self._set(name, index, way, lambda: {"chunks": sizes(chunks)})
@@ -171,9 +177,10 @@ class Network:
     def set_buffer(
         self, size: int, name: str | None = None, index: int | None = None, way: Way | None = None
     ) -> None:
-        """Let *size* bytes be sent and not read; a send that finds them full takes nothing.
+        """Let up to *size* bytes be sent and not read yet. Beyond that, a send takes nothing.
 
         :raises ValueError: *size* is less than 1.
+        :raises TypeError: *size* is no whole number.
         """
         whole_number("a buffer's size", size, least=1)
         self._set(name, index, way, lambda: {"buffer": size})
@@ -185,9 +192,10 @@ class Network:
         index: int | None = None,
         way: Way | None = None,
     ) -> None:
-        """Have everything take *seconds* on its way: bytes, ends of stream, resets, connecting.
+        """Have bytes, ends of stream, resets and connecting take *seconds* on their way.
 
         :raises ValueError: *seconds* is negative.
+        :raises TypeError: *seconds* is no number.
         """
         checked_seconds("latency", seconds)
         self._set(name, index, way, lambda: {"latency": seconds})
@@ -199,9 +207,10 @@ class Network:
         index: int | None = None,
         way: Way | None = None,
     ) -> None:
-        """Have each end of stream (FIN) take *seconds* more than the bytes before it.
+        """Have each end of stream (FIN) take *seconds* longer than the bytes before it.
 
         :raises ValueError: *seconds* is negative.
+        :raises TypeError: *seconds* is no number.
         """
         checked_seconds("delay", seconds)
         self._set(name, index, way, lambda: {"end_delay": seconds})
@@ -214,13 +223,15 @@ class Network:
         way: Way | None = None,
         code: int = errno.ECONNRESET,
     ) -> None:
-        """Break a connection for both ends once *size* bytes have arrived; no further one does.
+        """Break a connection for both ends once *size* bytes have arrived.
 
-        With 0, it breaks as soon as it is made, or now if it is open.
+        No further byte arrives. With 0, a connection breaks as soon as it is made, or now if it is
+        open.
 
-        :param way: which bytes are counted; None: of either way, each by itself.
+        :param way: the direction whose bytes are counted; None: both, each counted by itself.
         :param code: the errno that both ends are told, such as ECONNRESET or ETIMEDOUT.
         :raises ValueError: *size* is negative.
+        :raises TypeError: *size* is no whole number.
         """
         whole_number("reset_after's number of bytes", size, least=0)
         self._set(name, index, way, lambda: {"reset_after": size, "reset_error": code})
@@ -228,16 +239,17 @@ class Network:
     def stall(
         self, name: str | None = None, index: int | None = None, way: Way | None = None
     ) -> None:
-        """Let nothing be read: the reader has stalled, and the buffer fills. See `release`.
+        """Let nothing be read, as if the reader had stalled, so that the buffer fills.
 
-        A connection that breaks ends it too: what has arrived comes before the failure.
+        `release` ends this. It also ends when the connection breaks: what has arrived can be read
+        before the failure is told.
         """
         self._set(name, index, way, lambda: {"stalled": True})
 
     def release(
         self, name: str | None = None, index: int | None = None, way: Way | None = None
     ) -> None:
-        """End what `stall` began: what has arrived can be read."""
+        """End what `stall` began, so that what has arrived can be read."""
         self._set(name, index, way, lambda: {"stalled": False})
 
     def _set(
@@ -247,6 +259,11 @@ class Network:
         way: Way | None,
         change: Callable[[], dict[str, Any]],
     ) -> None:
+        """Add a fault, and apply it to open connections.
+
+        :param change: gives the fields of `Conditions` to change. It is called for each pipe, so
+            that each has an iterator of chunks of its own.
+        """
         if way not in (None, "up", "down"):
             raise ValueError(f"a way is 'up', 'down' or None, not {way!r}")
         if index is not None:
@@ -259,6 +276,7 @@ class Network:
                         pipe.change(replace(pipe.conditions, **change()))
 
     def _conditions(self, name: str, index: int, way: Way) -> Conditions:
+        """The conditions of one direction of a connection that is to be made."""
         conditions = Conditions()
         for of_name, of_index, of_way, change in self._faults:
             if of_name in (None, name) and of_index in (None, index) and of_way in (None, way):
@@ -268,29 +286,31 @@ class Network:
     # -- faults of connecting and accepting ----------------------------------------------------
 
     def refuse(self, name: str, code: int = errno.ECONNREFUSED) -> None:
-        """Have connecting to *name* fail, though somebody may listen there. See `mend`.
+        """Have each attempt to connect to *name* fail, even if somebody listens there.
 
-        :param code: the errno.
+        `mend` ends this.
+
+        :param code: the errno of the failure.
         """
         self._refused[name] = code
 
     def black_hole(self, name: str) -> None:
-        """Have nobody answer who connects to *name*. See `mend`.
+        """Have nobody answer attempts to connect to *name*.
 
-        As a kernel does, connecting gives up by itself after about two minutes.
+        `mend` ends this. As in a kernel, an attempt fails with ETIMEDOUT after about two minutes.
         """
         self._holes[name] = None
 
     def fail_accept(self, name: str, error: OSError, times: int = 1) -> None:
-        """Have the next *times* that somebody accepts on *name* raise *error*.
+        """Have the next *times* calls of ``accept`` on *name* raise *error*.
 
-        As with accept(2), EMFILE and its like leave the connection where it is, for another try;
-        any other error is the connection's own, which is lost.
+        As with accept(2), after an error such as EMFILE the connection can still be accepted. Any
+        other error costs the connection that would have been accepted.
         """
         self._failures.setdefault(name, deque()).extend([error] * times)
 
     def mend(self, name: str) -> None:
-        """Take back `refuse`, `black_hole` and `fail_accept` for *name*."""
+        """End what `refuse`, `black_hole` and `fail_accept` began for *name*. Idempotent."""
         self._refused.pop(name, None)
         self._holes.pop(name, None)
         self._failures.setdefault(name, deque()).clear()
@@ -300,8 +320,8 @@ class Network:
     def listen(self, name: str) -> Listening:
         """Begin to listen on *name*.
 
-        :raises EndpointError: *name* cannot be a name.
-        :raises OSError: EADDRINUSE: somebody listens there.
+        :raises EndpointError: *name* is no valid name.
+        :raises OSError: EADDRINUSE: somebody listens on *name* already.
         """
         Memory(name)
         if name in self._listening:
@@ -316,15 +336,17 @@ class Network:
         return Dialing(self.scheduler, trip, partial(self.connect, name))
 
     def _trip(self, name: str) -> float:
-        """Seconds that it takes to connect to *name*: there and back."""
+        """Seconds that it takes to connect to *name*: the latencies of both ways."""
         index = self._numbers.get(name, 0)
         up, down = self._conditions(name, index, "up"), self._conditions(name, index, "down")
         return up.latency + down.latency
 
     def connect(self, name: str) -> End:
-        """The end of a new connection to *name*, whose other end waits to be accepted.
+        """Make a connection to *name*, whose other end then waits to be accepted.
 
-        :raises OSError: ECONNREFUSED: nobody listens there; or what `refuse` was called with.
+        :returns: our end.
+        :raises OSError: ECONNREFUSED: nobody listens on *name*; or the errno that `refuse` was
+            called with.
         """
         listening = self._listening.get(name)
         if listening is None or name in self._refused:
@@ -344,10 +366,10 @@ class Network:
 
 
 _networks: WeakValueDictionary[Scheduler, Network] = WeakValueDictionary()
-"""The network of each scheduler. A scheduler knows none: what is due is all that it is about."""
+"""The network of each scheduler, which does not know its network itself."""
 
 
 def running_network() -> Network | None:
-    """The network whose scheduler is at work in this thread, if one is."""
+    """The network whose scheduler runs in this thread; None if no scheduler runs here."""
     scheduler = running()
     return None if scheduler is None else _networks.get(scheduler)

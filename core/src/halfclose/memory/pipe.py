@@ -1,4 +1,4 @@
-"""One direction of a connection: what was sent, is on its way, has arrived, was read."""
+"""Pipes: each carries the bytes of one direction of a connection."""
 
 from __future__ import annotations
 
@@ -13,29 +13,32 @@ __all__ = ["Pipe", "PipeEnd"]
 
 
 class PipeEnd(ABC):
-    """Whom a pipe tells what happens in it: who sends into it, and who reads from it."""
+    """The end of a connection, as its pipes see it: they tell it what happens."""
 
     closed: bool
-    """Whether nobody reads here any more."""
+    """Whether this end is closed, so that it reads no more."""
 
     @abstractmethod
     def changed(self) -> None:
-        """Something can be done that could not be done before."""
+        """Called when this end may be able to read or to send something new."""
 
     @abstractmethod
     def break_off(self, code: int = errno.ECONNRESET) -> None:
-        """The connection is broken; what has arrived can still be read.
+        """Break the connection at this end. What has arrived can still be read.
 
-        :param code: the errno that its sends and reads raise.
+        :param code: the errno that sends raise from now on, and reads once all is read.
         """
 
     @abstractmethod
     def answer_with_reset(self) -> None:
-        """Something came although this end is closed."""
+        """Send a reset to the peer, because bytes have arrived and this end is closed."""
 
 
 class Pipe:
-    """From one end to the other, in order. Both ends are told of each change."""
+    """Carries bytes, an end of stream and resets from one end to the other, in order.
+
+    Both ends are told of each change.
+    """
 
     def __init__(self, scheduler: Scheduler, conditions: Conditions) -> None:
         self.conditions = conditions
@@ -51,7 +54,7 @@ class Pipe:
         self._last = 0.0
 
     def change(self, conditions: Conditions) -> None:
-        """Have other *conditions* from now on."""
+        """Apply other *conditions* from now on, also to what has arrived and was not read."""
         self.conditions = conditions
         self.break_if_due()
         for end in (self.reader, self.sender):
@@ -66,11 +69,14 @@ class Pipe:
 
     @property
     def pending(self) -> int:
-        """Bytes that were sent and not read."""
+        """Bytes that were sent and not read yet, under way or arrived."""
         return self._under_way + len(self._arrived)
 
     def send(self, data: bytes | memoryview) -> int:
-        """Take as much of *data* as there is space for and give how much that was."""
+        """Send as much of *data* as there is space for.
+
+        :returns: how many bytes were taken.
+        """
         piece = bytes(data[: self.space])
         if piece:
             self._under_way += len(piece)
@@ -82,18 +88,20 @@ class Pipe:
         self._travel(self.conditions.end_delay, self._end)
 
     def reset(self) -> None:
-        """Send a reset, behind what is under way."""
+        """Send a reset, which arrives after what is under way."""
         self._travel(0.0, self._reset)
 
     def lose(self) -> None:
-        """What is under way never arrives."""
+        """Drop what is under way, because the connection is broken."""
         self._lost += 1
         self._under_way = 0
         self._last = 0.0
 
     def _travel(self, delay: float, arrive: Callable[..., object], *args: object) -> None:
+        """Call *arrive* after the latency and *delay*, in seconds, but not before what was sent
+        earlier has arrived."""
         now = self._scheduler.now
-        # Nothing overtakes, also where the latency has changed.
+        # The latency may have become shorter, and nothing may overtake what was sent earlier.
         self._last = max(self._last, now + self.conditions.latency + delay)
         if self._last > now:
             self._scheduler.call_at(self._last, self._unless_lost, self._lost, arrive, *args)
@@ -109,7 +117,7 @@ class Pipe:
     def _arrive(self, piece: bytes) -> None:
         self._under_way -= len(piece)
         if self.reader.closed:
-            # Nobody is there any more: the answer is a reset.
+            # As TCP does, a closed end answers bytes with a reset.
             self.reader.answer_with_reset()
             return
         limit = self.conditions.reset_after
@@ -128,7 +136,7 @@ class Pipe:
         self.reader.break_off()
 
     def break_if_due(self) -> None:
-        """Break the connection if as much has arrived as may arrive."""
+        """Break the connection if as many bytes have arrived as `Conditions.reset_after` says."""
         limit = self.conditions.reset_after
         if limit is not None and self._total >= limit:
             for end in (self.reader, self.sender):
@@ -143,21 +151,25 @@ class Pipe:
 
     @property
     def unread(self) -> int:
-        """Bytes that have arrived and were not read."""
+        """Bytes that have arrived and were not read yet, also while reading is stalled."""
         return len(self._arrived)
 
     @property
     def at_end(self) -> bool:
-        """Whether the end of stream is the next that is to be read."""
+        """Whether the end of stream is next, after everything was read."""
         return self.ended and not self._arrived and not self._stalled
 
     @property
     def _stalled(self) -> bool:
-        # What has arrived comes before the failure, whoever is kept from reading (FLU-09).
+        # After the connection has broken, nothing is stalled: what has arrived must be read before
+        # the failure is told (FLU-09).
         return self.conditions.stalled and not self._lost
 
     def read(self, limit: int) -> bytes:
-        """Up to *limit* bytes, fewer if the conditions say so; there are some."""
+        """Read up to *limit* bytes, or fewer if the conditions say so.
+
+        To be called only if there is something `readable`.
+        """
         if self.conditions.chunks is not None:
             limit = min(limit, next(self.conditions.chunks))
         with memoryview(self._arrived) as view:
@@ -167,5 +179,5 @@ class Pipe:
         return piece
 
     def discard(self) -> None:
-        """Forget what was not read: there is nobody to read it."""
+        """Drop what has arrived and was not read, because the reader has closed."""
         self._arrived.clear()

@@ -1,4 +1,4 @@
-"""What is due, in an order that can be told beforehand, and a clock that nobody waits for."""
+"""The scheduler of a network: it makes calls in a repeatable order, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from .waiting import Deadlock, Event, TaskRunner, Waiter
 __all__ = ["Scheduler", "Timer", "running"]
 
 BUSY_TURNS = 1000
-"""Turns in a row, without a pause, after which the clock moves all the same."""
+"""Turns in a row with something to do, after which the clock moves although it need not.
+
+Without that, the timeouts of two protocols that answer each other for ever would never come.
+"""
 
 BUSY_STEP = 0.001
-"""Seconds that it moves then: two protocols that answer each other for ever are timed out too."""
+"""Seconds by which the clock moves after `BUSY_TURNS`."""
 
 SETTLING = 3
-"""Turns that what is being left may still take."""
+"""Turns that are run while a backend is left, for what its end has begun."""
 
 Call: TypeAlias = "tuple[Callable[..., object], tuple[object, ...]]"
 
@@ -34,7 +37,7 @@ _thread = threading.local()
 
 
 def _in_child() -> None:
-    """What was at work where a child was forked is at work in its parent only."""
+    """Forget the running schedulers, in a forked child: they run in the parent only (ERR-18)."""
     global _thread
     _thread = threading.local()
 
@@ -44,13 +47,14 @@ if hasattr(os, "register_at_fork"):
 
 
 def running() -> Scheduler | None:
-    """The scheduler that is at work in this thread; the innermost, if one works inside another."""
+    """The scheduler that runs in this thread, or the innermost if one runs inside another; None if
+    no scheduler runs."""
     stack: list[Scheduler] = getattr(_thread, "stack", [])
     return stack[-1] if stack else None
 
 
 class Timer:
-    """A call that is due later."""
+    """A call at a later time of the virtual clock."""
 
     __slots__ = ("_args", "_function")
 
@@ -59,18 +63,18 @@ class Timer:
         self._args = args
 
     def cancel(self) -> None:
-        """Do not call. Idempotent; a no-op once it was called."""
-        # It stays in the heap for a while, and must keep nothing alive.
+        """Prevent the call. Idempotent; does nothing if the call was made already."""
+        # The timer stays in the heap for a while, and must not keep these objects alive.
         self._function = None
         self._args = ()
 
     @property
     def cancelled(self) -> bool:
-        """Whether there is nothing to call."""
+        """Whether the call was made or cancelled."""
         return self._function is None
 
     def fire(self) -> None:
-        """Call, unless it was cancelled."""
+        """Make the call, unless it was made or cancelled."""
         function, args = self._function, self._args
         self.cancel()
         if function is not None:
@@ -78,18 +82,18 @@ class Timer:
 
 
 class Scheduler(TaskRunner):
-    """Calls, ready connections and timers of one network, on one thread.
+    """Runs the calls, ready connections, timers and tasks of one network, in one thread.
 
-    Nothing here waits for real time: where nothing is ready, the clock jumps to the next timer
-    (as trio's ``MockClock`` does). Every function that it calls must raise nothing.
+    Nothing here waits in real time: if nothing is ready, the clock jumps to the next timer, as
+    trio's ``MockClock`` does. The functions that the scheduler calls must not raise.
 
-    :param random: draws the order in which connections that are ready together are served; None:
-        the order in which they became ready.
+    :param random: draws the order in which connections are served that are ready at the same time.
+        None: they are served in the order in which they became ready.
     """
 
     def __init__(self, random: Random | None = None) -> None:
         self.now = 0.0
-        """Seconds since it was made."""
+        """Seconds of the virtual clock since the scheduler was made."""
         self.outside = Outside(self)
         self.current: Waiter = self.outside
         self.tasks: dict[Waiter, None] = {}
@@ -114,11 +118,16 @@ class Scheduler(TaskRunner):
         self._from_threads.put((function, args))
 
     def call_later(self, seconds: float, function: Callable[..., object], *args: object) -> Timer:
-        """Call after *seconds* of the virtual clock; timers of one moment in order of the calls."""
+        """Call *function* after *seconds* of the virtual clock.
+
+        Timers for the same moment are called in the order in which they were set.
+
+        :raises ValueError: *seconds* is not a number.
+        """
         return self.call_at(self.now + seconds, function, *args)
 
     def call_at(self, deadline: float, function: Callable[..., object], *args: object) -> Timer:
-        """`call_later`, by the time that the clock shows then.
+        """Call *function* when the virtual clock shows *deadline*; never if that is infinite.
 
         :raises ValueError: *deadline* is not a number.
         """
@@ -131,11 +140,17 @@ class Scheduler(TaskRunner):
         return timer
 
     def serve(self, connection: Callable[[], object]) -> None:
-        """Call *connection*, which is ready, once, in the next turn after all `call_soon`."""
+        """Call *connection*, which is ready, in the next turn, after what `call_soon` was given.
+
+        It is called once, however often this is called before.
+        """
         self._ready[connection] = None
 
     async def idle(self) -> None:
-        """Wait until nothing is due at this moment; of a program that never pauses, a while."""
+        """Wait until nothing more is due at the present time of the clock.
+
+        If there is always more to do, this waits for up to `BUSY_TURNS` turns.
+        """
         event = Event(self)
         self._idle.append(event)
         try:
@@ -146,14 +161,17 @@ class Scheduler(TaskRunner):
 
     @contextmanager
     def hold_clock(self) -> Iterator[None]:
-        """Let the clock stand still, and wait, in real time, for other threads' calls."""
+        """A context in which the clock stands still and calls of other threads are waited for.
+
+        That waiting is in real time.
+        """
         self._holds += 1
         try:
             yield
         finally:
             self._holds -= 1
 
-    # -- going round ---------------------------------------------------------------------------
+    # -- turns ---------------------------------------------------------------------------------
 
     def pump(self, done: Callable[[], object], stuck: Callable[[], object]) -> None:
         with self._at_work():
@@ -162,7 +180,7 @@ class Scheduler(TaskRunner):
                     stuck()
 
     def settle(self) -> None:
-        """Let what is due now happen, and what follows from it, for a few turns."""
+        """Run a few turns, for what is due now and what follows from it; the clock stands still."""
         with self._at_work():
             for _ in range(SETTLING):
                 self._take_calls()
@@ -170,9 +188,11 @@ class Scheduler(TaskRunner):
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
+        """A context in which this is the running scheduler of the thread."""
         if not hasattr(_thread, "stack"):
             _thread.stack = []
-        # A forked child has another one, and comes back here all the same.
+        # Kept in a variable, since a child that is forked meanwhile replaces `_thread` and then
+        # still comes back here.
         stack: list[Scheduler] = _thread.stack
         before, self.current = self.current, self.outside
         stack.append(self)
@@ -183,7 +203,10 @@ class Scheduler(TaskRunner):
             self.current = before
 
     def _turn(self) -> bool:
-        """Do what is due, or go where something is; False: nothing ever will be."""
+        """Do what is due, or move the clock to the next timer.
+
+        :returns: False if nothing is due and nothing ever will be.
+        """
         self._take_calls()
         if self._soon or self._ready or self._next_deadline() <= self.now:
             self._busy_turns += 1
@@ -215,7 +238,8 @@ class Scheduler(TaskRunner):
             pass
 
     def _run_due(self) -> None:
-        # One by one off the queues: what is called may itself go round, or be interrupted.
+        # Taken off the queues one by one: a function that is called may run turns itself, and one
+        # that is interrupted must not take the others with it.
         for _ in range(len(self._soon)):
             if not self._soon:
                 break
@@ -231,7 +255,10 @@ class Scheduler(TaskRunner):
         self._fire_timers()
 
     def _jump(self) -> bool:
-        """Let the clock jump to the next timer, if there is one."""
+        """Move the clock to the next timer and call it.
+
+        :returns: False if there is no timer.
+        """
         deadline = self._next_deadline()
         if deadline == math.inf:
             return False
@@ -250,7 +277,10 @@ class Scheduler(TaskRunner):
             heapq.heappop(self._timers)[2].fire()
 
     def _sweep(self) -> None:
-        """Forget cancelled timers that are far ahead, once they may be the most."""
+        """Drop cancelled timers once there may be more of them than of others.
+
+        Otherwise those with a late deadline would pile up in memory.
+        """
         if len(self._timers) > self._sweep_at:
             self._timers = [entry for entry in self._timers if not entry[2].cancelled]
             heapq.heapify(self._timers)
@@ -259,9 +289,9 @@ class Scheduler(TaskRunner):
     # -- tasks ---------------------------------------------------------------------------------
 
     def drive(self, task: Task) -> None:
-        """Go round until *task*, which has not begun, is over.
+        """Begin *task*, and run turns until it is over.
 
-        :raises BaseException: an interruption from without, such as SIGINT; the task has been
+        :raises BaseException: an interruption from outside, such as SIGINT. The task has been
             cancelled then.
         """
         self.call_soon(task.step)

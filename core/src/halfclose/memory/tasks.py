@@ -1,4 +1,4 @@
-"""Who can wait: coroutines that the scheduler runs, and whoever calls from outside of it."""
+"""The waiters: tasks of the scheduler, and callers from outside of it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MEMORY = os.path.dirname(os.path.abspath(__file__))
 
 
 class Outside(Waiter):
-    """Another event loop's coroutine, or a callback: to wait, it runs the scheduler itself.
+    """Waits for a coroutine of another event loop, or for a callback, by running the scheduler.
 
-    So its coroutine never suspends, and it does not matter which loop drives it.
+    So the coroutine never suspends, and any event loop can drive it.
     """
 
     def wake(self) -> None:
-        """It looks by itself."""
+        """Do nothing, since `wait` looks at its event after each turn."""
 
     async def wait(self, event: Event) -> None:
         self.check()
@@ -41,10 +41,10 @@ class Outside(Waiter):
 
 
 class Task(Waiter):
-    """A coroutine that the scheduler runs, in a context of its own.
+    """A coroutine that the scheduler runs, in a context (contextvars) of its own.
 
-    :param name: what a `Deadlock` calls it.
-    :param ended: called with the task once it is over.
+    :param name: the task's name in the message of a `Deadlock`.
+    :param ended: is called with the task once it is over.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Task(Waiter):
         self.name = name
         self.result: Any = None
         self.error: BaseException | None = None
-        """What it raised."""
+        """The exception that ended the task; None while it runs, or if it has returned."""
         self._coroutine = body
         self._context = copy_context()
         self._ended = ended
@@ -69,7 +69,7 @@ class Task(Waiter):
         scheduler.tasks[self] = None
 
     def is_over(self) -> bool:
-        """Whether it has returned or raised."""
+        """Whether the task has returned or raised."""
         return self._over
 
     def interrupted(self) -> bool:
@@ -79,9 +79,10 @@ class Task(Waiter):
         self._scheduler.call_soon(self.step)
 
     def cancel(self) -> None:
-        """End it now: every wait of it raises `Cancelled`, the present one at once. Idempotent.
+        """End the task: its present wait raises `Cancelled` at once, and so do later ones.
 
-        One that is running, below the caller, ends at its next wait.
+        If the task is running now, because the caller was called by it, its next wait raises.
+        Idempotent.
         """
         self._cancelled = True
         if self._begun:
@@ -91,9 +92,9 @@ class Task(Waiter):
             self._end(None, Cancelled())
 
     def step(self, error: BaseException | None = None) -> None:
-        """Run it to its next wait.
+        """Run the task to its next wait. Does nothing if it is over or running.
 
-        :param error: what is raised where it waits.
+        :param error: an exception to raise where the task waits.
         """
         if self._over or self._stepping:
             return
@@ -120,6 +121,7 @@ class Task(Waiter):
             self._scheduler.current = before
 
     def _end(self, result: Any, error: BaseException | None) -> None:
+        """Keep what the task returned or raised, and tell its owner that it is over."""
         self._over = True
         self.result, self.error = result, error
         self._scheduler.tasks.pop(self, None)
@@ -136,7 +138,8 @@ class Task(Waiter):
             self.check()
 
     def describe(self) -> str:
-        # Where it waits is looked for along the chain of coroutines, as far as there is one.
+        # The place is in the innermost coroutine that is not core's own. The coroutines that await
+        # each other are followed as far as Python shows them.
         place = "somewhere" if self._begun else "not begun"
         awaited: Any = self._coroutine
         while awaited is not None:
@@ -156,7 +159,7 @@ def _suspend() -> Generator[object, None, None]:
 
 
 def _is_ours(file: str) -> bool:
-    """Whether it is core's own: nobody looks there for the reason of a deadlock."""
+    """Whether *file* is core's own. The reason of a deadlock is never there."""
     folder = os.path.dirname(os.path.abspath(file))
     return folder in (_MEMORY, os.path.dirname(_MEMORY))
 
@@ -166,6 +169,7 @@ def _place(file: str, line: int, function: str) -> str:
 
 
 def _place_of_caller() -> str:
+    """The innermost place on the stack that is not in core."""
     for frame, line in traceback.walk_stack(None):
         code = frame.f_code
         if not _is_ours(code.co_filename):

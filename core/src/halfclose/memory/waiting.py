@@ -1,6 +1,6 @@
-"""Waiting: the event that is waited for, and what those who wait have in common.
+"""Events, and the base class of everything that can wait for one.
 
-Who they are is in `tasks`; what they wait for is done by the `scheduler`.
+The waiters themselves are in `tasks`. The `scheduler` runs them.
 """
 
 from __future__ import annotations
@@ -15,84 +15,87 @@ __all__ = ["Cancelled", "Deadlock", "Event", "Scope", "TaskRunner", "Waiter"]
 
 
 class Cancelled(BaseException):
-    """Raised where a task waits that is to end, and at each further wait of it."""
+    """Raised in a task that was cancelled, where it waits and at each further wait."""
 
 
 class Deadlock(HalfcloseError, RuntimeError):
-    """Somebody waits, nothing is ready, and no timer is set: it would wait for ever."""
+    """A task would wait for ever, because nothing is ready and no timer is set.
+
+    The message says which tasks wait, and where.
+    """
 
 
 class Scope(Interface):
     """A part of a program that can be interrupted: the body of a backend's ``async with``."""
 
     interrupted: bool
-    """Whether it is to end: all its waits raise `Cancelled`."""
+    """Whether this part has to end. If so, each wait in it raises `Cancelled`."""
 
 
 class TaskRunner(ABC):
-    """What events and tasks ask of the scheduler that runs them."""
+    """The part of the scheduler that events and tasks use."""
 
     current: Waiter
-    """Who runs now: a task of ours, or whoever called."""
+    """The task that runs now, or an `Outside` if the caller is no task of this scheduler."""
     tasks: dict[Waiter, None]
-    """The tasks that are not over."""
+    """The tasks that are not over, in the order in which they were made."""
 
     @abstractmethod
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
-        """Call in the next turn, in order of the calls."""
+        """Call *function* in the next turn. Functions are called in the order of the calls."""
 
     @abstractmethod
     def pump(self, done: Callable[[], object], stuck: Callable[[], object]) -> None:
-        """Go round until *done* says so; call *stuck* where it never will."""
+        """Run turns until *done* is true. Call *stuck* if nothing is left that could change it."""
 
     @abstractmethod
     def deadlock(self, *others: Waiter) -> Deadlock:
-        """What those that wait are told where nothing can happen any more.
+        """The error to raise in the waiters when nothing can happen any more.
 
-        :param others: who waits, beside the tasks.
+        :param others: waiters that are no tasks of this scheduler.
         """
 
 
 class Waiter(ABC):
-    """Who can wait for an event."""
+    """Something that can wait for an event: a task, or a caller from outside the scheduler."""
 
     def __init__(self, scheduler: TaskRunner) -> None:
         self._scheduler = scheduler
         self.scopes: list[Scope] = []
 
     def interrupted(self) -> bool:
-        """Whether it is to wait no more."""
+        """Whether a part of the program that this belongs to has to end."""
         return any(scope.interrupted for scope in self.scopes)
 
     def check(self) -> None:
-        """Before and after each wait.
+        """Called before and after each wait.
 
-        :raises Cancelled: it is to end.
+        :raises Cancelled: this waiter has to end; see `interrupted`.
         """
         if self.interrupted():
             raise Cancelled
 
     @abstractmethod
     def wake(self) -> None:
-        """What it waits for may have come: look again, in the next turn."""
+        """Have this waiter look in the next turn whether its event was set."""
 
     @abstractmethod
     async def wait(self, event: Event) -> None:
         """Wait until *event* is set.
 
-        :raises Cancelled: see `check`.
-        :raises Deadlock: it never will be.
+        :raises Cancelled: this waiter has to end; see `check`.
+        :raises Deadlock: nothing is left that could set *event*.
         """
 
     @abstractmethod
     def describe(self) -> str:
-        """Who it is and where it waits, for a `Deadlock`."""
+        """The waiter's name and where it waits, for the message of a `Deadlock`."""
 
 
 class Event:
-    """The event that `Backend.create_event` gives here.
+    """The event that `create_event` of the backend ``memory`` gives.
 
-    Any number of tasks, and whoever is outside, can wait for it.
+    Any number of tasks can wait for it, and callers from outside the scheduler too.
     """
 
     def __init__(self, scheduler: TaskRunner) -> None:
@@ -114,13 +117,13 @@ class Event:
     async def wait(self) -> None:
         """Wait for `set`. Cancelling one waiter affects no other.
 
-        :raises Cancelled: the task, or the body of the backend in which it waits, is to end.
+        :raises Cancelled: the task was cancelled, or the body of its backend has to end.
         :raises Deadlock: nothing is left that could call `set`.
         """
         await self._scheduler.current.wait(self)
 
     def add(self, waiter: Waiter) -> None:
-        """Wake *waiter* when it is set."""
+        """Have `set` wake *waiter*."""
         self._waiters.append(waiter)
 
     def discard(self, waiter: Waiter) -> None:

@@ -1,8 +1,10 @@
-"""A connection of the network: two ends, and two pipes between them.
+"""The connections of a network: each has two ends, and two pipes between them.
 
-It behaves as TCP does where the contract can tell: what has arrived can be read before an end of
-stream or a failure; closing with something unread answers with a reset; so does a closed end to
-what still comes; and a reset after an end of stream is a broken pipe (EPIPE), as on Linux.
+A connection behaves as TCP does on Linux, as far as the contract can tell:
+
+- What has arrived can be read before an end of stream or a failure is told.
+- An end that is closed with unread input sends a reset. So does a closed end when bytes arrive.
+- A reset that comes after the peer's end of stream is told as a broken pipe (EPIPE).
 """
 
 from __future__ import annotations
@@ -24,21 +26,21 @@ _PIECE = 64 * 1024
 
 
 def _nothing() -> None:
-    """Nobody wants to hear of changes."""
+    """Do nothing: the default of `End.on_change`."""
 
 
 class End(PipeEnd):
     """One end of a connection, like a non-blocking socket.
 
-    `send`, `recv`, `shutdown`, `reset` and `close` never wait. The asynchronous methods do, in any
-    event loop: they are for tests that drive an end by hand. Close it when done: it is a context
-    manager.
+    `send`, `recv`, `shutdown`, `reset` and `close` never wait. The asynchronous methods wait, in
+    any event loop; they are for tests that drive an end by hand. An end has to be closed, and can
+    be used as a context manager for that.
 
-    :param name: this end's address.
-    :param peer: the other's.
-    :param incoming: what the peer sends.
-    :param outgoing: what we send.
-    :param released: called when the end was closed.
+    :param name: the address of this end.
+    :param peer: the address of the other end.
+    :param incoming: carries what the peer sends.
+    :param outgoing: carries what this end sends.
+    :param released: is called when this end was closed.
     """
 
     def __init__(
@@ -53,13 +55,13 @@ class End(PipeEnd):
         self.name = name
         self.peer = peer
         self.error: OSError | None = None
-        """What broke the connection, once that has arrived; `send` and `recv` raise it."""
+        """The error that broke the connection, once it has arrived; `send` and `recv` raise it."""
         self.closed = False
         """Whether `close` or `reset` was called."""
         self.on_change: Callable[[], object] = _nothing
-        """Called after each change from below: bytes or an end of stream arrived, space was made,
-        the connection broke. It must raise nothing, and is called inside the other end's calls
-        too: it should only note the change, with `Scheduler.serve`."""
+        """Called after each change: bytes or an end of stream arrived, space to send was made, the
+        connection broke, this end was closed. It must not raise. It is called inside calls of the
+        other end, so it should only note the change, with `Scheduler.serve`."""
         self._scheduler = scheduler
         self._incoming = incoming
         self._outgoing = outgoing
@@ -72,7 +74,7 @@ class End(PipeEnd):
 
     @property
     def readable(self) -> bool:
-        """Whether `recv` has something to give or to raise."""
+        """Whether `recv` gives something other than None, or raises."""
         return bool(self.unread or self.at_end or self.error is not None)
 
     @property
@@ -87,21 +89,22 @@ class End(PipeEnd):
 
     @property
     def at_end(self) -> bool:
-        """Whether the peer's end of stream is what `recv` gives next."""
+        """Whether `recv` gives the peer's end of stream next."""
         return self._incoming.at_end
 
     @property
     def unsent(self) -> int:
-        """Bytes that were sent and that the peer has not read."""
+        """Bytes that were sent and that the peer has not read yet."""
         return self._outgoing.pending
 
     # -- what can be done ----------------------------------------------------------------------
 
     def send(self, data: bytes | memoryview) -> int:
-        """Take as much of *data* as there is space for, and give how much that was; perhaps 0.
+        """Send as much of *data* as there is space for.
 
-        :raises OSError: EBADF: it is closed; EPIPE: it is shut down, or the peer, having ended its
-            stream, is gone; ECONNRESET or another: the connection broke.
+        :returns: how many bytes were taken, which may be 0.
+        :raises OSError: EBADF: this end is closed. EPIPE: this end was shut down, or the peer has
+            ended its stream and then closed. ECONNRESET or another: the connection broke.
         """
         self._check_open()
         if self.error is not None:
@@ -111,10 +114,12 @@ class End(PipeEnd):
         return self._outgoing.send(data)
 
     def recv(self, limit: int = _PIECE) -> bytes | None:
-        """Up to *limit* bytes; ``b""`` at the peer's end of stream; None if there is nothing yet.
+        """Read what has arrived.
 
-        :raises OSError: EBADF: it is closed; ECONNRESET or another: the connection broke, and
-            all that had arrived was read.
+        :returns: up to *limit* bytes; ``b""`` at the peer's end of stream; None if nothing has
+            arrived yet.
+        :raises OSError: EBADF: this end is closed. ECONNRESET or another: the connection broke, and
+            everything that had arrived was read.
         """
         self._check_open()
         if self._incoming.readable:
@@ -126,9 +131,9 @@ class End(PipeEnd):
         return None
 
     def shutdown(self) -> None:
-        """Send the end of stream, after everything that was sent. Idempotent.
+        """Send the end of stream, which arrives after everything that was sent. Idempotent.
 
-        :raises OSError: EBADF: it is closed; ENOTCONN: the connection broke.
+        :raises OSError: EBADF: this end is closed. ENOTCONN: the connection broke.
         """
         self._check_open()
         if self.error is not None:
@@ -136,7 +141,7 @@ class End(PipeEnd):
         self._end()
 
     def reset(self) -> None:
-        """End the connection at once, so that the peer sees a reset. A no-op once it is closed."""
+        """Close this end and send the peer a reset. Idempotent; does nothing after `close`."""
         if not self.closed:
             self.closed = True
             self._incoming.discard()
@@ -145,7 +150,7 @@ class End(PipeEnd):
             self._gone()
 
     def close(self) -> None:
-        """Release the end: by a reset if something is unread, else by the end of stream.
+        """Close this end: with a reset if input is unread, else with the end of stream.
 
         Idempotent.
         """
@@ -184,7 +189,7 @@ class End(PipeEnd):
         if self.error is not None or self.closed:
             return
         if code == errno.ECONNRESET and self._incoming.ended:
-            # As on Linux: who has got the peer's end of stream learns that nobody reads.
+            # As on Linux: after the peer's end of stream, a reset means that it reads no more.
             code = errno.EPIPE
         self.error = _error(code)
         for pipe in (self._incoming, self._outgoing):
@@ -197,16 +202,16 @@ class End(PipeEnd):
     # -- by hand, from any event loop ----------------------------------------------------------
 
     async def until_readable(self) -> None:
-        """Wait until `recv` has something to give or to raise; it may be an end of stream.
+        """Wait until `recv` gives bytes or an end of stream, or raises.
 
-        :raises OSError: EBADF: it was closed.
+        :raises OSError: EBADF: this end was closed.
         """
         await self._until(lambda: self.readable)
 
     async def until_writable(self) -> None:
-        """Wait until `send` takes something, or raises.
+        """Wait until `send` takes at least one byte, or raises.
 
-        :raises OSError: EBADF: it was closed.
+        :raises OSError: EBADF: this end was closed.
         """
         await self._until(lambda: self.writable)
 
@@ -218,9 +223,11 @@ class End(PipeEnd):
         self._check_open()
 
     async def send_all(self, data: bytes) -> None:
-        """Send *data*, waiting for the peer to read.
+        """Send all of *data*, waiting for the peer to read.
 
-        :raises OSError: see `send`; part of it may have been sent.
+        If this raises or is cancelled, part of *data* may have been sent.
+
+        :raises OSError: see `send`.
         """
         view = memoryview(data)
         while view:
@@ -228,8 +235,9 @@ class End(PipeEnd):
             view = view[self.send(view) :]
 
     async def receive(self, limit: int = _PIECE) -> bytes:
-        """Up to *limit* bytes, waiting for them; ``b""`` at the end of stream.
+        """Wait for bytes or the end of stream, and read up to *limit* bytes.
 
+        :returns: ``b""`` at the peer's end of stream. If it is cancelled, nothing is lost.
         :raises OSError: see `recv`.
         """
         while True:
@@ -239,9 +247,11 @@ class End(PipeEnd):
                 return data
 
     async def receive_exactly(self, size: int) -> bytes:
-        """*size* bytes.
+        """Wait for *size* bytes, and read them.
 
-        :raises EOFError: the stream ended before.
+        If this raises or is cancelled, the bytes that it has read are lost.
+
+        :raises EOFError: the stream ended before *size* bytes.
         :raises OSError: see `recv`.
         """
         data = bytearray()
@@ -253,9 +263,11 @@ class End(PipeEnd):
         return bytes(data)
 
     async def receive_all(self) -> bytes:
-        """Everything until the end of stream.
+        """Wait for the end of stream, and give everything that came before it.
 
-        :raises OSError: see `recv`; what came before is lost.
+        If this raises or is cancelled, the bytes that it has read are lost.
+
+        :raises OSError: see `recv`.
         """
         data = bytearray()
         while True:
@@ -275,12 +287,13 @@ class End(PipeEnd):
 
 
 class Wire:
-    """Makes a connection.
+    """A connection, with its two ends and two pipes.
 
-    :param number: which one to its name it is, from 0.
-    :param up: the conditions of what goes from who connected to who listens.
-    :param down: those of the way back.
-    :param released: called with it each time that one of its ends was closed.
+    :param name: the name that is connected to.
+    :param number: how many connections to this name were made before.
+    :param up: the conditions from the connecting end to the listening end.
+    :param down: the conditions of the way back.
+    :param released: is called with the wire each time that one of its ends was closed.
     """
 
     def __init__(
@@ -304,7 +317,7 @@ class Wire:
             pipe.break_if_due()
 
     def ends(self) -> list[End]:
-        """The ends that were not closed."""
+        """The ends that are still open."""
         return [end for end in (self.client, self.server) if not end.closed]
 
 
@@ -313,5 +326,5 @@ def _error(code: int) -> OSError:
 
 
 def _fresh(error: OSError) -> OSError:
-    """The same failure, with no traceback of an earlier raise."""
+    """A new exception for the same failure, so that tracebacks of earlier raises do not add up."""
     return OSError(error.errno, error.strerror)
