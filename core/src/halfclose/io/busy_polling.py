@@ -40,17 +40,17 @@ class BusyPolling:
         """Whether the loop was last told to look again."""
 
     def begin(self, ready: int) -> None:
-        """A turn begins, in which *ready* descriptors are served."""
+        """Note that a turn begins, in which *ready* descriptors are served."""
         if ready < _MANY and perf_counter() - self._served < self._seconds:
             self._soon += 1
         else:
             self._soon = 0
 
     def end(self, bulk: bool) -> bool:
-        """The turn has served them all.
+        """Decide what the loop does after a turn that has served all ready descriptors.
 
-        :param bulk: what was served is a stream of bulk data. Nobody waits for each piece of that,
-            and a loop that sleeps in between serves more at a time.
+        :param bulk: whether a descriptor carries a stream of bulk data. Nobody waits for each piece
+            of that, and a loop that sleeps in between serves more at a time.
         :returns: whether to look again at once, rather than to sleep.
         """
         self._served = perf_counter()
@@ -60,7 +60,7 @@ class BusyPolling:
         return self.awake
 
     def again(self) -> bool:
-        """A turn found nothing ready.
+        """Decide what the loop does after a turn that has found nothing ready.
 
         :returns: whether to look again at once, rather than to sleep.
         """

@@ -64,15 +64,15 @@ class Polled(ABC):
 
     @abstractmethod
     def ready(self, events: int) -> None:
-        """The descriptor is ready for *events*: a sum of READ, WRITE, ERROR and END.
+        """Called when the descriptor is ready for *events*, a sum of READ, WRITE, ERROR and END.
 
-        It is 0 for a mere hang-up. END comes with READ, from pollers that can tell. A call may be
-        spurious: what is ready may turn out not to be.
+        The sum is 0 if the peer has only hung up. END comes with READ, from pollers that can tell.
+        A call may be spurious: the descriptor may not be ready after all.
         """
 
     @abstractmethod
     def broken(self, error: Exception) -> None:
-        """`ready` raised *error*. The descriptor is not watched any more."""
+        """Called after `ready` has raised *error*. The descriptor is not watched any more."""
 
     @property
     def bulk(self) -> bool:
@@ -92,7 +92,7 @@ class Polled(ABC):
             self._poller.drop(fd, self._wanted)
 
     def detach(self) -> None:
-        """The poller is closed: there is nothing to stop any more."""
+        """Forget the poller, which is closed, so that `stop` does nothing."""
         self._fd = -1
 
 
@@ -157,7 +157,7 @@ class Poller(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Release everything. Idempotent."""
+        """Stop watching every descriptor, and close the poller. Idempotent."""
 
     def disown(self) -> set[int]:
         """Stop serving anything, in a forked child; what is registered stays the parent's (ERR-18).

@@ -76,6 +76,7 @@ def occupy() -> None:
 
 
 def is_open(fd: int) -> bool:
+    """Whether the descriptor *fd* is open."""
     try:
         os.fstat(fd)
     except OSError:
@@ -187,11 +188,11 @@ def is_one_stream(stdin: Standard, stdout: Standard) -> bool:
 
 
 def _option(fd: int, option: int) -> int:
+    """The value of a socket option of *fd*; 0 if the system does not know the option."""
     sock = socket_of(_duplicate(fd), socket.socket)
     try:
         return sock.getsockopt(socket.SOL_SOCKET, option)
     except OSError:
-        # Not every system knows every option.
         return 0
     finally:
         sock.close()
@@ -308,6 +309,7 @@ class _Shared(InputFile, OutputFile):
         return written
 
     def _must_ask(self, error: OSError) -> None:
+        """Ask before each call from now on, unless *error* is a failure of the file itself."""
         if error.errno not in _NOT_SUPPORTED:
             raise error
         self._direct = False
@@ -404,6 +406,11 @@ def open_output(standard: Standard) -> OutputFile:
 
 
 def _open(standard: Standard, access: int) -> _Own | _Shared:
+    """The file at a standard descriptor that is no socket, in a form that does not block (PIP-06).
+
+    A pipe or terminal is opened anew where possible. A regular file is not, because its offset is
+    shared with other processes.
+    """
     fd = standard.fd
     if not (standard.is_pipe or os.isatty(fd)):
         return _Own(_duplicate(fd))
@@ -441,6 +448,7 @@ def _open_anew(standard: int, path: str, access: int) -> int | None:
 
 
 def _is_controlling_terminal(fd: int) -> bool:
+    """Whether *fd* is the terminal of this process's session."""
     try:
         os.tcgetpgrp(fd)
     except OSError:
@@ -454,6 +462,7 @@ def _duplicate(fd: int) -> int:
 
 
 def _not_standard(fd: int) -> int:
+    """*fd*, or a duplicate of it if it has got the number of a standard descriptor."""
     if fd > STDERR:
         return fd
     try:

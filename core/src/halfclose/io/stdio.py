@@ -45,10 +45,11 @@ _in_use = False
 
 
 def connect_stdio(backend: SocketHost) -> Channel:
-    """A channel over standard input and output, of which a process has one at a time.
+    """Make the channel over standard input and output. A process can have only one at a time.
 
-    :raises ConnectError: one is open already; or descriptor 0 or 1 is closed, or is something that
-        this process has opened for itself (PIP-07); or standard output is open for reading only.
+    :raises ConnectError: such a channel is open already (PIP-06); descriptor 0 or 1 is closed, or
+        is something that this process has opened for itself (PIP-07); or standard output is open
+        for reading only (PIP-09).
     """
     global _in_use
     if _in_use:
@@ -70,7 +71,7 @@ def connect_stdio(backend: SocketHost) -> Channel:
 
 
 class StdioScheme(Scheme[StandardIO, SocketHost]):
-    """The one connection that a program is started with."""
+    """The scheme ``stdio:``: the standard input and output that the program was started with."""
 
     name = "stdio"
     examples = ("stdio:",)
@@ -87,6 +88,7 @@ class StdioScheme(Scheme[StandardIO, SocketHost]):
 
 
 def _release() -> None:
+    """Let the next connection have standard input and output."""
     global _in_use
     _in_use = False
 
@@ -127,6 +129,7 @@ class StdioSocketChannel(SocketChannel):
         return ended
 
     def _let_go(self) -> None:
+        """Put /dev/null at descriptors 0 and 1. Idempotent."""
         standards, self._standard = self._standard, ()
         for standard in standards:
             self._replace(standard)
@@ -160,10 +163,10 @@ class StdioSocketChannel(SocketChannel):
 class StdioChannel(Channel):
     """Standard input and output that are two different files (PIP-01 to PIP-05).
 
-    :param stdin: what stands at descriptor 0.
-    :param stdout: what stands at descriptor 1.
-    :raises ConnectError: see `connect_stdio`.
-    :raises OSError: one of them cannot be used.
+    :param stdin: the file at descriptor 0.
+    :param stdout: the file at descriptor 1.
+    :raises ConnectError: standard output is open for reading only.
+    :raises OSError: one of the two files cannot be used.
     """
 
     # After we stop reading standard input, the rest belongs to the next program (END-02, PIP-03).
@@ -349,7 +352,8 @@ class StdioChannel(Channel):
         return taken
 
     def unsent(self) -> int:
-        # Asked of the system, since a pipe takes more only after a whole page of it was read.
+        # The system is asked, because the pipe's readiness would not show each byte that is read: a
+        # pipe takes more only after a whole page of it was read.
         return 0 if self._output is None else untaken(self._output.fd, is_pipe=self._output_is_pipe)
 
     def end_write(self) -> bool:
@@ -385,7 +389,8 @@ class StdioChannel(Channel):
         if self._input_poll is not None:
             self._input_poll.stop()
         if isinstance(self._output, OutputSocket):
-            # Standard error or another process may hold the socket; the peer is to see the end now.
+            # Standard error or another process may hold the socket, and then closing it would not
+            # show the peer an end.
             with suppress(OSError):
                 self._output.sock.shutdown(socket.SHUT_WR)
         try:

@@ -33,11 +33,13 @@ same stale socket at the same moment: then one of them loses its path.
 
 _RETRY = 0.002
 """Seconds between two attempts to get the lock."""
-"""Seconds between two attempts to get the lock."""
 
 
 class FolderLock:
-    """The lock of the folder that *path* is in; an asynchronous context manager."""
+    """Holds the lock of the folder that *path* is in, as an asynchronous context manager.
+
+    If the lock cannot be had within `PATIENCE`, or at all, the block runs without it.
+    """
 
     def __init__(self, backend: ConnectionHost, path: str) -> None:
         self._backend = backend
@@ -198,6 +200,7 @@ def _is_bound(status: os.stat_result) -> bool:
 
 
 def _has_file(attributes: bytes, wanted: bytes) -> bool:
+    """Whether one socket's *attributes*, in the kernel's answer, have the file *wanted*."""
     at = 0
     while at + 4 <= len(attributes):
         size, kind = struct.unpack_from("=HH", attributes, at)
@@ -210,6 +213,7 @@ def _has_file(attributes: bytes, wanted: bytes) -> bool:
 
 
 def _path_id(path: str) -> tuple[int, int] | None:
+    """The device and inode of *path*; None if there is no such path."""
     try:
         status = os.lstat(path)
     except OSError:

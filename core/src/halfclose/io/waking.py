@@ -21,8 +21,8 @@ class WakeOnSignals:
     no sleep, and its handler runs only when something else wakes the loop, if ever. So this has
     Python write to a descriptor that the loop watches (``signal.set_wakeup_fd``).
 
-    It does nothing if Python writes to some descriptor already, which trio and uvloop see to; nor
-    outside of the main thread, where no handlers run; nor if no descriptor is left for it.
+    It does nothing in three cases: if Python writes to a descriptor already (trio and uvloop have
+    it do that); outside of the main thread, where no handlers run; if no descriptor is left.
 
     :param backend: its loop is running, in this thread.
     """
