@@ -166,13 +166,12 @@ def _server() -> socket.socket:
     """The connection to the program that forks; it ends when this process does."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        # Never waited for: it has no end before ours, and init takes it over then.
-        started = subprocess.Popen(
+        subprocess.run(
             [sys.executable, __file__, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
+            check=True,
         )
-    started.returncode = 0
     return ours
 
 
@@ -272,6 +271,7 @@ def _become(request: bytes, passed: list[int]) -> tuple[list[str], str | None]:
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
+    sys.path[:0] = [folder for folder in env.get("PYTHONPATH", "").split(os.pathsep) if folder]
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         old = getattr(sys, name)
         buffered = open(number, "rb" if number == 0 else "wb", closefd=False)  # noqa: SIM115
@@ -301,6 +301,9 @@ def _settle() -> None:
 
 
 if __name__ == "__main__":
+    # No child of the tests, some of which look whether they have any.
+    if os.fork():
+        os._exit(0)
     try:
         # What is beside this file is for no program to import.
         del sys.path[0]

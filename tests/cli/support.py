@@ -154,7 +154,8 @@ def start(
 
 def _is_for_the_interpreter(env: Mapping[str, str], settings: Mapping[str, Any]) -> bool:
     beside = settings.keys() - {"stdin", "stdout", "stderr", "cwd"}
-    return bool(beside) or any(name.startswith(("PYTHON", "LC_", "LANG")) for name in env)
+    read = [name for name in env if name.startswith(("PYTHON", "LC_", "LANG"))]
+    return bool(beside) or any(name != "PYTHONPATH" for name in read)
 
 
 def halfclose_(*arguments: str, data: bytes = b"", limit: float = LIMIT, **settings: Any) -> Result:

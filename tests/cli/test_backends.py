@@ -12,7 +12,7 @@ import halfclose.plugins
 import pytest
 from cli.support import ECHO, Result, halfclose_
 from halfclose.cli import main
-from halfclose.installing import install_command
+from halfclose.install_hints import install_command
 
 
 def _plugin(folder: Path, name: str, source: str, *, distribution: str = "third-party") -> None:

@@ -18,7 +18,7 @@ from halfclose.cli import main
 from halfclose.cli.failures import excerpt, print_failures
 from halfclose.cli.proof import Proof, Tried
 from halfclose.cli.proof_table import print_table
-from halfclose.installing import install_command
+from halfclose.install_hints import install_command
 from halfclose.testing import PollerTCP, PollerUnix
 from halfclose.testing.channels.channel_types import load_channel_types
 from halfclose.testing.judging.case import Case

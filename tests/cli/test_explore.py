@@ -13,7 +13,7 @@ from cli.support import halfclose_, start, wait_until
 from cli.terminal import Terminal
 from cli.test_contract import broken_ones, children
 from halfclose.cli import main
-from halfclose.installing import install_command
+from halfclose.install_hints import install_command
 
 SCRIPT = "tcp; a on read: write 5, lose; a: write 100, lwc; wait; b: write 7, lose"
 

@@ -12,7 +12,7 @@ import halfclose
 import pytest
 from cli.support import ECHO, LIMIT, halfclose_
 from halfclose.cli import main
-from halfclose.installing import install_command
+from halfclose.install_hints import install_command
 from warm import PROGRAM
 
 MODULES = {

@@ -69,7 +69,7 @@ def available_backends() -> dict[str, BackendInfo]:
 def none_installed() -> str:
     """The message for a program that finds no backend at all."""
     # Imported here because importing it takes time, and it is needed only if something is missing.
-    from .installing import localized
+    from .install_hints import localized
 
     ours = " or ".join(
         localized(f"pip install {name}") for name in ("halfclose-anyio", "halfclose-twisted")
@@ -89,7 +89,7 @@ def _not_found(name: str, by: str = "") -> BackendNotFound:
     if close:
         message += f" Did you mean {' or '.join(close)}?"
     if name.isprintable() and name.replace("+", "").replace("-", "").isalnum():
-        from .installing import is_installed, is_known, localized
+        from .install_hints import is_installed, is_known, localized
 
         package = f"halfclose-{name.partition('+')[0].lower()}"
         if is_known(package) and not is_installed(package):
@@ -131,7 +131,7 @@ class Located:
             module, _, attribute = what.partition(":")
             return getattr(import_module(module), attribute)
         except (Exception, SystemExit) as error:
-            from .installing import localized
+            from .install_hints import localized
 
             install = self.spec.install
             hint = f"; to install what is missing: {localized(install)}" if install else ""

@@ -14,8 +14,8 @@ from typing import Any
 
 import pluggy
 
+from .entrypoints import distribution_name, installed_plugins
 from .hooks import GROUP, PLUGINS_GROUP, BackendSpec, HookSpecs
-from .installed import distribution_name, installed_plugins
 from .interfaces import BaseProtocol, Transport
 from .reasons import BackendLoadError
 

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         spare_stderr()
     missing = [name for name in ("click", "rich") if find_spec(name) is None]
     if missing:
-        from ..installing import install_command
+        from ..install_hints import install_command
 
         command = install_command("halfclose[cli]")
         print(f"halfclose: the command needs {' and '.join(missing)}: {command}", file=sys.stderr)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from ..installing import install_command
+from ..install_hints import install_command
 from .report import Problem
 
 __all__ = ["need_testing"]

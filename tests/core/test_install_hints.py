@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from halfclose import installing
-from halfclose.installing import install_command, is_known, localized
+from halfclose import install_hints
+from halfclose.install_hints import install_command, is_known, localized
 
 Came = Callable[..., None]
 
@@ -21,7 +21,7 @@ Came = Callable[..., None]
 @pytest.fixture
 def came(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Came:
     """Say where distributions came from: by name, what PEP 610 has of it."""
-    monkeypatch.setattr(installing, "_pip", lambda: ["pip", "install"])
+    monkeypatch.setattr(install_hints, "_pip", lambda: ["pip", "install"])
 
     def say(**directly: dict[str, Any] | None) -> None:
         class Found(Distribution):
@@ -41,7 +41,7 @@ def came(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Came:
                 raise PackageNotFoundError(name)
             return Found(key)
 
-        monkeypatch.setattr(installing, "distribution", distribution)
+        monkeypatch.setattr(install_hints, "distribution", distribution)
 
     return say
 
@@ -112,7 +112,7 @@ def test_pip_of_this_interpreter(
     managed: bool, own: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Where the system manages it (PEP 668), but not in an environment of one's own."""
-    monkeypatch.setattr(installing, "find_spec", lambda name: True)
+    monkeypatch.setattr(install_hints, "find_spec", lambda name: True)
     monkeypatch.setattr(sys, "base_prefix", "/elsewhere" if own else sys.prefix)
     monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     if managed:
@@ -132,7 +132,7 @@ def uv_in(folder: Path) -> Path:
 @pytest.fixture
 def no_pip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An environment as uv makes them, and no uv in the PATH."""
-    monkeypatch.setattr(installing, "find_spec", lambda name: None)
+    monkeypatch.setattr(install_hints, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("UV", raising=False)
 
@@ -142,7 +142,7 @@ def test_without_pip_and_with_uv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     """By a name that a shell finds it by, be it in the PATH, or where the README puts it."""
     here = checkout(tmp_path / "a b")
     came = {"url": (here / "core").as_uri(), "dir_info": {}}
-    monkeypatch.setattr(installing, "_direct_url", lambda found: came)
+    monkeypatch.setattr(install_hints, "_direct_url", lambda found: came)
 
     def told() -> list[str]:
         words = shlex.split(install_command("x"))
@@ -162,8 +162,8 @@ def test_without_pip_and_with_uv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 def test_without_pip_and_uv(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python brings pip along, and does not always unpack it."""
-    monkeypatch.setattr(installing, "_uv", lambda: None)
-    monkeypatch.setattr(installing, "find_spec", lambda name: name == "ensurepip" or None)
+    monkeypatch.setattr(install_hints, "_uv", lambda: None)
+    monkeypatch.setattr(install_hints, "find_spec", lambda name: name == "ensurepip" or None)
     monkeypatch.setattr(sys, "base_prefix", "/elsewhere")
     python = sys.executable
     assert install_command("x") == f"{python} -m ensurepip && {python} -m pip install x"

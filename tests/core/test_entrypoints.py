@@ -1,4 +1,4 @@
-"""Plugins are looked up again where something was installed, and only there."""
+"""Plugins are looked up again where something was entrypoints, and only there."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from halfclose import installed
+from halfclose import entrypoints
+from halfclose.entrypoints import installed_plugins
 from halfclose.hooks import GROUP
-from halfclose.installed import installed_plugins
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def lookups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked.append(group)
         return entry_points(group=group)
 
-    monkeypatch.setattr(installed, "_known", None)
-    monkeypatch.setattr(installed, "entry_points", counted)
+    monkeypatch.setattr(entrypoints, "_known", None)
+    monkeypatch.setattr(entrypoints, "entry_points", counted)
     return asked
 
 
