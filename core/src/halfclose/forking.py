@@ -75,6 +75,7 @@ def _before() -> None:
 
 
 def _in_child() -> None:
+    """Disown every backend that was in use in the parent."""
     global _has_forked
     # No other process has a copy of what this process opens from now on.
     _has_forked = False

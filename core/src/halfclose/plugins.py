@@ -220,6 +220,7 @@ class Hooks:
         load_plugins()
 
     def _call(self, listening: tuple[Any, ...], **arguments: object) -> None:
+        """Call the implementations *listening* of one hook, whatever each of them raises."""
         # Not by pluggy itself, which would stop at the first plugin that raises.
         for implementation in listening:
             try:

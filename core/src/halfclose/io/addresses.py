@@ -52,7 +52,7 @@ def is_everywhere(family: int, address: Any) -> bool:
 
 def is_tcp(sock: socket.socket) -> bool:
     """Whether the stream socket *sock* is TCP's."""
-    # Its own attribute would look for the member of an enumeration, as long as accept(2) takes.
+    # `sock.family` looks up the member of an enumeration, which takes as long as accept(2) does.
     return super(socket.socket, sock).family in _INTERNET
 
 

@@ -220,6 +220,7 @@ class _Race:
         self.over.set()
 
     def _stop_attempts(self) -> None:
+        """Cancel the timers, and close the sockets of all attempts."""
         for timer in (self._timer, self._next_timer):
             if timer is not None:
                 timer.cancel()
@@ -329,6 +330,7 @@ class _Attempt:
                 self._begin_anew(pause)
 
     def _begin(self) -> None:
+        """Begin to connect, with the socket that is there already after a pause for the queue."""
         family, address = self.address
         if self._sock is None:
             self._sock = socket.socket(family, socket.SOCK_STREAM)

@@ -174,7 +174,7 @@ class Lingering(ClosedChannels):
         """Look now and then whether a descriptor is left. Every lingerer asks; one look is
         enough."""
         if self._everyone and self._oldest() is lingerer:
-            # Not at once: that may close *lingerer*, whose deadline is calling this.
+            # In the next turn, since this may close *lingerer*, whose deadline is calling now.
             self._backend.call_soon(self.keep_one_free)
 
     # -- the processor -------------------------------------------------------------------------
@@ -306,7 +306,8 @@ class _Lingerer(ChannelHandler):
                 self._bulk = 0
                 self._deadline.touch()
             at_speed = self._after_empty <= AT_SPEED and self._read <= AT_SPEED_BEFORE
-        # A framework that reads on although it is paused would fill memory. That one is not slowed.
+        # A framework that reads on although it is paused would fill memory, so its channels are not
+        # paused.
         if not at_speed and not self._done and self._channel.capabilities.bounds_input:
             self._channel.pause_reading()
             self._lingering.slow_down(self, size)

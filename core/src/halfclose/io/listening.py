@@ -290,6 +290,7 @@ class _Accepting:
         self._retry = self._backend.call_later(seconds, self._go_on)
 
     def _go_on(self) -> None:
+        """Accept again after a pause, beginning with the socket that was kept, if one was."""
         self._retry = None
         if self._closed:
             return

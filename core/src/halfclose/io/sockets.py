@@ -103,7 +103,8 @@ class SocketChannel(Channel, Polled):
     def ready(self, events: int) -> None:
         if self._events == READ:
             # A read that got all it asked for has most likely left something, and END says that the
-            # end of stream follows. To read once more costs less than another turn of the loop.
+            # end of stream follows. To read once more costs less than another turn of the loop. But
+            # the handler may have paused reading meanwhile (FLU-08).
             again = not self._poller.many_ready if self._read() else events & END
             if again and self._events & READ:
                 self._read()
@@ -146,6 +147,7 @@ class SocketChannel(Channel, Polled):
         return full
 
     def _end(self) -> None:
+        """Deliver the end of stream, or the failure if the peer never sent that end."""
         if self._error is not None and not end_is_real(self._error):
             self._fail(self._error)
             return

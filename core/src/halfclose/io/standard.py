@@ -418,7 +418,7 @@ def _open(standard: Standard, access: int) -> _Own | _Shared:
         return _Shared(_duplicate(fd))
     paths = [f"/dev/fd/{fd}"]
     if _is_controlling_terminal(fd):
-        # By this name everybody may open the terminal of the session, whoever owns it.
+        # By this name, every process may open the terminal of its session, whoever owns that.
         paths.append("/dev/tty")
     for path in paths:
         own = _open_anew(fd, path, access)
@@ -432,9 +432,9 @@ def _open_anew(standard: int, path: str, access: int) -> int | None:
 
     :returns: None if the system cannot give one.
     """
-    # On BSD and macOS, to open /dev/fd only duplicates the descriptor. O_APPEND tells: pipes and
-    # terminals ignore it, so it is asked for the other way round than it was, and a duplicate still
-    # has it as it was.
+    # On BSD and macOS, to open /dev/fd only duplicates the descriptor. To find that out, O_APPEND,
+    # which pipes and terminals ignore, is asked for the other way round than it is set now. A
+    # duplicate still has it as it was.
     before = fcntl.fcntl(standard, fcntl.F_GETFL) & os.O_APPEND
     flags = os.O_NONBLOCK | (before ^ os.O_APPEND)
     try:

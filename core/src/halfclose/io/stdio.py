@@ -54,7 +54,8 @@ def connect_stdio(backend: SocketHost) -> Channel:
     global _in_use
     if _in_use:
         raise ConnectError("cannot connect to stdio: it is in use by another connection")
-    # Before anything is opened: the first file that is opened gets the number of a closed one.
+    # Looked at before anything is opened here, since the first file that is opened would get the
+    # number of a standard descriptor that is closed.
     stdin, stdout = Standard.ours(STDIN), Standard.ours(STDOUT)
     try:
         channel: Channel
@@ -118,7 +119,8 @@ class StdioSocketChannel(SocketChannel):
 
     def start(self, handler: ChannelHandler) -> None:
         if self._started:
-            # The second start is that of lingering: the program may go on with its descriptors.
+            # The second start is that of lingering. The program is done with the connection, and
+            # may use its descriptors 0 and 1 for something else.
             self._let_go()
         self._started = True
         super().start(handler)
@@ -137,6 +139,7 @@ class StdioSocketChannel(SocketChannel):
             _release()
 
     def _replace(self, standard: Standard) -> None:
+        """Put /dev/null at a standard descriptor, if a descriptor is left for that."""
         try:
             standard.replace()
         except OSError as error:
@@ -217,6 +220,7 @@ class StdioChannel(Channel):
     def _register(
         self, poller: Poller, fd: int, ready: Callable[[int], None]
     ) -> Registration | None:
+        """Have *poller* watch *fd*; None if it cannot, because *fd* is a regular file."""
         try:
             return poller.register(fd, ready, self._broken)
         except PermissionError:
@@ -282,6 +286,7 @@ class StdioChannel(Channel):
             self._read()
 
     def _read(self) -> None:
+        """Read once and deliver it."""
         try:
             data = self._input.read()
         except BlockingIOError:
@@ -363,6 +368,7 @@ class StdioChannel(Channel):
         return True
 
     def _release_output(self) -> None:
+        """Close our descriptor for output, and put /dev/null at descriptor 1. Idempotent."""
         if self._output is None:
             return
         if self._output_poll is not None:

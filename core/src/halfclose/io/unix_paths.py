@@ -67,6 +67,7 @@ class FolderLock:
         os.close(self._fd)
 
     async def _lock(self) -> None:
+        """Wait for the lock, in small pauses, since flock(2) itself would block the loop."""
         end = self._backend.time() + PATIENCE
         while True:
             try:

@@ -68,6 +68,7 @@ class MemoryChannel(Channel):
         )
 
     def _serve(self) -> None:
+        """Serve the end once, and ask for another turn if there is more to tell."""
         try:
             if self._is_due():
                 self._serve_now()
@@ -83,6 +84,7 @@ class MemoryChannel(Channel):
             self._serve_if_due()
 
     def _serve_now(self) -> None:
+        """Tell the handler of a failure, of input, or that it can write."""
         if not self._wants:
             self._looked = True
             if self._read_ended or not self.has_input():
@@ -95,6 +97,7 @@ class MemoryChannel(Channel):
             self._handler.writable()
 
     def _read(self) -> None:
+        """Read once and deliver it."""
         try:
             data = self._end.recv()
         except OSError as error:

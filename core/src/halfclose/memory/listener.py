@@ -47,6 +47,7 @@ class MemoryListener(Listener):
             self._scheduler.serve(self._serve)
 
     def _serve(self) -> None:
+        """Accept what waits, up to `ACCEPTS_A_TURN` connections."""
         for _ in range(ACCEPTS_A_TURN):
             try:
                 end = self._listening.accept()

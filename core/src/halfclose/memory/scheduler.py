@@ -238,6 +238,7 @@ class Scheduler(TaskRunner):
             pass
 
     def _run_due(self) -> None:
+        """Make the calls that are due, serve the connections that are ready, fire the timers."""
         # Taken off the queues one by one: a function that is called may run turns itself, and one
         # that is interrupted must not take the others with it.
         for _ in range(len(self._soon)):
