@@ -192,8 +192,7 @@ def load_backend(name: str) -> type[Backend]:
 
 
 def _runs(spec: BackendSpec) -> bool:
-    """Whether the backend's framework runs in this thread. If its plugin fails to tell, it does
-    not."""
+    """Whether the backend's framework runs in this thread; False if its plugin fails to tell."""
     try:
         return bool(spec.running())
     except Exception:
