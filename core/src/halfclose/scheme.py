@@ -48,8 +48,8 @@ class Scheme(ABC, Generic[EndpointT, BackendT]):
     """Whether the connection is the standard input and output of this process."""
 
     within_process: bool = False
-    """Whether both ends of a connection are in this process. The command ``halfclose`` does not
-    offer such a scheme."""
+    """Whether both ends of a connection are in this process. The command ``halfclose`` refuses
+    such endpoints."""
 
     @abstractmethod
     def parse(self, rest: str) -> EndpointT:
