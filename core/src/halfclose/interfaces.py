@@ -1,8 +1,9 @@
-"""What a protocol, a transport and a producer are, in Twisted's vocabulary.
+"""The interfaces between the library and a program: protocol, transport, producer and backend.
 
 The names and their meaning are those of ``twisted.internet.interfaces`` (``IProtocol``,
 ``IHalfCloseableProtocol``, ``ITCPTransport``, ``IPushProducer``, ``IPullProducer``). A protocol
-that moves from Twisted has another base class, and a reason that is the exception itself.
+that moves here from Twisted needs another base class, and its ``connectionLost`` gets the exception
+itself as the reason.
 """
 
 from __future__ import annotations
@@ -296,11 +297,11 @@ class Transport(ABC):
 
     @abstractmethod
     def getTcpNoDelay(self) -> bool:
-        """Whether small writes are sent at once. False if the connection is not TCP, or is over."""
+        """Whether small writes are sent at once. False if the connection is not TCP or is over."""
 
     @abstractmethod
     def getTcpKeepAlive(self) -> bool:
-        """Whether the kernel probes an idle peer. False if the connection is not TCP, or is over."""
+        """Whether the kernel probes an idle peer. False if the connection is not TCP or is over."""
 
     @abstractmethod
     def setTcpKeepAlive(self, enabled: bool) -> None:
