@@ -60,7 +60,8 @@ class Delivery(ABC):
 
     @abstractmethod
     def _raised(self, name: str, error: BaseException) -> None:
-        """End the connection: the callback *name* of the protocol or its producer raised *error*."""
+        """End the connection, because the callback *name* of the protocol, or of its producer,
+        raised *error*."""
 
     @abstractmethod
     def _broke(self, error: BaseException) -> None:
@@ -97,8 +98,8 @@ class Delivery(ABC):
             while self._deliver_next():
                 pass
         except BaseException as error:
-            # Otherwise `_broke` would not schedule a turn for connectionLost, but leave it to this
-            # pump, which has ended.
+            # First, since what `_broke` makes due is only noted while an event is being delivered,
+            # and this pump looks no more.
             self._delivering = False
             self._broke(error)
         finally:

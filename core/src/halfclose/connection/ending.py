@@ -291,7 +291,7 @@ class Ending(Delivery, Transport):
                 self._life.move(Move.LOST)
                 self._backend.release(self)
             elif self._life.state is State.ENDED:
-                # Always a turn of its own: the error may have ended the pump that would else go on.
+                # Always in a new turn: the error may have ended the pump that is running.
                 self._schedule_turn()
                 if not self._released:
                     self._release(abort=True)
