@@ -245,7 +245,7 @@ class WriteHalf(Ending, Consumer):
                 if self._channel.end_write():
                     self._write_end = WriteEnd.SENT
             except OSError as error:
-                # The peer has reset the connection. A verb does not raise for that (VRB-03, VRB-04).
+                # The peer has reset the connection. No verb raises that (VRB-03, VRB-04).
                 self._send_failed(error)
                 return
         if self._write_end.sent:
