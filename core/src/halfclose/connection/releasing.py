@@ -56,7 +56,7 @@ def _release_cut_off(channel: Channel, backend: ConnectionHost, options: Connect
         backend.lingering.reset(channel, options)
     else:
         # There is no way to send a reset. The system itself reports one if input is unread (PIP-01).
-        channel.close()
+        # There is no reset to send. The system sends one by itself if input is unread (PIP-01).
 
 
 def _can_linger(channel: Channel, options: ConnectionOptions) -> bool:
