@@ -48,15 +48,15 @@ def release_channel(
 
 
 def _release_cut_off(channel: Channel, backend: ConnectionHost, options: ConnectionOptions) -> None:
-    """Release *channel* so that the peer reads everything, and sees that more was to come (PRD-09)."""
+    """Release *channel* so that the peer reads all, and sees that more was to come (PRD-09)."""
     can = channel.capabilities
     if can.can_reset or not can.can_half_close:
         # A stream that cannot end one half alone, such as TLS, has an end of stream of its own.
         # If that one is missing, the peer sees that the stream was cut off.
         backend.lingering.reset(channel, options)
     else:
-        # There is no way to send a reset. The system itself reports one if input is unread (PIP-01).
         # There is no reset to send. The system sends one by itself if input is unread (PIP-01).
+        channel.close()
 
 
 def _can_linger(channel: Channel, options: ConnectionOptions) -> bool:

@@ -1,4 +1,4 @@
-"""`WriteEnd`: how far our end of stream has come, which is sent after the last byte of `Outgoing`."""
+"""`WriteEnd`: how far our end of stream has come. It goes out after the last byte of `Outgoing`."""
 
 from __future__ import annotations
 
