@@ -28,8 +28,11 @@ class Deadline:
 
     Progress is a call of `touch`, or a smaller result of *remaining* than before. A touch only
     notes the time, so it costs next to nothing. No event tells when the kernel's queue shrinks, so
-    *remaining* is called now and then. So *expired* can be called late, by a quarter of *seconds*
-    or by one second, whichever is less.
+    *remaining* is called now and then. Therefore *expired* can be called late, by a quarter of
+    *seconds* or by one second, whichever is less.
+
+    :param clock: the backend.
+    :param remaining: gives how many bytes are not acknowledged yet.
     """
 
     __slots__ = ("_clock", "_expired", "_last", "_queue", "_remaining", "_seconds", "_touched")
@@ -115,7 +118,7 @@ class _Queue:
         self._timer = loop.call_later(pause, self._look)
 
     def add(self, deadline: Deadline, due: float) -> None:
-        """Call ``deadline.look`` at the time *due*, which is later than that of all before."""
+        """Call ``deadline.look`` at the time *due*, which is not before that of any other here."""
         self._due[deadline] = due
 
     def remove(self, deadline: Deadline) -> None:

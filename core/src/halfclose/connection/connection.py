@@ -248,6 +248,7 @@ class Connection(ReadHalf):
 
     def loseConnection(self) -> None:
         if not self._life.can(Move.CLOSE):
+            # It was called before, or the connection is over (VRB-08).
             return
         try:
             self._close()
@@ -273,14 +274,15 @@ class Connection(ReadHalf):
         if self._consumers:
             self._release_consumers(broken=self._cut_off or self._write_end.failed)
         if self._life.state in ENDED:
-            # An echo is its own producer: that it was unregistered has just completed the close.
+            # This connection was its own producer, as for an echo. It was unregistered just now,
+            # and with that the close was complete.
             return
         if self._write_end.failed:
             self._finish_lost()
             return
         self._limit_close()
-        # The peer may be unable to read before it has sent everything, so its input has to be read
-        # (END-01). The state has no event for it any more, so it is discarded.
+        # The peer may be unable to read before it has sent everything, so its input is read on, and
+        # `received` discards it in this state (END-01).
         if not self._peer_ended:
             if self._channel.capabilities.drains:
                 self._channel.resume_reading()
@@ -309,6 +311,8 @@ class Connection(ReadHalf):
         if self._life.state is not State.CLOSING:
             return
         if self._deadline is None:
+            # No close timeout was set. Still, a peer that reads nothing must not delay this end for
+            # ever.
             if self._options.linger_timeout > 0:
                 self._limit(self._options.linger_timeout, self._cut_off_expired)
             else:

@@ -98,8 +98,8 @@ class Delivery(ABC):
             while self._deliver_next():
                 pass
         except BaseException as error:
-            # First, since what `_broke` makes due is only noted while an event is being delivered,
-            # and this pump looks no more.
+            # Reset first: while it is set, `_broke` would only note that an event is due, and this
+            # pump does not look again.
             self._delivering = False
             self._broke(error)
         finally:

@@ -138,6 +138,7 @@ class Ending(Delivery, Transport):
         return None if isinstance(self._reason, ConnectionDone) else self._reason
 
     async def whenClosed(self) -> BaseException:
+        # While connectionLost runs, the state is CLOSED already.
         if self._life.state is not State.CLOSED or self._delivering:
             if self._closed is None:
                 # An event, so that cancelling one task that waits affects no other (EVT-15).
@@ -208,7 +209,7 @@ class Ending(Delivery, Transport):
         )
         self._released = True
 
-    # -- telling -------------------------------------------------------------------------------
+    # -- connectionLost ------------------------------------------------------------------------
 
     def _deliver_lost(self) -> None:
         """Call ``connectionLost``, and let go of the protocol, the producer and the backend."""
@@ -254,7 +255,7 @@ class Ending(Delivery, Transport):
         if fatal is not None:
             self._backend.fatal(fatal)
 
-    # -- what raises ---------------------------------------------------------------------------
+    # -- exceptions ----------------------------------------------------------------------------
 
     def _raised(self, name: str, error: BaseException) -> None:
         """Log that the callback *name* raised *error*, and abort the connection with it (ERR-02,

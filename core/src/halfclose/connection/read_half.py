@@ -58,6 +58,7 @@ class ReadHalf(WriteHalf, Source, ChannelHandler):
 
     def received(self, data: bytes) -> None:
         if self._deadline is not None and self._life.state is not State.CLOSING:
+            # Input is progress on a half-closed connection. A close waits only for our own bytes.
             self._touch()
         if self._deliver_at_once and not self._delivering:
             self._delivering = True
@@ -92,6 +93,7 @@ class ReadHalf(WriteHalf, Source, ChannelHandler):
     def failed(self, error: Exception | None) -> None:
         self._peer_ended = True
         if self._life.state not in ENDED and not self._both_halves_ended():
+            # A failed send may have set the reason before; the first error counts.
             if self._reason is None:
                 self._reason = lost(error)
             self._keep(Failure(self._reason))
@@ -117,6 +119,7 @@ class ReadHalf(WriteHalf, Source, ChannelHandler):
         if self._inbox:
             return True
         if self._peer_ended:
+            # The channel has reported everything already.
             return False
         return self._channel.has_input()
 

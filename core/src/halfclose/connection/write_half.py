@@ -392,8 +392,8 @@ class WriteHalf(Ending, Consumer):
             if not self._backend.call_though_left(feed.stop):
                 feed.stop()
         else:
-            # If the backend is left before the next turn, `call_soon` calls nothing, but `leave`
-            # functions are called.
+            # Registered twice: if the backend is left before the next turn, `call_soon` calls
+            # nothing, and `on_leaving` does.
             def stop() -> None:
                 self._backend.forget_leaving(stop)
                 feed.stop()
