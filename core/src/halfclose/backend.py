@@ -50,8 +50,9 @@ class Backend(SocketHost):
     :param options: these, and those that the subclass names in `option_names`:
 
         - ``grace``: seconds that leaving waits for connections to end; by default 5.
-        - ``sockets``: who reads and writes sockets, ``"poller"`` or ``"native"``. Most programs
-          leave this alone.
+        - ``sockets``: what reads and writes sockets: ``"poller"`` for the library's own poller, or
+          ``"native"`` for the framework's transports. By default ``"poller"`` if the platform has
+          epoll, else ``"native"``.
         - ``busy_poll``: while messages come faster than one in this many seconds, the loop waits
           for the next one without sleeping. That halves the time of a quick exchange, and uses the
           processor meanwhile. By default 0.0001; 0 means never.

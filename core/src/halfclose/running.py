@@ -31,7 +31,7 @@ def run(
         backend that is installed, or the one with the highest priority.
     :param options: see `Backend` and the backend's own documentation.
     :raises BackendNotFound: no such backend is installed.
-    :raises BackendLoadError: the backend is installed, and importing it failed.
+    :raises BackendLoadError: the backend does not load, or two distributions offer it.
     :raises RuntimeError: an event loop of any framework runs in this thread already, and would
         stand still during the call. Use `open_backend` there, or another thread. Only the backend
         ``memory`` can run while another framework's loop does.
@@ -75,7 +75,7 @@ def open_backend(name: str | None = None, options: Mapping[str, Any] | None = No
     :param name: the backend's name; by default that of the framework that is running.
     :param options: see `Backend` and the backend's own documentation.
     :raises BackendNotFound: no such backend is installed.
-    :raises BackendLoadError: the backend is installed, and importing it failed.
+    :raises BackendLoadError: the backend does not load, or two distributions offer it.
     :raises TypeError: the backend does not know one of the *options*.
     :raises ValueError: the value of one of the *options* is out of range.
     :raises RuntimeError: on entering, if the backend's framework is not running.
