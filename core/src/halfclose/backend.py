@@ -1,8 +1,8 @@
-"""`Backend`: connecting, listening and leaving, put together from all that is below.
+"""`Backend`: the class that connects and listens, and that is entered and left.
 
-What a framework must offer is in `loop`, what keeps the connections in `host`, how sockets are
-served in ``io``. The author of a backend derives from `Backend` and writes the abstract methods of
-`loop.EventLoop`.
+It is built from three others: `loop` says what a framework must offer, `host` keeps the
+connections, and ``io`` serves sockets. The author of a backend derives from `Backend` and writes
+the abstract methods of `loop.EventLoop`.
 """
 
 from __future__ import annotations
@@ -40,20 +40,24 @@ _OPTIONS = frozenset({"busy_poll", "grace", "sockets"})
 
 
 class Backend(SocketHost):
-    """An event loop that connects and listens, and keeps what it has made.
+    """An event loop that connects and listens, and keeps the connections while they are open.
 
-    Made by `halfclose.run` or `halfclose.open_backend`, never directly. Its methods are to be
-    called in the loop's thread, but for `call_soon_threadsafe`. It is an asynchronous context
-    manager: leaving it closes every connection (rule END-03).
+    `halfclose.run` and `halfclose.open_backend` make it; do not make one yourself. Call its methods
+    in the loop's thread only, except `call_soon_threadsafe`. It is an asynchronous context manager,
+    and leaving it closes every connection (rule END-03).
 
     :param name: the backend's full name, such as ``"mine+variant"``.
-    :param options: ``grace``, seconds that leaving waits for connections to end (5); ``sockets``,
-        ``"poller"`` or ``"native"`` (rule of thumb: leave it alone); ``busy_poll``, seconds that
-        the loop stays awake for the next message while messages come faster than that (0.0001; 0:
-        never), which halves a quick exchange and takes the processor meanwhile; and what the
-        subclass names in `option_names`.
-    :raises TypeError: an option that this backend does not know.
-    :raises ValueError: an option's value is out of range.
+    :param options: these, and those that the subclass names in `option_names`:
+
+        - ``grace``: seconds that leaving waits for connections to end; by default 5.
+        - ``sockets``: what reads and writes sockets: ``"poller"`` for the library's own poller, or
+          ``"native"`` for the framework's transports. By default ``"poller"`` if the platform has
+          epoll, else ``"native"``.
+        - ``busy_poll``: while messages come faster than one in this many seconds, the loop waits
+          for the next one without sleeping. That halves the time of a quick exchange, and uses the
+          processor meanwhile. By default 0.0001; 0 means never.
+    :raises TypeError: the backend does not know one of the options.
+    :raises ValueError: the value of an option is out of range.
     """
 
     def __init_subclass__(cls) -> None:
@@ -127,18 +131,21 @@ class Backend(SocketHost):
     # -- what is below connect and listen ------------------------------------------------------
 
     def cannot_serve(self, scheme: Scheme[Any, Any]) -> str | None:
-        """Why this backend has no endpoint of *scheme*; None: it has. A backend may override it."""
+        """The reason why this backend cannot serve endpoints of *scheme*; None if it can.
+
+        A backend may override it.
+        """
         if scheme.needs_descriptors and not self.capabilities.descriptors:
             return f"the backend {self.name!r} has no descriptors, which {scheme.name}: needs"
         return None
 
     async def open_channel(self, endpoint: Endpoint, timeout: float | None) -> Channel:
-        """A channel that is connected to *endpoint*; cancelled, it leaves nothing behind.
+        """Connect to *endpoint* and return the channel. If cancelled, it leaves nothing behind.
 
-        For a scheme that reaches its endpoints by way of others.
+        `connect` is built on it, and so can be a scheme that reaches its endpoints through others.
 
-        :param timeout: seconds for everything; None: no limit.
-        :raises ConnectError: see `connect`.
+        :param timeout: seconds for everything. None means no limit.
+        :raises ConnectError: the connection was not made (ERR-10); see `connect`.
         :raises RuntimeError: the backend was left meanwhile.
         """
         scheme = scheme_of(endpoint)
@@ -154,11 +161,11 @@ class Backend(SocketHost):
     async def open_listener(
         self, endpoint: Endpoint, options: ConnectionOptions, accepted: Callable[[Channel], None]
     ) -> Listener:
-        """A listener on *endpoint* that gives a channel for each new connection to *accepted*.
+        """Listen on *endpoint*, and give the channel of each new connection to *accepted*.
 
-        For a scheme that reaches its endpoints by way of others.
+        `listen` is built on it, and so can be a scheme that reaches its endpoints through others.
 
-        :raises ListenError: see `listen`.
+        :raises ListenError: nothing can listen on *endpoint*.
         :raises RuntimeError: the backend was left meanwhile.
         """
         scheme = scheme_of(endpoint)
@@ -168,7 +175,7 @@ class Backend(SocketHost):
         try:
             return await scheme.listen(self, endpoint, options, accepted)
         except (OSError, UnicodeError) as error:
-            # UnicodeError: what a resolver says of a host that cannot be a name.
+            # A resolver raises UnicodeError for a host that cannot be a name.
             what = printable(str(error))
             raise ListenError(f"cannot listen on {_named(endpoint)}: {what}") from error
 
@@ -179,12 +186,13 @@ class Backend(SocketHost):
         options: ConnectionOptions,
         context: Context | None = None,
     ) -> Protocol | None:
-        """Attach what *factory* gives to a *channel* that nobody here asked for (rule ERR-08).
+        """Attach what *factory* gives to *channel*, which was accepted by a listener (rule ERR-08).
 
-        :param context: the connection's own, of nobody else's (rule EVT-16): a copy of the one in
-            which the program began to listen; by default of the caller's.
-        :returns: the protocol; None if the factory failed: then the channel was aborted, and the
-            failure logged, or given to `fatal`.
+        :param context: where the connection's events run. No other connection may use it (rule
+            EVT-16). By default a copy of the caller's; for a listener it is a copy of the context
+            in which the program called `listen`.
+        :returns: the protocol; None if the factory failed. Then the channel was aborted, and the
+            failure was logged; a KeyboardInterrupt or SystemExit was given to `fatal`.
         """
         context = copy_context() if context is None else context
         try:
@@ -233,19 +241,22 @@ class Backend(SocketHost):
         finally:
             self.left = True
             try:
+                # Also if the body raised or was cancelled in the middle of a reply: a reset tells
+                # the peer that the reply is not whole (FLU-05).
                 self._abort_all()
             finally:
                 await self._stop(error)
 
     async def _stop(self, error: BaseException | None) -> None:
+        """Stop the loop, then abort what its tasks began after they were cancelled."""
         try:
             await self.stop(error)
         finally:
-            # What a cancelled task began all the same.
             self._abort_all()
             self._was_left = True
 
     async def _wind_down(self) -> None:
+        """Close everything, and wait for it to end for as long as the option ``grace`` says."""
         self.leaving = True
         for listener in list(self._listeners):
             listener.close()
@@ -261,6 +272,7 @@ class Backend(SocketHost):
             timer.cancel()
 
     def _abort_all(self) -> None:
+        """Abort every connection and release everything else, now."""
         for listener in list(self._listeners):
             listener.close()
         for leave in list(self._leaving):
@@ -281,24 +293,24 @@ _OWN = frozenset(
     *("_channels", "_connections", "_entered", "_grace", "_holders", "_leaving", "_listeners"),
     *("_quiet", "_was_left"),
 }
-"""Private names that a subclass would break by using them for itself."""
+"""Private names of `Backend` and its base classes. A subclass that used one would break them."""
 
 
 def _named(endpoint: Endpoint) -> str:
-    """*endpoint* before a colon: one that ends with a colon goes without."""
+    """The text of *endpoint* to be followed by a colon: if it ends with one, without that."""
     return str(endpoint).removesuffix(":")
 
 
 def make_protocol(factory: Callable[[], P]) -> P:
-    """What *factory* gives, if it is a protocol.
+    """Call *factory* and return the protocol that it gives.
 
-    :raises TypeError: it is none.
+    :raises TypeError: it gave something that is no protocol.
     """
     protocol = factory()
     if not isinstance(protocol, Protocol):
         hint = ""
         if hasattr(protocol, "makeConnection"):
-            # Another library's: its methods may do, its base class does not.
+            # A protocol of another library: its methods may fit, but its base class does not.
             hint = (
                 "; derive the class from halfclose.Protocol or halfclose.HalfCloseableProtocol "
                 "in place of its base; connectionLost then gets the exception itself"

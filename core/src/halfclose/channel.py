@@ -1,7 +1,8 @@
-"""The channel: one byte pipe below a connection. What the author of a new kind writes.
+"""The channel: what moves the bytes of one connection.
 
-A channel says how bytes move, and nothing else: order of events, closing, producers, timeouts
-and failures of callbacks belong to `Connection`, which is the channel's handler.
+Each channel type is a subclass of `Channel`. It knows how bytes move, and nothing else: the order
+of events, closing, producers, timeouts and failures of callbacks belong to `Connection`, which is
+the channel's handler.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ __all__ = ["BackendCapabilities", "Capabilities", "Channel", "ChannelHandler", "
 
 
 def _all_but(capabilities: Capabilities | BackendCapabilities) -> str:
+    """The text for *capabilities*, which names those that are off."""
     off = [field.name for field in fields(capabilities) if not getattr(capabilities, field.name)]
     return "all" if not off else "all but " + ", ".join(off)
 
@@ -25,9 +27,9 @@ def _all_but(capabilities: Capabilities | BackendCapabilities) -> str:
 class BackendCapabilities:
     """What a backend can do: everything, unless it declares otherwise.
 
-    :param descriptors: it serves the operating system's sockets and pipes: the endpoints
-        ``tcp:``, ``unix:`` and ``stdio:``. Off: to connect to one raises `ConnectError`, to
-        listen on one `ListenError`.
+    :param descriptors: the backend serves the operating system's sockets and pipes, which are the
+        endpoints ``tcp:``, ``unix:`` and ``stdio:``. Off: connecting to one of these raises
+        `ConnectError`, and listening on one raises `ListenError`.
     """
 
     descriptors: bool = True
@@ -40,16 +42,16 @@ class BackendCapabilities:
 class Capabilities:
     """What a channel can do: everything, unless it declares otherwise.
 
-    :param can_half_close: one half can be ended alone. Off: ``loseWriteConnection`` raises
-        `Unsupported`.
+    :param can_half_close: the channel can end one half and keep the other. Off:
+        ``loseWriteConnection`` raises `Unsupported`.
     :param can_reset: `Channel.abort` makes the peer see a reset, so that truncated data never
-        looks complete. Off: it discards what is pending and closes.
-    :param keeps_input: after a failed send, what the peer had sent before is still delivered.
+        looks complete. Off: `abort` discards what is pending and closes.
+    :param keeps_input: after a failed send, input that the peer had sent before is still delivered.
     :param bounds_input: while reading is paused, what the peer sends stays in the kernel. Off:
         the framework may go on reading into memory.
-    :param tells_cause: a failure carries the ``OSError`` of the system.
-    :param drains: the channel may read and discard its peer's input after it has been closed.
-        Off for descriptors that another program will go on reading, such as standard input.
+    :param tells_cause: a failure comes with the ``OSError`` of the system.
+    :param drains: after the connection has been closed, the channel's input may be read and
+        discarded. Off where another program goes on reading, such as on standard input.
     """
 
     can_half_close: bool = True
@@ -64,49 +66,60 @@ class Capabilities:
 
 
 class ChannelHandler(ABC):
-    """Whom a channel tells what happens below. Every method is called in the loop's thread.
+    """The events of a channel. The channel calls every method in the loop's thread.
 
-    A channel never calls its handler from inside a call that the handler made to it, and calls
-    nothing after `failed`, or after it was closed or aborted.
+    A channel never calls its handler while it executes a call from the handler. It calls nothing
+    after `failed`, nor after it was closed or aborted.
     """
 
     __slots__ = ()
 
     @abstractmethod
     def received(self, data: bytes) -> None:
-        """One or more bytes came. Not to be called while reading is paused, if it can be helped:
-        bytes that come all the same are kept."""
+        """One or more bytes came, never after `read_ended` (EVT-09).
+
+        A channel should not call it while reading is paused. If a framework reads on all the same,
+        the handler keeps the bytes.
+
+        :param data: of the type ``bytes``.
+        """
 
     @abstractmethod
     def read_ended(self) -> None:
-        """The peer's end of stream came, after all its data. Nothing is received after it."""
+        """The peer's end of stream came, after all its data."""
 
     @abstractmethod
     def writable(self) -> None:
-        """`Channel.write`, having taken less than it was given, can take more."""
+        """The channel can take bytes again. Called once after each `Channel.write` that took less
+        than it was given."""
 
     @abstractmethod
     def write_ended(self) -> None:
-        """An `Channel.end_write` that returned False has done its work."""
+        """Our end of stream is with the kernel. Called if `Channel.end_write` returned False."""
 
     @abstractmethod
     def write_failed(self, error: Exception) -> None:
-        """Nothing can be sent any more; input may still be there and is wanted first."""
+        """Nothing can be sent any more. Input that has arrived can still be read, and the
+        connection delivers it before it ends (FLU-09)."""
 
     @abstractmethod
     def reader_gone(self, error: Exception) -> None:
-        """Nobody reads what we send, and that is no failure of the other half (a pipe)."""
+        """Nobody reads the pipe to which we write. The other half goes on (PIP-04)."""
 
     @abstractmethod
     def failed(self, error: Exception | None) -> None:
-        """The connection is over, both ways. *error* is what the system said, if it did."""
+        """The connection is over in both directions.
+
+        :param error: what the system said, if it said anything.
+        """
 
 
 class Channel(ABC):
-    """One byte pipe.
+    """A stream of bytes in each direction.
 
-    It is made with reading paused, buffers no output that it has not taken by `write`, and holds
-    its descriptor until `close` or `abort`.
+    A new channel does not read, so that early input waits in the kernel until the protocol is
+    attached (EVT-13). It keeps no bytes that `write` did not count as taken, and holds its
+    descriptor until `close` or `abort`.
     """
 
     __slots__ = ()
@@ -115,21 +128,22 @@ class Channel(ABC):
 
     @abstractmethod
     def start(self, handler: ChannelHandler) -> None:
-        """Tell *handler* from now on. Called again, it replaces the handler (for lingering)."""
+        """Call *handler* from now on. A second call replaces the handler, for lingering."""
 
     @abstractmethod
     def resume_reading(self) -> None:
-        """Deliver input, from the next turn on. Idempotent; not called after `read_ended`."""
+        """Read, and deliver input from the next turn on. Idempotent; not called after the end of
+        stream was reported."""
 
     @abstractmethod
     def pause_reading(self) -> None:
-        """Deliver no input: it stays in the kernel. Idempotent."""
+        """Stop reading. Input stays in the kernel, which bounds the memory (FLU-10). Idempotent."""
 
     @abstractmethod
     def write(self, data: bytes | memoryview) -> int:
         """Take as much of *data* as fits now and return how many bytes that was.
 
-        If it is less than all, `ChannelHandler.writable` follows when more fits, once.
+        If that is less than all, `ChannelHandler.writable` is called once, when more fits.
 
         :param data: immutable; one or more bytes.
         :raises OSError: nothing can be sent any more.
@@ -137,68 +151,74 @@ class Channel(ABC):
 
     @abstractmethod
     def end_write(self) -> bool:
-        """Send the end of stream after everything taken. Called at most once, with nothing left.
+        """Send the end of stream after all bytes that were taken.
 
-        :returns: True if it is with the kernel; False if `ChannelHandler.write_ended` will tell.
-        :raises OSError: the connection turns out to be lost.
+        Called at most once, after `write` has taken everything that there was to send.
+
+        :returns: True if the end of stream is with the kernel; False if it will be later:
+            `ChannelHandler.write_ended` is called then.
+        :raises OSError: the connection is lost.
         """
 
     def has_input(self) -> bool:
-        """Whether input may be waiting to be read; True if that cannot be told."""
+        """Whether input may be waiting to be read. True if the channel cannot know."""
         return True
 
     def look_for_error(self) -> OSError | None:
-        """What the system has to report unasked by a read or a send; None if it cannot tell."""
+        """The error that the system has noted for the connection, such as a reset (FLU-11).
+
+        :returns: None if there is none, or the channel cannot know.
+        """
         return None
 
     def unsent(self) -> int:
-        """Bytes that were taken and that the peer's kernel has not acknowledged.
+        """How many bytes `write` has taken that the peer's kernel has not acknowledged.
 
-        Those that the channel itself still holds count too; 0 if it cannot be told.
+        Bytes that the channel itself still holds count too. 0 if the channel cannot know.
         """
         return 0
 
     @abstractmethod
     def close(self) -> None:
-        """Release the descriptor, all having been sent. Idempotent."""
+        """Release the descriptor, after everything has been sent. Idempotent."""
 
     @abstractmethod
     def abort(self) -> None:
-        """Release the descriptor at once, so that the peer sees a reset if possible. Idempotent."""
+        """Release the descriptor at once, and reset the connection if possible. Idempotent."""
 
     @abstractmethod
     def get_peer(self) -> Endpoint:
-        """The other end's address."""
+        """The endpoint of the peer."""
 
     @abstractmethod
     def get_host(self) -> Endpoint:
-        """This end's address."""
+        """The endpoint of this side."""
 
     def descriptors(self) -> Collection[int]:
-        """The descriptors that it holds, which a forked child is to let go of (ERR-18)."""
+        """The descriptors that the channel holds. A forked child gives them up (ERR-18)."""
         return ()
 
     def get_handle(self) -> object:
-        """The object below, for what this interface has not."""
+        """The socket or stream below, to use what this class has no method for."""
         return None
 
     def set_no_delay(self, enabled: bool) -> None:  # noqa: B027 - nothing to do where not TCP
-        """Set ``TCP_NODELAY`` where the channel is a TCP socket."""
+        """Set ``TCP_NODELAY`` if the channel is a TCP socket."""
 
     def get_no_delay(self) -> bool:
-        """``TCP_NODELAY`` where the channel is a TCP socket; else False."""
+        """Whether ``TCP_NODELAY`` is set. False if the channel is no TCP socket."""
         return tcp_option(self.get_handle(), socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
     def get_keep_alive(self) -> bool:
-        """``SO_KEEPALIVE`` where the channel is a TCP socket; else False."""
+        """Whether ``SO_KEEPALIVE`` is set. False if the channel is no TCP socket."""
         return tcp_option(self.get_handle(), socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
     def set_keep_alive(self, enabled: bool) -> None:  # noqa: B027 - likewise
-        """Set ``SO_KEEPALIVE`` where the channel is a TCP socket."""
+        """Set ``SO_KEEPALIVE`` if the channel is a TCP socket."""
 
 
 def tcp_option(handle: object, level: int, option: int) -> bool:
-    """Whether a flag of *handle* is set; False where it is no TCP socket, or is closed."""
+    """Whether the *option* of *handle* is set. False if that is no TCP socket, or is closed."""
     if not isinstance(handle, socket.socket) or handle.family == socket.AF_UNIX:
         return False
     try:

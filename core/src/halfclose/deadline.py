@@ -1,4 +1,4 @@
-"""A timer that runs out when nothing has moved for a while, and many of them at once."""
+"""Timers that run out after some time without progress, cheap even in thousands."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .loop import EventLoop
 __all__ = ["Clock", "Deadline", "Deadlines"]
 
 _EARLY = 0.001
-"""Seconds that a look may come early, so that no timer is set for what is as good as due."""
+"""Seconds that a look may come early, so that no timer is set for so short a time."""
 
 
 class Clock(Interface):
-    """What a deadline needs of the backend."""
+    """The part of the backend that a deadline needs."""
 
     deadlines: Deadlines
 
@@ -26,10 +26,13 @@ class Clock(Interface):
 class Deadline:
     """Calls *expired* once, after *seconds* without progress.
 
-    Progress is a `touch`, or *remaining* giving less than when it was last asked. A touch only
-    notes the time, so it costs next to nothing, however often it comes. Nothing tells when the
-    kernel's queue shrinks, so it is looked at now and then: the end comes up to a quarter of
-    *seconds*, and at most a second, late.
+    Progress is a call of `touch`, or a smaller result of *remaining* than before. A touch only
+    notes the time, so it costs next to nothing. No event tells when the kernel's queue shrinks, so
+    *remaining* is called now and then. Therefore *expired* can be called late, by a quarter of
+    *seconds* or by one second, whichever is less.
+
+    :param clock: the backend.
+    :param remaining: gives how many bytes are not acknowledged yet.
     """
 
     __slots__ = ("_clock", "_expired", "_last", "_queue", "_remaining", "_seconds", "_touched")
@@ -50,7 +53,7 @@ class Deadline:
         self._wait(self._touched, seconds)
 
     def touch(self) -> None:
-        """Something moved: begin to wait anew."""
+        """Note progress: *seconds* begin anew."""
         self._touched = self._clock.time()
 
     def cancel(self) -> None:
@@ -58,12 +61,13 @@ class Deadline:
         self._queue.remove(self)
 
     def _wait(self, now: float, left: float) -> None:
+        """Have `look` called in *left* seconds, or earlier, to see whether there was progress."""
         pause = min(left, self._seconds / 4, 1.0)
         self._queue = self._clock.deadlines.queue(pause)
         self._queue.add(self, now + pause)
 
     def look(self) -> None:
-        """For `Deadlines`: call *expired* if it is time, or wait on."""
+        """Call *expired* if it is time, or go on waiting. `Deadlines` calls it."""
         now = self._clock.time()
         remaining = self._remaining()
         if remaining < self._last:
@@ -76,17 +80,16 @@ class Deadline:
             self.expire()
 
     def expire(self) -> None:
-        """For `Deadlines`: call *expired* now."""
+        """Call *expired* now. `Deadlines` calls it."""
         self._expired()
 
 
 class Deadlines:
-    """The timers behind one backend's deadlines: one for all that wait equally long.
+    """The timers for one backend's deadlines. Deadlines that wait equally long share a timer.
 
-    Those come due in the order in which they began, so that a timer for the first will do. A
-    framework's own timers are dearer, and each more so the more there are: ten thousand
-    connections can be closed at once. The libev documentation has the idea ("Be smart about
-    timeouts").
+    They become due in the order in which they began, so one timer for the first of them is enough.
+    A timer of the framework for each would cost more, and ten thousand connections can be closed at
+    once. The idea is from the libev documentation ("Be smart about timeouts").
     """
 
     def __init__(self, loop: EventLoop) -> None:
@@ -94,7 +97,7 @@ class Deadlines:
         self._queues: dict[float, _Queue] = {}
 
     def queue(self, pause: float) -> _Queue:
-        """Where to wait for *pause* seconds; who asks joins it at once."""
+        """The queue of deadlines that wait for *pause* seconds. The caller must add one at once."""
         queue = self._queues.get(pause)
         if queue is None:
             queue = self._queues[pause] = _Queue(self._loop, self._queues, pause)
@@ -102,7 +105,7 @@ class Deadlines:
 
 
 class _Queue:
-    """Deadlines that wait equally long, the one that is due first at the head."""
+    """Deadlines that wait equally long, in the order in which they become due."""
 
     __slots__ = ("_due", "_loop", "_pause", "_queues", "_timer")
 
@@ -110,21 +113,23 @@ class _Queue:
         self._loop = loop
         self._queues = queues
         self._pause = pause
-        # Not a dict: to find the first behind many that have left would take longer each time.
+        # Not a dict, in which finding the first entry takes longer the more have been removed.
         self._due: OrderedDict[Deadline, float] = OrderedDict()
         self._timer = loop.call_later(pause, self._look)
 
     def add(self, deadline: Deadline, due: float) -> None:
+        """Call ``deadline.look`` at the time *due*, which is not before that of any other here."""
         self._due[deadline] = due
 
     def remove(self, deadline: Deadline) -> None:
-        """Idempotent."""
+        """Forget *deadline*. Idempotent."""
         if self._due.pop(deadline, None) is not None and not self._due:
             self._timer.cancel()
             self._close()
 
     def _look(self) -> None:
-        # Those that wait again are for the next time, however short the pause is.
+        """Call ``look`` of all that are due, and set the timer for the next one."""
+        # Each at most once: however short the pause is, those that wait again have their next turn.
         for _ in range(len(self._due)):
             if not self._due or self._left() > _EARLY:
                 break
@@ -134,7 +139,7 @@ class _Queue:
             try:
                 self._timer = self._loop.call_later(max(self._left(), 0.0), self._look)
             except BaseException:
-                # Nobody would look again, and what waits here would wait for ever.
+                # Without a timer these would never be looked at again, and wait for ever.
                 while self._due:
                     self._loop.guarded(self._due.popitem(last=False)[0].expire)
                 self._close()
@@ -146,15 +151,16 @@ class _Queue:
         try:
             deadline.look()
         except BaseException:
-            # A deadline of which nobody knows how late it is has run out (ERR-13).
+            # It waits for no timer any more, so it expires rather than be forgotten (ERR-13).
             deadline.expire()
             raise
 
     def _left(self) -> float:
-        """Seconds until the first is due."""
+        """Seconds until the first deadline is due."""
         return next(iter(self._due.values())) - self._loop.time()
 
     def _close(self) -> None:
-        # What a deadline has done may have begun the queue anew.
+        """Remove this queue, which is empty, from those of the backend."""
+        # When a deadline expires, it may cause a new queue for the same pause.
         if self._queues.get(self._pause) is self:
             del self._queues[self._pause]

@@ -1,12 +1,11 @@
-"""The host of connections: what a connection, a channel or a listener needs of its keeper.
+"""`ConnectionHost`: the base class of `Backend` that connections, channels and listeners use.
 
-A connection does not know `Backend`, which makes it, but only this class below it. The same is
-true of everything in ``io``: what has descriptors gets an `io.host.SocketHost`, which adds the
-operating system's sockets.
+A connection does not know `Backend`, which makes it, but only this base class. Modules in ``io``
+know one more: `io.host.SocketHost`, which adds the operating system's sockets.
 
-The host keeps what is open, so that no connection vanishes that nobody else refers to (EVT-10),
-and so that whoever leaves the backend knows what to close and to wait for (END-03). A child that
-was forked lets go of the very same things (ERR-18).
+The host keeps everything that is open. So a connection lives although the program holds no
+reference to it (EVT-10), leaving the backend knows what to close and what to wait for (END-03), and
+a forked child knows what belongs to its parent (ERR-18).
 """
 
 from __future__ import annotations
@@ -38,64 +37,67 @@ class HeldConnection(Interface):
         """The channel below it."""
 
     def leave(self) -> None:
-        """The backend is being left: end in peace, in the time that there is (END-03)."""
+        """Close, because the backend is being left and waits for its connections (END-03)."""
 
     def abandon(self, reason: ConnectionLost) -> None:
-        """The backend has been left: end now."""
+        """End now, because the backend has been left."""
 
     def disown(self, reason: ConnectionLost) -> None:
-        """In a forked child: it is over here, and nobody is told (ERR-18)."""
+        """Be over, in a forked child, and call nothing (ERR-18)."""
 
 
 class ClosedChannels(ABC):
-    """The channels of connections that are over, which still wait for their peers (END-01)."""
+    """The channels of connections that have ended, which still wait for their peers (END-01).
+
+    `io.lingering` implements it.
+    """
 
     @abstractmethod
     def add(self, channel: Channel, options: ConnectionOptions) -> None:
-        """Read and discard what the peer sends until it has ended, or has cost enough.
+        """Read and discard until the peer's end of stream, or until a bound of END-07 is reached.
 
-        Only then can the peer read all that we have sent.
+        If the channel were closed at once, the peer might lose what we have sent.
         """
 
     @abstractmethod
     def reset(self, channel: Channel, options: ConnectionOptions) -> None:
-        """Abort *channel* once the peer has acknowledged all, or has cost enough.
+        """Abort *channel* once its peer has acknowledged all, or a bound of END-07 is reached.
 
-        Sent at once, a reset would overtake what is under way.
+        A reset that is sent at once would overtake the bytes that are still under way (PRD-09).
         """
 
     @abstractmethod
     def make_room(self, error: OSError) -> float | None:
-        """Release the oldest channel in this thread, if *error* says that no descriptor is left.
+        """Close the oldest channel of this thread if *error* says that no descriptor is left.
 
-        :returns: seconds after which to try again; None: *error* says something else, or there is
-            no channel to release.
+        :returns: seconds after which to try again; None if *error* is another one, or there is no
+            channel to close.
         """
 
     @abstractmethod
     def abort(self) -> None:
-        """Wait for no peer any longer."""
+        """Close every channel now."""
 
     @abstractmethod
     def disown(self) -> None:
-        """In a forked child: forget them, they are the parent's (ERR-18)."""
+        """Forget every channel, in a forked child: they belong to the parent (ERR-18)."""
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many there are."""
+        """How many channels wait."""
 
 
 class ConnectionHost(AbstractBackend):
     """Keeps connections, channels and listeners for as long as they are open.
 
-    A subclass sets `lingering` when it is made.
+    The constructor of a subclass sets `lingering`.
     """
 
     lingering: ClosedChannels
 
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, options)
-        # In a forked child `fatal` is another one (see `disown`).
+        # A lambda, since `disown` replaces `fatal` in a forked child.
         self.hooks = Hooks(lambda error: self.fatal(error), self.report)
         self.deadlines = Deadlines(self)
         self.leaving = False
@@ -110,9 +112,9 @@ class ConnectionHost(AbstractBackend):
         self._quiet: Event | None = None
 
     def check_open(self) -> None:
-        """Make sure that connections can be begun.
+        """Make sure that new connections are possible.
 
-        :raises RuntimeError: the backend has been left, or not been entered, or is that of the
+        :raises RuntimeError: the backend has been left, or has not been entered, or belongs to the
             process from which this one was forked.
         """
         if self.foreign is not None:
@@ -128,20 +130,20 @@ class ConnectionHost(AbstractBackend):
         """Keep *connection* alive until `release` (EVT-10)."""
         self._connections[connection] = None
         if self.leaving and not self.left:
-            # It was begun while the others are given time to end.
+            # The others have been closed already; this one is new.
             self.call_soon(connection.leave)
 
     def release(self, connection: HeldConnection) -> None:
-        """*connection* is lost."""
+        """Forget *connection*, which is lost."""
         self._connections.pop(connection, None)
         self.check_quiet()
 
     def hold_channel(self, channel: Channel) -> None:
-        """*channel* is closed, and needs further turns of the loop to release its descriptor."""
+        """Wait for *channel*, which is closed, and needs more turns to release its descriptor."""
         self._channels.add(channel)
 
     def release_channel(self, channel: Channel) -> None:
-        """*channel* has released its descriptor."""
+        """Forget *channel*, which has released its descriptor."""
         self._channels.discard(channel)
         self.check_quiet()
 
@@ -150,7 +152,7 @@ class ConnectionHost(AbstractBackend):
         return channel in self._channels
 
     def forget(self, listener: Listener) -> None:
-        """*listener* is closed."""
+        """Forget *listener*, which is closed."""
         self._listeners.pop(listener, None)
 
     # -- leaving -------------------------------------------------------------------------------
@@ -164,21 +166,23 @@ class ConnectionHost(AbstractBackend):
         self._leaving.pop(leave, None)
 
     def check_quiet(self) -> None:
-        """If the backend is being left and nothing remains to be waited for, let it go on."""
+        """If leaving the backend waits for connections, and the last one has ended, end the
+        wait."""
         if self._quiet is not None and not self._busy:
             self._quiet.set()
 
     @property
     def _busy(self) -> bool:
+        """Whether there is something for which leaving the backend has to wait."""
         return bool(self._connections or self.lingering or self._channels)
 
     # -- forks (ERR-18) ------------------------------------------------------------------------
 
     def hold_descriptors(self, descriptors: Callable[[], Iterable[int]]) -> None:
-        """Have a forked child let go of what *descriptors* gives, until `release_descriptors`.
+        """Have forked children give up the descriptors that *descriptors* returns.
 
-        For descriptors that belong to no channel and no listener, and are not watched by the
-        poller either.
+        For those that belong to no channel and no listener, and that the poller does not watch.
+        `release_descriptors` takes it back.
         """
         self._holders[descriptors] = None
 
@@ -188,11 +192,14 @@ class ConnectionHost(AbstractBackend):
 
     @property
     def in_use(self) -> bool:
-        """Whether a child that is forked now must leave the backend alone."""
+        """Whether a child that is forked now must not use the backend."""
         return (self._entered and not self._was_left) or self._busy
 
     def disown(self, parent: int) -> None:
-        """In a forked child: everything here belongs to the process *parent*. Nobody is told."""
+        """Give everything up, in a forked child, because it belongs to the process *parent*.
+
+        No event is delivered. From then on nothing can be begun, and `fatal` ends the process.
+        """
         self.foreign = parent
         reason = ConnectionLost(f"the connection is that of process {parent}")
         holders = list(self._holders)
@@ -204,7 +211,7 @@ class ConnectionHost(AbstractBackend):
             connection.disown(reason)
         self.lingering.disown()
         for holder in holders:
-            # A framework's object may not know any more.
+            # A framework's object that is closed may raise.
             with suppress(Exception):
                 descriptors.update(holder())
         forking.vacate(descriptors)
@@ -216,22 +223,30 @@ class ConnectionHost(AbstractBackend):
 
     @abstractmethod
     def _disown_pollers(self) -> set[int]:
-        """In a forked child: watch nothing any more, and give the descriptors that were watched."""
+        """Watch nothing any more, in a forked child.
+
+        :returns: the descriptors that were watched.
+        """
 
     def _refuse(self, *args: object, **options: object) -> Any:
+        """Raise RuntimeError: in a forked child it replaces the methods of `_BEGINNING`."""
         raise RuntimeError(
             f"backend {self.name!r} is that of process {self.foreign}, from which this one "
             "was forked; run a backend of its own in the child"
         )
 
     def _call_nothing(self, *args: object) -> bool:
-        # A loop may have a lock for what comes from threads (trio). If a thread of the parent's
-        # held it at the fork, it is never released here, and to ask for it would wait for ever.
+        """Do nothing: in a forked child it replaces the methods of `_CALLING`."""
+        # Those of the framework may need a lock, as trio's do for calls from threads. If a thread
+        # of the parent held it at the fork, it is never released in the child.
         return True
 
 
 _BEGINNING = ("call_later", "resolve", "sleep", "start_soon", "watch")
-"""What begins something in the loop, beside connect and listen: refused in a forked child."""
+"""Methods that begin something in the loop, and that raise in a forked child.
+
+`connect` and `listen` raise by themselves.
+"""
 
 _CALLING = ("call_soon", "call_soon_threadsafe", "call_though_left")
-"""What verbs ask of the loop. In a forked child verbs do nothing, and so do these."""
+"""Methods that verbs call. In a forked child verbs do nothing, and so do these."""

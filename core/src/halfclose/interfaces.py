@@ -1,8 +1,9 @@
-"""What a protocol, a transport and a producer are, in Twisted's vocabulary.
+"""The interfaces between the library and a program: protocol, transport, producer and backend.
 
 The names and their meaning are those of ``twisted.internet.interfaces`` (``IProtocol``,
 ``IHalfCloseableProtocol``, ``ITCPTransport``, ``IPushProducer``, ``IPullProducer``). A protocol
-that moves from Twisted has another base class, and a reason that is the exception itself.
+that moves here from Twisted needs another base class, and its ``connectionLost`` gets the exception
+itself as the reason.
 """
 
 from __future__ import annotations
@@ -33,17 +34,18 @@ __all__ = [
 
 
 class BaseProtocol(ABC):
-    """One end of a connection, as every protocol sees it.
+    """The events that every protocol has, whether half-closeable or not.
 
-    Every method is called by the transport, in the event loop's thread, never inside another
-    event of the same connection and never inside a transport method. An exception that one of
-    them raises is logged and aborts the connection (rules ERR-02 to ERR-05).
+    The transport calls every method in the event loop's thread, never inside another event of the
+    same connection and never inside a method of the transport. An exception that one of them
+    raises is logged and aborts the connection (rules ERR-02 to ERR-05).
     """
 
     transport: Transport
 
     def makeConnection(self, transport: Transport) -> None:
-        """Attach *transport* and call `connectionMade`. Called once, before anything else."""
+        """Attach *transport* and call `connectionMade`. Called once, before any other event
+        (rule EVT-01)."""
         self.transport = transport
         self.connectionMade()
 
@@ -51,14 +53,15 @@ class BaseProtocol(ABC):
         """The connection is up and `transport` can be used. Called once."""
 
     def connectionLost(self, reason: BaseException) -> None:  # noqa: B027
-        """The connection is over; this is its last event, and it always comes, once.
+        """The connection is over. This is its last event, and it always comes, exactly once.
 
-        :param reason: why: `ConnectionDone` for a clean end, `ConnectionLost` and its subclasses
-            for any other, or the exception that an event of this protocol raised.
+        :param reason: why: `ConnectionDone` for a clean end, `ConnectionLost` or a subclass of it
+            for any other end, or the exception that an event of this protocol raised.
         """
 
     def logPrefix(self) -> str:
-        """The name under which this protocol's failures are logged; by default its class's."""
+        """The name under which this protocol's failures are logged; by default its class's
+        name."""
         return type(self).__name__
 
 
@@ -73,15 +76,15 @@ class Protocol(BaseProtocol):
     def dataReceived(self, data: bytes) -> None:
         """Bytes came from the peer.
 
-        :param data: one or more bytes, cut wherever the network cut them.
+        :param data: one or more bytes, cut wherever the network has cut the stream.
         """
 
 
 class HalfCloseableProtocol(Protocol):
-    """A protocol that is told when one half of the connection ends and keeps the other.
+    """A protocol that is told when one half of the connection ends, and keeps the other half.
 
-    Twisted's ``IHalfCloseableProtocol``. Being half-closeable is a type: a transport looks only
-    at whether the protocol is an instance of this class.
+    This is Twisted's ``IHalfCloseableProtocol``. A transport looks only at whether the protocol is
+    an instance of this class.
     """
 
     @abstractmethod
@@ -92,8 +95,9 @@ class HalfCloseableProtocol(Protocol):
     def writeConnectionLost(self) -> None:
         """Our own end of stream is on its way, or can no longer be sent. Called at most once.
 
-        It follows `Transport.loseWriteConnection` once every byte and the end of stream are with
-        the kernel; on a pipe also the loss of its reader (rule PIP-04). Reading still works.
+        It comes after `Transport.loseWriteConnection`, once every byte and the end of stream are
+        with the kernel. On a pipe it also comes when nobody reads the pipe any more (rule PIP-04).
+        Reading still works.
         """
 
 
@@ -113,7 +117,7 @@ class PushProducer(Interface):
     """Writes as it pleases until it is told to pause: Twisted's ``IPushProducer``."""
 
     def pauseProducing(self) -> None:
-        """Stop writing until `resumeProducing`; it is called inside a ``write``."""
+        """Stop writing until `resumeProducing`. Called inside a ``write`` of the producer."""
 
     def resumeProducing(self) -> None:
         """Go on writing."""
@@ -126,7 +130,7 @@ Producer: TypeAlias = "PullProducer | PushProducer"
 
 
 class Transport(ABC):
-    """What a protocol holds of its connection: Twisted's ``ITCPTransport``, and a little more.
+    """The connection, as its protocol sees it: Twisted's ``ITCPTransport``, and a little more.
 
     All methods are to be called in the event loop's thread. None of them blocks, and none calls
     the protocol before it returns (rule EVT-07).
@@ -137,38 +141,38 @@ class Transport(ABC):
     @property
     @abstractmethod
     def backend(self) -> AbstractBackend:
-        """The backend that serves the connection, with its event loop; answers at any time.
+        """The backend that serves the connection. Answers at any time.
 
-        By it a protocol sets timers, begins tasks, and connects to others, whoever has made the
-        protocol.
+        A protocol uses it to set timers, to start tasks and to open further connections.
         """
 
     @property
     @abstractmethod
     def state(self) -> State:
-        """Where the connection is in its life; answers at any time."""
+        """Where the connection is in its life. Answers at any time."""
 
     @property
     @abstractmethod
     def droppedBytes(self) -> int:
-        """Bytes that were given to `write` too late, or lost their reader (VRB-05, PIP-04)."""
+        """How many bytes were dropped: given to `write` too late (rule VRB-05), or waiting for a
+        pipe that nobody reads any more (rule PIP-04)."""
 
     @property
     @abstractmethod
     def failure(self) -> BaseException | None:
         """What has broken the connection: the reason that ``connectionLost`` will get, or got.
 
-        None while nothing has, and after a clean end. It is known before `state` shows it where
-        input is still to be delivered: after a failed send, or a reset while reading is paused.
-        What is written from then on is dropped.
+        None while the connection works, and after a clean end. While input is still to be
+        delivered, `failure` is set before `state` changes: after a failed send, or after a reset
+        while reading is paused. Bytes that are written from then on are dropped (rule VRB-11).
         """
 
     @property
     @abstractmethod
     def capabilities(self) -> Capabilities:
-        """What the channel below can do; answers at any time."""
+        """What the channel below can do. Answers at any time."""
 
-    # The names under which Twisted's protocols ask for the state; read only.
+    # Protocols that were written for Twisted ask for the state by the next three names.
 
     @property
     def connected(self) -> bool:
@@ -177,11 +181,11 @@ class Transport(ABC):
 
     @property
     def disconnecting(self) -> bool:
-        """Whether the end has begun: `loseConnection` or `abortConnection` was called, a plain
-        `Protocol`'s peer has ended, or the connection was lost; and so also once it is over.
+        """Whether the end has begun, or is past. Only ``connectionLost`` is delivered from then on.
 
-        Nothing is delivered any more but ``connectionLost``. A protocol that takes its input apart
-        stops there.
+        The end begins with `loseConnection` or `abortConnection`, with the loss of the connection,
+        or with the peer's end of stream where the protocol is not half-closeable. A protocol that
+        splits its input into messages stops splitting when this is true.
         """
         return self.state.value in ("closing", "ended", "closed")
 
@@ -194,18 +198,18 @@ class Transport(ABC):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send *data*, now or as soon as the peer takes it, in order.
 
-        After the call of `loseWriteConnection`, `loseConnection` or `abortConnection`, and after
-        the connection was lost, the bytes are dropped: the first drop on a connection logs a
-        warning, `droppedBytes` counts them all. While a producer is registered, writes are taken
-        until it unregisters. Empty data does nothing in any state.
+        The bytes are dropped if `loseWriteConnection`, `loseConnection` or `abortConnection` has
+        been called before, or the connection is lost. The first drop on a connection logs a
+        warning, and `droppedBytes` counts all of them. While a producer is registered, bytes are
+        sent until it unregisters. Empty data does nothing in any state.
 
-        :param data: copied if it is mutable; the caller may change it at once.
+        :param data: copied if it is mutable, so the caller may change it at once.
         :raises TypeError: *data* is not bytes, bytearray or memoryview, whatever the state.
         """
 
     @abstractmethod
     def writeSequence(self, data: Iterable[bytes | bytearray | memoryview]) -> None:
-        """`write` the concatenation of *data*; see there.
+        """Send the concatenation of *data*, as `write` does.
 
         :raises TypeError: an item is not bytes, bytearray or memoryview.
         """
@@ -214,33 +218,35 @@ class Transport(ABC):
     def loseWriteConnection(self) -> None:
         """End our half: send what was written, then the end of stream, and go on reading.
 
-        The protocol hears ``writeConnectionLost`` once that is with the kernel. With a producer
-        registered it waits for ``unregisterProducer``. Idempotent; a no-op once the connection
-        is closing or lost. A connection that was reset meanwhile reports ``connectionLost``.
+        A half-closeable protocol hears ``writeConnectionLost`` once the end of stream is with the
+        kernel. If a producer is registered, our half ends after ``unregisterProducer``. Idempotent;
+        does nothing once the connection is closing or lost. If the peer has reset the connection
+        meanwhile, nothing is raised here, and ``connectionLost`` follows.
 
-        :raises Unsupported: the stream cannot half-close (capability ``can_half_close``);
-            nothing has changed.
+        :raises Unsupported: the stream cannot end one half alone (capability ``can_half_close`` is
+            off). Nothing has changed then.
         """
 
     @abstractmethod
     def loseConnection(self) -> None:
         """End both halves: send what was written, then the end of stream, then close.
 
-        The protocol hears only ``connectionLost`` from here on. With a producer registered it
-        waits for ``unregisterProducer``. Input that the peer still sends is read and discarded,
-        so that the peer can read everything that we wrote (rules END-01, END-02). Idempotent.
+        The protocol hears only ``connectionLost`` from here on. If a producer is registered, the
+        connection ends after ``unregisterProducer``. Input that the peer still sends is read and
+        discarded, so that the peer can read everything that we wrote (rules END-01, END-02).
+        Idempotent.
         """
 
     @abstractmethod
     def abortConnection(self) -> None:
-        """Close at once and discard what is pending; on TCP the peer sees a reset. Idempotent.
+        """Close at once and discard what is pending. On TCP the peer sees a reset. Idempotent.
 
-        It waits for nothing, and still works after `loseConnection`.
+        It waits neither for the peer nor for a producer, and also works after `loseConnection`.
         """
 
     @abstractmethod
     def pauseProducing(self) -> None:
-        """Stop delivering input. What has arrived stays where it is. Idempotent."""
+        """Deliver no input until `resumeProducing`. Nothing that arrives is lost. Idempotent."""
 
     @abstractmethod
     def resumeProducing(self) -> None:
@@ -248,57 +254,68 @@ class Transport(ABC):
 
     @abstractmethod
     def stopProducing(self) -> None:
-        """`loseConnection`: what a transport that is a producer does when it must stop."""
+        """Call `loseConnection`. This is what a transport does that is registered as the producer
+        of another one and has to stop."""
 
     @abstractmethod
     def registerProducer(self, producer: Producer, streaming: bool) -> None:
         """Let *producer* write, with back-pressure.
 
-        Once `loseWriteConnection` or `loseConnection` has been called or the connection is lost,
-        *producer* is not registered but told to ``stopProducing``, in the next turn.
+        If `loseWriteConnection` or `loseConnection` has been called before, or the connection is
+        lost, *producer* is not registered. Its ``stopProducing`` is called in the next turn then.
 
         :param streaming: true for a `PushProducer`, false for a `PullProducer`.
-        :raises RuntimeError: a producer is registered already; it stays.
+        :raises RuntimeError: a producer is registered already. That one stays registered.
         """
 
     @abstractmethod
     def unregisterProducer(self) -> None:
-        """The producer is done. A close that waited for it goes on. Idempotent."""
+        """Forget the producer, which is done. A close that has waited for it goes on. Idempotent.
+
+        Does nothing if no producer is registered.
+        """
 
     @abstractmethod
     def getPeer(self) -> Endpoint:
-        """Where the other end is; answers at any time, after the end too."""
+        """The endpoint of the peer. Answers at any time, after the end too."""
 
     @abstractmethod
     def getHost(self) -> Endpoint:
-        """Where this end is; answers at any time, after the end too."""
+        """The endpoint of this side. Answers at any time, after the end too."""
 
     @abstractmethod
     def getHandle(self) -> object:
-        """The socket or stream below, for what this interface has not; ``None`` after the end."""
+        """The socket or stream below, to use what this class has no method for; ``None`` after the
+        end."""
 
     @abstractmethod
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """Send small writes at once (``TCP_NODELAY``; on by default). A no-op where not TCP."""
+        """Send small writes at once (``TCP_NODELAY``, on by default), or not.
+
+        Does nothing if the connection is not TCP, or is over.
+        """
 
     @abstractmethod
     def getTcpNoDelay(self) -> bool:
-        """Whether small writes are sent at once; False where not TCP, and after the end."""
+        """Whether small writes are sent at once. False if the connection is not TCP or is over."""
 
     @abstractmethod
     def getTcpKeepAlive(self) -> bool:
-        """Whether the kernel probes an idle peer; False where not TCP, and after the end."""
+        """Whether the kernel probes an idle peer. False if the connection is not TCP or is over."""
 
     @abstractmethod
     def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Have the kernel probe an idle peer (``SO_KEEPALIVE``). A no-op where not TCP."""
+        """Have the kernel probe an idle peer (``SO_KEEPALIVE``), or not.
+
+        Does nothing if the connection is not TCP, or is over.
+        """
 
     @abstractmethod
     async def whenClosed(self) -> BaseException:
-        """Wait for the end and return the reason, after ``connectionLost`` has returned.
+        """Wait until ``connectionLost`` has returned, and return the reason. Never raises it.
 
-        Any number of tasks may wait, at any time, also later. Cancelling one waiter affects
-        neither the connection nor another waiter. It never raises the reason.
+        Any number of tasks may wait, before the end or after it. Cancelling one of them affects
+        neither the connection nor the other tasks.
         """
 
 
@@ -308,10 +325,10 @@ P = TypeVar("P", bound=Protocol)
 
 
 class AbstractBackend(EventLoop):
-    """An event loop that connects and listens: what programs and protocols call.
+    """An event loop that connects and listens: the methods that programs and protocols call.
 
-    `halfclose.run` and `halfclose.open_backend` give one, and `Transport.backend` leads to it. The
-    class that implements it, and that the author of a backend derives from, is `halfclose.Backend`.
+    `halfclose.run`, `halfclose.open_backend` and `Transport.backend` give one. The class that
+    implements it, and from which the author of a backend derives, is `halfclose.Backend`.
     """
 
     @abstractmethod
@@ -324,17 +341,20 @@ class AbstractBackend(EventLoop):
     ) -> P:
         """Connect, attach the protocol that *factory* gives, and return that protocol.
 
-        It is returned even if the connection is lost already: its ``connectionLost`` tells.
-        Cancelled, it leaves nothing behind.
+        The protocol is returned even if the connection is lost already; its ``connectionLost`` has
+        been called then, or follows. If the call is cancelled, nothing is left behind.
 
-        :param endpoint: where to; ``stdio:`` attaches descriptors 0 and 1 of this process.
-        :param factory: any callable that gives a protocol; called once, when connected.
-        :param timeout: seconds for everything, the name lookup included; None: no limit.
+        :param endpoint: where to connect; ``stdio:`` attaches descriptors 0 and 1 of this process.
+        :param factory: any callable that gives a protocol. It is called once, when connected.
+        :param timeout: seconds for everything, the name lookup included. None means no limit.
+        :param options: the settings of this connection; by default those of `ConnectionOptions`.
         :raises EndpointError: *endpoint* is malformed.
         :raises ValueError: *timeout* is negative.
-        :raises RuntimeError: the backend has been left, or not been entered.
-        :raises ConnectError: `ConnectionRefused`, `DNSLookupFailed`, `ConnectTimeout`, or any
-            other reason; names the endpoint and each attempt.
+        :raises RuntimeError: the backend has been left, or has not been entered.
+        :raises ConnectError: the connection was not made: `ConnectionRefused`, `DNSLookupFailed`,
+            `ConnectTimeout`, or `ConnectError` itself for any other reason. The message names the
+            endpoint and each attempt.
+        :raises TypeError: *factory* gave no protocol.
         :raises BaseException: what *factory* or ``connectionMade`` raised.
         """
 
@@ -345,15 +365,19 @@ class AbstractBackend(EventLoop):
         factory: ProtocolFactory,
         options: ConnectionOptions | None = None,
     ) -> Listener:
-        """Listen, and attach what *factory* gives to each connection that comes.
+        """Listen, and attach to each connection that comes the protocol that *factory* gives.
 
-        A factory that raises or gives no protocol costs that connection and is logged.
+        If *factory* raises or gives no protocol, that is logged, that connection is aborted, and
+        the listener goes on. If the call is cancelled, nothing is left behind.
 
-        :param endpoint: where; TCP port 0 lets the system choose, `Listener.endpoint` tells.
-            ``tcp:*:PORT`` is every address of both families, ``tcp:[::]:PORT`` of IPv6 alone.
-            A unix path that is a stale socket is taken over.
+        :param endpoint: where to listen. With TCP port 0 the system chooses a port, and
+            `Listener.endpoint` has it. ``tcp:*:PORT`` is every address of both families,
+            ``tcp:[::]:PORT`` every address of IPv6. A unix path that is a stale socket is taken
+            over.
+        :param factory: any callable that gives a protocol. It is called for each connection.
+        :param options: the settings of each connection; by default those of `ConnectionOptions`.
         :returns: the listener, an asynchronous context manager.
         :raises EndpointError: *endpoint* is malformed.
-        :raises RuntimeError: the backend has been left, or not been entered.
-        :raises ListenError: it cannot be listened on; names the endpoint.
+        :raises RuntimeError: the backend has been left, or has not been entered.
+        :raises ListenError: nothing can listen on *endpoint*. The message names it.
         """

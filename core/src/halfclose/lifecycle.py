@@ -1,8 +1,8 @@
-"""The life of a connection, as data: states, moves, and one table of what leads where.
+"""The life of a connection as data: states, moves, and the table of which move leads where.
 
-No I/O, no framework, no role, no protocol. `Lifecycle` walks the table; a move that is not in it
-raises and changes nothing. The idea of a machine that is a table, with the diagram in the
-documentation made from it, is h11's.
+There is no I/O here, no framework and no protocol, and client and server are the same. `Lifecycle`
+walks the table; a move that is not in it raises and changes nothing. The diagram in the
+documentation is made from the table, as in h11.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
 class State(Enum):
     """Where a connection is in its life."""
 
-    # Enum's own is written in Python, and called for each look into a set or a table.
+    # Enum's own hash is written in Python, and each look into a set or a table calls it.
     __hash__ = object.__hash__
 
     CONNECTING = "connecting"
@@ -40,22 +40,23 @@ class State(Enum):
     READ_CLOSED = "read-closed"
     """The peer's half has ended, ours has not."""
     READ_CLOSED_WRITE_CLOSING = "read-closed-write-closing"
-    """The peer's half has ended and ours is about to."""
+    """The peer's half has ended, and loseWriteConnection was called; our end of stream is not with
+    the kernel yet."""
     CLOSING = "closing"
     """loseConnection was called; what was written is being sent."""
     ENDED = "ended"
-    """Over; only connectionLost is still to come."""
+    """The connection is over; only connectionLost is still to come."""
     CLOSED = "closed"
     """connectionLost has been called."""
 
     @property
     def accepts_writes(self) -> bool:
-        """Whether ``write`` takes its bytes in this state; in any other they are dropped.
+        """Whether ``write`` takes its bytes in this state. In any other state they are dropped.
 
-        The state alone does not tell of two exceptions. After a failed send the bytes are dropped
-        although the state may still be OPEN or READ_CLOSED, since input that came before is
-        delivered first; `Transport.failure` is set then. And while a producer is registered,
-        writes are taken until it unregisters, although the end of our half has been asked for.
+        There are two exceptions, which the state does not show. After a failed send, bytes are
+        dropped although the state may still be OPEN or READ_CLOSED, because input that came before
+        is delivered first; `Transport.failure` is set then. And while a producer is registered,
+        writes are taken until it unregisters, although the end of our half was asked for.
         """
         return self in ACCEPTING
 
@@ -72,11 +73,11 @@ class Move(Enum):
     END_WRITE = "end write"
     """loseWriteConnection was called."""
     WRITE_ENDED = "write ended"
-    """Our end of stream is with the kernel, or can never get there (a pipe without reader)."""
+    """Our end of stream is with the kernel, or nobody reads the pipe to which it would go."""
     CLOSE = "close"
     """loseConnection was called."""
     FINISH = "finish"
-    """Nothing remains to be done, or the connection was aborted or has failed."""
+    """Everything is done, or the connection was aborted or has failed."""
     LOST = "lost"
     """connectionLost is being called."""
 
@@ -130,20 +131,20 @@ READING = frozenset({_S.OPEN, _S.WRITE_CLOSING, _S.WRITE_CLOSED})
 """States in which input is delivered."""
 
 READ_CLOSED = frozenset({_S.READ_CLOSED, _S.READ_CLOSED_WRITE_CLOSING})
-"""States in which the peer's half alone has ended."""
+"""States in which the peer's half has ended and ours has not."""
 
 ACCEPTING = frozenset({_S.OPEN, _S.READ_CLOSED})
 """States in which every write is taken."""
 
 ENDING_WRITE = frozenset({_S.WRITE_CLOSING, _S.READ_CLOSED_WRITE_CLOSING, _S.CLOSING})
-"""States in which our end of stream is sent as soon as all that was written before it is."""
+"""States in which our end of stream is sent as soon as everything before it was sent."""
 
 ENDED = frozenset({_S.ENDED, _S.CLOSED})
-"""States in which nothing can be asked for any more."""
+"""States in which the connection is over and verbs do nothing."""
 
 
 class IllegalMove(RuntimeError):
-    """A move that the table does not have from the present state: a defect in the caller."""
+    """The table has no such move from the present state. The caller has a defect."""
 
 
 class Lifecycle:

@@ -1,4 +1,4 @@
-"""What `Backend.listen` gives: something that accepts connections until it is closed."""
+"""`Listener`: accepts connections until it is closed. `Backend.listen` gives one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["Listener", "ListenerOver"]
 class Listener(ABC):
     """Accepts connections until it is closed; an asynchronous context manager.
 
-    Made by `Backend.listen`. Closing it only stops accepting: connections live on (END-03).
+    Made by `Backend.listen`. Closing it ends none of the connections that it has accepted.
 
-    :param endpoint: where it listens, with the real port.
+    :param endpoint: where it listens, with the port that the system chose if that was left to it.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -24,25 +24,28 @@ class Listener(ABC):
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where it listens, with the real port; answers after `aclose` too."""
+        """Where it listens, with the port that the system chose. Answers after `aclose` too."""
         return self._endpoint
 
     @property
     def failure(self) -> OSError | None:
-        """Why it accepts no more, on one of its addresses at least; None: it was not ended but by
-        `close`, if at all (rule ERR-16). Once it is there, `close` is all that is left to do."""
+        """The error for which it has stopped accepting on at least one of its addresses (rule
+        ERR-16). None if there was no such error, also after `close`.
+
+        A listener that has failed does not recover: close it.
+        """
         return None
 
     def descriptors(self) -> Iterable[int]:
-        """The descriptors that it holds, which a forked child is to let go of (rule ERR-18)."""
+        """The descriptors that it holds. A forked child gives them up (rule ERR-18)."""
         return ()
 
     @abstractmethod
     def close(self) -> None:
-        """Stop accepting, release what it held, and tell `Backend.forget`. Idempotent."""
+        """Stop accepting, release the descriptors, and call `Backend.forget`. Idempotent."""
 
     async def aclose(self) -> None:
-        """`close`. Idempotent; it waits for nothing, so there is nothing to cancel."""
+        """Close the listener. Idempotent. It waits for nothing, so it cannot be cancelled."""
         self.close()
 
     async def __aenter__(self) -> Listener:
@@ -58,10 +61,12 @@ class Listener(ABC):
 
 
 class ListenerOver(Listener):
-    """A listener by another name, for a scheme that listens by way of another endpoint.
+    """A listener of one endpoint that lets the listener of another endpoint accept for it.
+
+    For schemes that are built on another scheme.
 
     :param below: the listener that accepts.
-    :param endpoint: where the program has asked to listen.
+    :param endpoint: where the program asked to listen.
     :param forget: `Backend.forget`.
     """
 

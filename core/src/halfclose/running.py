@@ -1,4 +1,4 @@
-"""The two ways in: start a backend's framework, or use the one that runs already."""
+"""`run` starts a backend's framework; `open_backend` uses a framework that runs already."""
 
 from __future__ import annotations
 
@@ -21,21 +21,24 @@ def run(
 ) -> T:
     """Run ``main(backend, *args)`` in an event loop of its own and return its result.
 
-    May be called again, as often as you like; nothing is left behind. When ``main`` has
-    returned, every connection is closed and waited for (rule END-03); if it raises, they are
-    aborted.
+    It can be called as often as you like, and leaves nothing behind. When ``main`` has returned,
+    every connection is closed, and the call waits for them to end (rule END-03). If ``main``
+    raises, every connection is aborted.
 
     :param main: an asynchronous function.
-    :param backend: the backend's name; by default ``HALFCLOSE_BACKEND``, or the only one
-        installed, or that with the highest priority.
+    :param args: what ``main`` gets after the backend.
+    :param backend: the backend's name; by default the value of ``HALFCLOSE_BACKEND``, or the only
+        backend that is installed, or the one with the highest priority.
     :param options: see `Backend` and the backend's own documentation.
     :raises BackendNotFound: no such backend is installed.
-    :raises BackendLoadError: it does not load.
-    :raises RuntimeError: an event loop runs in this thread already, of whatever framework, and
-        would stand still meanwhile: use `open_backend` there, or another thread. Only the backend
-        ``memory`` runs inside of another framework's loop.
+    :raises BackendLoadError: the backend does not load, or two distributions offer it.
+    :raises RuntimeError: an event loop of any framework runs in this thread already, and would
+        stand still during the call. Use `open_backend` there, or another thread. Only the backend
+        ``memory`` can run while another framework's loop does.
+    :raises TypeError: the backend does not know one of the *options*.
+    :raises ValueError: the value of one of the *options* is out of range.
     :raises KeyboardInterrupt: on SIGINT, after ``main`` was cancelled.
-    :raises BaseException: whatever ``main`` raised, bare.
+    :raises BaseException: whatever ``main`` raised, in no exception group.
     """
     name = select_backend(backend, running=False)
     implementation = load_backend(name)
@@ -47,8 +50,9 @@ def run(
 
 
 def already_runs(name: str, occupant: str) -> RuntimeError:
-    """The error of `run` where the backend of that *name* cannot be run.
+    """The error that `run` raises because an event loop runs in this thread already.
 
+    :param name: the backend that cannot run here.
     :param occupant: what runs in this thread, in words.
     """
     return RuntimeError(
@@ -60,18 +64,21 @@ def already_runs(name: str, occupant: str) -> RuntimeError:
 def open_backend(name: str | None = None, options: Mapping[str, Any] | None = None) -> Backend:
     """A backend in the program's own running event loop: ``async with open_backend() as backend``.
 
-    Leaving the block closes every connection and waits for them (rule END-03); where its body
-    raised or was cancelled, it aborts them at once. The body's exception comes out bare.
+    Leaving the block closes every connection and waits for them to end (rule END-03). If the body
+    of the block raised or was cancelled, leaving aborts every connection instead. The exception of
+    the body is raised as it is, in no exception group.
 
-    Where the framework allows it, one task may enter it and another leave it, as fixtures and
-    pairs of ``start`` and ``stop`` methods do; where not, leaving raises RuntimeError and says
-    what to do.
+    If the framework allows it, one task can enter the block and another leave it, as test fixtures
+    and pairs of ``start`` and ``stop`` methods do. Otherwise leaving raises RuntimeError, whose
+    message says what to do.
 
-    :param name: the backend's name; by default the one whose framework is running.
+    :param name: the backend's name; by default that of the framework that is running.
     :param options: see `Backend` and the backend's own documentation.
     :raises BackendNotFound: no such backend is installed.
-    :raises BackendLoadError: it does not load.
-    :raises RuntimeError: on entering, where its framework is not running.
+    :raises BackendLoadError: the backend does not load, or two distributions offer it.
+    :raises TypeError: the backend does not know one of the *options*.
+    :raises ValueError: the value of one of the *options* is out of range.
+    :raises RuntimeError: on entering, if the backend's framework is not running.
     """
     chosen = select_backend(name, running=True)
     return load_backend(chosen)(chosen, options)

@@ -1,5 +1,7 @@
-"""One connection: a protocol and a channel, held to the contract. `connection` is the whole; the
-other files are its parts."""
+"""`Connection`: joins a protocol and a channel, and keeps the contract between them.
+
+connection.py has the class and says how it works. The other files are its base classes and parts.
+"""
 
 from .connection import Connection
 

@@ -1,47 +1,48 @@
-"""One protocol and one channel, held to the contract.
+"""`Connection`: joins one protocol and one channel, and keeps the contract between them.
 
 Theory of operation
 ===================
 
-A connection is two machines. They do not move at the same time, and the contract is mostly about
-the distance between them.
+A connection knows two things: what has happened on the wire, and what the protocol has been told of
+it. The second is often behind the first, and most rules of the contract say by how much.
 
-*What the wire said.* The channel reports what has happened below: bytes came, the peer's end of
-stream came, our own is with the kernel, a send failed, all is lost. Each report is noted at once:
-input in the inbox, a failure in `_reason`, how far our end of stream has come in `WriteEnd`, what
-the channel did not take in `Outgoing`.
+*What has happened on the wire.* The channel reports it: bytes came, the peer's end of stream came,
+our own end of stream is with the kernel, a send failed, everything is lost. Each report is noted at
+once. Input goes to the inbox, a failure to `_reason`, the progress of our end of stream to
+`WriteEnd`, and bytes that the channel did not take to `Outgoing`.
 
-*What the protocol was told.* This machine is the table in `lifecycle.py`, and `transport.state` is
-its state. It moves when an event is delivered, or when the protocol calls a verb that ends
-something; never when the channel reports. So a protocol whose reading is paused finds the state
-OPEN although the peer has ended, and after `loseConnection` the table has no move left that could
-deliver anything but `connectionLost`.
+*What the protocol has been told.* This is a state machine. `lifecycle.py` has its table, and
+`transport.state` is its state. It moves when an event is delivered, or when the protocol calls a
+verb that ends something. It never moves when the channel reports. For example, if reading is paused
+and the peer has ended, the state is still OPEN. And after `loseConnection`, the table has no move
+left that could deliver anything but `connectionLost`.
 
-*The pump* goes from the one to the other. It delivers the next event that is due (`_deliver_next`
-says which), again and again, until none is. Only one event is delivered at a time: what happens
-meanwhile is noted, and delivered once the protocol has returned. Where the channel reports, the
-loop is calling, and the pump runs at once. Where the program calls a verb, nothing is delivered
-before the verb has returned, since the program may be in the middle of anything, and would not
-expect its own `dataReceived` to be called by its `write`; so the pump is scheduled for the next
-turn of the loop. Only a producer's `pauseProducing` is called inside a verb: it has to stop the
-loop that is writing.
+*The pump* turns what was noted into events. It delivers the next event that is due, again and again
+until none is left; `_deliver_next` decides which is next. Only one event is delivered at a time:
+what happens meanwhile is noted, and delivered after the protocol has returned. When the channel
+reports something, the caller is the loop, and the pump runs at once. When the program calls a verb,
+the pump runs in the next turn of the loop. The program would not expect that its `write` calls its
+`dataReceived`. Only a producer's `pauseProducing` is called inside a verb, because it has to stop
+the program's own loop of writes.
 
-*The fast path.* Nearly every message finds nothing in the way: no event being delivered, nothing
-waiting, no producer, no timeout. Then `received` calls the protocol, and `write` the channel, after
-a look at one flag each. `_update_fast_path` computes these flags, and nothing else writes them.
+*The fast path.* For nearly every message there is no other event being delivered, nothing waiting,
+no producer and no timeout. Then `received` looks at one flag and calls the protocol, and `write`
+looks at one flag and calls the channel. Only `_update_fast_path` writes these flags.
 
-*Who owns the channel.* The connection does, from its construction on, and nobody else calls it. At
-the end it is released: aborted, closed, or, where the peer may still be sending, handed to the
-backend's lingering, which owns it from then on. The backend holds the connection from `attach`
-until `connectionLost` has been called, so that it lives although nobody else refers to it.
+*Who owns the channel.* The connection owns it from its construction on, and nothing else calls it.
+At the end the connection releases it: by an abort, by a close, or, if the peer may still be
+sending, by handing it to the backend's lingering, which owns it from then on. The backend refers to
+the connection from `attach` until `connectionLost` has been called, so a connection lives even if
+the program holds no reference to it.
 
-Whatever raises, and wherever ^C comes, ends the connection, and `connectionLost` follows.
+If anything raises, or a KeyboardInterrupt comes at any point, the connection ends, and
+`connectionLost` follows.
 
-The parts are classes, each on top of the one before: `Delivery`, the pump; `Ending`, the end, the
-reason and the timeouts; `WriteHalf`, all that is written, with the producers in `feeds.py`;
-`ReadHalf`, all that comes in; and here what needs both halves, which is the order of the events,
-and closing. They are one object, since a connection is to be small and its calls few. Names like
-EVT-07 are rules of docs/contract.md.
+The class is built in steps, each a subclass of the one before. `Delivery` has the pump. `Ending`
+has the end, the reason and the timeouts. `WriteHalf` has everything that is written; `feeds.py` has
+the producers. `ReadHalf` has everything that comes in. `Connection` has what needs both halves: the
+order of the events, and closing. All are one object, because a connection has to be small and must
+get by with few calls. Names like EVT-07 are rules of docs/contract.md.
 """
 
 from __future__ import annotations
@@ -67,14 +68,15 @@ __all__ = ["Connection"]
 class Connection(ReadHalf):
     """A transport for one protocol over one channel.
 
-    :param backend: schedules, holds the connection until it is lost, and lingers for it.
-    :param channel: a fresh channel; the connection owns it from now on.
-    :param context: where the protocol's events and its producers run, of nobody else's (EVT-16);
-        by default a copy of the caller's.
+    :param backend: schedules calls, keeps the connection alive until it is lost, and lingers for
+        it.
+    :param channel: a new channel, which the connection owns from now on.
+    :param context: where the protocol's events and its producers run. No other connection may use
+        it (EVT-16). By default a copy of the caller's.
     """
 
-    # There may be ten thousand idle connections in one process: no dictionary of attributes, and
-    # what few connections need is made when it is first needed.
+    # One process may have ten thousand idle connections. So there is no dictionary of attributes,
+    # and parts that few connections need are made when they are first needed.
     __slots__ = ("__weakref__", "_host")
 
     def __init__(
@@ -90,8 +92,10 @@ class Connection(ReadHalf):
     def attach(self, protocol: Protocol) -> BaseException | None:
         """Give the connection to *protocol* and begin to read.
 
-        :returns: what ``connectionMade`` raised, or None; ``connectionLost`` has been called with
-            it then.
+        Input that came before is delivered after ``connectionMade`` (EVT-13).
+
+        :returns: the exception that ``connectionMade`` raised, if it did; ``connectionLost`` has
+            been called with it by then.
         """
         self._adopt(protocol)
         self._backend.hold(self)
@@ -102,7 +106,7 @@ class Connection(ReadHalf):
             try:
                 self._channel.start(self)
             except Exception as error:
-                # It is lost, but the protocol hears of its beginning before it hears of its end.
+                # The connection is lost, but ``connectionMade`` comes before ``connectionLost``.
                 broken = error
             self._enter(Move.MADE)
             try:
@@ -115,9 +119,9 @@ class Connection(ReadHalf):
                     self._backend.check_process()
                 self._context.run(self._backend.hooks.connection_made, self, protocol)
                 if broken is None and self._life.state in READING and not self._paused:
-                    # The system may have no room to watch one more (ENOSPC, ENOMEM).
                     self._channel.resume_reading()
         except BaseException as error:
+            # For example, the system has no room to watch one more descriptor (ENOSPC, ENOMEM).
             self._broke(error)
         finally:
             self._delivering = False
@@ -130,8 +134,9 @@ class Connection(ReadHalf):
     def _update_fast_path(self) -> None:
         """Compute the flags that `received` and `write` look at. Only this method writes them.
 
-        Called wherever something has changed that they depend on: the state, the end of our half,
-        the producer, the deadline, whether bytes wait to be sent, the inbox, the pause.
+        Call it after a change of anything that they depend on: the state, the end of our half, the
+        producer, the deadline, whether bytes wait to be sent, the inbox, and whether reading is
+        paused.
         """
         state = self._life.state
         self._deliver_at_once = state in READING and not self._paused and not self._inbox
@@ -146,11 +151,12 @@ class Connection(ReadHalf):
     # -- the order of the events ---------------------------------------------------------------
 
     def _deliver_next(self) -> bool:
-        """Deliver one event, or find that none is due: what was noted becomes what is told.
+        """Deliver the first event that is due, and return whether there was one.
 
-        In this order: the end; the end of our half; input, in its own order, unless reading is
-        paused; a producer's ``resumeProducing``. A failure is in its place behind the input, but
-        waits for no pause once it is the next.
+        The order is: the end of the connection; the end of our half; what is in the inbox, in the
+        order in which it came (EVT-03), unless reading is paused (FLU-06); a producer's
+        ``resumeProducing``. A failure comes after the input before it, and once it is the first in
+        the inbox, it is delivered even if reading is paused.
         """
         state = self._life.state
         if state in ENDED:
@@ -176,14 +182,15 @@ class Connection(ReadHalf):
                 return True
         if self._feed is not None and self._feed.resume_if_due():
             if self._backend.leaving and self._feed is not None:
-                # It was resumed and wrote nothing more; see `leave`.
+                # A producer that is resumed and writes nothing would delay leaving; see `leave`.
                 self._feed.dismiss_if_idle()
             return True
         return False
 
     def _deliver_read_ended(self) -> None:
         if not self._half_closeable:
-            # EVT-12: for a plain protocol the peer's end of stream is loseConnection.
+            # The peer's end of stream acts as loseConnection (EVT-12), which first sends all bytes
+            # that still wait (FLU-03).
             self._release_consumers(broken=self._cut_off)
             if self._write_end.failed:
                 self._finish_lost()
@@ -193,6 +200,7 @@ class Connection(ReadHalf):
         self._enter(Move.READ_ENDED)
         if self._consumers:
             self._release_consumers(broken=self._cut_off)
+        # The connection stays up, so that the protocol can go on writing (EVT-02).
         self._settle()
         self._call(
             "readConnectionLost",
@@ -200,10 +208,11 @@ class Connection(ReadHalf):
         )
         self._context.run(self._backend.hooks.half_closed, self, "read")
         if self._write_end.failed:
-            # FLU-09: the input and its end have been told; now what the failed send said.
+            # FLU-09: all input has been delivered, and now the failed send ends the connection.
             self._finish_lost()
 
     def _deliver_write_ended(self) -> None:
+        """Tell the protocol that our half has ended, once, as the table allows (EVT-04, VRB-01)."""
         self._enter(Move.WRITE_ENDED)
         self._settle()
         if self._half_closeable:
@@ -214,9 +223,9 @@ class Connection(ReadHalf):
         self._context.run(self._backend.hooks.half_closed, self, "write")
 
     def _settle(self) -> None:
-        """After a half has ended: nothing left to do, or the half-close timeout begins."""
+        """Release the channel if both halves have ended, else begin the half-close timeout."""
         if self._life.state is State.ENDED:
-            # EVT-05: both halves ended; released before the last of the two events is told.
+            # EVT-05: the descriptor is free when the protocol hears of the second half's end.
             self._reason = self._clean_reason()
             self._release(abort=False)
         else:
@@ -226,8 +235,10 @@ class Connection(ReadHalf):
 
     def loseWriteConnection(self) -> None:
         if not self._life.can(Move.END_WRITE):
+            # The end of our half was asked for before, or the connection is over (VRB-02).
             return
         if not self._channel.capabilities.can_half_close:
+            # VRB-10: before anything has changed.
             raise Unsupported(f"the stream to {self._peer} cannot end one half alone")
         try:
             self._enter(Move.END_WRITE)
@@ -237,6 +248,7 @@ class Connection(ReadHalf):
 
     def loseConnection(self) -> None:
         if not self._life.can(Move.CLOSE):
+            # It was called before, or the connection is over (VRB-08).
             return
         try:
             self._close()
@@ -244,15 +256,17 @@ class Connection(ReadHalf):
             self._broke(error)
 
     def _close(self) -> None:
+        """End both halves: send what waits, then our end of stream, then release the channel."""
         self._enter(Move.CLOSE)
+        # EVT-14: input that has not been delivered never is.
         inbox, self._inbox = self._inbox, None
         failure = inbox.failure if inbox else None
         if failure is not None:
-            # ERR-01: input that was not told is dropped, but not that the connection broke.
+            # ERR-01: a failure behind that input is still the reason.
             self._finish(failure, abort=True)
             return
         if self._write_end is WriteEnd.SENT:
-            # FLU-11: nothing is left to be sent that would tell of a reset.
+            # FLU-11: nothing is left to send, so no send would report a reset.
             error = self._channel.look_for_error()
             if error is not None:
                 self._write_end = self._write_end.after_failing()
@@ -260,13 +274,15 @@ class Connection(ReadHalf):
         if self._consumers:
             self._release_consumers(broken=self._cut_off or self._write_end.failed)
         if self._life.state in ENDED:
-            # It was its own producer, and there was nothing else to wait for.
+            # This connection was its own producer, as for an echo. It was unregistered just now,
+            # and with that the close was complete.
             return
         if self._write_end.failed:
             self._finish_lost()
             return
         self._limit_close()
-        # The peer may be unable to read before it has sent everything (END-01): make room.
+        # The peer may be unable to read before it has sent everything, so its input is read on, and
+        # `received` discards it in this state (END-01).
         if not self._peer_ended:
             if self._channel.capabilities.drains:
                 self._channel.resume_reading()
@@ -275,16 +291,18 @@ class Connection(ReadHalf):
         self._end_write_if_due()
 
     def abortConnection(self) -> None:
+        # Also after loseConnection (VRB-08). It waits for no producer (PRD-08), and the channel's
+        # abort is a reset where there is one (ERR-06).
         try:
             self._finish(ConnectionAborted("aborted by abortConnection"), abort=True)
         except BaseException as error:
             self._broke(error)
 
     def cut_off(self) -> None:
-        """End as the connection did that this one produced for, and which was lost (PRD-09).
+        """Send what was written, then reset the connection, so that it does not look complete.
 
-        What was written is sent, and then the peer sees a reset: what ends here may look complete
-        and is not. No event comes but ``connectionLost``. Idempotent.
+        Called if this connection is one side of a proxy, and the other side was lost (PRD-09). The
+        only event that follows is ``connectionLost``. Idempotent.
         """
         if self._life.state in ENDED or self._cut_off:
             return
@@ -293,6 +311,8 @@ class Connection(ReadHalf):
         if self._life.state is not State.CLOSING:
             return
         if self._deadline is None:
+            # No close timeout was set. Still, a peer that reads nothing must not delay this end for
+            # ever.
             if self._options.linger_timeout > 0:
                 self._limit(self._options.linger_timeout, self._cut_off_expired)
             else:
@@ -311,14 +331,17 @@ class Connection(ReadHalf):
     # -- for the backend -----------------------------------------------------------------------
 
     def leave(self) -> None:
-        """Close as `loseConnection` does, for a backend that is being left (END-03, END-06)."""
+        """Close as `loseConnection` does, because the backend is being left (END-03, END-06).
+
+        A producer that writes nothing is not waited for.
+        """
         self.loseConnection()
         if self._feed is not None:
             self._feed.dismiss_if_idle()
 
     def disown(self, reason: ConnectionLost) -> None:
-        """In a forked child: it is over here, and nobody is told (ERR-18)."""
-        # No move of the table: nothing happens to the connection, which is the parent's.
+        """Be over, in a forked child, and call nothing (ERR-18)."""
+        # Not by a move of the table: the connection is the parent's, and nothing happens to it.
         self._life.state = State.CLOSED
         self._reason = self._reason or reason
         self._feed = None
@@ -328,6 +351,8 @@ class Connection(ReadHalf):
         self._update_fast_path()
 
     # -- what is known -------------------------------------------------------------------------
+    # These answer at any time (VRB-09), and raise nothing after the end (VRB-12): the channel may
+    # have closed its socket then, so it is not asked.
 
     def getPeer(self) -> Endpoint:
         return self._peer
@@ -357,4 +382,5 @@ class Connection(ReadHalf):
 
 
 _OPEN = WriteEnd.OPEN
-"""Looked up once: to ask an Enum for a member takes long, and the fast path is computed often."""
+"""Looked up once, because access to a member of an Enum is slow, and the fast path is computed
+often."""

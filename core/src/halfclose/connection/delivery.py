@@ -1,6 +1,6 @@
-"""Tells one protocol what happens, one event after another. The pump of a connection.
+"""`Delivery`: the pump of a connection, which calls the protocol, one event after another.
 
-`Delivery` knows no channel and no state: which event is next, `Connection` says.
+It knows neither the channel nor the state; `Connection` decides which event is next.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ __all__ = ["Delivery"]
 
 
 class Delivery(ABC):
-    """Calls a protocol, in the connection's own context, never twice at once (EVT-07).
+    """Calls a protocol, in the connection's own context, one event at a time (EVT-07).
 
-    Whoever has something to deliver calls `_pump` where the loop is calling us, and `_pump_soon`
-    where the program is: then the events come in the next turn. Both may be called at any time.
-    While an event is being delivered they only note that more may be due, and the pump that is
-    running, or whoever else delivers, looks again.
+    When an event may be due, code that the loop has called calls `_pump`, and code that the program
+    has called calls `_pump_soon`, which delivers in the next turn. Both may be called at any time.
+    While an event is being delivered, they only note that more may be due; after that event the
+    pump looks again. So an event never interrupts another one, and `connectionLost` comes after
+    the callback that caused it has returned (EVT-08).
     """
 
     __slots__ = (
@@ -40,40 +41,41 @@ class Delivery(ABC):
         self._backend = backend
         self._context = copy_context() if context is None else context
         self._protocol: Protocol
-        # Takes the place of `_protocol` after connectionLost, so that what the protocol holds is
-        # freed with it at once, and not at some time by the garbage collector.
+        # Replaces `_protocol` after connectionLost. Protocol and transport refer to each other, and
+        # only the garbage collector would free them, late, if both references were strong.
         self._former_protocol: weakref.ref[Protocol] | None = None
         self._half_closeable = False
         # Whether the protocol, or its producer, is being called.
         self._delivering = False
-        # Whether more may be due once it has returned.
+        # Whether another event may be due once that call has returned.
         self._pump_due = False
-        # Whether the loop was asked for a turn of ours that has not come yet.
+        # Whether `_turn` is scheduled and has not been called yet.
         self._turn_scheduled = False
 
     # -- what a connection adds ----------------------------------------------------------------
 
     @abstractmethod
     def _deliver_next(self) -> bool:
-        """Deliver one event; False if none is due."""
+        """Deliver one event if one is due, and return whether one was."""
 
     @abstractmethod
     def _raised(self, name: str, error: BaseException) -> None:
-        """The callback *name* of the protocol, or of its producer, raised *error*."""
+        """End the connection, because the callback *name* of the protocol, or of its producer,
+        raised *error*."""
 
     @abstractmethod
     def _broke(self, error: BaseException) -> None:
-        """Something raised that must not, or ^C came in the middle of us: end the connection.
+        """End the connection: the library's own code raised *error*, or was interrupted by it.
 
-        :raises BaseException: *error*, if it is no `Exception`.
+        :raises BaseException: *error*, if it is no `Exception`, such as a KeyboardInterrupt.
         """
 
     # -- the protocol --------------------------------------------------------------------------
 
     @property
     def protocol(self) -> BaseProtocol | None:
-        """The protocol that is attached; once it was told that the connection is lost, None if
-        nobody else has kept it."""
+        """The protocol that is attached. None after its ``connectionLost``, if the program has
+        kept no reference to it."""
         return self._protocol if self._former_protocol is None else self._former_protocol()
 
     def _adopt(self, protocol: Protocol) -> None:
@@ -87,7 +89,7 @@ class Delivery(ABC):
     # -- the pump ------------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Deliver all that is due, one event after another, unless one is being delivered."""
+        """Deliver every event that is due, unless one is being delivered."""
         if self._delivering:
             self._pump_due = True
             return
@@ -96,14 +98,15 @@ class Delivery(ABC):
             while self._deliver_next():
                 pass
         except BaseException as error:
-            # What `_broke` makes due must find that nothing is being delivered any more.
+            # Reset first: while it is set, `_broke` would only note that an event is due, and this
+            # pump does not look again.
             self._delivering = False
             self._broke(error)
         finally:
             self._delivering = self._pump_due = False
 
     def _pump_soon(self) -> None:
-        """Deliver in the next turn: what a verb causes is never delivered inside it (EVT-07)."""
+        """Deliver in the next turn, because no event may come inside a verb (EVT-07)."""
         if self._delivering:
             self._pump_due = True
         else:
@@ -125,19 +128,19 @@ class Delivery(ABC):
     # -- calling -------------------------------------------------------------------------------
 
     def _call(self, name: str, function: Callable[..., object], *args: object) -> None:
-        """Call the protocol, or its producer, as an event. Whoever calls this delivers."""
+        """Call the protocol or its producer as an event, while `_delivering` is set."""
         try:
             self._context.run(function, *args)
         except BaseException as error:
             self._raised(name, error)
         if self._backend.foreign is not None:
-            # The callback has forked, and this is the child.
+            # The callback has forked, and this is the child, which must not go on (ERR-18).
             self._backend.check_process()
 
     def _call_inside_verb(self, function: Callable[[], object]) -> None:
-        """Call a producer from inside a verb, and so perhaps from inside an event.
+        """Call a producer inside a verb, which may itself be called inside an event.
 
-        Events wait until it has returned.
+        No event is delivered before the producer has returned.
 
         :raises BaseException: whatever *function* raises.
         """
@@ -148,15 +151,15 @@ class Delivery(ABC):
             self._delivering = delivering
             if self._pump_due and not delivering:
                 self._pump_due = False
-                # Where the backend was left meanwhile, no turn is to come.
+                # After the backend was left, its loop has no further turn for us.
                 (self._pump if self._backend.left else self._pump_soon)()
 
 
 def _run_inside(context: Context, function: Callable[[], object]) -> None:
-    """Run *function* in *context*, or in a copy of it where it is entered already.
+    """Run *function* in *context*, or in a copy of it if *context* is entered already.
 
-    A context can be entered once at a time, and a producer is called from inside an event of its
-    own connection as well as from anywhere else.
+    A context cannot be entered twice at a time, and a producer can be called inside an event of its
+    own connection, where the context is entered.
     """
     entered = False
 
@@ -169,6 +172,6 @@ def _run_inside(context: Context, function: Callable[[], object]) -> None:
         context.run(call)
     except RuntimeError:
         if entered:
-            # It is the function's own.
+            # The function raised it, not `Context.run`.
             raise
         context.copy().run(function)

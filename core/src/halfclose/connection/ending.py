@@ -1,8 +1,9 @@
-"""How a connection ends: once, and told once, whatever raises and wherever ^C comes (ERR-13).
+"""`Ending`: how a connection ends, with one ``connectionLost`` in every case (EVT-06, ERR-13).
 
-Three things happen, in this order. The connection *finishes*: the reason is set, the state is
-ENDED, and a pump is due. Its channel is *released*. ``connectionLost`` is *delivered*. Each can
-be interrupted, and then the next one makes up for it.
+Three steps follow each other. The connection *finishes*: the reason is set, the state is ENDED, and
+the pump is scheduled. The channel is *released*. ``connectionLost`` is *delivered*. A
+KeyboardInterrupt may come in the middle of any of them, or it may raise something else; the next
+step then does what is missing.
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ from .reporting import report_callback
 __all__ = ["FATAL", "Ending", "lost"]
 
 FATAL = (KeyboardInterrupt, SystemExit)
-"""What ends the program, whoever raises it (ERR-05)."""
+"""Exceptions that end the program, even if a callback raises them (ERR-05)."""
 
 
 def lost(error: BaseException | None) -> ConnectionLost:
-    """The reason of a connection that was lost; *error* is what the system said, if it did."""
+    """The reason for ``connectionLost`` where the connection was lost.
+
+    :param error: what the system said; None if it said nothing.
+    """
     if error is None:
         return ConnectionLost("the connection was lost")
     reason = ConnectionLost(str(error) or type(error).__name__)
@@ -45,7 +49,7 @@ def lost(error: BaseException | None) -> ConnectionLost:
 
 
 class Ending(Delivery, Transport):
-    """The state of a connection, its reason, its timeouts, and the channel that it holds."""
+    """The part of a connection that has its state, its reason, its timeouts and its channel."""
 
     __slots__ = (
         "_channel",
@@ -72,41 +76,42 @@ class Ending(Delivery, Transport):
         self._options = options
         self._peer = channel.get_peer()
         self._life = Lifecycle()
-        # Whether the channel has reported the peer's end of stream, or a failure. The state says
-        # so only once the protocol was told.
+        # Whether the channel has reported the peer's end of stream or a failure. The state changes
+        # later, when the protocol is told.
         self._peer_ended = False
-        # The reason of connectionLost, as soon as it is known.
+        # What connectionLost will get, as soon as it is known.
         self._reason: BaseException | None = None
-        # Whether to end as one that this connection produced for, and that was lost (PRD-09).
+        # Whether `cut_off` was called: the peer is to see that the stream is not complete (PRD-09).
         self._cut_off = False
-        # Whether the channel was given back.
+        # Whether the channel was released.
         self._released = False
         # The timeout that is running: of a half-closed connection, a close, or a cut-off.
         self._deadline: Deadline | None = None
-        # What `whenClosed` waits for, once somebody does.
+        # What `whenClosed` waits for. Made by its first call.
         self._closed: Event | None = None
 
     # -- what a connection adds ----------------------------------------------------------------
 
     @abstractmethod
     def _update_fast_path(self) -> None:
-        """The state has changed: compute anew what depends on it."""
+        """Compute the flags that depend on the state, after it has changed."""
 
     @abstractmethod
     def _forget_pending(self) -> None:
-        """Nothing is sent, and no input is told, any more."""
+        """Drop the bytes that wait to be sent, and the input that was not delivered."""
 
     @abstractmethod
     def _release_partners(self, reason: BaseException) -> None:
-        """Stop the producer, and tell those for whom this connection is one (PRD-06, PRD-09)."""
+        """Stop the producer, and tell the connections for which this one produces (PRD-06,
+        PRD-09)."""
 
     @abstractmethod
     def leave(self) -> None:
-        """Close as `loseConnection` does, for a backend that is being left (END-03, END-06)."""
+        """Close as `loseConnection` does, because the backend is being left (END-03, END-06)."""
 
     @abstractmethod
     def disown(self, reason: ConnectionLost) -> None:
-        """In a forked child: it is over here, and nobody is told (ERR-18)."""
+        """Be over, in a forked child, and call nothing (ERR-18)."""
 
     # -- what is known -------------------------------------------------------------------------
 
@@ -116,7 +121,7 @@ class Ending(Delivery, Transport):
 
     @property
     def channel(self) -> Channel:
-        """The channel below, which the connection drives; to look at it, and to test it."""
+        """The channel below. It is to be looked at, as tests do; only the connection calls it."""
         return self._channel
 
     @property
@@ -129,12 +134,14 @@ class Ending(Delivery, Transport):
 
     @property
     def failure(self) -> BaseException | None:
+        # The reason is set as soon as it is known, before the protocol hears of it (VRB-11).
         return None if isinstance(self._reason, ConnectionDone) else self._reason
 
     async def whenClosed(self) -> BaseException:
+        # While connectionLost runs, the state is CLOSED already.
         if self._life.state is not State.CLOSED or self._delivering:
             if self._closed is None:
-                # One for all that wait: each may be cancelled by itself.
+                # An event, so that cancelling one task that waits affects no other (EVT-15).
                 self._closed = self._backend.create_event()
             await self._closed.wait()
         assert self._reason is not None
@@ -143,20 +150,21 @@ class Ending(Delivery, Transport):
     # -- finishing -----------------------------------------------------------------------------
 
     def _enter(self, move: Move) -> None:
+        """Move to the next state, and compute what depends on it."""
         self._life.move(move)
         self._update_fast_path()
 
     def _finish(self, reason: BaseException, *, abort: bool) -> None:
-        """End the connection below; connectionLost(*reason*) is the only event still to come.
+        """End the connection and release the channel. Only connectionLost(*reason*) follows.
 
-        A no-op where it has ended already.
+        Does nothing if the connection has ended already.
 
-        :param abort: release the channel at once, not after what was sent.
+        :param abort: discard what is pending; otherwise everything has been sent already.
         """
         if not self._life.can(Move.FINISH):
             return
-        # In this order, so that wherever it is interrupted the end is still told: by `_broke`, or
-        # when the backend is left. What may raise comes last.
+        # This order is needed so that connectionLost still comes after a KeyboardInterrupt between
+        # any two lines: `_broke` sees to it, or leaving the backend. What can raise comes last.
         self._reason = reason
         self._enter(Move.FINISH)
         self._forget_pending()
@@ -170,21 +178,26 @@ class Ending(Delivery, Transport):
             self._pump_soon()
 
     def _finish_closed(self) -> None:
-        """End after `loseConnection`, all having been handed over."""
+        """End after `loseConnection` or `cut_off`, when everything is with the kernel."""
         self._finish(self._cut_off_reason() if self._cut_off else self._clean_reason(), abort=False)
 
     def _finish_lost(self) -> None:
-        """End with what the failed send said."""
+        """End with the error of the failed send as the reason."""
         self._finish(self._reason or lost(None), abort=True)
 
     def _clean_reason(self) -> BaseException:
-        """Both halves have ended; a pipe that lost its reader may have cost bytes (PIP-04)."""
+        """The reason where both halves have ended: a clean end, unless a reason is set already.
+
+        One is set if bytes were lost because nobody read a pipe any more (PIP-04).
+        """
         return self._reason or ConnectionDone("the connection was closed cleanly")
 
     def _cut_off_reason(self) -> ConnectionAborted:
+        """The reason after `cut_off`."""
         return ConnectionAborted("the connection that this one produced for was lost")
 
     def _release(self, *, abort: bool) -> None:
+        """Release the channel; see `release_channel`."""
         release_channel(
             self._channel,
             self._backend,
@@ -196,18 +209,19 @@ class Ending(Delivery, Transport):
         )
         self._released = True
 
-    # -- telling -------------------------------------------------------------------------------
+    # -- connectionLost ------------------------------------------------------------------------
 
     def _deliver_lost(self) -> None:
+        """Call ``connectionLost``, and let go of the protocol, the producer and the backend."""
         if self._reason is None:
-            # Both halves had ended, and something came between that and the word for it.
+            # Both halves had ended, and a KeyboardInterrupt came before `_settle` set the reason.
             self._reason = self._clean_reason()
         reason = self._reason
         deadline, self._deadline = self._deadline, None
         if deadline is not None:
             deadline.cancel()
         if not self._released:
-            # ^C came in the middle of it.
+            # A KeyboardInterrupt came before the channel was released.
             self._release(abort=True)
         self._release_partners(reason)
         fatal = reason if isinstance(reason, FATAL) else None
@@ -215,8 +229,9 @@ class Ending(Delivery, Transport):
         run = self._context.run
         assert self._life.can(Move.LOST)
         try:
-            # Not by `Lifecycle.move`: ^C can come when a function returns, and then the protocol
-            # would count as told. Nothing comes between these two.
+            # Not by `Lifecycle.move`: a KeyboardInterrupt can come when a function returns, and
+            # then connectionLost would count as called and never be. Between these two lines none
+            # can come.
             self._life.state = _CLOSED
             run(protocol.connectionLost, reason)
         except FATAL as error:
@@ -224,6 +239,7 @@ class Ending(Delivery, Transport):
             fatal = fatal or error
         except BaseException as error:
             self._backend.check_process(error)
+            # ERR-04: it is logged here, and no verb's caller and no other connection sees it.
             self._report_callback("connectionLost", error)
         finally:
             if self._backend.foreign is not None:
@@ -239,10 +255,11 @@ class Ending(Delivery, Transport):
         if fatal is not None:
             self._backend.fatal(fatal)
 
-    # -- what raises ---------------------------------------------------------------------------
+    # -- exceptions ----------------------------------------------------------------------------
 
     def _raised(self, name: str, error: BaseException) -> None:
-        """The callback *name* raised: log it, and abort with *error* (ERR-02, ERR-03, ERR-05)."""
+        """Log that the callback *name* raised *error*, and abort the connection with it (ERR-02,
+        ERR-03, ERR-05)."""
         self._backend.check_process(error)
         try:
             if not isinstance(error, FATAL):
@@ -255,35 +272,37 @@ class Ending(Delivery, Transport):
             self._broke(another)
 
     def _broke(self, error: BaseException) -> None:
-        """The channel or the loop raised what it never should, or ^C came in the middle of us.
+        """End the connection after an unexpected *error* in the channel, the loop or this class.
 
-        Nobody knows what has been done and what not, so the connection ends (ERR-13).
+        It may also be a KeyboardInterrupt that came in the middle of this class. Nothing says what
+        has been done before it, so the connection cannot go on (ERR-13).
 
-        :raises BaseException: *error*, if it is no `Exception`: it is meant for the program.
+        :raises BaseException: *error*, if it is no `Exception`, since it is meant for the program.
         """
         try:
             if isinstance(error, Exception) and not isinstance(error, OSError):
-                # What the system says is told to the protocol, and no defect of anybody's.
+                # An OSError is no defect: connectionLost gets it as the cause, and that is enough.
                 self._backend.report(error, "the channel to %s failed", self._peer)
             reason = error if isinstance(error, FATAL) else lost(error)
             unheard = self._life.state is State.CONNECTING
             self._finish(reason, abort=True)
             if unheard:
-                # The protocol has not heard of it, and so not of its end either.
+                # Before connectionMade the protocol does not know the connection, so it is not
+                # told of the end either.
                 self._life.move(Move.LOST)
                 self._backend.release(self)
             elif self._life.state is State.ENDED:
-                # Whoever is delivering an event may never come to its end.
+                # Always in a new turn: the error may have ended the pump that is running.
                 self._schedule_turn()
                 if not self._released:
                     self._release(abort=True)
-                # And ^C may have come before `_enter` had done so.
+                # A KeyboardInterrupt may have come after the move and before this was done.
                 self._update_fast_path()
         except Exception as another:
-            # Whoever leaves the backend tells the protocol, at the latest.
+            # connectionLost is still called when the backend is left, at the latest.
             self._backend.report(another, "the connection with %s was not ended", self._peer)
         if isinstance(error, FATAL):
-            # Whoever called us may be a framework that keeps it to itself.
+            # The caller may be a framework that would swallow what is raised below.
             self._backend.fatal(error)
         if not isinstance(error, Exception):
             raise error
@@ -295,24 +314,25 @@ class Ending(Delivery, Transport):
 
     def _limit(self, seconds: float, expired: Callable[[], None]) -> None:
         """Call *expired* once nothing has moved for *seconds*."""
-        # A big socket buffer takes nothing for a long while although the peer reads.
+        # A big socket buffer can take nothing for a long while although the peer reads, so what the
+        # peer has acknowledged counts as progress too.
         self._deadline = Deadline(self._backend, seconds, expired, self._channel.unsent)
         self._update_fast_path()
 
     def _limit_half_close(self) -> None:
-        """END-05: one half has ended, and the other may not be idle for long."""
+        """Begin the timeout after which a half-closed, idle connection is abandoned (END-05)."""
         if self._deadline is None and self._options.half_close_timeout is not None:
             self._limit(self._options.half_close_timeout, self._half_close_expired)
 
     def _limit_close(self) -> None:
-        """END-04: `loseConnection` was called, and what is pending may not wait for long."""
+        """Begin the timeout of a close that makes no progress (END-04)."""
         if self._options.close_timeout is not None:
             if self._deadline is not None:
                 self._deadline.cancel()
             self._limit(self._options.close_timeout, self._close_expired)
 
     def _touch(self) -> None:
-        """Something moved: what waits for the deadline waits anew."""
+        """Restart the timeout that is running, because there was progress."""
         try:
             if self._deadline is not None:
                 self._deadline.touch()
@@ -333,7 +353,10 @@ class Ending(Delivery, Transport):
     # -- for the backend -----------------------------------------------------------------------
 
     def abandon(self, reason: ConnectionLost) -> None:
-        """End at once with *reason* and tell the protocol now: the loop is about to end."""
+        """End at once with *reason*, and call ``connectionLost`` now.
+
+        Called by a timeout, and by a backend that has been left, whose loop may have no next turn.
+        """
         try:
             self._finish(reason, abort=True)
         except Exception as error:
@@ -342,4 +365,5 @@ class Ending(Delivery, Transport):
 
 
 _CLOSED = State.CLOSED
-"""Looked up beforehand: to ask the class for it may run code of enum's, and ^C can come there."""
+"""Looked up beforehand, because access by the class may run Python code of enum's, in which a
+KeyboardInterrupt can come."""

@@ -1,17 +1,20 @@
-"""Producers: when each is told to write, to pause, to go on, or to stop.
+"""Producers: when a producer is told to write, to pause, to go on, or to stop.
 
-A connection with a producer has a `Feed`, which knows the producer's style, and tells the feed
-what happens to the bytes:
+A connection makes a `Feed` for its producer, and tells the feed what happens to the bytes. There
+are three:
 
-- `PushFeed`, a streaming producer: paused above the high-water mark, resumed at the low one.
-- `PullFeed`, one that is asked for each piece, once a turn, when nothing waits to be sent.
-- `SourceFeed`, another connection, whose input this one sends on (a proxy): a push producer that
-  is not stopped where it can be cut off instead, so that truncated data never looks complete.
+- `PushFeed` is for a streaming producer, which is paused above the high-water mark and resumed at
+  the low-water mark.
+- `PullFeed` is for a producer that is asked for each piece. It is asked at most once a turn, when
+  nothing waits to be sent.
+- `SourceFeed` is for another connection, whose input this one sends on, as a proxy does. It is a
+  push producer, too. If this connection is lost, the other one is not stopped but cut off, so that
+  truncated data never looks complete.
 
-Where there is no producer there is no feed, and a write looks at nothing of this.
+A connection without a producer has no feed, and its writes run none of this code.
 
-`Consumer` is all that a feed may ask of the connection that its producer writes to, and `Source`
-all that a connection is asked to do as a producer. `Connection` is both.
+`Consumer` has what a feed calls on the connection to which its producer writes. `Source` has what a
+connection does as a producer. `Connection` implements both.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ __all__ = ["Consumer", "Feed", "PullFeed", "PushFeed", "Source", "SourceFeed", "
 
 
 class Consumer(ABC):
-    """What a feed asks of the connection that its producer writes to."""
+    """The connection to which a producer writes, as its feed sees it."""
 
     __slots__ = ()
 
@@ -38,7 +41,7 @@ class Consumer(ABC):
 
     @abstractmethod
     def pause_producer(self, producer: PushProducer) -> None:
-        """Call ``pauseProducing`` now, inside the verb. It ends the connection if it raises."""
+        """Call ``pauseProducing`` now, inside the verb. If it raises, the connection ends."""
 
     @abstractmethod
     def resume_producer(self, producer: Producer) -> None:
@@ -46,53 +49,60 @@ class Consumer(ABC):
 
     @abstractmethod
     def stop_producer(self, producer: Producer) -> None:
-        """Call ``stopProducing`` now; what it raises is logged, and changes nothing."""
+        """Call ``stopProducing`` now. If it raises, that is logged and changes nothing."""
 
     @abstractmethod
     def ask_producer(self, feed: Feed) -> None:
-        """Call ``resumeProducing`` as an event, in a turn of the loop that is for it.
+        """Call ``resumeProducing`` as an event. Called by the loop, outside of the pump.
 
-        Unless *feed* was unregistered meanwhile, bytes wait to be sent, or the connection is over.
+        Does nothing if *feed* was unregistered meanwhile, if bytes wait to be sent, or if the
+        connection is over.
         """
 
     @abstractmethod
     def call_soon(self, function: Callable[[], object]) -> None:
-        """Call *function* in the next turn, as no event."""
+        """Call *function* in the next turn. It is not an event of the connection."""
 
     @abstractmethod
     def deliver_soon(self) -> None:
-        """Pump in the next turn: `Feed.resume_if_due` is due."""
+        """Run the pump in the next turn, which calls `Feed.resume_if_due`."""
 
     @abstractmethod
     def stop_registered(self, feed: Feed) -> None:
-        """Stop *feed* and unregister it, unless that has happened meanwhile."""
+        """Stop and unregister *feed*, unless it is not registered any more."""
 
     @abstractmethod
     def source_ended(self, source: Source, *, broken: bool) -> None:
-        """*source*, which may be the producer, gives no more. *broken*: the rest is missing."""
+        """Unregister *source*, if it is the producer, because it has ended.
+
+        :param broken: a part of what *source* had to give is missing.
+        """
 
 
 class Source(ABC):
-    """What a connection does for another one, for which it is a producer (PRD-09)."""
+    """A connection as the producer for another one, as that one's feed sees it (PRD-09)."""
 
     __slots__ = ()
 
     @property
     @abstractmethod
     def is_reading(self) -> bool:
-        """Whether it may still receive something that it could give."""
+        """Whether it may still deliver input, which its protocol could write on."""
 
     @abstractmethod
     def add_consumer(self, consumer: Consumer) -> None:
-        """Tell *consumer* once it is no longer reading, or lost."""
+        """Call ``consumer.source_ended`` once this connection reads no more, or is lost."""
 
     @abstractmethod
     def remove_consumer(self, consumer: Consumer) -> None:
-        """*consumer* has unregistered it."""
+        """Take back `add_consumer`, because *consumer* has unregistered this connection."""
 
     @abstractmethod
     def cut_off(self) -> None:
-        """End as *consumer* did, which was lost: not so that what was sent looks complete."""
+        """Send what was written, then reset, so that the peer knows that more was to come.
+
+        Called if the consumer is lost.
+        """
 
     @abstractmethod
     def pauseProducing(self) -> None:
@@ -110,9 +120,9 @@ class Source(ABC):
 def make_feed(
     producer: Producer, streaming: bool, consumer: Consumer, options: ConnectionOptions
 ) -> Feed:
-    """A feed of the style of *producer*, not begun yet.
+    """The feed for *producer*. Its `begin` was not called yet.
 
-    :param streaming: what ``registerProducer`` was told.
+    :param streaming: what ``registerProducer`` was given.
     """
     if isinstance(producer, Source):
         return SourceFeed(producer, streaming, consumer, options)
@@ -124,8 +134,8 @@ def make_feed(
 class Feed(ABC):
     """One registered producer.
 
-    :param producer: of one style; the subclass says of which.
-    :param consumer: the connection that it writes to.
+    :param producer: the producer, which is of the subclass's style.
+    :param consumer: the connection to which the producer writes.
     """
 
     __slots__ = ("_consumer", "producer")
@@ -136,50 +146,54 @@ class Feed(ABC):
 
     @property
     def source(self) -> Source | None:
-        """The producer, where it is another connection."""
+        """The producer, if it is another connection; else None."""
         return None
 
     @abstractmethod
     def begin(self, pending: int) -> None:
-        """It has been registered, while *pending* bytes wait to be sent."""
+        """Called when the producer is registered. *pending* bytes wait to be sent."""
 
     @abstractmethod
     def written(self, pending: int) -> None:
-        """Something was written, and *pending* bytes wait now. Called inside ``write``."""
+        """Called inside ``write``, after bytes were written. *pending* bytes wait to be sent."""
 
     @abstractmethod
     def sent(self, pending: int) -> None:
-        """The channel took some of what waited, and *pending* bytes still wait."""
+        """Called when the channel has taken bytes. *pending* bytes still wait to be sent."""
 
     def resume_if_due(self) -> bool:
-        """For the pump: call ``resumeProducing`` if that is due, and say whether it was."""
+        """Call ``resumeProducing`` if that is due, and return whether it was. The pump calls it."""
         return False
 
     def dropped(self) -> None:  # noqa: B027 - most need not be told
-        """What it, or somebody else, wrote was dropped. Called inside ``write``."""
+        """Called inside ``write``, if the bytes were dropped, whoever has written them."""
 
     def dismiss(self) -> None:
-        """Nothing can be sent any more, though the connection has not ended yet.
+        """Stop the producer soon, because nothing can be sent any more.
 
-        Whoever waits for room, or to be asked, would wait for ever.
+        The connection may go on for a while, to deliver input. A producer that waits to be resumed
+        or asked would wait for ever.
         """
         self._consumer.call_soon(self._stop_registered)
 
     def dismiss_if_idle(self) -> None:  # noqa: B027 - a pull producer is asked until it is done
-        """The backend is being left: who could write and does not may never be done (END-06)."""
+        """Stop a producer that could write and does not, because the backend is being left.
+
+        Such a producer might never be done (END-06).
+        """
 
     def stop(self) -> None:
-        """Nobody takes what it gives any more: ``stopProducing``, now."""
+        """Call ``stopProducing`` now, because what the producer gives cannot be sent any more."""
         self._consumer.stop_producer(self.producer)
 
     def unregistered(self) -> None:  # noqa: B027 - most need not be told
-        """``unregisterProducer`` was called."""
+        """Called by ``unregisterProducer``."""
 
     def delays_end(self, end_will_be_told: bool) -> bool:
-        """Whether our end of stream waits until it is unregistered (PRD-03, PRD-04).
+        """Whether our end of stream waits until the producer is unregistered (PRD-03, PRD-04).
 
-        :param end_will_be_told: whether the protocol has heard, or will hear, of its peer's end
-            before ``connectionLost``.
+        :param end_will_be_told: whether the protocol hears, or has heard, of its peer's end of
+            stream before ``connectionLost``.
         """
         return True
 
@@ -207,7 +221,7 @@ class PushFeed(Feed):
 
     def sent(self, pending: int) -> None:
         if self._paused and pending <= self._options.low_water:
-            # Not now: `resumeProducing` is an event, and the pump delivers it in its order.
+            # `resumeProducing` is an event, so the pump calls it when its turn comes.
             self._resume_due = True
 
     def resume_if_due(self) -> bool:
@@ -218,12 +232,12 @@ class PushFeed(Feed):
         return True
 
     def dropped(self) -> None:
-        # A loop that writes for as long as nobody pauses it must stop here too.
+        # A producer that writes in a loop until it is paused must stop here too.
         if not self._paused:
             self._pause()
 
     def dismiss_if_idle(self) -> None:
-        # One that is paused has more to give: it goes on first, and is looked at again then.
+        # A paused producer has more to give. After it was resumed, this method is called again.
         if not self._paused:
             self._consumer.call_soon(self._stop_if_idle)
 
@@ -237,7 +251,7 @@ class PushFeed(Feed):
 
 
 class PullFeed(Feed):
-    """A producer that gives one piece each time that it is asked (PRD-02)."""
+    """A producer that writes one piece each time that it is asked (PRD-02)."""
 
     __slots__ = ("_asked",)
 
@@ -246,7 +260,7 @@ class PullFeed(Feed):
         self._asked = False
 
     def begin(self, pending: int) -> None:
-        # Also where bytes wait: by the next turn they may not.
+        # Also if bytes wait now, because they may be sent by the next turn.
         self._ask_soon()
 
     def written(self, pending: int) -> None:
@@ -258,7 +272,7 @@ class PullFeed(Feed):
             self._ask_soon()
 
     def _ask_soon(self) -> None:
-        """Have it asked in the next turn, once, however often the buffer empties in this one."""
+        """Ask the producer in the next turn, once, however often the buffer empties in this one."""
         if not self._asked:
             self._asked = True
             try:
@@ -273,7 +287,10 @@ class PullFeed(Feed):
 
 
 class SourceFeed(PushFeed):
-    """Another connection, or the consumer itself (an echo). It reads while it is not paused."""
+    """Another connection as the producer, or the consumer itself (an echo).
+
+    It produces while its reading is not paused.
+    """
 
     __slots__ = ("_source", "_streaming")
 
@@ -296,19 +313,22 @@ class SourceFeed(PushFeed):
         self._source.add_consumer(self._consumer)
         super().begin(pending)
         if not self._streaming:
-            # A pull producer is asked once after it was registered: one that was paused reads on.
+            # A pull producer is asked once after it was registered. For a connection that means to
+            # resume reading.
             self._resume_soon()
 
     def dropped(self) -> None:
-        # Nobody loops here. What it gives is dropped and counted, and it goes on to its end.
+        # A connection does not write in a loop, so it need not be paused. What it gives is dropped
+        # and counted until its input ends.
         pass
 
     def dismiss(self) -> None:
-        # Stopped, it would close, and input that is still to be told may have to go there.
+        # If it were stopped, it would close, although our protocol may still have input to write to
+        # it.
         self._resume_soon()
 
     def dismiss_if_idle(self) -> None:
-        # It is being left too, and ends by itself.
+        # That connection is being closed as well, and so ends without being stopped.
         pass
 
     def stop(self) -> None:
@@ -321,12 +341,13 @@ class SourceFeed(PushFeed):
         self._source.remove_consumer(self._consumer)
 
     def delays_end(self, end_will_be_told: bool) -> bool:
-        # A plain protocol hears of its peer's end only by connectionLost, at which a proxy closes
-        # its other side. To wait here for that side would be to wait for ever (PRD-09).
+        # A protocol that is not half-closeable hears of its peer's end only by connectionLost, and
+        # a proxy closes its other side there. If we waited for that side to end, both would wait
+        # for ever (PRD-09).
         return end_will_be_told
 
     def _pause(self) -> None:
-        # A verb of ours, which calls nobody and raises nothing.
+        # Called directly: a connection's pauseProducing calls no program and raises nothing.
         self._paused = True
         self._source.pauseProducing()
 

@@ -1,4 +1,4 @@
-"""What the channel has reported and the protocol has not been told yet, in order."""
+"""`Inbox`: what the channel has reported and the protocol has not been told yet, in order."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ __all__ = ["END_OF_STREAM", "EndOfStream", "Failure", "Inbox"]
 
 
 class EndOfStream:
-    """In the inbox: the peer's end of stream."""
+    """An item of the inbox: the peer's end of stream."""
 
     __slots__ = ()
 
 
 class Failure:
-    """In the inbox: the connection broke, *reason* being what ``connectionLost`` will get."""
+    """An item of the inbox: the connection broke.
+
+    :param reason: what ``connectionLost`` will get.
+    """
 
     __slots__ = ("reason",)
 
@@ -23,28 +26,28 @@ class Failure:
 
 
 END_OF_STREAM = EndOfStream()
-"""The only instance that there need be."""
+"""The only instance."""
 
 
 class Inbox(deque[bytes | EndOfStream | Failure]):
-    """Input that came while reading is paused, or while an event is being delivered.
+    """Input that came while reading was paused, or while an event was being delivered.
 
-    A channel is asked not to report anything then, but not every framework can keep to that. Data
-    comes first, then at most one end of stream, then at most one failure; nothing follows a
-    failure.
+    A channel should not report anything then, but some frameworks do. Data comes first, then at
+    most one end of stream, then at most one failure; nothing follows a failure. Pieces of data are
+    neither joined nor reordered, so how the network cuts the stream changes nothing (EVT-11).
 
-    Most connections never need one, so each makes its own when it first does.
+    Most connections never need an inbox, so a connection makes it when it is first needed.
     """
 
     __slots__ = ()
 
     @property
     def failure(self) -> BaseException | None:
-        """Why the connection broke, if that is still to be told."""
+        """The reason why the connection broke, if it did and the protocol was not told yet."""
         last = self[-1] if self else None
         return last.reason if isinstance(last, Failure) else None
 
     @property
     def has_end_of_stream(self) -> bool:
-        """Whether the last thing to be told is the peer's end of stream, and no failure."""
+        """Whether the last item is the peer's end of stream, and not a failure."""
         return bool(self) and self[-1] is END_OF_STREAM

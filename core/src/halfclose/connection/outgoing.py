@@ -1,4 +1,4 @@
-"""Bytes that were written and that the channel has not taken yet."""
+"""`Outgoing`: bytes that were written and that the channel has not taken yet."""
 
 from __future__ import annotations
 
@@ -9,23 +9,28 @@ from ..channel import Channel
 __all__ = ["Outgoing"]
 
 _PIECE = 64 * 1024
-"""Small writes are joined up to this many bytes for one call of the channel."""
+"""Bytes up to which small writes are joined for one call of the channel."""
 
 
 class Outgoing:
-    """A queue in front of `Channel.write`. Its cost grows with the bytes, not with the pieces."""
+    """A queue in front of `Channel.write`.
+
+    Small writes are joined, so that the number of calls grows with the bytes and not with the
+    writes.
+    """
 
     __slots__ = ("_channel", "_queue", "size")
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        # None while nothing waits: an idle connection shall cost little.
+        # None while nothing waits, since there may be ten thousand idle connections.
         self._queue: deque[bytes | memoryview] | None = None
         self.size = 0
 
     def write(self, data: bytes) -> int:
-        """Hand *data* to the channel, or queue it behind what waits; return the bytes handed over.
+        """Hand *data* to the channel, or queue it behind the bytes that wait.
 
+        :returns: how many bytes the channel has taken.
         :raises OSError: the channel can send nothing any more.
         """
         if self._queue is not None:
@@ -38,7 +43,7 @@ class Outgoing:
         return taken
 
     def keep(self, data: bytes, taken: int) -> None:
-        """Queue *data*, of which the channel took *taken* bytes, where nothing waits yet."""
+        """Queue *data* without its first *taken* bytes. Only called if nothing waits yet."""
         self._queue = deque((memoryview(data)[taken:] if taken else data,))
         self.size = len(data) - taken
 
@@ -60,12 +65,13 @@ class Outgoing:
         return moved
 
     def clear(self) -> None:
-        """Forget all that waits."""
+        """Drop all bytes that wait."""
         self._queue = None
         self.size = 0
 
 
 def _next(queue: deque[bytes | memoryview]) -> bytes | memoryview:
+    """Take the next piece from *queue*, joined with those after it if they are small."""
     first = queue.popleft()
     if len(first) >= _PIECE or not queue:
         return first

@@ -1,6 +1,7 @@
-"""The peer's half of a connection: input, its end, and failure; pausing, and so being a producer.
+"""`ReadHalf`: the peer's half of a connection, which is input, its end, failures, and pausing.
 
-What the channel reports is told at once if it can be, and else kept in an `Inbox`, in order.
+What the channel reports is delivered at once if possible. Otherwise it is kept in an `Inbox`, in
+order.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ __all__ = ["ReadHalf"]
 
 
 class ReadHalf(WriteHalf, Source, ChannelHandler):
-    """What the channel reports, and the verbs that pause it.
+    """What the channel reports about input, and the verbs that pause it.
 
-    These verbs are also what makes a transport a producer for another one (PRD-09).
+    These verbs also make a transport a producer for another transport (PRD-09).
     """
 
     __slots__ = ("_consumers", "_deliver_at_once", "_inbox", "_paused")
@@ -37,26 +38,27 @@ class ReadHalf(WriteHalf, Source, ChannelHandler):
         context: Context | None,
     ) -> None:
         super().__init__(backend, channel, options, context)
-        # Input that is still to be told; None until there is any.
+        # Input that is still to be delivered. None until there is some.
         self._inbox: Inbox | None = None
         self._paused = False
-        # Those for which this connection is the producer.
+        # The connections for which this one is the producer.
         self._consumers: tuple[Consumer, ...] = ()
-        # Whether data that comes now can be told now. Computed by `Connection._update_fast_path`,
-        # and set nowhere else.
+        # Whether data can be delivered as it comes, if no event is being delivered. Only
+        # `Connection._update_fast_path` sets it.
         self._deliver_at_once = False
 
     # -- what a connection adds ----------------------------------------------------------------
 
     @abstractmethod
     def _deliver_read_ended(self) -> None:
-        """Tell the peer's end of stream, and do what follows from it."""
+        """Tell the protocol that the peer has ended its half, and do what follows from that."""
 
     # -- the channel tells ---------------------------------------------------------------------
-    # What it says of our own half is in `WriteHalf`.
+    # What it reports about our half is in `WriteHalf`.
 
     def received(self, data: bytes) -> None:
         if self._deadline is not None and self._life.state is not State.CLOSING:
+            # Input is progress on a half-closed connection. A close waits only for our own bytes.
             self._touch()
         if self._deliver_at_once and not self._delivering:
             self._delivering = True
@@ -91,19 +93,23 @@ class ReadHalf(WriteHalf, Source, ChannelHandler):
     def failed(self, error: Exception | None) -> None:
         self._peer_ended = True
         if self._life.state not in ENDED and not self._both_halves_ended():
+            # A failed send may have set the reason before; the first error counts.
             if self._reason is None:
                 self._reason = lost(error)
             self._keep(Failure(self._reason))
         self._pump()
 
     def _both_halves_ended(self) -> bool:
-        """Whether both halves had ended, and only the peer's end is still to be told (EVT-05)."""
+        """Whether both halves have ended, and only the peer's end is still to be delivered.
+
+        A failure changes nothing then: the connection has ended cleanly (EVT-05).
+        """
         if self._write_end is not WriteEnd.SENT:
             return False
         return self._inbox is not None and self._inbox.has_end_of_stream
 
     def _keep(self, item: bytes | EndOfStream | Failure) -> None:
-        """Put *item* into the inbox, until it can be told."""
+        """Put *item* into the inbox until it can be delivered."""
         if self._inbox is None:
             self._inbox = Inbox()
         self._inbox.append(item)
@@ -113,25 +119,28 @@ class ReadHalf(WriteHalf, Source, ChannelHandler):
         if self._inbox:
             return True
         if self._peer_ended:
+            # The channel has reported everything already.
             return False
         return self._channel.has_input()
 
-    # -- reading, and so being a producer ------------------------------------------------------
+    # -- the verbs that pause ------------------------------------------------------------------
 
     def pauseProducing(self) -> None:
         if self._paused or self._life.state not in READING:
             return
+        # Also inside dataReceived: input that comes now is kept (FLU-08).
         self._paused = True
         try:
             self._update_fast_path()
             if not self._peer_ended:
+                # Input stays in the kernel, so that it takes no memory here (FLU-10).
                 self._channel.pause_reading()
         except BaseException as error:
             self._broke(error)
 
     def resumeProducing(self) -> None:
         if self._life.state in READ_CLOSED:
-            # FLU-11: there is nothing to read, and so nothing else that would tell of a reset.
+            # FLU-11: nothing is read any more, so no read would report a reset.
             try:
                 reset = self._channel.look_for_error()
                 if reset is not None:
@@ -165,9 +174,9 @@ class ReadHalf(WriteHalf, Source, ChannelHandler):
         self._consumers = tuple(each for each in self._consumers if each is not consumer)
 
     def _release_consumers(self, *, broken: bool) -> None:
-        """PRD-09: whom this connection produced for waits for it no longer.
+        """Tell the connections for which this one produced that it has ended (PRD-09).
 
-        :param broken: it has not given all that it had to give.
+        :param broken: a part of the input is missing.
         """
         consumers, self._consumers = self._consumers, ()
         for consumer in consumers:

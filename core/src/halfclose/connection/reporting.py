@@ -1,4 +1,4 @@
-"""What the log says of one connection: callbacks that raise, and bytes that are dropped."""
+"""Logs what goes wrong with one connection: callbacks that raise, and bytes that are dropped."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ def report_callback(
 ) -> None:
     """Log that the callback *name* of a protocol, or of its producer, raised *error* (ERR-02).
 
-    :param context: the connection's own. Filters and handlers of ``logging`` may add what is in
-        it, such as the id of a request. It may be entered already, so a copy is.
+    :param context: the connection's own, so that filters and handlers of ``logging`` can use its
+        variables, such as the id of a request. A copy of it is entered, since it may be entered
+        already.
     """
 
     def report() -> None:
@@ -39,9 +40,9 @@ def report_callback(
 def warn_of_dropped_bytes(
     size: int, state: str, protocol: BaseProtocol | None, peer: Endpoint
 ) -> None:
-    """Log that *size* bytes were written too late. Called once a connection (VRB-05).
+    """Log that *size* bytes were written too late. Called once for each connection (VRB-05).
 
-    :param state: of the connection, in words.
+    :param state: the state of the connection, in words.
     """
     _log.warning(
         "%s: %d bytes for the %s connection with %s were dropped; later ones are only counted",
@@ -53,9 +54,9 @@ def warn_of_dropped_bytes(
 
 
 def log_prefix(protocol: BaseProtocol | None) -> str:
-    """What *protocol* wants to be called in a log; its class's name where it cannot say.
+    """The name of *protocol* in a log: its ``logPrefix``, or its class's name if that raises.
 
-    :param protocol: None if nobody has kept it beyond its end.
+    :param protocol: None if the program has let go of it after ``connectionLost``.
     """
     if protocol is None:
         return "Connection"

@@ -1,7 +1,4 @@
-"""How far the end of our half has come: not asked for, on its way, sent; and whether a send failed.
-
-`Outgoing` holds the bytes that are still to be sent; what comes after the last of them is here.
-"""
+"""`WriteEnd`: how far our end of stream has come. It goes out after the last byte of `Outgoing`."""
 
 from __future__ import annotations
 
@@ -11,9 +8,9 @@ __all__ = ["WriteEnd"]
 
 
 class WriteEnd(Enum):
-    """What has become of our end of stream.
+    """The progress of our end of stream, and whether a send has failed.
 
-    The reason of a failure is not kept here: it is the connection's reason from then on.
+    The error of a failed send is not kept here: it becomes the connection's reason.
     """
 
     OPEN = "open"
@@ -21,13 +18,13 @@ class WriteEnd(Enum):
     SENDING = "sending"
     """The channel was asked, and will call ``write_ended`` once it is with the kernel."""
     SENT = "sent"
-    """It is with the kernel; or it never can be and need not, since nobody reads a pipe any more
-    and nothing was pending for it."""
+    """It is with the kernel. Or nobody reads a pipe any more, and nothing was pending for it, so
+    that nothing is missing."""
     FAILED = "failed"
-    """Nothing can be sent any more, and no end of stream went out before that."""
+    """A send has failed before the end of stream was sent, and nothing can be sent any more."""
     SENT_THEN_FAILED = "sent, then failed"
-    """Our half has ended, and the connection is known to be broken all the same: the peer has
-    reset it since, or a pipe lost its reader while bytes were pending for it."""
+    """Our half has ended, and yet the connection is broken: the peer has reset it afterwards, or
+    nobody reads a pipe any more for which bytes were pending."""
 
     @property
     def sent(self) -> bool:
@@ -40,9 +37,9 @@ class WriteEnd(Enum):
         return self is WriteEnd.FAILED or self is WriteEnd.SENT_THEN_FAILED
 
     def after_sending(self) -> WriteEnd:
-        """The next one, once our half is over."""
+        """The state that follows when our half has ended."""
         return WriteEnd.SENT_THEN_FAILED if self.failed else WriteEnd.SENT
 
     def after_failing(self) -> WriteEnd:
-        """The next one, once a send has failed or a reset was seen."""
+        """The state that follows when a send has failed or a reset was seen."""
         return WriteEnd.SENT_THEN_FAILED if self.sent else WriteEnd.FAILED

@@ -1,8 +1,8 @@
-"""Our half of a connection: what is written, the producer that writes it, and its end.
+"""`WriteHalf`: our half of a connection, which is writing, the producer, and our end of stream.
 
-A write goes to the channel, and what the channel does not take waits in `Outgoing`. After the last
-byte, and after the producer has unregistered, comes our end of stream (`WriteEnd`). Nothing here
-calls the protocol: what it is to be told is left to the pump.
+A write goes to the channel, and bytes that the channel does not take wait in `Outgoing`. After the
+last byte, and after the producer has unregistered, our end of stream follows (`WriteEnd`). Nothing
+here calls the protocol; its events are left to the pump.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ __all__ = ["WriteHalf"]
 
 
 class WriteHalf(Ending, Consumer):
-    """The verbs that write, and what the channel reports of what was written.
+    """The verbs that write, and what the channel reports about it.
 
-    Most connections have no producer, few keep bytes waiting, and hardly one drops any; so a plain
-    write looks at one flag, `_write_through`, and hands its bytes to the channel.
+    Most writes meet no producer and no bytes that wait. Such a write looks at one flag,
+    `_write_through`, and hands its bytes to the channel.
     """
 
     __slots__ = (
@@ -55,21 +55,21 @@ class WriteHalf(Ending, Consumer):
         self._outgoing = Outgoing(channel)
         self._write_end = _OPEN
         self._dropped = 0
-        # The registered producer; None where there is none.
+        # The registered producer, if any.
         self._feed: Feed | None = None
         # The connection that produces for this one, or did until its input ended (PRD-09).
         self._fed_by: weakref.ref[Source] | None = None
-        # Both are computed by `Connection._update_fast_path`, and set nowhere else. Whether a
-        # write is taken, were there no producer that may still write:
+        # Only `Connection._update_fast_path` sets the next two. The first is whether a write is
+        # taken because our half is open; a registered producer may write for longer than that.
         self._accepting = False
-        # Whether a write can go to the channel, and nothing else need be looked at:
+        # Whether a write can go to the channel without a look at anything else.
         self._write_through = False
 
     # -- what a connection adds ----------------------------------------------------------------
 
     @abstractmethod
     def _has_input_to_tell(self) -> bool:
-        """Whether input is still to be told before a failure is (FLU-09)."""
+        """Whether there is input to be delivered before a failure is (FLU-09)."""
 
     @abstractmethod
     def cut_off(self) -> None:
@@ -83,8 +83,10 @@ class WriteHalf(Ending, Consumer):
                 raise TypeError(
                     f"write takes bytes, bytearray or memoryview, not {type(data).__name__}"
                 )
+            # A copy, because the caller may change its buffer at once (VRB-07).
             data = bytes(data)
         if not data:
+            # A framework might take an empty write for an end of stream (VRB-06).
             return
         if not self._write_through:
             self._write(data)
@@ -100,7 +102,7 @@ class WriteHalf(Ending, Consumer):
             self._broke(error)
 
     def _write(self, data: bytes) -> None:
-        """Write where there is more to it than to hand *data* to the channel."""
+        """Write *data* off the fast path: drop it, queue it, or tell a producer or a deadline."""
         if not self._accepting and not self._waits_for_producer():
             self._drop(len(data))
             if self._feed is not None:
@@ -136,11 +138,11 @@ class WriteHalf(Ending, Consumer):
         return self._dropped
 
     def waiting(self) -> int:
-        """Bytes that were written and that the peer has not taken, as far as can be told."""
+        """How many written bytes the peer has not acknowledged, as far as is known."""
         return self._outgoing.size + self._channel.unsent()
 
     def _waits_for_producer(self) -> bool:
-        """Whether the end of our half was asked for, and waits for a producer (PRD-03)."""
+        """Whether our end of stream is delayed until the producer unregisters (PRD-03)."""
         return (
             self._feed is not None
             and self._write_end is WriteEnd.OPEN
@@ -148,6 +150,7 @@ class WriteHalf(Ending, Consumer):
         )
 
     def _drop(self, size: int) -> None:
+        """Count *size* bytes as dropped, and log a warning if they are the first (VRB-05)."""
         if not self._dropped:
             state = "failed" if self._write_end.failed else self._life.state.value
             warn_of_dropped_bytes(size, state, self.protocol, self._peer)
@@ -170,7 +173,7 @@ class WriteHalf(Ending, Consumer):
         self._pump()
 
     def write_ended(self) -> None:
-        # After a failed send an end of stream says nothing: not every byte went before it.
+        # After a failed send bytes are missing before the end of stream, so it does not count.
         if not self._write_end.failed:
             self._write_end = WriteEnd.SENT
             try:
@@ -187,7 +190,8 @@ class WriteHalf(Ending, Consumer):
         self._pump()
 
     def reader_gone(self, error: Exception) -> None:
-        # PIP-04: our half is over and the other goes on; what was pending is lost, and told.
+        # PIP-04: our half is over, and the other half goes on. If bytes were pending, they are
+        # lost, and connectionLost will say so.
         if self._life.state in ENDED or self._write_end.sent:
             return
         if self._outgoing.size:
@@ -209,7 +213,7 @@ class WriteHalf(Ending, Consumer):
     # -- our end of stream ---------------------------------------------------------------------
 
     def _after_sending(self) -> None:
-        """Something was sent: resume or ask the producer, or send the end of stream if due."""
+        """Do what is due after bytes were sent: tell the producer, and send our end of stream."""
         pending = self._outgoing.size
         if self._feed is not None:
             self._feed.sent(pending)
@@ -217,14 +221,19 @@ class WriteHalf(Ending, Consumer):
             self._end_write_if_due()
 
     def _end_write_if_due(self) -> None:
-        """FLU-01, PRD-03: the end of stream goes out after every byte, and after the producer."""
+        """Send our end of stream, if it was asked for and nothing has to go out before it.
+
+        It goes out after every byte (FLU-01, FLU-02, FLU-04) and after the producer has
+        unregistered (PRD-03, PRD-04).
+        """
         if self._outgoing.size or self._write_end.failed:
             return
         if self._cut_off:
             self._finish_closed()
             return
         if self._feed is not None:
-            # EVT-12: to a plain protocol the peer's end is told by connectionLost only.
+            # EVT-12: a protocol that is not half-closeable hears of the peer's end of stream only
+            # by connectionLost.
             told_before_the_end = self._half_closeable or not self._peer_ended
             if self._feed.delays_end(told_before_the_end):
                 return
@@ -236,14 +245,14 @@ class WriteHalf(Ending, Consumer):
                 if self._channel.end_write():
                     self._write_end = WriteEnd.SENT
             except OSError as error:
-                # VRB-03, VRB-04: a reset shows here, and never raises out of a verb.
+                # The peer has reset the connection. No verb raises that (VRB-03, VRB-04).
                 self._send_failed(error)
                 return
         if self._write_end.sent:
             self._schedule_end()
 
     def _schedule_end(self) -> None:
-        """Our half has ended: that is the end of a close, and else is told in its turn."""
+        """Finish the close if this is one, else have the end of our half delivered as an event."""
         if self._life.state is State.CLOSING:
             self._finish_closed()
         else:
@@ -252,12 +261,16 @@ class WriteHalf(Ending, Consumer):
     # -- failures ------------------------------------------------------------------------------
 
     def _send_failed(self, error: Exception) -> None:
-        """A verb has found the connection lost, which is told when it has returned."""
+        """Note that a send inside a verb has failed. The protocol is told after the verb."""
         self._note_write_error(error)
         self._pump_soon()
 
     def _note_write_error(self, error: Exception) -> None:
-        """Nothing can be sent any more: end, once the input that is still there was told."""
+        """Note that nothing can be sent any more, and end as soon as all input was delivered.
+
+        Our end of stream is not delivered as an event after that (ERR-07), unless it had gone out
+        before.
+        """
         if self._write_end.failed or self._life.state in ENDED:
             return
         self._write_end = self._write_end.after_failing()
@@ -273,6 +286,7 @@ class WriteHalf(Ending, Consumer):
 
     def registerProducer(self, producer: Producer, streaming: bool) -> None:
         if self._feed is not None:
+            # PRD-07: the first producer stays.
             raise RuntimeError(
                 f"cannot register {producer!r}: {self._feed.producer!r} is registered "
                 f"on the connection with {self._peer}"
@@ -283,12 +297,13 @@ class WriteHalf(Ending, Consumer):
             self._broke(error)
 
     def _register(self, feed: Feed) -> None:
+        """Begin with *feed*, or stop it if nothing can be written any more (PRD-05)."""
         if not self._accepting:
             self._stop_soon(feed)
             return
         source = feed.source
         self._fed_by = None if source is None else weakref.ref(source)
-        # PRD-09: one that will read no more is as good as unregistered.
+        # PRD-09: a connection that has ended reading has nothing to produce, and is not registered.
         if source is None or source.is_reading:
             self._feed = feed
             self._update_fast_path()
@@ -306,11 +321,12 @@ class WriteHalf(Ending, Consumer):
             self._broke(error)
 
     def _unregister(self) -> None:
+        """Be without a producer, and send our end of stream if only the producer delayed it."""
         self._feed = None
         self._update_fast_path()
         self._end_write_if_due()
 
-    # -- what its feed asks for (Consumer) -----------------------------------------------------
+    # -- what the feed calls (see `Consumer`) --------------------------------------------------
 
     def pause_producer(self, producer: PushProducer) -> None:
         try:
@@ -359,7 +375,7 @@ class WriteHalf(Ending, Consumer):
         if self._feed is None or self._feed.source is not source:
             return
         if broken and self._life.state in ENDING_WRITE:
-            # It waits for the rest, which will not come, and then it would end cleanly.
+            # This connection would end cleanly now, although the rest of its output is missing.
             self._feed = None
             self.cut_off()
             return
@@ -371,12 +387,13 @@ class WriteHalf(Ending, Consumer):
     # -- the producer's end --------------------------------------------------------------------
 
     def _stop_soon(self, feed: Feed) -> None:
-        """Stop *feed*, which is not registered, in the next turn; now where no turn is to come."""
+        """Stop *feed*, which is not registered, in the next turn; at once if there is none."""
         if self._backend.left:
             if not self._backend.call_though_left(feed.stop):
                 feed.stop()
         else:
-            # Also where the backend is left before the next turn: it calls nothing then.
+            # Registered twice: if the backend is left before the next turn, `call_soon` calls
+            # nothing, and `on_leaving` does.
             def stop() -> None:
                 self._backend.forget_leaving(stop)
                 feed.stop()
@@ -385,7 +402,10 @@ class WriteHalf(Ending, Consumer):
             self._backend.call_soon(stop)
 
     def _release_producer(self, reason: BaseException) -> None:
-        """PRD-06, PRD-09: nobody takes what is produced for this connection any more."""
+        """Stop the producer, because the connection is over (PRD-06).
+
+        A producer that is a connection is cut off instead if this end is not a clean one (PRD-09).
+        """
         feed, self._feed = self._feed, None
         fed_by, self._fed_by = self._fed_by, None
         source = None if fed_by is None else fed_by()
@@ -396,4 +416,4 @@ class WriteHalf(Ending, Consumer):
 
 
 _OPEN = WriteEnd.OPEN
-"""Looked up once: to ask an Enum for a member takes long, and every connection begins with it."""
+"""Looked up once, because access to a member of an Enum is slow, and each connection needs it."""
