@@ -1,4 +1,4 @@
-"""The command line: its commands, its options, and what it exits with."""
+"""The command line: its commands, their options, and the exit status."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _A_DAY = 86400.0
 
 
 def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """An option's value as a number of seconds; a callback of click's."""
+    """Parse an option's value as a number of seconds, 0 or more. click calls this."""
     if value is None:
         return None
     try:
@@ -56,7 +56,7 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
 
 
 def _time_limit(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """An option's value as a number of seconds in which something can happen; a callback."""
+    """Parse an option's value as a number of seconds, more than 0. click calls this."""
     if value is None:
         return None
     number = _seconds(ctx, param, value)
@@ -68,7 +68,7 @@ def _time_limit(ctx: click.Context, param: click.Parameter, value: str | None) -
 
 
 def _whole(least: int, most: int) -> Callable[..., int | None]:
-    """A callback for an option whose value is a whole number in these bounds."""
+    """Make a callback for click that parses a whole number from *least* to *most*."""
 
     def parse(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
         if value is None:
@@ -81,7 +81,7 @@ def _whole(least: int, most: int) -> Callable[..., int | None]:
 
 
 def _octal(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """An option's value as the permission bits of a file; a callback."""
+    """Parse an option's value as the permission bits of a file, in octal. click calls this."""
     if value is None:
         return None
     digits = value.removeprefix("0o")
@@ -95,7 +95,7 @@ def _octal(ctx: click.Context, param: click.Parameter, value: str | None) -> int
 
 
 def _list(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> list[str]:
-    """The values of an option, each a list with commas; a callback."""
+    """Join the values of a repeated option, each a list with commas. click calls this."""
     found = [item.strip() for items in value for item in items.split(",")]
     if not all(found):
         raise click.BadParameter("there is nothing before or after a comma")
@@ -103,7 +103,7 @@ def _list(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) ->
 
 
 def _names(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of backends, one at least; a callback."""
+    """Make sure that at least one backend is named. click calls this."""
     if not value:
         there = ", ".join(available_backends()) or "none"
         raise click.UsageError(f"which backend? Name one or more; there are: {there}", ctx)
@@ -126,7 +126,7 @@ _unix_mode = click.option(
 
 @contextmanager
 def _as_filters() -> Iterator[None]:
-    """Die by SIGPIPE, without a word, where nobody reads the output."""
+    """Die by SIGPIPE without a message, as every filter does, if nobody reads the output."""
     try:
         yield
     except BrokenPipeError:
@@ -135,7 +135,7 @@ def _as_filters() -> Iterator[None]:
 
 
 class _Group(click.Group):
-    # By themselves, click and rich exit with 1 then.
+    # click and rich would exit with 1 if nobody reads the output.
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         with _as_filters():
             return super().make_context(*args, **kwargs)
@@ -232,7 +232,7 @@ def run(
 
 
 def _talking(command: Callable[..., int]) -> Callable[..., int]:
-    """The options that connect and listen have in common."""
+    """Add the options that connect and listen have in common."""
     for option in reversed(
         (
             _backend,
@@ -272,12 +272,14 @@ def _manner(
     verbose: bool,
     unix_mode: int = UNIX_MODE,
 ) -> Manner:
+    """The `Manner` of a conversation, from the values of the options."""
     from .relaying import Manner
 
     if idle_timeout is None:
         options = ConnectionOptions(half_close_timeout=half_close_timeout, unix_mode=unix_mode)
     else:
-        # It is over because the peer says nothing more: its end is not waited for.
+        # The conversation may end because the peer sends nothing more. Then nobody waits for the
+        # peer's end of stream.
         options = ConnectionOptions(
             half_close_timeout=half_close_timeout,
             unix_mode=unix_mode,
@@ -364,7 +366,11 @@ def listen(
 
 
 def _reachable(endpoint: str, backend: str | None) -> Endpoint:
-    """The endpoint of that name, if somebody else can be there."""
+    """Parse the name of an endpoint that another process can reach.
+
+    :raises EndpointError: it is no endpoint.
+    :raises Problem: the endpoint or the backend exists only inside of one process.
+    """
     where = parse_endpoint(endpoint)
     if scheme_of(where).within_process:
         outside = [f"{each.name}:" for each in known_schemes() if not each.within_process]
@@ -379,6 +385,11 @@ def _reachable(endpoint: str, backend: str | None) -> Endpoint:
 
 
 def _other_end(command: str, endpoint: str, backend: str | None) -> Endpoint:
+    """Parse the endpoint to which *command* carries stdio, and set up the log.
+
+    :raises EndpointError: it is no endpoint.
+    :raises Problem: it is stdio itself, or cannot be reached; see `_reachable`.
+    """
     where = _reachable(endpoint, backend)
     if scheme_of(where).standard_io:
         raise Problem(f"{command} carries stdio: to another endpoint, not to itself", USAGE)
@@ -387,6 +398,10 @@ def _other_end(command: str, endpoint: str, backend: str | None) -> Endpoint:
 
 
 def _mode_for(where: Endpoint, mode: int | None) -> int:
+    """The permission bits to give a unix socket at *where*; None: the default.
+
+    :raises Problem: *mode* was given, and the endpoint can have none.
+    """
     if mode is None:
         return UNIX_MODE
     why = scheme_of(where).cannot_have_mode(where)
@@ -466,10 +481,11 @@ def contract(
       complete  whether every case was judged; false after ^C
       seconds   how long it took
       backends  objects in the order asked: name, loads, error (or null),
-                channel types (of channel, by name), cases and broken (numbers)
-      rules     by id, objects: statement, where (to look)
-      verdicts  objects by backend, rule and kind: rule, backend, kind,
-                host (who started the loop), passed, seconds, what (was seen), report (many lines)
+                channel_types (names), cases and broken (numbers)
+      rules     objects by id: statement, where (to look)
+      verdicts  objects by backend, rule and channel type: rule, backend,
+                channel_type, host (which started the loop), passed, seconds,
+                what (was seen), report (many lines)
     """
     from .extras import need_testing
 
@@ -513,14 +529,16 @@ def explore(names: tuple[str, ...], seconds: float, seed: int | None, replay: st
 
 
 def run_command(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status. No error comes out but a SystemExit.
+    """Run the command line, and return the exit status.
 
-    :param arguments: by default ``sys.argv``'s.
-    :raises Stopped: a signal ended the command, SIGPIPE included.
-    :raises KeyboardInterrupt: something raised it, not a signal.
+    Errors that are expected become one line on stderr.
+
+    :param arguments: the words after the program's name; by default those of ``sys.argv``.
+    :raises Stopped: a signal ended the command, or nobody reads its output (SIGPIPE).
+    :raises KeyboardInterrupt: code of the program raised it, and no signal.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A plugin's name or failure may hold what the terminal's encoding has not.
+        # A plugin's name or error may have characters that the terminal's encoding has not.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = cli.main(
@@ -549,6 +567,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
 
 
 def _explained(error: click.ClickException) -> str:
+    """The message of *error* in one line, with a hint at ``--help`` if the usage was wrong."""
     text = one_line(error.format_message()).rstrip(".")
     if isinstance(error, click.UsageError) and error.ctx is not None:
         text += f" (see '{error.ctx.command_path} --help')"

@@ -214,8 +214,8 @@ class _Conversation(Recorder):
 
 
 ENDINGS = ("halves", "ours", "close", "abort", "error")
-"""How a conversation ends: both halves end, the peer's first; both halves end, ours first;
-loseConnection; abortConnection; an event raises."""
+"""How a conversation ends: both halves end, the peer's first; both halves end, ours first, and no
+producer is registered; loseConnection; abortConnection; an event raises."""
 
 
 async def converse(net: Net, ending: str, faults: Faults) -> None:
