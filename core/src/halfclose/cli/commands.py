@@ -135,7 +135,8 @@ def _as_filters() -> Iterator[None]:
 
 
 class _Group(click.Group):
-    # click and rich would exit with 1 if nobody reads the output.
+    """Dies by SIGPIPE if nobody reads the output, where click and rich would exit with 1."""
+
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         with _as_filters():
             return super().make_context(*args, **kwargs)
@@ -211,11 +212,11 @@ def run(
     MODULE is a file (./my_echo.py) or a module that can be imported, also from the current
     directory; CLASS derives from halfclose.Protocol. Try halfclose.examples:Echo.
 
-    The bound endpoint is told on stderr; with port 0 the system chooses the port. SIGINT and
-    SIGTERM close every connection gracefully, a second one aborts. Then the status is 0 after
-    SIGTERM, which asks a server to end; after SIGINT, and after a second signal, the command dies
-    by it, so that ^C also ends a shell's loop around it. On stdio: it ends with the connection,
-    and dies by any signal that ended it.
+    The bound endpoint is printed on stderr; with port 0 the system chooses the port. The first
+    SIGINT or SIGTERM closes every connection gracefully, a second one aborts them. After one
+    SIGTERM, which asks a server to end, the status is 0. After SIGINT or a second signal the
+    command dies by the signal, so that ^C also ends a shell's loop around it. On stdio: the
+    command ends with the connection, and dies by any signal that ended it.
     """
     from .loading import load_protocol
     from .serving import serve
@@ -240,21 +241,20 @@ def _talking(command: Callable[..., int]) -> Callable[..., int]:
                 "--idle-timeout",
                 metavar="S",
                 callback=_time_limit,
-                help="End when no byte has moved for S seconds, either way: with status 0, or "
-                "with 1 if there is more that somebody does not take. [default: never]",
+                help="End after S seconds without a byte either way: with status 0, or with 1 if "
+                "bytes still wait that nobody takes. [default: never]",
             ),
             click.option(
                 "--half-close-timeout",
                 metavar="S",
                 callback=_seconds,
-                help="With one half ended, take S seconds without a byte for a loss: status 1. "
-                "[default: never]",
+                help="After one half has ended, S seconds without a byte count as a loss: status "
+                "1. [default: never]",
             ),
             click.option(
                 "--exit-on-close",
                 is_flag=True,
-                help="End when the peer has ended its half, whatever standard input has yet to "
-                "say.",
+                help="End when the peer has ended its half, even if standard input has not ended.",
             ),
             click.option(
                 "-v", "--verbose", is_flag=True, help="Tell on stderr who ended what, and when."
@@ -309,12 +309,12 @@ def connect(
     exit_on_close: bool,
     verbose: bool,
 ) -> int:
-    """Carry standard input to ENDPOINT and what comes from there to standard output.
+    """Carry standard input to ENDPOINT, and what comes from there to standard output.
 
-    The end of standard input becomes a half-close, the peer's half-close ends standard output,
-    and the command ends when both have ended: with 0, or with 1 where the connection was refused
-    or lost, or the peer sent what nobody reads. Where a signal ends it, the peer sees a reset, and
-    the command dies by the signal.
+    The end of standard input becomes a half-close, and the peer's half-close ends standard output.
+    The command ends when both have ended. The status is 0, or 1 if the connection was refused or
+    lost, or the peer sent something that nobody reads. If a signal ends the command, the peer sees
+    a reset, and the command dies by the signal.
     """
     from .relaying import relay
 
@@ -348,11 +348,11 @@ def listen(
 ) -> int:
     """Wait on ENDPOINT for one connection, and carry standard input and output over it.
 
-    The bound endpoint is told on stderr; with port 0 the system chooses the port. The first
-    connection is the only one. From then on it is as with connect: half-closes are carried both
-    ways, and the command ends when both halves have ended, with 0, or with 1 where the connection
-    was lost, none came in time, or the peer sent what nobody reads. Where a signal ends it, the
-    peer sees a reset, and the command dies by the signal.
+    The bound endpoint is printed on stderr; with port 0 the system chooses the port. Only the first
+    connection is accepted. From then on the command does as connect: it carries half-closes both
+    ways, and ends when both halves have ended. The status is 0, or 1 if the connection was lost,
+    none came in time, or the peer sent something that nobody reads. If a signal ends the command,
+    the peer sees a reset, and the command dies by the signal.
     """
     from .relaying import accept_one
 
@@ -440,7 +440,7 @@ def demo() -> int:
     help="Only this rule, such as EVT-05, or chapter, such as EVT. Repeatable; commas separate.",
 )
 @click.option(
-    "--hosts", is_flag=True, help="In loops too that a program has started, such as asyncio.run."
+    "--hosts", is_flag=True, help="Also in loops that a program starts itself, as by asyncio.run."
 )
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object; see above.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the whole report of every failure.")
@@ -469,11 +469,11 @@ def contract(
 ) -> int:
     """Hold backends to the contract: every rule, on every type of channel.
 
-    NAME is a backend or variant, such as anyio+trio; see 'halfclose backends'. Each case, a rule
-    on a type of channel, runs in a process of its own, started by halfclose.run, and with --hosts
-    in each other way that the backend names too, on TCP. For a rule that is broken it is told what
-    was seen, what the rule says, and where to look. Exits with 1 if a rule is broken or a backend
-    does not load.
+    NAME is a backend or variant, such as anyio+trio; see 'halfclose backends'. A case is one rule
+    on one type of channel. Each case runs in a process of its own, where halfclose.run starts the
+    loop; with --hosts, the rules run on TCP also in loops that are started in each other way that
+    the backend names. For each broken rule it prints what was seen, what the rule says, and where
+    to look. Exits with 1 if a rule is broken or a backend does not load.
 
     \b
     --json prints one object:
@@ -514,9 +514,9 @@ def contract(
 def explore(names: tuple[str, ...], seconds: float, seed: int | None, replay: str | None) -> int:
     """Search backends for a conversation that breaks the contract.
 
-    Two ends write, pause, half-close and reset at random, as a script says, and what they hear is
-    compared with what the contract allows. The shortest script that breaks it is printed, with
-    the command that performs it again. Exits with 1 if there is one.
+    Two ends write, pause, half-close and reset as a random script says, and the events at each end
+    are compared with what the contract allows. The shortest script that breaks the contract is
+    printed, with the command that performs it again. Exits with 1 if there is one.
     """
     from .extras import need_testing
 

@@ -47,6 +47,7 @@ def _import_module(name: str) -> ModuleType:
 
 
 def _import_file(path: str) -> ModuleType:
+    """Import a file under the name of the file, unless another module has that name."""
     name = os.path.splitext(os.path.basename(path))[0]
     if name in sys.modules or name in sys.stdlib_module_names:
         name = f"{name} in {path}"

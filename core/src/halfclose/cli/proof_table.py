@@ -80,6 +80,7 @@ def _width(proof: Proof, tried: Tried) -> int:
 
 
 def _lines(proof: Proof, part: list[Tried], widths: list[int], room: int) -> Iterator[Text]:
+    """The lines of one part of the table; *room* is what each line has left for a rule's text."""
     wide = _rule_width(proof)
     headings = [_heading(tried.name) for tried in part]
     for place, first in enumerate(("", "Rule")):

@@ -92,6 +92,7 @@ class Voice:
                     return
 
     def _start(self) -> threading.Thread:
+        """Start the thread that writes."""
         thread = threading.Thread(target=self._run, name="halfclose stderr", daemon=True)
         # The thread inherits this mask, so that signals go to the thread with the loop.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())

@@ -154,6 +154,8 @@ class _Changes:
 
 
 class _Listener(RawListener):
+    """A raw listener on a name of the network."""
+
     def __init__(self, backend: Backend, listening: Listening) -> None:
         self.endpoint = listening.endpoint
         self._backend = backend

@@ -88,7 +88,7 @@ async def check_abort_seen(can: Capabilities, peer: RawPeer) -> None:
 async def trigger(net: Net, pair: Pair[Named], event: str) -> None:
     """Make *event* happen. It does nothing for other events, such as connectionMade."""
     if event == "dataReceived":
-        # The rules also look that the end of stream behind the data is not delivered.
+        # An end of stream waits behind the data, and the rules check that it is not delivered.
         pair.peer.send_now(b"x")
         if net.channel_type.scheme != "stdio":
             pair.peer.shutdown()

@@ -30,6 +30,7 @@ class Idle:
         return [name for name, _ in self.calls]
 
     def _note(self, name: str) -> None:
+        """Note a call, and wake those that wait. Only pauseProducing may come inside a verb."""
         inside = self.protocol._inside
         self.calls.append((name, inside))
         if name != "pauseProducing" and inside is not None and inside.startswith("the verb"):
