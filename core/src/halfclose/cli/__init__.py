@@ -1,4 +1,4 @@
-"""The ``halfclose`` command. It needs click and rich, the extra ``cli``."""
+"""The ``halfclose`` command. It needs click and rich, which the extra ``cli`` installs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
-    :param arguments: those of the command line, without the program's name. By default
-        ``sys.argv``'s; then this process is the command's, and if a signal ends the command the
-        process dies by it. With arguments, 128 and the signal's number is returned instead.
+    If a signal ends the command, the process dies by that signal when there are no *arguments*.
+    With *arguments* the caller's process lives on, and 128 plus the signal's number is returned.
+
+    :param arguments: the words of the command line after the program's name; by default those of
+        ``sys.argv``.
     """
     fill_standard_descriptors()
     words = sys.argv[1:] if arguments is None else arguments
     if {"connect", "listen"} & set(words[:1]) or "stdio:" in words:
-        # What we say is not for the peer: inetd gives its socket as standard error too.
+        # inetd gives the peer's socket as standard error too, and our messages are not for the
+        # peer.
         spare_stderr()
     missing = [name for name in ("click", "rich") if find_spec(name) is None]
     if missing:

@@ -1,4 +1,4 @@
-"""``python -m halfclose.cli``."""
+"""Runs the command by ``python -m halfclose.cli``."""
 
 import sys
 

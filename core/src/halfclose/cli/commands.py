@@ -1,4 +1,4 @@
-"""The command line: its commands, its options, and what it exits with."""
+"""The command line: its commands, their options, and the exit status."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _A_DAY = 86400.0
 
 
 def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """An option's value as a number of seconds; a callback of click's."""
+    """Parse an option's value as a number of seconds, 0 or more. click calls this."""
     if value is None:
         return None
     try:
@@ -56,7 +56,7 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
 
 
 def _time_limit(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """An option's value as a number of seconds in which something can happen; a callback."""
+    """Parse an option's value as a number of seconds, more than 0. click calls this."""
     if value is None:
         return None
     number = _seconds(ctx, param, value)
@@ -68,7 +68,7 @@ def _time_limit(ctx: click.Context, param: click.Parameter, value: str | None) -
 
 
 def _whole(least: int, most: int) -> Callable[..., int | None]:
-    """A callback for an option whose value is a whole number in these bounds."""
+    """Make a callback for click that parses a whole number from *least* to *most*."""
 
     def parse(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
         if value is None:
@@ -81,7 +81,7 @@ def _whole(least: int, most: int) -> Callable[..., int | None]:
 
 
 def _octal(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """An option's value as the permission bits of a file; a callback."""
+    """Parse an option's value as the permission bits of a file, in octal. click calls this."""
     if value is None:
         return None
     digits = value.removeprefix("0o")
@@ -95,7 +95,7 @@ def _octal(ctx: click.Context, param: click.Parameter, value: str | None) -> int
 
 
 def _list(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> list[str]:
-    """The values of an option, each a list with commas; a callback."""
+    """Join the values of a repeated option, each a list with commas. click calls this."""
     found = [item.strip() for items in value for item in items.split(",")]
     if not all(found):
         raise click.BadParameter("there is nothing before or after a comma")
@@ -103,7 +103,7 @@ def _list(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) ->
 
 
 def _names(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of backends, one at least; a callback."""
+    """Make sure that at least one backend is named. click calls this."""
     if not value:
         there = ", ".join(available_backends()) or "none"
         raise click.UsageError(f"which backend? Name one or more; there are: {there}", ctx)
@@ -126,7 +126,7 @@ _unix_mode = click.option(
 
 @contextmanager
 def _as_filters() -> Iterator[None]:
-    """Die by SIGPIPE, without a word, where nobody reads the output."""
+    """Die by SIGPIPE without a message, as every filter does, if nobody reads the output."""
     try:
         yield
     except BrokenPipeError:
@@ -135,7 +135,8 @@ def _as_filters() -> Iterator[None]:
 
 
 class _Group(click.Group):
-    # By themselves, click and rich exit with 1 then.
+    """Dies by SIGPIPE if nobody reads the output, where click and rich would exit with 1."""
+
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         with _as_filters():
             return super().make_context(*args, **kwargs)
@@ -211,11 +212,11 @@ def run(
     MODULE is a file (./my_echo.py) or a module that can be imported, also from the current
     directory; CLASS derives from halfclose.Protocol. Try halfclose.examples:Echo.
 
-    The bound endpoint is told on stderr; with port 0 the system chooses the port. SIGINT and
-    SIGTERM close every connection gracefully, a second one aborts. Then the status is 0 after
-    SIGTERM, which asks a server to end; after SIGINT, and after a second signal, the command dies
-    by it, so that ^C also ends a shell's loop around it. On stdio: it ends with the connection,
-    and dies by any signal that ended it.
+    The bound endpoint is printed on stderr; with port 0 the system chooses the port. The first
+    SIGINT or SIGTERM closes every connection gracefully, a second one aborts them. After one
+    SIGTERM, which asks a server to end, the status is 0. After SIGINT or a second signal the
+    command dies by the signal, so that ^C also ends a shell's loop around it. On stdio: the
+    command ends with the connection, and dies by any signal that ended it.
     """
     from .loading import load_protocol
     from .serving import serve
@@ -232,7 +233,7 @@ def run(
 
 
 def _talking(command: Callable[..., int]) -> Callable[..., int]:
-    """The options that connect and listen have in common."""
+    """Add the options that connect and listen have in common."""
     for option in reversed(
         (
             _backend,
@@ -240,21 +241,20 @@ def _talking(command: Callable[..., int]) -> Callable[..., int]:
                 "--idle-timeout",
                 metavar="S",
                 callback=_time_limit,
-                help="End when no byte has moved for S seconds, either way: with status 0, or "
-                "with 1 if there is more that somebody does not take. [default: never]",
+                help="End after S seconds without a byte either way: with status 0, or with 1 if "
+                "bytes still wait that nobody takes. [default: never]",
             ),
             click.option(
                 "--half-close-timeout",
                 metavar="S",
                 callback=_seconds,
-                help="With one half ended, take S seconds without a byte for a loss: status 1. "
-                "[default: never]",
+                help="After one half has ended, S seconds without a byte count as a loss: status "
+                "1. [default: never]",
             ),
             click.option(
                 "--exit-on-close",
                 is_flag=True,
-                help="End when the peer has ended its half, whatever standard input has yet to "
-                "say.",
+                help="End when the peer has ended its half, even if standard input has not ended.",
             ),
             click.option(
                 "-v", "--verbose", is_flag=True, help="Tell on stderr who ended what, and when."
@@ -272,12 +272,14 @@ def _manner(
     verbose: bool,
     unix_mode: int = UNIX_MODE,
 ) -> Manner:
+    """The `Manner` of a conversation, from the values of the options."""
     from .relaying import Manner
 
     if idle_timeout is None:
         options = ConnectionOptions(half_close_timeout=half_close_timeout, unix_mode=unix_mode)
     else:
-        # It is over because the peer says nothing more: its end is not waited for.
+        # The conversation may end because the peer sends nothing more. Then nobody waits for the
+        # peer's end of stream.
         options = ConnectionOptions(
             half_close_timeout=half_close_timeout,
             unix_mode=unix_mode,
@@ -307,12 +309,12 @@ def connect(
     exit_on_close: bool,
     verbose: bool,
 ) -> int:
-    """Carry standard input to ENDPOINT and what comes from there to standard output.
+    """Carry standard input to ENDPOINT, and what comes from there to standard output.
 
-    The end of standard input becomes a half-close, the peer's half-close ends standard output,
-    and the command ends when both have ended: with 0, or with 1 where the connection was refused
-    or lost, or the peer sent what nobody reads. Where a signal ends it, the peer sees a reset, and
-    the command dies by the signal.
+    The end of standard input becomes a half-close, and the peer's half-close ends standard output.
+    The command ends when both have ended. The status is 0, or 1 if the connection was refused or
+    lost, or the peer sent something that nobody reads. If a signal ends the command, the peer sees
+    a reset, and the command dies by the signal.
     """
     from .relaying import relay
 
@@ -346,11 +348,11 @@ def listen(
 ) -> int:
     """Wait on ENDPOINT for one connection, and carry standard input and output over it.
 
-    The bound endpoint is told on stderr; with port 0 the system chooses the port. The first
-    connection is the only one. From then on it is as with connect: half-closes are carried both
-    ways, and the command ends when both halves have ended, with 0, or with 1 where the connection
-    was lost, none came in time, or the peer sent what nobody reads. Where a signal ends it, the
-    peer sees a reset, and the command dies by the signal.
+    The bound endpoint is printed on stderr; with port 0 the system chooses the port. Only the first
+    connection is accepted. From then on the command does as connect: it carries half-closes both
+    ways, and ends when both halves have ended. The status is 0, or 1 if the connection was lost,
+    none came in time, or the peer sent something that nobody reads. If a signal ends the command,
+    the peer sees a reset, and the command dies by the signal.
     """
     from .relaying import accept_one
 
@@ -364,7 +366,11 @@ def listen(
 
 
 def _reachable(endpoint: str, backend: str | None) -> Endpoint:
-    """The endpoint of that name, if somebody else can be there."""
+    """Parse the name of an endpoint that another process can reach.
+
+    :raises EndpointError: it is no endpoint.
+    :raises Problem: the endpoint or the backend exists only inside of one process.
+    """
     where = parse_endpoint(endpoint)
     if scheme_of(where).within_process:
         outside = [f"{each.name}:" for each in known_schemes() if not each.within_process]
@@ -379,6 +385,11 @@ def _reachable(endpoint: str, backend: str | None) -> Endpoint:
 
 
 def _other_end(command: str, endpoint: str, backend: str | None) -> Endpoint:
+    """Parse the endpoint to which *command* carries stdio, and set up the log.
+
+    :raises EndpointError: it is no endpoint.
+    :raises Problem: it is stdio itself, or cannot be reached; see `_reachable`.
+    """
     where = _reachable(endpoint, backend)
     if scheme_of(where).standard_io:
         raise Problem(f"{command} carries stdio: to another endpoint, not to itself", USAGE)
@@ -387,6 +398,10 @@ def _other_end(command: str, endpoint: str, backend: str | None) -> Endpoint:
 
 
 def _mode_for(where: Endpoint, mode: int | None) -> int:
+    """The permission bits to give a unix socket at *where*; None: the default.
+
+    :raises Problem: *mode* was given, and the endpoint can have none.
+    """
     if mode is None:
         return UNIX_MODE
     why = scheme_of(where).cannot_have_mode(where)
@@ -425,7 +440,7 @@ def demo() -> int:
     help="Only this rule, such as EVT-05, or chapter, such as EVT. Repeatable; commas separate.",
 )
 @click.option(
-    "--hosts", is_flag=True, help="In loops too that a program has started, such as asyncio.run."
+    "--hosts", is_flag=True, help="Also in loops that a program starts itself, as by asyncio.run."
 )
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object; see above.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the whole report of every failure.")
@@ -454,11 +469,11 @@ def contract(
 ) -> int:
     """Hold backends to the contract: every rule, on every type of channel.
 
-    NAME is a backend or variant, such as anyio+trio; see 'halfclose backends'. Each case, a rule
-    on a type of channel, runs in a process of its own, started by halfclose.run, and with --hosts
-    in each other way that the backend names too, on TCP. For a rule that is broken it is told what
-    was seen, what the rule says, and where to look. Exits with 1 if a rule is broken or a backend
-    does not load.
+    NAME is a backend or variant, such as anyio+trio; see 'halfclose backends'. A case is one rule
+    on one type of channel. Each case runs in a process of its own, where halfclose.run starts the
+    loop; with --hosts, the rules run on TCP also in loops that are started in each other way that
+    the backend names. For each broken rule it prints what was seen, what the rule says, and where
+    to look. Exits with 1 if a rule is broken or a backend does not load.
 
     \b
     --json prints one object:
@@ -466,10 +481,11 @@ def contract(
       complete  whether every case was judged; false after ^C
       seconds   how long it took
       backends  objects in the order asked: name, loads, error (or null),
-                channel types (of channel, by name), cases and broken (numbers)
-      rules     by id, objects: statement, where (to look)
-      verdicts  objects by backend, rule and kind: rule, backend, kind,
-                host (who started the loop), passed, seconds, what (was seen), report (many lines)
+                channel_types (names), cases and broken (numbers)
+      rules     objects by id: statement, where (to look)
+      verdicts  objects by backend, rule and channel type: rule, backend,
+                channel_type, host (which started the loop), passed, seconds,
+                what (was seen), report (many lines)
     """
     from .extras import need_testing
 
@@ -498,9 +514,9 @@ def contract(
 def explore(names: tuple[str, ...], seconds: float, seed: int | None, replay: str | None) -> int:
     """Search backends for a conversation that breaks the contract.
 
-    Two ends write, pause, half-close and reset at random, as a script says, and what they hear is
-    compared with what the contract allows. The shortest script that breaks it is printed, with
-    the command that performs it again. Exits with 1 if there is one.
+    Two ends write, pause, half-close and reset as a random script says, and the events at each end
+    are compared with what the contract allows. The shortest script that breaks the contract is
+    printed, with the command that performs it again. Exits with 1 if there is one.
     """
     from .extras import need_testing
 
@@ -513,14 +529,16 @@ def explore(names: tuple[str, ...], seconds: float, seed: int | None, replay: st
 
 
 def run_command(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status. No error comes out but a SystemExit.
+    """Run the command line, and return the exit status.
 
-    :param arguments: by default ``sys.argv``'s.
-    :raises Stopped: a signal ended the command, SIGPIPE included.
-    :raises KeyboardInterrupt: something raised it, not a signal.
+    Errors that are expected become one line on stderr.
+
+    :param arguments: the words after the program's name; by default those of ``sys.argv``.
+    :raises Stopped: a signal ended the command, or nobody reads its output (SIGPIPE).
+    :raises KeyboardInterrupt: code of the program raised it, and no signal.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A plugin's name or failure may hold what the terminal's encoding has not.
+        # A plugin's name or error may have characters that the terminal's encoding has not.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = cli.main(
@@ -549,6 +567,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
 
 
 def _explained(error: click.ClickException) -> str:
+    """The message of *error* in one line, with a hint at ``--help`` if the usage was wrong."""
     text = one_line(error.format_message()).rstrip(".")
     if isinstance(error, click.UsageError) and error.ctx is not None:
         text += f" (see '{error.ctx.command_path} --help')"

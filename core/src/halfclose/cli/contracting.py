@@ -1,4 +1,4 @@
-"""``halfclose contract``: which rules of the contract backends keep."""
+"""``halfclose contract``: tests which rules of the contract backends keep."""
 
 from __future__ import annotations
 
@@ -33,17 +33,19 @@ def contract(
     as_json: bool,
     verbose: bool,
 ) -> int:
-    """Hold backends to the contract, and print what each rule's verdict is.
+    """Test backends against the contract, and print the verdict on each rule.
 
-    :param names: of the backends; a name that comes twice counts once.
-    :param only: ids of rules or chapters; none: all rules.
-    :param hosts: whether rules are to be run under each host too.
+    :param names: names of the backends; a name that comes twice counts once.
+    :param only: ids of rules or chapters; empty: all rules.
+    :param hosts: whether rules run also under each host that a backend names.
     :param jobs: how many cases run at once; None: one for each processor.
-    :param limit: seconds for each case.
+    :param limit: seconds after which a case is killed and has failed.
+    :param as_json: whether to print one JSON object in place of a table.
+    :param verbose: whether to print every report in full.
     :returns: the exit status: 0 if every backend loads and keeps every rule.
-    :raises BackendNotFound: one is not installed; nothing has run.
-    :raises Problem: there is nothing to run.
-    :raises Stopped: a signal came; what was judged before has been printed.
+    :raises BackendNotFound: a backend is not installed; nothing has run.
+    :raises Problem: *only* names no rule, or the rules cannot be tested on any channel type.
+    :raises Stopped: a signal came; the verdicts until then have been printed.
     """
     _fill_standard_descriptors()
     proof = Proof([_planned(name, only, hosts) for name in installed(names)])
@@ -67,7 +69,7 @@ def contract(
 
 
 def _fill_standard_descriptors() -> None:
-    # What is opened for a case must not get the number of one that was closed.
+    # Else a file that is opened for a case could get the number of a closed standard descriptor.
     while True:
         number = os.open(os.devnull, os.O_RDWR)
         if number > 2:
@@ -76,6 +78,10 @@ def _fill_standard_descriptors() -> None:
 
 
 def _planned(name: str, only: Sequence[str], hosts: bool) -> Tried:
+    """The cases of one backend, or why it does not load.
+
+    :raises Problem: *only* names no rule.
+    """
     error = load_error(name)
     try:
         cases = plan(name, only, hosts=hosts)
@@ -87,8 +93,11 @@ def _planned(name: str, only: Sequence[str], hosts: bool) -> Tried:
 
 
 def _close_to(only: Sequence[str]) -> str:
-    """What may have been meant by the first, in the order of the alphabet, that is no rule."""
-    # After plan, which lets the suite's assertions explain themselves.
+    """A hint at rules with a similar id, for the one of *only* that is no rule.
+
+    If several are none, it is the alphabetically first, which `plan` has complained about.
+    """
+    # Imported after `plan`, which first has pytest rewrite the suite's assertions.
     from ..testing import ContractSuite
 
     rules = ContractSuite.rules()
@@ -99,7 +108,10 @@ def _close_to(only: Sequence[str]) -> str:
 
 
 def _judge(proof: Proof, jobs: int | None, limit: float) -> Stopped | None:
-    """Fill in the verdicts, until a signal comes."""
+    """Judge all cases and put the verdicts into *proof*.
+
+    :returns: the signal that came before the end; None: none did.
+    """
     by_name = {tried.name: tried for tried in proof.backends}
     cases = [case for tried in proof.backends for case in tried.cases]
     judging = check(cases, jobs, limit)
@@ -132,6 +144,7 @@ def _print(proof: Proof, verbose: bool) -> None:
 
 
 def _summary(proof: Proof) -> str:
+    """The last line: how many rules were kept or broken, in how many cases."""
     judged, broken = len(proof.verdicts), proof.broken
     unloaded = len(proof.backends) - len(proof.loaded)
     if not proof.complete:
@@ -151,4 +164,5 @@ def _summary(proof: Proof) -> str:
 
 
 def _count(things: Sequence[object], name: str) -> str:
+    """How many *things* there are, with *name* in the singular or plural."""
     return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"

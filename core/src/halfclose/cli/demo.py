@@ -1,4 +1,4 @@
-"""``halfclose demo``: one conversation on every variant, side by side."""
+"""``halfclose demo``: holds one conversation on every variant, and shows them side by side."""
 
 from __future__ import annotations
 
@@ -24,21 +24,26 @@ from .signals import Signals
 __all__ = ["demo"]
 
 _TIMEOUT = 10.0
+"""Seconds after which a conversation is over, even if it has not ended."""
 
 _ACROSS = 4
-"""Names of variants on one line, at most."""
+"""How many names of variants are on one line at most."""
 
 _VERBS = frozenset({"write", "loseWriteConnection", "loseConnection", "abortConnection"})
 _DATA = frozenset({"dataReceived", "write"})
 
 
 class _Record:
-    """What one end did and saw. How the network cut the data is luck, so it is joined."""
+    """What one end did and saw.
+
+    How the network divides the data differs by chance, so data in a row is joined.
+    """
 
     def __init__(self) -> None:
         self._entries: list[tuple[str, object, bool]] = []
 
     def add(self, name: str, detail: object = "", *, verb: bool = False) -> None:
+        """Add an event, or with *verb* a call to the transport."""
         if name in _DATA:
             for index in reversed(range(len(self._entries))):
                 earlier, data, _ = self._entries[index]
@@ -50,6 +55,7 @@ class _Record:
         self._entries.append((name, detail, verb))
 
     def entries(self) -> tuple[Entry, ...]:
+        """All that was added, in a form that can be compared."""
         return tuple(
             Entry(name, repr(detail) if isinstance(detail, bytes) else str(detail), verb)
             for name, detail, verb in self._entries
@@ -57,14 +63,15 @@ class _Record:
 
 
 class _Spy:
-    """A transport that records what its protocol does to it."""
+    """A transport that records the calls of its protocol, and passes them on."""
 
     def __init__(self, transport: Transport, record: _Record) -> None:
         self._transport = transport
         self._record = record
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        # A transport that is a producer is known by its type (rule PRD-09).
+        # A connection treats another transport as a producer in a special way, which it knows by
+        # the type (rule PRD-09). So it gets the real transport.
         self._transport.registerProducer(
             self._transport if producer is self else producer, streaming
         )
@@ -82,7 +89,7 @@ class _Spy:
 
 
 class _Watched(HalfCloseableProtocol):
-    """Records each event and hands it on to the protocol that is being watched."""
+    """Records each event, and passes it on to the protocol that is watched."""
 
     def __init__(self, protocol: HalfCloseableProtocol, ended: Callable[[], object]) -> None:
         self._protocol = protocol
@@ -112,6 +119,7 @@ class _Watched(HalfCloseableProtocol):
 
 
 async def _converse(backend: Backend, signals: Signals) -> Events:
+    """Hold the conversation on *backend*, and give what both ends recorded."""
     signals.attach(backend)
     over = backend.create_event()
     open_ends = [True, True]
@@ -131,17 +139,18 @@ async def _converse(backend: Backend, signals: Signals) -> Events:
 
 
 def _variants() -> list[str]:
+    """The names of the variants, and of the backends that have none."""
     names = [name for name in available_backends() if _is_real(name)]
     parents = {name.partition("+")[0] for name in names if "+" in name}
     return [name for name in names if name not in parents]
 
 
 def _is_real(name: str) -> bool:
-    """Whether it is a backend that a program would be given, rather than one for its tests."""
+    """Whether programs run on the backend. One for tests, such as memory, is left out."""
     try:
         return find_backend(name).automatic
     except BackendError:
-        return True  # It is told of as one that does not load.
+        return True  # It stays in the list, so that the user learns that it does not load.
 
 
 def demo() -> int:
@@ -172,7 +181,7 @@ def demo() -> int:
     agreeing = 0
     if seen:
         reference, agreeing = Counter(seen.values()).most_common(1)[0]
-        # soft_wrap: nothing is cut, even where a single line is wider than the screen.
+        # With soft_wrap rich cuts no line that is wider than the screen.
         for text in _legend(list(seen), out.width):
             out.print(text, soft_wrap=True)
         out.print()
@@ -187,7 +196,7 @@ def demo() -> int:
 
 
 def _legend(names: list[str], room: int) -> Iterator[str]:
-    """Which number is which variant, as many on a line as fit."""
+    """The lines that tell the number of each variant, as many on a line as fit."""
     labels = [f"{number} {name}" for number, name in enumerate(names, 1)]
     width = max(map(len, labels)) + 3
     # The last one needs no space after it.
@@ -198,7 +207,7 @@ def _legend(names: list[str], room: int) -> Iterator[str]:
 
 
 def _table(steps: list[Step], reference: Events, seen: list[Events], room: int) -> Iterator[Text]:
-    """The lines of the table, or of several: every column is shown, however narrow the screen."""
+    """The lines of the table. On a narrow screen it is divided into several, one below another."""
     headings = ("client: Ask", "server: Echo")
     told = [(step.of_client, str(step.entry)) for step in steps]
     sides = [
@@ -208,7 +217,7 @@ def _table(steps: list[Step], reference: Events, seen: list[Events], room: int) 
     cell = len(str(len(seen))) + 1
     beside = sum(sides) + cell * len(seen) - 1 <= room
     if not beside:
-        # One below the other, they take half of the room.
+        # The client and the server share one column, which needs half of the room.
         told = [
             (True, f"{'client' if of_client else 'server'}  {text}") for of_client, text in told
         ]
@@ -241,6 +250,7 @@ def _table(steps: list[Step], reference: Events, seen: list[Events], room: int) 
 
 
 def _difference(name: str, events: Events) -> str:
+    """A line with all that both ends saw on a variant that differs."""
     ends = (
         f"{end}: {', '.join(str(entry).strip() for entry in entries)}"
         for end, entries in zip(("client", "server"), events, strict=True)
@@ -249,6 +259,7 @@ def _difference(name: str, events: Events) -> str:
 
 
 def _verdict(agreeing: int, ran: int, unloaded: int) -> str:
+    """The last line: how many variants agree."""
     rest = f" ({unloaded} not loaded)" if unloaded else ""
     if agreeing < ran or not ran:
         return f"They do not agree: {agreeing} of {ran} variants went as above{rest}."

@@ -1,4 +1,4 @@
-"""``halfclose explore``: random scripts, until one breaks the contract."""
+"""``halfclose explore``: performs random scripts until one breaks the contract."""
 
 from __future__ import annotations
 
@@ -20,24 +20,29 @@ __all__ = ["explore", "replay"]
 
 
 def explore(names: Sequence[str], seconds: float, seed: int | None) -> int:
-    """Search backends for scripts that break the contract, and print the shortest of each.
+    """Search each backend for a script that breaks the contract, and print the shortest found.
 
-    :param names: of the backends; a name that comes twice counts once.
-    :param seconds: how long to search each.
-    :param seed: what the scripts are drawn from; None: anything.
-    :returns: the exit status: 0 if every backend loads and none was found.
-    :raises BackendNotFound: one is not installed; nothing has run.
+    :param names: names of the backends; a name that comes twice counts once.
+    :param seconds: how long to search each backend.
+    :param seed: decides which scripts are tried; None: a random seed.
+    :returns: the exit status: 0 if every backend loads, and no script broke the contract.
+    :raises BackendNotFound: a backend is not installed; nothing has run.
+    :raises Problem: the search itself failed.
+    :raises Stopped: a signal came.
     """
     drawn = SystemRandom().randrange(1 << 32) if seed is None else seed
     return _each(names, lambda name: _explored(name, seconds, drawn))
 
 
 def replay(names: Sequence[str], script: str) -> int:
-    """Perform a script again, and print what comes of it on each backend.
+    """Perform one script on each backend, and print whether the contract was kept.
 
+    :param names: names of the backends; a name that comes twice counts once.
+    :param script: the script, as `explore` has printed it.
     :returns: the exit status: 0 if every backend loads and keeps the contract.
-    :raises BackendNotFound: one is not installed; nothing has run.
-    :raises Problem: *script* is none, or cannot be performed there.
+    :raises BackendNotFound: a backend is not installed; nothing has run.
+    :raises Problem: *script* is no script, or cannot be performed on that backend.
+    :raises Stopped: a signal came.
     """
 
     def replayed(name: str) -> tuple[str, bool]:
@@ -48,7 +53,11 @@ def replay(names: Sequence[str], script: str) -> int:
 
 
 def _each(names: Sequence[str], do: Callable[[str], tuple[str, bool]]) -> int:
-    """Print what *do* says of each backend; the exit status."""
+    """Call *do* with each backend that loads, and print its text.
+
+    :param do: gives a text, and whether all is well.
+    :returns: the exit status.
+    """
     status = 0
     out = console()
     for name in installed(names):
@@ -77,6 +86,7 @@ def _each(names: Sequence[str], do: Callable[[str], tuple[str, bool]]) -> int:
 
 
 def _explored(name: str, seconds: float, seed: int) -> tuple[str, bool]:
+    """Search one backend; give what to print, and whether no script broke the contract."""
     begun = time.monotonic()
     performed = 0
     with progress(seconds, " s") as advance:

@@ -1,4 +1,4 @@
-"""What only some commands need."""
+"""Checks for packages that only some commands need."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["need_testing"]
 def need_testing() -> None:
     """Make sure that the contract suite can be imported.
 
-    :raises Problem: what it is written with is not installed.
+    :raises Problem: pytest or Hypothesis is not installed; the message tells how to install it.
     """
     missing = [name for name in ("pytest", "hypothesis") if find_spec(name) is None]
     if missing:

@@ -1,4 +1,4 @@
-"""What is said of rules that are broken: what was seen, the rule, and where to look."""
+"""Prints the broken rules: what was seen, what the rule says, and where to look."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ..testing.judging.verdict import Verdict
 __all__ = ["excerpt", "print_failures"]
 
 _MOST = 15
-"""Lines of a report that are shown."""
+"""How many lines of a report are shown."""
 
 _FRAME = re.compile(r'  File ".*", line \d+, in ')
 
 
 def print_failures(out: Console, broken: Sequence[Verdict], *, whole: bool) -> None:
-    """Print them rule by rule.
+    """Print the failures, rule by rule.
 
-    :param broken: in the order of the rules, and of the backends in each.
-    :param whole: every report, and whole; else one `excerpt` for each rule and backend, unless
-        it was shown already.
+    :param broken: the verdicts, in the order of the rules, and within a rule of the backends.
+    :param whole: whether to print every report in full. Otherwise failures that look the same are
+        put together, and only an `excerpt` of each report is printed, and only once.
     """
     shown: dict[str, str] = {}
     for rule, verdicts in groupby(broken, key=lambda verdict: verdict.rule):
@@ -34,7 +34,7 @@ def print_failures(out: Console, broken: Sequence[Verdict], *, whole: bool) -> N
             if not number:
                 _print_rule(out, first)
             channel_types = ", ".join(verdict.place for verdict in same)
-            # soft_wrap: nothing is cut, and what was seen stays one line where it is piped.
+            # With soft_wrap rich cuts no line, and leaves what was seen on one line in a pipe.
             out.print(
                 Text(f"\n  {first.backend}, {channel_types}: {first.what}", "bold"), soft_wrap=True
             )
@@ -50,7 +50,7 @@ def print_failures(out: Console, broken: Sequence[Verdict], *, whole: bool) -> N
 
 
 def _alike(verdicts: list[Verdict], *, whole: bool) -> list[list[Verdict]]:
-    """One rule's failures, those together that look the same."""
+    """Divide one rule's failures into groups that look the same."""
     found: dict[object, list[Verdict]] = {}
     for verdict in verdicts:
         key = verdict if whole else (verdict.backend, verdict.what)
@@ -68,7 +68,7 @@ def _print_rule(out: Console, verdict: Verdict) -> None:
 
 
 def excerpt(lines: Sequence[str]) -> list[str]:
-    """The beginning of a report, and of its tracebacks' frames the last ones only."""
+    """The beginning of a report, with only the last frame of each traceback."""
     kept: list[str] = []
     frame: list[str] = []
     for line in lines:

@@ -1,7 +1,7 @@
-"""What both ends of a connection did and saw, in one order that does not depend on luck.
+"""Puts what both ends of a connection did and saw into one order that does not depend on chance.
 
-What one end sees while the other does something else comes before or after it by chance. But
-nothing is received before it is sent, and the ladder tells no more than that.
+When each end does something at the same time, it is chance which comes first. But nothing is
+received before it is sent. So the order is made from this alone, and from the order at each end.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _NEEDS = {
     "dataReceived": {"write"},
     "readConnectionLost": {"loseWriteConnection", "loseConnection"},
 }
-"""What the other end has done, one or the other of it, before an event can be seen."""
+"""For each event, what the other end must have done or seen before: one of these."""
 
 
 class Entry(NamedTuple):
-    """An event of a protocol, or with *verb* something that it did to its transport."""
+    """An event of a protocol, or with *verb* a call that it made to its transport."""
 
     name: str
     detail: str = ""
@@ -39,7 +39,10 @@ class Events(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One rung: an entry of the client, or else of the server, and its place in that order."""
+    """One line of the ladder: an entry of the client or of the server.
+
+    *place* is its index among the entries of that end.
+    """
 
     of_client: bool
     place: int
@@ -47,12 +50,15 @@ class Step(NamedTuple):
 
 
 def ladder(events: Events) -> list[Step]:
-    """*events* in one order, the client first: an end goes on until it must wait for the other."""
+    """Put *events* into one order.
+
+    The client begins, and each end goes on until its next event needs something from the other.
+    """
     ends = {True: list(events.client), False: list(events.server)}
     steps: list[Step] = []
     client = True
     while ends[True] or ends[False]:
-        # Where neither can go on, this was no run by the rules: it is shown all the same.
+        # If neither end can go on, the rules were broken. The rest is shown all the same.
         left = [end for end in (client, not client) if ends[end]]
         client = next((end for end in left if _possible(ends[end][0], end, steps)), left[0])
         place = sum(step.of_client is client for step in steps)
@@ -61,6 +67,7 @@ def ladder(events: Events) -> list[Step]:
 
 
 def _possible(entry: Entry, of_client: bool, steps: Sequence[Step]) -> bool:
+    """Whether *steps* have what the other end must have done before *entry*."""
     needed = set() if entry.verb else _NEEDS.get(entry.name, set())
     if not needed or (of_client and entry.name == "connectionMade"):
         return True
@@ -68,7 +75,7 @@ def _possible(entry: Entry, of_client: bool, steps: Sequence[Step]) -> bool:
 
 
 def present(reference: Sequence[Entry], seen: Sequence[Entry]) -> list[bool]:
-    """For each entry of *reference* whether it is in *seen*, in the same order."""
+    """Tell for each entry of *reference* whether *seen* has it too, in the same order."""
     there = [False] * len(reference)
     for block in SequenceMatcher(None, reference, seen, autojunk=False).get_matching_blocks():
         for index in range(block.a, block.a + block.size):

@@ -1,4 +1,4 @@
-"""``halfclose backends``: what is installed, and whether it loads."""
+"""``halfclose backends``: lists the installed backends, and whether each loads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Row", "installed", "list_backends", "load_error"]
 
 @dataclass(frozen=True)
 class Row:
-    """One backend, as ``--json`` tells it."""
+    """One backend, with the keys of ``--json``."""
 
     name: str
     distribution: str
@@ -30,7 +30,7 @@ class Row:
 
 
 def load_error(name: str) -> str | None:
-    """Why the backend of that *name* does not load, or None if it does."""
+    """Why the backend called *name* does not load, in one line; None: it does."""
     try:
         load_backend(name)
     except BackendError as error:
@@ -41,9 +41,9 @@ def load_error(name: str) -> str | None:
 
 
 def installed(names: Sequence[str]) -> list[str]:
-    """*names*, each once.
+    """Check that all *names* are installed backends, and drop repeated ones.
 
-    :raises BackendNotFound: one of them is no backend that is installed.
+    :raises BackendNotFound: a backend is not installed.
     """
     for name in names:
         try:
@@ -86,5 +86,5 @@ def _print_table(rows: list[Row]) -> None:
     out.print(table)
     for row in rows:
         if row.error is not None:
-            # soft_wrap: a reason is never cut, and stays one line where it is piped.
+            # With soft_wrap rich cuts no line, and leaves each reason on one line in a pipe.
             out.print(f"\n{row.error}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""``MODULE:CLASS``: the protocol that is to be served."""
+"""Loads the protocol that ``halfclose run`` serves, from an argument ``MODULE:CLASS``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ __all__ = ["load_protocol"]
 def load_protocol(target: str) -> type[Protocol]:
     """The protocol class that *target* names: ``package.module:Class`` or ``./file.py:Class``.
 
-    :raises Problem: there is none, for whatever reason.
+    :raises Problem: the module cannot be imported, has no such class, or the class is no protocol
+        that can be made without arguments.
     """
     where, _, name = target.rpartition(":")
     if not where or not name:
@@ -40,19 +41,20 @@ def load_protocol(target: str) -> type[Protocol]:
 
 
 def _import_module(name: str) -> ModuleType:
-    # As python -m does.
+    # Modules in the current directory can be imported, as with python -m.
     sys.path.insert(0, os.getcwd())
     return importlib.import_module(name)
 
 
 def _import_file(path: str) -> ModuleType:
+    """Import a file under the name of the file, unless another module has that name."""
     name = os.path.splitext(os.path.basename(path))[0]
     if name in sys.modules or name in sys.stdlib_module_names:
         name = f"{name} in {path}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError("it is no Python file")
-    # As python does for a script: what lies beside the file can be imported.
+    # Modules beside the file can be imported, as beside a script.
     sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
@@ -61,6 +63,7 @@ def _import_file(path: str) -> ModuleType:
 
 
 def _describe(error: BaseException) -> str:
+    """*error* in one line, with the place in the imported code where it was raised."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
     last = next((f for f in reversed(frames) if "importlib" not in f.filename), None)
@@ -70,6 +73,10 @@ def _describe(error: BaseException) -> str:
 
 
 def _checked(target: str, found: object) -> type[Protocol]:
+    """Return *found* if it is a protocol class that can be made without arguments.
+
+    :raises Problem: it is not.
+    """
     if not inspect.isclass(found):
         raise Problem(f"{target!r} is no class, but {type(found).__name__}", USAGE)
     if not issubclass(found, Protocol):
@@ -82,5 +89,5 @@ def _checked(target: str, found: object) -> type[Protocol]:
     except TypeError as error:
         raise Problem(f"{target!r} cannot be made without arguments: {error}", USAGE) from None
     except ValueError:
-        pass  # a signature that cannot be told
+        pass  # Python cannot tell the signature of every class.
     return found

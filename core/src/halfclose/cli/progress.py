@@ -1,4 +1,4 @@
-"""A bar for those who wait at a terminal."""
+"""A progress bar on a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ class Advance(Protocol):
     """Moves the bar on."""
 
     def __call__(self, doing: str, came: str = "", by: float = 1.0) -> None:
-        """:param doing: what is being done. :param came: of what was done, if it is bad."""
+        """Move the bar on.
+
+        :param doing: what is done at the moment.
+        :param came: what has gone wrong so far; empty: nothing.
+        :param by: how far to move.
+        """
 
 
 def _nothing(doing: str, came: str = "", by: float = 1.0) -> None:
@@ -26,9 +31,10 @@ def _nothing(doing: str, came: str = "", by: float = 1.0) -> None:
 
 @contextmanager
 def progress(total: float, unit: str = "") -> Iterator[Advance]:
-    """A bar on stderr, gone at the end of the block; nothing where stderr is no terminal.
+    """Show a progress bar on stderr during the block; none if stderr is no terminal.
 
-    :param total: how far it goes, in *unit*.
+    :param total: the value at which the bar is full.
+    :param unit: text that is shown after the values.
     """
     if sys.stderr is None or not sys.stderr.isatty():
         yield _nothing
@@ -40,7 +46,7 @@ def progress(total: float, unit: str = "") -> Iterator[Advance]:
         TextColumn("{task.fields[came]}", "red", markup=False),
         TextColumn("{task.description}", markup=False),
         console=Console(stderr=True),
-        # A thread that drew it would be no friend of the processes that are forked meanwhile.
+        # Else rich would draw in a thread, whose locks a forked process could find taken.
         auto_refresh=False,
         transient=True,
         redirect_stdout=False,

@@ -1,4 +1,4 @@
-"""What a run of the contract has shown, counted and as JSON."""
+"""The results of ``halfclose contract``: counted, and as JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Count", "Proof", "Tried"]
 
 
 class Count(NamedTuple):
-    """One rule on one backend: on how many types of channel it is to be held, is kept, is not."""
+    """How many cases of one rule there are on one backend, and how many were kept and broken."""
 
     planned: int
     kept: int
@@ -21,11 +21,11 @@ class Count(NamedTuple):
 
 @dataclass
 class Tried:
-    """One backend.
+    """One backend, its cases, and the verdicts so far.
 
-    :param name: its name.
-    :param cases: what is to be judged, in the order in which it is told.
-    :param error: why it does not load, if it does not.
+    :param name: the backend's name.
+    :param cases: the cases, in the order in which they are shown.
+    :param error: why the backend does not load; None: it does.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Tried:
 
     @property
     def channel_types(self) -> list[str]:
-        """The types of channel, in order."""
+        """The names of the channel types, in order."""
         return list(dict.fromkeys(case.channel_type.name for case in self.cases))
 
     @property
@@ -44,13 +44,13 @@ class Tried:
         return [verdict for verdict in self.verdicts if not verdict.passed]
 
     def count(self, rule: str) -> Count:
-        """How the rule with that id fared."""
+        """The numbers for the rule with the id *rule*."""
         passed = [verdict.passed for verdict in self.verdicts if verdict.rule == rule]
         planned = sum(case.rule.identifier == rule for case in self.cases)
         return Count(planned, passed.count(True), passed.count(False))
 
     def sort(self) -> None:
-        """Put the verdicts, which come as they come, into the order of the cases."""
+        """Put the verdicts into the order of the cases, since cases end in any order."""
         place = {
             (case.rule.identifier, case.channel_type.name, case.host.name): place
             for place, case in enumerate(self.cases)
@@ -62,14 +62,14 @@ class Tried:
 
 @dataclass
 class Proof:
-    """Every backend that was asked for, in that order, and the seconds that it took."""
+    """Every backend that was asked for, in that order, and how many seconds all cases took."""
 
     backends: list[Tried]
     seconds: float = 0.0
 
     @property
     def loaded(self) -> list[Tried]:
-        """The backends that could be tried."""
+        """The backends that load."""
         return [tried for tried in self.backends if tried.error is None]
 
     @property
@@ -85,7 +85,7 @@ class Proof:
 
     @property
     def verdicts(self) -> list[Verdict]:
-        """All of them, backend by backend."""
+        """All verdicts, backend by backend."""
         return [verdict for tried in self.backends for verdict in tried.verdicts]
 
     @property
@@ -101,11 +101,11 @@ class Proof:
 
     @property
     def kept(self) -> bool:
-        """Whether every backend loads and every rule was held to and kept."""
+        """Whether every backend loads, and every case was judged and kept its rule."""
         return self.complete and not self.broken and len(self.loaded) == len(self.backends)
 
     def told(self) -> dict[str, Any]:
-        """Everything, to be written as JSON; ``halfclose contract --help`` describes it."""
+        """All results, for JSON; ``halfclose contract --help`` describes the keys."""
         return {
             "kept": self.kept,
             "complete": self.complete,

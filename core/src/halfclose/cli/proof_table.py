@@ -1,4 +1,4 @@
-"""Rules by backends, as wide as the screen."""
+"""Prints the table of ``halfclose contract``: a line for each rule, a column for each backend."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["print_table"]
 _SHORT_NAMES = "lwc, rcl, wcl: loseWriteConnection, readConnectionLost, writeConnectionLost."
 
 _READABLE = 24
-"""Columns of the screen below which a rule's beginning is not worth showing."""
+"""How many columns of the screen must be left to show the beginning of a rule's text."""
 
 
 def print_table(out: Console, proof: Proof) -> None:
-    """Print it; in parts, one below the other, where it is too wide."""
+    """Print the table; if it is too wide for the screen, in parts, one below another."""
     parts = list(_fitting(proof, out.width))
     for part in parts:
         widths = [_width(proof, tried) for tried in part]
-        # Where there is room, what the rules are about.
+        # The texts of the rules are shown only if all backends fit beside each other.
         room = out.width - _rule_width(proof) - sum(widths) if len(parts) == 1 else 0
         for line in _lines(proof, part, widths, room):
             line.rstrip()
-            # soft_wrap: nothing is cut, where a single name is wider than the screen.
+            # With soft_wrap rich cuts no line, even if one name is wider than the screen.
             out.print(line, soft_wrap=True)
         out.print()
     tick, cross = marks()
@@ -38,7 +38,7 @@ def print_table(out: Console, proof: Proof) -> None:
 
 
 def _fitting(proof: Proof, room: int) -> Iterator[list[Tried]]:
-    """The backends, as many at once as there is room for."""
+    """Divide the backends into parts that fit into *room* columns of the screen."""
     part: list[Tried] = []
     left = room - _rule_width(proof)
     for tried in proof.loaded:
@@ -52,11 +52,13 @@ def _fitting(proof: Proof, room: int) -> Iterator[list[Tried]]:
 
 
 def _heading(name: str) -> tuple[str, str]:
+    """The two lines above a backend's column."""
     framework, plus, variant = name.partition("+")
     return (framework, f"+{variant}") if plus else ("", name)
 
 
 def _cell(tried: Tried, rule: str) -> Text:
+    """The mark and the number of cases of one rule on one backend."""
     tick, cross = marks()
     planned, kept, broken = tried.count(rule)
     if broken:
@@ -67,17 +69,18 @@ def _cell(tried: Tried, rule: str) -> Text:
 
 
 def _rule_width(proof: Proof) -> int:
-    """How wide the column of the rules' ids is, with the space after it."""
+    """The width of the column of ids, with the space after it."""
     return max(map(len, proof.rules)) + 1
 
 
 def _width(proof: Proof, tried: Tried) -> int:
-    """How wide a backend's column is, with the space after it."""
+    """The width of a backend's column, with the space after it."""
     cells = [_cell(tried, rule).cell_len for rule in proof.rules]
     return max(*map(len, _heading(tried.name)), *cells) + 1
 
 
 def _lines(proof: Proof, part: list[Tried], widths: list[int], room: int) -> Iterator[Text]:
+    """The lines of one part of the table; *room* is what each line has left for a rule's text."""
     wide = _rule_width(proof)
     headings = [_heading(tried.name) for tried in part]
     for place, first in enumerate(("", "Rule")):

@@ -1,4 +1,4 @@
-"""``halfclose connect`` and ``halfclose listen``: standard input and output as a connection."""
+"""``halfclose connect`` and ``halfclose listen``: carry stdin and stdout over a connection."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = ["Manner", "accept_one", "relay"]
 class Manner:
     """How a conversation is held, and when it is over.
 
-    :param options: of the connection with the peer.
-    :param idle_timeout: seconds in which no byte came, and none that waits was taken, after which
-        it is over, and nothing is wrong unless one waits; None: never.
-    :param exit_on_close: it is over when the peer has ended its half.
-    :param verbose: tell on stderr what happens.
+    :param options: options of the connection with the peer.
+    :param idle_timeout: seconds without a byte moving either way, after which the conversation is
+        over. If bytes still wait that nobody takes, that is a failure. None: never.
+    :param exit_on_close: whether the conversation is over when the peer has ended its half.
+    :param verbose: whether to tell on stderr what happens.
     """
 
     options: ConnectionOptions
@@ -41,11 +41,14 @@ class Manner:
 def relay(endpoint: Endpoint, backend: str | None, timeout: float, manner: Manner) -> int:
     """Carry stdin to *endpoint* and what comes from there to stdout, until both have ended.
 
-    :param timeout: seconds for connecting.
+    :param endpoint: where to connect.
+    :param backend: the name of the backend; None: the one that is found.
+    :param timeout: seconds that connecting may take.
+    :param manner: how the conversation is held.
     :returns: the exit status.
-    :raises Problem: a connection was lost.
-    :raises HalfcloseError: the backend cannot be used, or *endpoint* not be connected to.
-    :raises Stopped: a signal ended it; the connection was aborted.
+    :raises Problem: the connection or stdio was lost.
+    :raises HalfcloseError: the backend cannot be used, or connecting failed.
+    :raises Stopped: a signal ended the conversation; the connection was aborted.
     """
 
     async def connect(backend: Backend, talk: _Talk) -> None:
@@ -59,13 +62,16 @@ def relay(endpoint: Endpoint, backend: str | None, timeout: float, manner: Manne
 def accept_one(
     endpoint: Endpoint, backend: str | None, timeout: float | None, manner: Manner
 ) -> int:
-    """Wait for one connection on *endpoint*, and `relay` between it and stdin and stdout.
+    """Wait for one connection on *endpoint*, and carry stdin and stdout over it as `relay` does.
 
-    :param timeout: seconds to wait for it; None: for ever.
+    :param endpoint: where to listen.
+    :param backend: the name of the backend; None: the one that is found.
+    :param timeout: seconds to wait for a connection; None: for ever.
+    :param manner: how the conversation is held.
     :returns: the exit status.
-    :raises Problem: a connection was lost, or none came in time.
-    :raises HalfcloseError: the backend cannot be used, or *endpoint* not be listened on.
-    :raises Stopped: a signal ended it; a connection was aborted.
+    :raises Problem: the connection or stdio was lost, or no connection came in time.
+    :raises HalfcloseError: the backend cannot be used, or listening failed.
+    :raises Stopped: a signal ended the conversation; the connection, if there was one, was aborted.
     """
 
     async def accept(backend: Backend, talk: _Talk) -> None:
@@ -92,16 +98,16 @@ def accept_one(
 
 
 class _Refused(HalfCloseableProtocol):
-    """Came in the moment in which another one was the first."""
+    """The protocol of a second connection, which came before the listener was closed."""
 
     def connectionMade(self) -> None:
         self.transport.abortConnection()
 
     def readConnectionLost(self) -> None:
-        """It is over already."""
+        """Does nothing: the connection was aborted before."""
 
     def writeConnectionLost(self) -> None:
-        """It is over already."""
+        """Does nothing: the connection was aborted before."""
 
 
 def _hold(
@@ -110,6 +116,11 @@ def _hold(
     backend: str | None,
     manner: Manner,
 ) -> int:
+    """Run one conversation, and return the exit status.
+
+    :param name: what the connection is called in messages.
+    :param begin: connects `_Talk.peer`.
+    """
     need_standard_io()
     with Signals() as signals:
         problems = running.run(_converse, signals, name, begin, manner, backend=backend)
@@ -125,9 +136,10 @@ async def _converse(
     begin: Callable[[Backend, _Talk], Awaitable[None]],
     manner: Manner,
 ) -> list[str]:
+    """Hold one conversation, and give its failures, as text."""
     signals.attach(backend)
     talk = _Talk(backend, name, manner)
-    # The peer first: if nobody is there, standard input is left as it is.
+    # The peer comes first, so that nothing is read from standard input if connecting fails.
     await begin(backend, talk)
     await backend.connect(StandardIO(), lambda: talk.stdio, options=talk.stdio_options)
     talk.begin()
@@ -138,7 +150,7 @@ async def _converse(
 
 
 class _Talk:
-    """One conversation: the peer and us."""
+    """One conversation: the connection with the peer, and the one with stdio."""
 
     def __init__(self, backend: Backend, name: str, manner: Manner) -> None:
         self.manner = manner
@@ -147,14 +159,15 @@ class _Talk:
         self.peer = _Peer(name, self)
         self.stdio = _Stdio("stdio", self)
         self.peer.other, self.stdio.other = self.stdio, self.peer
-        # What is pending when it is over goes out, or is lost and told.
+        # Bytes that are pending at the end are still written. If nobody takes them for that long,
+        # they are lost, and this is reported.
         self.stdio_options = ConnectionOptions(close_timeout=manner.idle_timeout)
         self._backend = backend
         self._begun_at = backend.time()
         self._idle: Deadline | None = None
 
     def begin(self) -> None:
-        """Both connections are made."""
+        """Begin to carry bytes, after both connections are made."""
         if self.problems:
             self.stdio.transport.loseConnection()
             return
@@ -166,7 +179,7 @@ class _Talk:
         self.stdio.begin()
 
     def end(self) -> None:
-        """Both connections are over."""
+        """Tell the numbers, after both connections are over."""
         if self._idle is not None:
             self._idle.cancel()
         sent = self.stdio.received - self.peer.transport.droppedBytes
@@ -174,31 +187,32 @@ class _Talk:
         self.tell(f"over: {sent} bytes sent, {self.peer.received} received, {took:.3f} s")
 
     def tell(self, what: str) -> None:
-        """Say *what*, if we are asked to."""
+        """Write *what* to stderr, with ``--verbose`` only."""
         if self.manner.verbose:
             say(one_line(what))
 
     def finish(self) -> None:
-        """End both connections, and let what is pending go out before."""
+        """Close both connections, after everything that is pending has been written."""
         for one in (self.peer, self.stdio):
             one.transport.unregisterProducer()
             one.transport.loseConnection()
 
     def moved(self) -> None:
-        """A byte came."""
+        """Start the idle timeout anew, because a byte came."""
         if self._idle is not None:
             self._idle.touch()
 
     def _waiting(self) -> int:
-        """Bytes that came, and that the other side has yet to take."""
+        """How many bytes have come from one side and wait to be taken by the other."""
         ends = (self.peer.transport, self.stdio.transport)
         return sum(one.waiting() for one in ends if isinstance(one, Connection))
 
     def _end_idle(self) -> None:
+        """End the conversation, because nothing has moved for the idle timeout."""
         limit = f"{self.manner.idle_timeout:g} s"
         self.tell(f"no byte for {limit}")
         for one in (self.peer, self.stdio):
-            # What is paused has more to say, which nobody will hear.
+            # If the other end is paused, this one did not take what waits for it.
             if one.other.paused:
                 one.fail(f"nothing was taken for {limit} of what waits")
                 one.transport.abortConnection()
@@ -207,7 +221,7 @@ class _Talk:
 
 
 class _End(HalfCloseableProtocol):
-    """One of the two connections: a protocol, and the producer of what the other one writes."""
+    """The protocol of one of the two connections, and the producer for the other connection."""
 
     other: _End
 
@@ -223,6 +237,7 @@ class _End(HalfCloseableProtocol):
         self.transport.pauseProducing()
 
     def begin(self) -> None:
+        """Start reading, and become the producer of the other connection."""
         self.other.transport.registerProducer(self, True)
         self.transport.resumeProducing()
 
@@ -232,7 +247,7 @@ class _End(HalfCloseableProtocol):
         self.other.take(data)
 
     def take(self, data: bytes) -> None:
-        """The other connection has read *data*."""
+        """Write *data*, which the other connection has read."""
         self.transport.write(data)
 
     def readConnectionLost(self) -> None:
@@ -241,12 +256,12 @@ class _End(HalfCloseableProtocol):
         self.other.transport.loseWriteConnection()
 
     def connectionLost(self, reason: BaseException) -> None:
-        # Aborted: by give_up, so that it is the other one that was lost.
+        # ConnectionAborted means that `give_up` aborted this one, because the other was lost.
         if not isinstance(reason, (ConnectionDone, ConnectionAborted)):
             self.fail(one_line(reason))
 
     def fail(self, why: str) -> None:
-        """This connection was lost, and so the other one has to end."""
+        """Report that this connection was lost, and end the other one. Idempotent."""
         if self.failed:
             return
         self.failed = True
@@ -257,7 +272,7 @@ class _End(HalfCloseableProtocol):
 
     @abstractmethod
     def give_up(self) -> None:
-        """The other connection was lost, so this one ends too."""
+        """End this connection, because the other one was lost."""
 
     def pauseProducing(self) -> None:
         self.paused = True
@@ -269,10 +284,12 @@ class _End(HalfCloseableProtocol):
 
     @abstractmethod
     def stopProducing(self) -> None:
-        """The other connection takes nothing more."""
+        """React to the other connection, which takes no more bytes."""
 
 
 class _Peer(_End):
+    """The end that talks to the peer."""
+
     def readConnectionLost(self) -> None:
         self.talk.tell(f"the peer has ended its half, {self.received} bytes received")
         super().readConnectionLost()
@@ -293,13 +310,16 @@ class _Peer(_End):
         self.transport.abortConnection()
 
     def stopProducing(self) -> None:
-        # Nobody reads our output any more. That is no end of the upload: only if the peer says
-        # something, it is lost (`_Stdio.take`). So we look.
+        # Nobody reads our output any more, but the upload may go on. Only if the peer sends
+        # something, that is lost (see `_Stdio.take`). So the peer is read, to see whether it does.
         self.resumeProducing()
 
 
 class _Stdio(_End):
+    """The end at standard input and output."""
+
     unread = False
+    """Whether nobody reads standard output any more."""
 
     def take(self, data: bytes) -> None:
         super().take(data)
@@ -307,7 +327,8 @@ class _Stdio(_End):
             self._fail_unread()
 
     def writeConnectionLost(self) -> None:
-        # Also unasked: a pipe that lost its reader (rule PIP-04).
+        # This also comes although the peer has not ended its half, when a pipe has lost its
+        # reader (rule PIP-04).
         if self.transport.droppedBytes:
             self._fail_unread()
         elif not self.other.read_ended:
@@ -315,13 +336,14 @@ class _Stdio(_End):
             self.talk.tell("nobody reads the output any more")
 
     def _fail_unread(self) -> None:
+        """Report that the peer sent something that nobody reads, and close stdio."""
         self.fail("nobody reads the output any more")
         self.transport.loseConnection()
 
     def give_up(self) -> None:
-        # What the peer sent before it was lost still goes out.
+        # Not abortConnection: what the peer sent before it was lost is still written.
         self.transport.loseConnection()
 
     def stopProducing(self) -> None:
-        # The peer was lost: what is left of our input is the next program's.
+        # The peer was lost. The rest of standard input is left for the next program that reads it.
         self.pauseProducing()

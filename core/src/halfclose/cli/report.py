@@ -1,4 +1,4 @@
-"""How the command speaks: one line on stderr, and an exit status."""
+"""The messages of the command, on stderr, and its exit statuses."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ __all__ = [
 ]
 
 FAILED = 1
-"""The exit status where something went wrong that was asked for rightly."""
+"""The exit status if the arguments were right, but something went wrong."""
 
 USAGE = 2
-"""The exit status where the arguments are wrong."""
+"""The exit status if the arguments are wrong."""
 
 
 class Problem(Exception):
-    """What ends the command with one line on stderr.
+    """An error that ends the command with one line on stderr.
 
+    :param message: the line.
     :param status: the exit status.
     """
 
@@ -50,7 +51,7 @@ def status_of(error: Exception) -> int:
 
 
 def one_line(error: object) -> str:
-    """*error*'s message, on one line and printable; its class's name where it has none."""
+    """The message of *error*, on one line and printable; without one, the name of its class."""
     return printable(" ".join(str(error).split())) or type(error).__name__
 
 
@@ -58,9 +59,11 @@ _voice: Voice | None = None
 
 
 def log_to_stderr(level: str | int) -> None:
-    """From now on, until `fall_silent`, neither a logger nor `say` waits for who reads stderr.
+    """Log to stderr, and until `fall_silent` have a thread write it.
 
-    :param level: below it, nothing is logged.
+    So neither a logger nor `say` waits if whoever reads stderr is slow.
+
+    :param level: the lowest level that is logged.
     """
     global _voice
     handler: logging.Handler
@@ -68,13 +71,13 @@ def log_to_stderr(level: str | int) -> None:
         _voice = Voice(sys.stderr.fileno())
         handler = VoiceHandler(_voice)
     except (AttributeError, OSError, ValueError):
-        # There is none, or something else stands in for it.
+        # There is no stderr, or an object without a descriptor has replaced it.
         handler = logging.StreamHandler(sys.stderr)
     logging.basicConfig(handlers=[handler], format="%(message)s", level=level)
 
 
 def fall_silent() -> None:
-    """Take back `log_to_stderr`, when what was said is written, or nobody reads it."""
+    """End what `log_to_stderr` began, after everything is written, or nobody reads it."""
     global _voice
     voice, _voice = _voice, None
     if voice is not None:
@@ -82,7 +85,7 @@ def fall_silent() -> None:
 
 
 def say(line: str) -> None:
-    """Write *line* to stderr, if there is one; what in it does not print is escaped."""
+    """Write *line* to stderr, if there is one. Characters that cannot be printed are escaped."""
     text = "\n".join(printable(each) for each in line.split("\n"))
     if _voice is not None:
         _voice.say(text)
@@ -92,7 +95,10 @@ def say(line: str) -> None:
 
 
 def discard_output() -> None:
-    """Let what stdout still buffers go nowhere: it can take no more, and Python flushes it."""
+    """Put /dev/null at stdout, after writing has failed.
+
+    Python flushes its buffer of stdout at the end, which would fail once more.
+    """
     null = os.open(os.devnull, os.O_WRONLY)
     with suppress(OSError, ValueError, AttributeError, io.UnsupportedOperation):
         os.dup2(null, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""How tables come out, on a terminal and in a pipe."""
+"""The console that tables are printed on, for a terminal or a pipe."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from rich.console import Console
 __all__ = ["console"]
 
 _WIDE = 200
+"""The width of tables, in columns, if stdout is no terminal."""
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        # rich would exit with 1: let the command die as filters do.
+        # rich would exit with 1. The command dies by SIGPIPE, as filters do (see `commands`).
         raise
 
 
 def console() -> Console:
-    """A console for stdout, which takes text as it is: no markup, no guessed colours.
+    """A console for stdout that prints text as it is, without markup and guessed colours.
 
-    It raises BrokenPipeError where nobody reads it.
+    Printing raises BrokenPipeError if nobody reads stdout.
     """
     out = _Console(markup=False, highlight=False, emoji=False)
     if not out.is_terminal:
-        # Who reads a pipe wraps lines himself, if at all.
+        # The reader of a pipe has a width of its own, so lines are not made to fit one.
         out.width = _WIDE
     return out
 
 
 def marks() -> tuple[str, str]:
-    """A tick and a cross, or what stands for them where they cannot be written."""
+    """A tick and a cross; a plus and a minus if the encoding of stdout has none."""
     try:
         "✓✗".encode(sys.stdout.encoding)
     except (AttributeError, LookupError, UnicodeEncodeError):

@@ -1,4 +1,4 @@
-"""``halfclose run``: one protocol on one endpoint."""
+"""``halfclose run``: serves one protocol on one endpoint."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["need_standard_io", "serve"]
 
 
 def need_standard_io() -> None:
-    """Make sure that descriptors 0 and 1 are those that we were started with.
+    """Make sure that descriptors 0 and 1 were open when this process was started.
 
     :raises Problem: one was closed.
     """
@@ -36,12 +36,20 @@ def serve(
     backend: str | None,
     options: ConnectionOptions,
 ) -> int:
-    """Serve what *factory* gives until SIGINT or SIGTERM, or if it is one connection, its end.
+    """Serve until a signal comes, or at an endpoint like stdio until its one connection ends.
 
+    A server that gets SIGTERM closes its connections and returns, because SIGTERM is the way to
+    ask a server to end. After SIGINT it raises, because ``^C`` is also meant for the shell that
+    has started it.
+
+    :param factory: makes the protocols.
+    :param backend: the name of the backend; None: the one that is found.
+    :param options: of each connection.
     :returns: the exit status.
     :raises HalfcloseError: the backend or the endpoint cannot be used.
-    :raises Stopped: a signal ended it. SIGTERM is how a server is asked to end, so one that has
-        closed its connections returns; ``^C`` is also meant for the shell around it.
+    :raises Problem: the one connection was lost, or a standard descriptor was closed.
+    :raises Stopped: a signal ended it: SIGINT, a second signal, any signal with one connection, or
+        SIGPIPE if nobody reads standard output.
     """
     scheme = scheme_of(endpoint)
     if scheme.one_connection:
@@ -51,7 +59,7 @@ def serve(
             reason = running.run(_attach, signals, factory, endpoint, options, backend=backend)
         assert reason is not None, "only a signal comes before the end"
         if scheme.standard_io and _has_no_reader(reason):
-            # As every filter does whose output nobody reads.
+            # A filter whose output nobody reads dies by SIGPIPE.
             raise Stopped(signal.SIGPIPE)
         if not isinstance(reason, ConnectionDone):
             raise Problem(f"connection with {endpoint} lost: {one_line(reason)}")
@@ -62,7 +70,7 @@ def serve(
 
 
 def _has_no_reader(reason: BaseException) -> bool:
-    """Whether a connection ended since nobody reads our output any more."""
+    """Whether *reason* says that nobody reads our output any more."""
     return isinstance(reason, ConnectionLost) and isinstance(reason.__cause__, BrokenPipeError)
 
 
@@ -73,6 +81,7 @@ async def _listen(
     endpoint: Endpoint,
     options: ConnectionOptions,
 ) -> None:
+    """Listen until a signal comes, and close the listener."""
     stop = backend.create_event()
     signals.attach(backend, stop.set)
     async with await backend.listen(endpoint, factory, options) as listener:
@@ -88,7 +97,11 @@ async def _attach(
     endpoint: Endpoint,
     options: ConnectionOptions,
 ) -> BaseException | None:
-    """The reason why the connection ended, or None if a signal came first."""
+    """Make the one connection, and wait until it ends or a signal comes.
+
+    :returns: why the connection ended; None: a signal came first.
+    :raises Problem: the factory or connectionMade raised.
+    """
     over = backend.create_event()
     signals.attach(backend, over.set)
     try:
@@ -96,7 +109,7 @@ async def _attach(
     except HalfcloseError:
         raise
     except Exception as error:
-        # The protocol's own; connect passes it on.
+        # The factory or the protocol raised it, and `connect` passes it on.
         raise Problem(f"the protocol failed: {type(error).__name__}: {one_line(error)}") from error
     reasons: list[BaseException] = []
 

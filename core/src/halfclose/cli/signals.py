@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, the same on every event loop."""
+"""Handles SIGINT and SIGTERM in the same way on every event loop."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ __all__ = ["Signals"]
 
 
 class Signals:
-    """While entered, what SIGINT and SIGTERM do to one run of a backend; then `Stopped` is raised.
+    """A context manager that handles SIGINT and SIGTERM around one run of a backend.
 
-    The first one asks to stop, if `attach` was given a way to; the next one aborts every
-    connection at once and ends the run. A further one does what it did before, which ends also a
-    program whose loop does not turn any more. One that is ignored stays ignored.
+    - The first signal stops the program in order, if `attach` was given a function for that.
+    - The next signal (without such a function, the first) aborts every connection and ends the run.
+    - A further signal does what it did before the block. So it also ends a program whose loop
+      hangs.
 
-    :param asked: signals that are asked to stop by, and nothing else: having stopped, as it was
-        told, the program has not failed.
+    If a signal came, the end of the block raises `Stopped`. Signals that were ignored before stay
+    ignored.
+
+    :param asked: signals that are a normal way to end the program. If the first signal is one of
+        these and the program stops in order, `Stopped` is not raised.
     """
 
     def __init__(self, *asked: signal.Signals) -> None:
@@ -35,9 +39,9 @@ class Signals:
         self._exit: SystemExit | None = None
 
     def attach(self, backend: Backend, stop: Callable[[], object] | None = None) -> None:
-        """*backend* runs now. Call in its loop's thread, before anything else.
+        """Tell that *backend* runs now. Call this in its loop's thread, before anything else.
 
-        :param stop: called in the loop's thread at the first signal; without it, that aborts.
+        :param stop: called in the loop's thread at the first signal; None: the first signal aborts.
         """
         self._stop = stop
         self._backend = backend
@@ -47,19 +51,21 @@ class Signals:
             self._act(self._received)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal; Python calls this in the main thread."""
         again, self._received = self._received, number
         if self._backend is not None:
             self._act(number)
         elif again:
-            # Nothing runs that could be ended in order.
+            # No backend runs yet that could be ended in order.
             self._restore()
             signal.raise_signal(number)
 
     def _act(self, number: int) -> None:
+        """Stop the program in order the first time, if it can; else end its run."""
         assert self._backend is not None
         self._acted = True
         stop, self._stop = self._stop, None
-        # A backend that has been left does nothing: the program is about to end.
+        # If the backend has been left already, this does nothing, and the program ends anyway.
         if stop is not None:
             self._backend.call_soon_threadsafe(stop)
         else:
@@ -68,7 +74,7 @@ class Signals:
             self._backend.call_soon_threadsafe(self._backend.fatal, self._exit)
 
     def _restore(self) -> None:
-        # Taken away first: the next signal can come in the middle of this.
+        # The dictionary is emptied first, because the next signal can come during the loop.
         before, self._before = self._before, {}
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -88,10 +94,11 @@ class Signals:
         self._restore()
         if not self._received or (error is None and self._was_asked()):
             return
-        # What else failed then failed because everything was being ended. A protocol's own
-        # SystemExit or KeyboardInterrupt goes on.
+        # An Exception is only a consequence of the aborted run, so `Stopped` replaces it. But a
+        # protocol's own SystemExit or KeyboardInterrupt comes out.
         if error is None or error is self._exit or isinstance(error, Exception):
             raise Stopped(self._received) from None
 
     def _was_asked(self) -> bool:
+        """Whether the program stopped in order, by one of the signals that ask for it."""
         return self._received in self._asked and self._exit is None

@@ -1,4 +1,7 @@
-"""Descriptors 0 to 2, before anything else: what is opened while one is free gets its number."""
+"""Makes sure that descriptors 0 to 2 are in use, before anything else is opened.
+
+Else the next file that is opened would get the number of the one that is free.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,26 @@ import sys
 __all__ = ["fill_standard_descriptors", "was_closed"]
 
 _filled: set[int] = set()
+"""The standard descriptors that were closed, and that we have filled."""
 
 
 def fill_standard_descriptors() -> None:
-    """Put something at each standard descriptor that is closed, so that nothing else comes there.
+    """Put /dev/null at each standard descriptor that is closed. Idempotent.
 
-    To read from such an input, or to write to such an output, fails as on the closed one (EBADF):
-    it is /dev/null, opened the other way round. So a command whose output is closed fails when it
-    has something to print, as cat does. Idempotent.
+    An input is opened for writing only, and an output for reading only. So using it fails with
+    EBADF, as if it were still closed, and a command whose output is closed fails when it prints
+    something, as cat does.
     """
     for standard in range(3):
         try:
             os.fstat(standard)
         except OSError:
-            # The lowest that is free is the one that we look at.
+            # This gets the number *standard*, which is the lowest free one.
             null = os.open(os.devnull, os.O_RDONLY if standard else os.O_WRONLY)
             os.set_inheritable(null, True)
             _filled.add(null)
     if sys.stdout is None and 1 in _filled:
-        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - the program's, to its end
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - open until the program ends
 
 
 def was_closed(standard: int) -> bool:

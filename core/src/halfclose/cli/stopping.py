@@ -1,7 +1,7 @@
-"""What a signal does to the command: it ends the work, and then the process dies by it.
+"""Ends the command by signals: a signal ends the work, and then the process dies by the signal.
 
-As every filter does: a shell tells ``^C`` from an exit status by how its child died, and ends the
-loop around it only then. A signal that was ignored when we were started stays ignored.
+Every filter does so. A shell ends its own loop after ``^C`` only if its child died by the signal,
+and did not exit with a status. A signal that was ignored when we were started stays ignored.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ __all__ = ["Stopped", "dies_by_signals", "handled", "stoppable"]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _AGAIN = 0.01
-"""Seconds after which a signal is sent again that came where nothing can be raised."""
+"""Seconds after which a signal is sent again whose exception Python has dropped."""
 
 
 class Stopped(BaseException):
-    """A signal came.
+    """A signal came, which ends the command.
 
-    :param number: the signal's.
+    :param number: the number of the signal.
     """
 
     def __init__(self, number: int) -> None:
@@ -35,13 +35,13 @@ class Stopped(BaseException):
 
     @property
     def status(self) -> int:
-        """What a program exits with that it ends, and does not die by it."""
+        """The exit status of a program that was ended by the signal, but did not die by it."""
         return 128 + self.number
 
 
 def handled() -> Iterator[signal.Signals]:
-    """SIGINT and SIGTERM, if we may handle them: here, and not ignored since before we began."""
-    # Elsewhere Python takes no handlers, and delivers no signals.
+    """SIGINT and SIGTERM, without those that are ignored; none outside of the main thread."""
+    # Python lets only the main thread set handlers, and calls them only there.
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -50,15 +50,16 @@ def handled() -> Iterator[signal.Signals]:
 
 @contextmanager
 def dies_by_signals() -> Iterator[None]:
-    """Around all that a process does: let `Stopped`, and KeyboardInterrupt, be its death.
+    """Have `Stopped` and KeyboardInterrupt kill the process by the signal. Enter this around all.
 
-    From here on ``^C`` does what SIGTERM does where nobody handles it: it kills, and raises nothing
-    in code that could swallow it, or print a traceback.
+    From then on ``^C`` kills the process where nobody handles SIGINT, as SIGTERM does. It raises no
+    KeyboardInterrupt in code that could swallow it or print a traceback.
 
-    :raises SystemExit: for the interpreter to end by, and then the process by the signal.
+    :raises SystemExit: in place of these two, so that the interpreter ends in order. At its very
+        end the process sends itself the signal.
     """
     by: list[int] = []
-    # Registered first, so called last: what others have registered is done before.
+    # Exit functions are called in reverse order, so this one, the first, is called last.
     atexit.register(_die, by)
     if (
         threading.current_thread() is threading.main_thread()
@@ -76,19 +77,24 @@ def dies_by_signals() -> Iterator[None]:
 
 
 def _die(by: list[int]) -> None:
+    """Kill this process by the signal in *by*; do nothing if there is none."""
     for number in by:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):
                 stream.flush()
         signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
-        # It comes back where the signal kills nobody: the first process of a container exits.
+        # This returns in the first process of a container, which the signal does not kill. Then
+        # the process exits with the status of `Stopped`.
         signal.raise_signal(number)
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let SIGINT and SIGTERM raise `Stopped`."""
+    """Have SIGINT and SIGTERM raise `Stopped` in the block.
+
+    :raises Stopped: a signal came.
+    """
 
     came: list[Stopped] = []
     timers: list[threading.Timer] = []
@@ -98,7 +104,7 @@ def stoppable() -> Iterator[None]:
         raise came[-1]
 
     def unraisable(what: Any) -> None:
-        """In a finalizer, or while garbage is collected, Python drops what is raised."""
+        """Send the signal again if `Stopped` was raised in a finalizer, where Python drops it."""
         if not isinstance(what.exc_value, Stopped):
             unraisable_before(what)
             return
@@ -119,7 +125,7 @@ def stoppable() -> Iterator[None]:
         try:
             yield
         except Exception:
-            # A library may fail over what it was interrupted in, and raise that; or nothing.
+            # A library may catch `Stopped`, and then raise an error of its own or nothing.
             if not came:
                 raise
         if came:

@@ -1,8 +1,8 @@
-"""Lines for stderr, written by a thread: whoever reads them late, or never, stops nobody else.
+"""Writes lines to stderr in a thread, so that a slow reader of stderr does not block the program.
 
-A pipe that nobody empties, a terminal that was stopped with ``^S`` and a disk that hangs all block
-who writes to them. The description behind descriptor 2 is shared with other processes, so it is
-not ours to make non-blocking.
+A write blocks if it goes to a pipe that nobody empties, to a terminal that was stopped with
+``^S``, or to a disk that hangs. Non-blocking writes are no way out: other processes share the open
+file description behind descriptor 2, and O_NONBLOCK would hold for them too.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from contextlib import suppress
 __all__ = ["Voice", "VoiceHandler"]
 
 _MOST = 1 << 20
-"""Bytes that may wait to be written; beyond them lines are dropped, and counted."""
+"""Bytes that may wait to be written. Lines beyond that are dropped and counted."""
 
 _PIECE = 4096
-"""Bytes that are written at once: a pipe takes so many wholly, not mixed with those of others."""
+"""Bytes of one write. A pipe does not mix a write of that size with those of other processes."""
 
 _BACKLOG = 1 << 16
-"""Bytes that wait above which so many are written at once."""
+"""Bytes of one write while more than this wait."""
 
 _PATIENCE = 1.0
-"""Seconds without progress after which `Voice.close` waits no longer."""
+"""Seconds without progress after which `Voice.close` stops waiting."""
 
 _LONGEST = 5.0
-"""Seconds after which it waits no longer in any case."""
+"""Seconds after which `Voice.close` stops waiting even if there is progress."""
 
 
 class Voice:
-    """Says lines on descriptor *fd*, in order.
+    """Writes lines to descriptor *fd*, in order, in a thread.
 
-    :param fd: it is only written to, and left open.
+    :param fd: a descriptor to write to; it is never closed here.
     """
 
     def __init__(self, fd: int) -> None:
@@ -47,7 +47,8 @@ class Voice:
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._full = False
-        # Lines that are missing: after all that waits, and before it.
+        # How many lines are missing: dropped after all that waits, and lost before it, because
+        # writing them failed.
         self._dropped = self._lost = 0
         self._torn = False
         self._writing = False
@@ -55,14 +56,14 @@ class Voice:
         self._thread: threading.Thread | None = None
 
     def say(self, line: str) -> None:
-        """Write *line* and its end, soon. Never blocks, and never raises.
+        """Have *line* written soon, with a newline. This never blocks and never raises.
 
-        Once too much waits, nothing is taken until all of it is written; then it is told how many
-        lines are missing there.
+        Once too much waits, lines are dropped until all of it is written. Then a line tells how
+        many are missing.
         """
         data = line.encode("utf-8", "backslashreplace") + b"\n"
         if os.getpid() != self._pid:
-            # A child that was forked has our memory, and not our thread.
+            # A forked child has a copy of our memory, but not the thread, so it writes itself.
             with suppress(OSError):
                 os.write(self._fd, data)
             return
@@ -78,7 +79,7 @@ class Voice:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Wait until all is written; but not long, nor at all for who reads nothing."""
+        """Wait until everything is written, or until `_PATIENCE` or `_LONGEST` is over."""
         end = time.monotonic() + _LONGEST
         with self._changed:
             while self._waiting or self._writing or self._dropped:
@@ -91,8 +92,9 @@ class Voice:
                     return
 
     def _start(self) -> threading.Thread:
+        """Start the thread that writes."""
         thread = threading.Thread(target=self._run, name="halfclose stderr", daemon=True)
-        # Signals are for the thread that has the loop.
+        # The thread inherits this mask, so that signals go to the thread with the loop.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             thread.start()
@@ -101,6 +103,7 @@ class Voice:
         return thread
 
     def _run(self) -> None:
+        """Write what waits, for ever; the thread runs this."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._dropped)
@@ -122,8 +125,9 @@ class Voice:
                 self._changed.notify_all()
 
     def _take(self) -> bytes:
-        """The next lines: as many as fit into a piece, and one at least."""
-        # Where much waits, fewer writes: after each, this thread waits for its turn again.
+        """Remove the next lines that fit into one write from those that wait; at least one."""
+        # If much waits, larger writes are better: after each, this thread has to wait for the
+        # interpreter's lock again.
         most = _PIECE if self._size <= _BACKLOG else _BACKLOG
         piece = self._waiting.popleft()
         while self._waiting and len(piece) + len(self._waiting[0]) <= most:
@@ -132,7 +136,10 @@ class Voice:
         return piece
 
     def _write(self, piece: bytes) -> bool:
-        """Whether *piece* was written; if not, a later one may be: a full disk is emptied."""
+        """Write *piece*; return False if that fails.
+
+        A later write may succeed, for instance after somebody has made room on a full disk.
+        """
         if self._torn:
             piece = b"\n" + piece
         done = 0
@@ -141,7 +148,7 @@ class Voice:
                 try:
                     done += os.write(self._fd, piece[done:])
                 except BlockingIOError:
-                    # Somebody else who has it open made it non-blocking.
+                    # Another process that shares the description has made it non-blocking.
                     select.select([], [self._fd], [])
         except OSError:
             if done:
@@ -152,6 +159,7 @@ class Voice:
 
 
 def _note(lost: int) -> bytes:
+    """A line that tells how many lines are missing; empty if none is."""
     if not lost:
         return b""
     lines = "1 line is" if lost == 1 else f"{lost} lines are"
@@ -159,7 +167,7 @@ def _note(lost: int) -> bytes:
 
 
 class VoiceHandler(logging.Handler):
-    """Logs by a `Voice`."""
+    """Writes log records to a `Voice`."""
 
     def __init__(self, voice: Voice) -> None:
         super().__init__()

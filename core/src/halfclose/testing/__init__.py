@@ -1,8 +1,10 @@
-"""The contract as a kit: for the authors of backends, and of libraries that use one.
+"""The testing kit: for the authors of backends, and of libraries that are used with one.
 
-What it needs is in the extra ``testing``. `ContractSuite` proves a backend, and
-`ExplorationSuite` looks for what no rule has thought of; `network` is a network in memory, with a
-clock of its own, for the unit tests of a library.
+- `ContractSuite` tests a backend against every rule of the contract.
+- `ExplorationSuite` performs random conversations, to find mistakes that no rule looks for.
+- `network` is a network in memory with a virtual clock, for the unit tests of a library.
+
+The two suites need pytest and Hypothesis, which the extra ``testing`` installs.
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # These need pytest and Hypothesis, which are not to be imported for the others.
+    # The suites are imported only when somebody asks for one, so that everything else here works
+    # without pytest and Hypothesis.
     if name == "ContractSuite":
         from .judging.explaining import explain_assertions
 

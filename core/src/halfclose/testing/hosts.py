@@ -1,4 +1,4 @@
-"""Hosts: who starts the event loop in which a rule is tried."""
+"""Hosts: the ways to start the event loop in which a rule is tried."""
 
 from __future__ import annotations
 
@@ -17,56 +17,57 @@ __all__ = ["HALFCLOSE_RUN", "HOSTS", "Host", "check_hosts", "find_host", "load_h
 T = TypeVar("T")
 
 Main = Callable[[Backend], Awaitable[T]]
-"""What a host runs."""
+"""The asynchronous function that a host runs, with an open backend as its argument."""
 
 
 class Host(ABC):
-    """One way in which a program starts the loop that a backend is then opened in.
+    """One way in which a program starts the event loop, and then opens a backend in that loop.
 
-    By default the suite's rules run under `halfclose.run`. A program that is there already starts
-    its framework itself and calls `halfclose.open_backend`; then nothing that `run` sets up is
-    there, and what runs beside the backend is the program's own. To have the rules run so too,
-    derive from this, write `run`, and name it in `halfclose.BackendSpec.hosts`.
+    By default the suite's rules run under `halfclose.run`. But an existing program often starts its
+    framework itself and then calls `halfclose.open_backend`. In such a loop `run` has set up
+    nothing, and the program's own tasks run beside the backend. To run the rules in such a loop
+    too, derive a class from this one, write its `run`, and name an instance in
+    `halfclose.BackendSpec.hosts`.
     """
 
     name: ClassVar[str]
-    """What the suite's ``host`` and the run's report call it, such as ``"asyncio.run"``."""
+    """The host's name in the suite's ``host`` and in reports, such as ``"asyncio.run"``."""
     channel_types: ClassVar[tuple[str, ...] | None] = ("tcp", "native-tcp")
-    """Names of the types of channel on which rules run there; None: on all.
+    """Names of the channel types on which rules run under this host; None: on all.
 
-    Who started the loop decides where calls and tasks come from. How bytes move on a pipe is the
-    same, and was seen under `halfclose.run`.
+    Few are enough: the host decides where calls and tasks come from, but not how bytes move on a
+    pipe, which the rules have seen under `halfclose.run`.
     """
     brings_fatal: ClassVar[bool] = True
-    """Whether KeyboardInterrupt or SystemExit in an event comes out of `run` (rule ERR-05).
+    """Whether `run` raises a KeyboardInterrupt or SystemExit that an event raised (rule ERR-05).
 
-    Where no loop can be told to raise, it is logged, and the loop stopped: `run` then raises
-    RuntimeError.
+    Some loops cannot be told to raise it. There it is logged and the loop is stopped, and `run`
+    raises RuntimeError.
     """
 
     @abstractmethod
     def run(self, main: Main[T], backend: str, options: Mapping[str, Any] | None = None) -> T:
-        """Start the framework, run ``main(backend)`` in a backend opened there, end it.
+        """Start the framework, run ``main(backend)`` in a backend opened there, end the framework.
 
-        May be called again, as often as you like, and leaves nothing behind.
+        It may be called any number of times, and leaves nothing behind.
 
         :param backend: the name of the backend.
-        :param options: the backend's.
+        :param options: options of the backend.
         :returns: what *main* returned.
-        :raises BaseException: whatever *main* raised, bare.
+        :raises BaseException: whatever *main* raised, not wrapped in a group.
         """
 
     async def run_program(
         self, main: Main[object], backend: Backend, options: Mapping[str, Any]
     ) -> BaseException | None:
-        """Run ``main(backend)`` as a program of its own, while the test goes on.
+        """Run ``main(backend)`` as a second program, while the test goes on.
 
-        By default it is `run` in a thread. Where a process can have one loop only, override it,
-        with `run_beside`.
+        By default this calls `run` in a thread. A framework that can have only one loop in a
+        process overrides this method and calls `run_beside`.
 
-        :param backend: the one in whose loop the test waits for it.
-        :param options: of the program's own backend.
-        :returns: what the program raised.
+        :param backend: the test's backend, in whose loop the test waits for the program.
+        :param options: options of the program's own backend.
+        :returns: what the program raised; None: nothing.
         """
 
         def program() -> BaseException | None:
@@ -82,24 +83,27 @@ class Host(ABC):
     async def open_and_run(
         main: Main[T], backend: str, options: Mapping[str, Any] | None = None
     ) -> T:
-        """What `run` has the framework run: ``main(backend)``, in a backend that is opened."""
+        """Open the backend and run ``main(backend)`` in it: `run` has the framework run this."""
         async with open_backend(backend, options) as opened:
             return await main(opened)
 
     async def run_beside(
         self, main: Main[object], backend: Backend, options: Mapping[str, Any]
     ) -> BaseException | None:
-        """`run_program`, in the test's own loop: a second backend is opened in it."""
+        """Do what `run_program` does, with a second backend that is opened in the test's own loop.
+
+        :returns: the Exception that the program raised; None: nothing.
+        """
         try:
             await self.open_and_run(main, backend.name, options)
         except Exception as error:
-            # Anything else ends the test, and not the program alone.
+            # Any other BaseException, such as a cancellation, ends the test too.
             return error
         return None
 
 
 class HalfcloseRun(Host):
-    """`halfclose.run`."""
+    """The host that starts the framework by `halfclose.run`."""
 
     name = "halfclose.run"
     channel_types = None
@@ -109,16 +113,16 @@ class HalfcloseRun(Host):
 
 
 HALFCLOSE_RUN: Host = HalfcloseRun()
-"""The host of every backend, of which nobody need tell."""
+"""The host that every backend has without naming it."""
 
 HOSTS: tuple[Host, ...] = ()
-"""The hosts beside it, where a backend names none: see `halfclose.BackendSpec`."""
+"""The further hosts of a backend that names none; see `halfclose.BackendSpec`."""
 
 
 def check_hosts(hosts: Any) -> tuple[Host, ...]:
-    """*hosts*, if it is a tuple of hosts, each with its own name.
+    """Return *hosts* if it is a tuple of hosts with different names.
 
-    :raises TypeError: it is not.
+    :raises TypeError: it is not a tuple, an item is no host, or a name is missing or used twice.
     """
     if not isinstance(hosts, tuple):
         raise TypeError(f"{hosts!r} is no tuple of halfclose.testing.Host")
@@ -136,10 +140,9 @@ def check_hosts(hosts: Any) -> tuple[Host, ...]:
 
 
 def load_hosts(backend: str) -> tuple[Host, ...]:
-    """The hosts by which the contract suite can run the backend of that name.
+    """The hosts that a backend names, without `halfclose.run`, which every backend has.
 
-    Without the one that all have, `halfclose.run`.
-
+    :param backend: the name of the backend.
     :raises BackendNotFound: see `halfclose.find_backend`.
     :raises BackendLoadError: see `halfclose.load_backend`; or what its `BackendSpec.hosts` names
         is no tuple of hosts.
@@ -156,9 +159,9 @@ def load_hosts(backend: str) -> tuple[Host, ...]:
 
 
 def find_host(hosts: tuple[Host, ...], name: str) -> Host:
-    """The one of *hosts*, or the default, that is called *name*.
+    """The host called *name*, among *hosts* and `halfclose.run`.
 
-    :raises LookupError: none is; the message has the names that there are.
+    :raises LookupError: no host is called so; the message lists the names.
     """
     known = {host.name: host for host in (HALFCLOSE_RUN, *hosts)}
     if name not in known:

@@ -14,10 +14,10 @@ __all__ = ["OpenNetwork", "network"]
 
 
 class OpenNetwork(Network):
-    """A network, and a backend that is open on it; what `network` gives."""
+    """A network in memory, with a backend that is open on it. `network` makes one."""
 
     backend: MemoryBackend
-    """Connects, listens, keeps the time: give it to the code under test."""
+    """The backend that the code under test connects, listens and sets timers with."""
 
 
 @asynccontextmanager
@@ -30,7 +30,7 @@ async def network(
     grace: float = GRACE,
     strict: bool = True,
 ) -> AsyncIterator[OpenNetwork]:
-    """A network in memory with a virtual clock, for one test, in any event loop or in none::
+    """Make a network in memory with a virtual clock, for one test, in any event loop or in none::
 
         async with halfclose.testing.network(seed=7) as net:
             await net.backend.listen("memory:echo", Echo)
@@ -40,20 +40,23 @@ async def network(
                 assert await peer.receive_all() == b"hello"
 
     At the end of the block the backend is left: its connections are closed and waited for, or
-    aborted if the body raised (rule END-03). What comes out is the body's exception, bare.
-    `Network.open_ends` then says what the test itself has left open.
+    aborted if the body raised (rule END-03). An exception of the body comes out as it is, not
+    wrapped in a group. Afterwards `Network.open_ends` lists the ends that the test itself has left
+    open.
 
-    :param seed: draws the order and the sizes in which bytes arrive; the same seed, the same run.
-    :param chunks: sizes of what one read gives at most, in place of the seed's.
-    :param buffer: bytes of each direction that may be sent and not read.
-    :param latency: seconds that everything takes on its way.
-    :param grace: seconds, of the virtual clock, that leaving waits for connections to end.
-    :param strict: at the end, raise what an event, a factory, a task, a timer or a plugin has
-        raised and nobody has taken out by `Network.flush_failures`: it is logged only, otherwise,
-        and the test would pass. Where the body raised, that comes out.
+    :param seed: decides the order and the sizes in which bytes arrive. The same seed gives the
+        same run.
+    :param chunks: the largest sizes of single reads, in bytes; they replace those of the seed.
+    :param buffer: how many bytes of each direction may be sent and not yet read.
+    :param latency: seconds that everything takes from one end to the other.
+    :param grace: seconds of the virtual clock that leaving waits for connections to end.
+    :param strict: whether the end of the block raises what an event, a factory, a task, a timer or
+        a plugin has raised, unless the test has taken it out by `Network.flush_failures`. Without
+        *strict* such a failure is only logged, and the test passes. If the body raised, only the
+        body's exception comes out.
     :raises ValueError: one of these is out of range.
-    :raises BaseException: with *strict*, the failure; several, as an ``ExceptionGroup``.
-    :raises Deadlock: at any wait, where nothing is left that could end it.
+    :raises BaseException: with *strict*, the one failure, or a ``BaseExceptionGroup`` of several.
+    :raises Deadlock: the test waits for something, and nothing is left that could make it happen.
     """
     net = OpenNetwork(seed, chunks=chunks, buffer=buffer, latency=latency)
     net.backend = MemoryBackend("memory", {"network": net, "grace": grace})
@@ -64,10 +67,11 @@ async def network(
 
 
 def _raise_failures(failures: list[BaseException]) -> None:
+    """Raise the failures, if there are any.
+
+    :raises BaseException: the one failure, or a ``BaseExceptionGroup`` of several.
     """
-    :raises BaseException: the failure; several, as a group.
-    """
-    # One that was passed on, from an event to a task that awaited it, is one.
+    # The same exception may be noted twice: an event raised it, and a task that awaited it too.
     each = list({id(error): error for error in failures}.values())
     if not each:
         return

@@ -1,1 +1,1 @@
-"""Types of channel, and the raw peer at the other end of each."""
+"""The channel types on which rules run, and the raw peer at the other end of each."""

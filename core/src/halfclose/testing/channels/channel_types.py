@@ -1,4 +1,4 @@
-"""Types of channel: each a way to a transport under test and the raw peer at its other end."""
+"""Channel types: each makes connections with a transport under test and a raw peer at its end."""
 
 from __future__ import annotations
 
@@ -49,81 +49,90 @@ __all__ = [
 ]
 
 Dial: TypeAlias = Callable[[], Awaitable[RawPeer]]
-"""Connects one raw peer; the factory's protocol is attached on our side."""
+"""Connects one raw peer and gives it; the factory's protocol is attached at our end."""
 
 Serve: TypeAlias = Callable[
     [Backend, ProtocolFactory, ConnectionOptions], AbstractAsyncContextManager[Dial]
 ]
-"""What `ChannelType.serve` is."""
+"""The type of `ChannelType.serve`."""
 
 
 class ChannelType(ABC):
-    """One type of channel, for the suite: everything that a rule does beside the backend.
+    """One channel type, for the suite: all that a rule needs and the backend does not give.
 
-    To add one for a framework's own TCP or unix sockets, derive from it and write `serve`; name it
-    in `halfclose.BackendSpec.channel_types` or in the suite's ``channel_types``. What is not the
-    operating system's replaces the other methods too.
+    To add a channel type for a framework's own TCP or unix sockets, derive a class from this one,
+    write its `serve`, and name an instance in `halfclose.BackendSpec.channel_types` or in the
+    suite's ``channel_types``. A channel type without sockets of the operating system overrides the
+    other methods too.
     """
 
     name: ClassVar[str]
-    """What the run's report calls it."""
+    """The channel type's name in reports."""
     scheme: ClassVar[str]
-    """"tcp", "unix", "stdio" or "memory": what the raw peer is."""
+    """"tcp", "unix", "stdio" or "memory": what sort of connection the raw peer has."""
     options: ClassVar[Mapping[str, Any]] = {}
-    """Options with which the backend is opened for it."""
+    """Options with which the backend is opened for this channel type."""
 
     @abstractmethod
     def serve(
         self, backend: Backend, factory: ProtocolFactory, options: ConnectionOptions
     ) -> AbstractAsyncContextManager[Dial]:
-        """Wait for raw peers and attach what *factory* gives to each that dials."""
+        """Accept raw peers until the end of the block, and attach a protocol to each.
 
-    # -- other channel types
-    # ---------------------------------------------------------------------------
+        :param backend: the backend under test.
+        :param factory: makes the protocols.
+        :param options: of each connection.
+        :returns: a context manager that gives a function to connect a raw peer.
+        """
+
+    # -- other channel types -------------------------------------------------------------------
 
     @property
     def polled(self) -> ChannelType:
-        """The kind that ``Backend.listen`` serves by itself, closest to this one."""
+        """The channel type most like this one that every backend serves by ``Backend.listen``."""
         return PollerUnix() if self.scheme == "unix" else PollerTCP()
 
     @property
     def beside(self) -> ChannelType:
-        """The kind for a second connection beside one of this: this one, if there can be two."""
+        """The channel type for a second connection: this one, unless there can be only one."""
         return self
 
-    # -- the other end, by no backend ----------------------------------------------------------
+    # -- the other end, without a backend ------------------------------------------------------
 
     def listening(self, backend: Backend) -> AbstractContextManager[RawListener]:
-        """A raw listener, to which the backend connects.
+        """A raw listener, to which the backend can connect.
 
-        :param backend: the one in whose loop the test waits for it.
+        :param backend: the backend in whose loop the test waits for connections.
         """
         return SocketListener(backend, self.polled.scheme)
 
     def refusing(self, backend: Backend) -> AbstractContextManager[Endpoint]:
-        """Where nobody listens, nor can come to listen meanwhile."""
+        """An endpoint that refuses connections: nobody listens, and nobody else can take it."""
         return refusing(self.polled.scheme)
 
     def black_hole(self, backend: Backend) -> AbstractContextManager[Endpoint]:
-        """Where nobody answers, ever."""
+        """An endpoint that never answers an attempt to connect."""
         return black_hole(backend, self.polled.scheme)
 
     def hopeless(self, backend: Backend) -> AbstractContextManager[Endpoint]:
-        """Where connecting fails at once, for a reason that has no exception of its own."""
+        """An endpoint to which connecting fails at once with a plain `ConnectError`.
+
+        The reason is one for which there is no subclass.
+        """
         if self.scheme == "unix":
             return nullcontext(UNIX("/nonexistent/halfclose"))
         # A multicast address.
         return nullcontext(TCP("224.0.0.1", 9))
 
     def holdings(self, backend: Backend) -> set[object]:
-        """The identity of every end of a connection that is held now, of the raw peers' too.
+        """The identities of all ends of connections that are open now, with those of raw peers.
 
-        No peer could see whether our end was released, or only shut down.
+        By this a test sees whether our end was released. A peer cannot tell that from a shutdown.
         """
         return open_sockets()
 
     def left_behind(self) -> list[str]:
-        """What the kind itself still holds, by name; descriptors are looked for without it."""
+        """The names of what is still open, other than descriptors, which the suite finds itself."""
         return []
 
     # -- whole programs ------------------------------------------------------------------------
@@ -135,35 +144,40 @@ class ChannelType(ABC):
         options: Mapping[str, Any],
         host: Host,
     ) -> BaseException | None:
-        """Run ``main(backend)`` as a program of its own, on the same kind of backend and host.
+        """Run ``main(backend)`` as a second program, while the test goes on.
 
-        The test goes on meanwhile.
+        The program has a backend of the same name, under the same host.
 
-        :param backend: the one in whose loop the test waits for it.
-        :param options: of the program's own backend.
-        :param host: the one that runs the test.
-        :returns: what the program raised.
+        :param backend: the test's backend, in whose loop the test waits for the program.
+        :param options: options of the program's own backend.
+        :param host: the host that runs the test.
+        :returns: what the program raised; None: nothing.
         """
         return await host.run_program(main, backend, {**self.options, **options})
 
     def time(self, backend: Backend) -> float:
-        """Seconds of a clock that can be read by such a program and after it.
+        """Seconds of a clock that such a program and the test share.
 
-        :param backend: the test's.
+        :param backend: the test's backend.
         """
         return time.monotonic()
 
     def outliving(self, backend: Backend) -> AbstractContextManager[Serve]:
-        """`serve`, for a connection that is left to the program's backend.
+        """Give a `serve` whose connections stay open after its block, for the backend to close.
 
-        To be entered around the whole program.
+        Enter this around the whole program.
+
+        :param backend: the test's backend.
         """
         return nullcontext(self.serve)
 
 
 class _Lane(ChannelType):
+    """A channel type whose `serve` calls ``Backend.listen``."""
+
     @abstractmethod
-    def _listen_on(self, folder: str) -> Endpoint: ...
+    def _listen_on(self, folder: str) -> Endpoint:
+        """The endpoint to listen on; *folder* is a new one for the path of a unix socket."""
 
     @asynccontextmanager
     async def serve(
@@ -180,7 +194,7 @@ class _Lane(ChannelType):
 
 
 class PollerTCP(_Lane):
-    """``backend.listen`` on TCP: the poller, unless the backend was opened as native."""
+    """``backend.listen`` on TCP, with the backend's default option ``sockets``."""
 
     name = "tcp"
     scheme = "tcp"
@@ -190,7 +204,7 @@ class PollerTCP(_Lane):
 
 
 class PollerUnix(_Lane):
-    """``backend.listen`` on a unix socket."""
+    """``backend.listen`` on a unix socket, with the backend's default option ``sockets``."""
 
     name = "unix"
     scheme = "unix"
@@ -214,7 +228,7 @@ class NativeUnix(PollerUnix):
 
 
 class Stdio(ChannelType):
-    """``backend.connect("stdio:")``, with pipes put at descriptors 0 and 1 of this process."""
+    """``backend.connect("stdio:")``, with pipes at descriptors 0 and 1 of this process."""
 
     name = "stdio"
     scheme = "stdio"
@@ -242,7 +256,8 @@ class Stdio(ChannelType):
             try:
                 yield connect
             finally:
-                # Before the descriptors are put back: its end replaces descriptor 1.
+                # Before the descriptors are restored, because a connection that ends puts
+                # /dev/null at descriptor 1.
                 for protocol in attached:
                     protocol.transport.abortConnection()
                     await protocol.transport.whenClosed()
@@ -268,10 +283,10 @@ _SCHEMES = ("tcp", "unix", "stdio", "memory")
 
 
 def check_channel_types(channel_types: Any) -> tuple[ChannelType, ...]:
-    """*channel_types*, if it is a tuple of channel types on which rules can be seen, each with its
-    own name.
+    """Return *channel_types* if it is a tuple of channel types with different names.
 
-    :raises TypeError: it is not.
+    :raises TypeError: it is no tuple, or empty; an item is no channel type; a name is missing or
+        used twice; or a scheme is unknown.
     """
     if not isinstance(channel_types, tuple) or not channel_types:
         raise TypeError(f"{channel_types!r} is no tuple of halfclose.testing.ChannelType")
@@ -292,12 +307,12 @@ def check_channel_types(channel_types: Any) -> tuple[ChannelType, ...]:
 
 
 def load_channel_types(backend: str) -> tuple[ChannelType, ...]:
-    """The types of channel on which the contract suite runs for the backend of that name.
+    """The channel types on which the contract suite runs for a backend.
 
+    :param backend: the name of the backend.
     :raises BackendNotFound: see `halfclose.find_backend`.
     :raises BackendLoadError: see `halfclose.load_backend`; or what its `BackendSpec.channel_types`
-        names
-        is no tuple of channel types.
+        names is no tuple of channel types.
     """
     located = locate(backend)
     where = located.spec.channel_types
@@ -311,4 +326,4 @@ def load_channel_types(backend: str) -> tuple[ChannelType, ...]:
 
 
 CHANNEL_TYPES: tuple[ChannelType, ...] = (PollerTCP(), PollerUnix(), Stdio())
-"""What the contract suite runs on where a backend names no others: see `halfclose.BackendSpec`."""
+"""The channel types of a backend that names no others; see `halfclose.BackendSpec`."""

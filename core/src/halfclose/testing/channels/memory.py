@@ -1,6 +1,6 @@
-"""The type of channel that needs no operating system: a stream of the network in memory.
+"""The channel type that needs no operating system: a stream of the network in memory.
 
-A rule that runs on it takes no real time: while everybody waits, the clock jumps.
+A rule takes no real time on it: when nothing is left to do but wait, the clock jumps.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ["CHANNEL_TYPES", "MemoryPeer", "MemoryStream"]
 class MemoryPeer(RawPeer):
     """One end of a connection of the network.
 
-    :param index: which connection to its name it is.
+    :param index: the connection's number among those to the same name, from 0 on.
     """
 
     def __init__(self, backend: Backend, end: End, index: int) -> None:
@@ -69,7 +69,8 @@ class MemoryPeer(RawPeer):
         self.end.shutdown()
 
     def stop_reading(self) -> None:
-        """As over TCP, nothing of that can be told: what comes fills the buffer."""
+        """Does nothing: as over TCP, the other end cannot be told, and what comes fills the
+        buffer."""
 
     def reset(self) -> None:
         self.end.reset()
@@ -123,20 +124,21 @@ class MemoryPeer(RawPeer):
 
 
 class _Changes:
-    """Lets any number of tasks wait for something to become true, after some change."""
+    """Lets any number of tasks wait until a condition is true, which is checked on each change."""
 
     def __init__(self) -> None:
         self._waiting: dict[Any, None] = {}
 
     def tell(self) -> None:
-        """Something has changed."""
+        """Wake the tasks that wait, because something has changed."""
         for event in self._waiting:
             event.set()
 
     async def until(self, backend: Backend, reached: Callable[[], object], otherwise: str) -> None:
-        """Wait until *reached*.
+        """Wait until *reached* returns something true.
 
-        :raises AssertionError: it is not within `LIMIT` seconds: *otherwise*.
+        :raises AssertionError: it does not within `LIMIT` seconds; the message begins with
+            *otherwise*.
         """
         end = backend.time() + LIMIT
         while not reached():
@@ -152,6 +154,8 @@ class _Changes:
 
 
 class _Listener(RawListener):
+    """A raw listener on a name of the network."""
+
     def __init__(self, backend: Backend, listening: Listening) -> None:
         self.endpoint = listening.endpoint
         self._backend = backend
@@ -180,7 +184,7 @@ def _network_of(backend: Backend) -> Network:
 
 
 class MemoryStream(ChannelType):
-    """``backend.listen`` on a name of the network."""
+    """``backend.listen`` on a name of the network in memory."""
 
     name = "memory"
     scheme = "memory"
@@ -212,14 +216,13 @@ class MemoryStream(ChannelType):
         networks, self._networks = self._networks, {}
         return [end for network in networks for end in network.open_ends()]
 
-    # -- other channel types
-    # ---------------------------------------------------------------------------
+    # -- other channel types -------------------------------------------------------------------
 
     @property
     def polled(self) -> ChannelType:
         return self
 
-    # -- the other end, by no backend ----------------------------------------------------------
+    # -- the other end, without a backend ------------------------------------------------------
 
     def listening(self, backend: Backend) -> AbstractContextManager[RawListener]:
         return _Listener(backend, self._network(backend).listen(next(self._names)))
@@ -251,12 +254,12 @@ class MemoryStream(ChannelType):
         options: Mapping[str, Any],
         host: Host,
     ) -> BaseException | None:
-        # There is one clock, and one thread: it runs in the test's own loop.
+        # A network has one clock and one thread, so the program runs in the test's own loop.
         try:
             async with open_backend(backend.name, options) as inner:
                 await main(inner)
         except (Cancelled, GeneratorExit):
-            # That is the end of the test, and not of the program alone.
+            # The test itself is being ended, not only the program.
             raise
         except BaseException as error:
             return error
@@ -270,4 +273,4 @@ class MemoryStream(ChannelType):
 
 
 CHANNEL_TYPES: tuple[ChannelType, ...] = (MemoryStream(),)
-"""What the contract suite runs on, for the backend ``memory``."""
+"""The channel types of the backend ``memory``."""

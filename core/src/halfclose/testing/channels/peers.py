@@ -1,4 +1,4 @@
-"""The other end of a connection, driven by the test and by no backend."""
+"""Raw peers: the other ends of connections, which the test drives without any backend."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from ...endpoints import Endpoint
 __all__ = ["LIMIT", "RawListener", "RawPeer"]
 
 LIMIT = 10.0
-"""Seconds that the test waits for anything; then the rule has failed."""
+"""Seconds that a test waits for anything before the rule has failed."""
 
 
 class RawPeer(ABC):
     """The raw other end of one connection. Close it when done: it is a context manager.
 
-    Whatever it waits for, it waits `LIMIT` seconds at most, and then raises AssertionError.
+    Each method that waits raises AssertionError after `LIMIT` seconds.
 
-    :param backend: the one in whose loop the test waits for this peer; it may be replaced.
+    :param backend: the backend in whose loop the test waits for this peer; the attribute may be
+        replaced by another backend.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -27,7 +28,7 @@ class RawPeer(ABC):
     # -- at once -------------------------------------------------------------------------------
 
     def send_now(self, data: bytes) -> None:
-        """Send *data*, which is small.
+        """Send *data*, which has to be small enough to fit at once.
 
         :raises AssertionError: it does not fit.
         """
@@ -36,21 +37,24 @@ class RawPeer(ABC):
 
     @abstractmethod
     def send_some(self, data: bytes) -> int:
-        """Send as much of *data* as fits now, and give how much that was.
+        """Send as much of *data* as fits now.
 
+        :returns: how many bytes that was.
         :raises ConnectionError: the other end is gone.
         """
 
     @abstractmethod
     def receive_now(self, limit: int) -> bytes | None:
-        """Up to *limit* bytes of what is there; ``b""`` at the end of stream; None: nothing yet.
+        """Read up to *limit* bytes of what is there, without waiting.
 
+        :returns: the bytes; ``b""`` at the end of stream; None: there is nothing yet.
         :raises ConnectionResetError: the connection was reset.
         """
 
     @abstractmethod
     def rest(self) -> tuple[bytes, str]:
-        """`read_all` for when the loop is over, and the other end with it."""
+        """Read everything until the end, as `read_all` does, after the loop and our end are
+        gone."""
 
     @abstractmethod
     def shutdown(self) -> None:
@@ -58,21 +62,22 @@ class RawPeer(ABC):
 
     @abstractmethod
     def stop_reading(self) -> None:
-        """Read no more; where the other end can be told of that, it is."""
+        """Read no more, and tell the other end so where there is a way to."""
 
     @abstractmethod
     def reset(self) -> None:
-        """End the connection so that the other end sees a reset, and close.
+        """Close the connection so that the other end sees a reset.
 
-        On a unix socket by closing with the other end's bytes unread: there must be some, see
-        `until_input`.
+        A unix socket sends a reset only if it is closed with unread input. So wait for some first,
+        by `until_input`.
         """
 
     @abstractmethod
     def reset_unseen(self) -> None:
-        """`reset`, and somebody takes the error from the other end's kernel, as a failed send does.
+        """Do what `reset` does, and take the error out of the other end's socket, as a failed send
+        would.
 
-        From here on the other end is only told that it is not connected.
+        From then on the other end only learns that it is not connected.
         """
 
     @abstractmethod
@@ -84,46 +89,50 @@ class RawPeer(ABC):
     @property
     @abstractmethod
     def address(self) -> Endpoint:
-        """This end, as the other end sees it."""
+        """This end's address, as the other end sees it."""
 
     @property
     @abstractmethod
     def other_address(self) -> Endpoint:
-        """The other end, as this end sees it."""
+        """The other end's address, as this end sees it."""
 
     @abstractmethod
     def holdings(self) -> set[object]:
-        """What of `ChannelType.holdings` is this end."""
+        """This end's part of `ChannelType.holdings`."""
 
     def unread(self) -> int:
-        """Bytes that have reached this end and were not read; 0 if that cannot be told."""
+        """How many bytes have reached this end and are unread; 0 where that cannot be told."""
         return 0
 
-    def narrow(self, size: int) -> None:  # noqa: B027 - nothing to do where it has no size
-        """Let about *size* bytes wait at this end; what more is sent waits at the other."""
+    def narrow(self, size: int) -> None:  # noqa: B027 - not every peer has a buffer to set
+        """Make the input buffer of this end about *size* bytes; more has to wait at the other."""
 
     # -- waiting -------------------------------------------------------------------------------
 
     @abstractmethod
     async def send(self, data: bytes) -> int:
-        """Send *data*, however slowly the other end reads.
+        """Send *data*, however slowly the other end reads, or until the other end goes away.
 
-        :returns: how much went out before the other end went away; all of it, if it did not.
+        :returns: how many bytes were sent.
         """
 
     @abstractmethod
     async def until_input(self) -> None:
-        """Wait until there is something to read, and leave it there."""
+        """Wait until there is something to read, but do not read it."""
 
     @abstractmethod
     async def receive(self, limit: int) -> bytes:
-        """Wait for something to read: up to *limit* bytes of it, ``b""`` at the end of stream.
+        """Wait for something to read, and read up to *limit* bytes of it.
 
+        :returns: the bytes; ``b""`` at the end of stream.
         :raises ConnectionResetError: the connection was reset.
         """
 
     async def read_all(self) -> tuple[bytes, str]:
-        """Everything until the end, and how it ended: "eof" or "reset"."""
+        """Read everything until the end.
+
+        :returns: the bytes, and how the stream ended: "eof" or "reset".
+        """
         data = bytearray()
         try:
             while piece := await self.receive(1 << 18):
@@ -133,9 +142,9 @@ class RawPeer(ABC):
         return bytes(data), "eof"
 
     async def read_to_eof(self) -> bytes:
-        """Everything until a clean end of stream.
+        """Read everything until a clean end of stream.
 
-        :raises AssertionError: it ended in a reset.
+        :raises AssertionError: the stream ended by a reset.
         """
         data, end = await self.read_all()
         assert end == "eof", (
@@ -144,10 +153,10 @@ class RawPeer(ABC):
         return data
 
     async def read_exactly(self, size: int) -> bytes:
-        """*size* bytes.
+        """Read *size* bytes.
 
-        :raises AssertionError: the stream ended before.
-        :raises ConnectionResetError: the connection was reset before.
+        :raises AssertionError: the stream ended before that many came.
+        :raises ConnectionResetError: the connection was reset before that many came.
         """
         data = bytearray()
         while len(data) < size:
@@ -164,14 +173,14 @@ class RawPeer(ABC):
 
 
 class RawListener(ABC):
-    """Listens by no backend. It is a context manager."""
+    """A listener without any backend. Close it when done: it is a context manager."""
 
     endpoint: Endpoint
-    """Where."""
+    """The endpoint that it listens on."""
 
     @abstractmethod
     async def accept(self) -> RawPeer:
-        """Wait for a connection, and give this end of it.
+        """Wait for a connection, and give the raw peer at this end of it.
 
         :raises AssertionError: none came within `LIMIT` seconds.
         """

@@ -1,4 +1,4 @@
-"""Pipes at standard input and output, and the raw peer at their other ends."""
+"""Pipes as standard input and output, and the raw peer at their other ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STDIN, STDOUT = 0, 1
 
 
 class PipePeer(ThreadedPeer):
-    """What stands at the other ends of our standard input and output: two pipes."""
+    """The raw peer at the other ends of the pipes at our standard input and output."""
 
     def __init__(self, backend: Backend, to_stdin: int, from_stdout: int) -> None:
         super().__init__(backend)
@@ -113,9 +113,10 @@ class PipePeer(ThreadedPeer):
 
 @contextmanager
 def preserved_descriptors() -> Iterator[None]:
-    """Put descriptors 0 and 1 back at the end, whatever stands there by then.
+    """Restore descriptors 0 and 1 at the end of the block, whatever has replaced them.
 
-    End the connection that uses them before: its own end replaces descriptor 1.
+    The connection that uses them has to end before that, because at its end it puts /dev/null at
+    descriptor 1.
     """
     saved = os.dup(STDIN), os.dup(STDOUT)
     try:
@@ -127,7 +128,7 @@ def preserved_descriptors() -> Iterator[None]:
 
 
 def _install(stdin: int, stdout: int) -> None:
-    """Put *stdin* and *stdout* at descriptors 0 and 1, and close them."""
+    """Duplicate *stdin* and *stdout* to descriptors 0 and 1, and close the originals."""
     os.dup2(stdin, STDIN)
     os.dup2(stdout, STDOUT)
     for fd in {stdin, stdout}:
@@ -136,14 +137,15 @@ def _install(stdin: int, stdout: int) -> None:
 
 @contextmanager
 def standard_descriptors(stdin: int, stdout: int) -> Iterator[None]:
-    """Put *stdin* and *stdout* at descriptors 0 and 1, close them, and put all back at the end."""
+    """Have *stdin* and *stdout* at descriptors 0 and 1 during the block; the originals are
+    closed."""
     with preserved_descriptors():
         _install(stdin, stdout)
         yield
 
 
 def install_pipes(backend: Backend) -> PipePeer:
-    """Put fresh pipes at descriptors 0 and 1, and give what stands at their other ends."""
+    """Put new pipes at descriptors 0 and 1, and give the raw peer at their other ends."""
     stdin, to_stdin = os.pipe()
     from_stdout, stdout = os.pipe()
     _install(stdin, stdout)

@@ -1,4 +1,4 @@
-"""Plain TCP and unix sockets: the raw peers, and where they listen and dial."""
+"""Raw peers and raw listeners on TCP and unix sockets."""
 
 from __future__ import annotations
 
@@ -43,12 +43,13 @@ class SocketPeer(ThreadedPeer):
     # -- at once -------------------------------------------------------------------------------
 
     def send_now(self, data: bytes) -> None:
-        # One that has to wait for a moment, as TCP may for memory, does.
+        # Unlike `send_some` this may wait a moment, because TCP may have to wait for memory.
         assert self.sock.send(data) == len(data)
 
     def send_some(self, data: bytes) -> int:
         try:
-            # A socket with a timeout does not block; only its methods do.
+            # A socket object with a timeout has a non-blocking descriptor, and only its methods
+            # wait.
             return os.write(self.sock.fileno(), data)
         except BlockingIOError:
             return 0
@@ -77,21 +78,21 @@ class SocketPeer(ThreadedPeer):
             assert other.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
     def _reset(self, other: socket.socket | None) -> None:
-        """Reset, and wait until the kernel has told *other*: it may take its time for a packet."""
+        """Reset the connection, and wait until the kernel has delivered the reset to *other*."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
         if other is not None:
             poll = select.poll()
-            # For nothing but errors and the end of both halves, of which it always tells.
+            # No event is asked for: poll always reports errors and the end of both halves.
             poll.register(other, 0)
             poll.poll(LIMIT * 1000)
 
     @contextmanager
     def _other_end(self) -> Iterator[socket.socket | None]:
-        """The TCP socket under test, found by its addresses, as another descriptor of the same.
+        """A duplicate of the TCP socket under test, which is found by its addresses.
 
-        None, where it is not in this process, not accepted yet, or closed; or where this socket was
-        reset, and so has no other end.
+        It is None if that socket is not in this process, not accepted yet, or closed, or if this
+        socket was reset and so has no peer any more.
         """
         try:
             ends = self.sock.getpeername(), self.sock.getsockname()
@@ -119,7 +120,8 @@ class SocketPeer(ThreadedPeer):
 
     def unread(self) -> int:
         if self.sock.family == socket.AF_UNIX:
-            # It has one queue for both: what is here is also still unsent there.
+            # A unix socket has no sending buffer of its own: what is unread here counts as unsent
+            # at the other end.
             return 0
         packed = fcntl.ioctl(self.sock.fileno(), termios.FIONREAD, b"\0" * 4)
         return int.from_bytes(packed, sys.byteorder)
@@ -157,7 +159,7 @@ class SocketListener(RawListener):
     """A listening TCP or unix socket.
 
     :param scheme: "tcp" or "unix".
-    :param backlog: how many more than one may wait to be accepted.
+    :param backlog: the backlog of ``listen(2)``: one connection more may wait to be accepted.
     """
 
     def __init__(self, backend: Backend, scheme: str, backlog: int = 8) -> None:
@@ -181,7 +183,7 @@ class SocketListener(RawListener):
 
 
 def _bound(scheme: str, stack: ExitStack) -> socket.socket:
-    """A socket with an address of its own; *stack* takes its path away."""
+    """A socket that is bound to an unused address; *stack* removes the path of a unix socket."""
     if scheme == "unix":
         sock = socket.socket(socket.AF_UNIX)
         sock.bind(os.path.join(stack.enter_context(temporary_unix_path()), "s"))
@@ -193,7 +195,7 @@ def _bound(scheme: str, stack: ExitStack) -> socket.socket:
 
 @contextmanager
 def black_hole(backend: Backend, scheme: str) -> Iterator[Endpoint]:
-    """Where nobody answers: the queue of the listener is full, and nobody accepts."""
+    """An endpoint that never answers: its listener accepts nothing, and its queue is full."""
     with SocketListener(backend, scheme, backlog=0) as listener, ExitStack() as stack:
         assert isinstance(listener, SocketListener)
         for _ in range(8):
@@ -205,14 +207,15 @@ def black_hole(backend: Backend, scheme: str) -> Iterator[Endpoint]:
 
 @contextmanager
 def refusing(scheme: str) -> Iterator[Endpoint]:
-    """Where nobody listens, nor can come to listen meanwhile."""
+    """An endpoint that refuses connections: its socket is bound, so that no other program can
+    take the address, but does not listen."""
     with ExitStack() as stack:
         sock = stack.enter_context(_bound(scheme, stack))
         yield endpoint_of(sock.family, sock.getsockname())
 
 
 def dial(backend: Backend, endpoint: Endpoint) -> SocketPeer:
-    """A raw peer connected to *endpoint*, whose listener has room in its queue."""
+    """Connect a raw peer to *endpoint*. This blocks if the listener's queue is full."""
     if isinstance(endpoint, UNIX):
         sock = socket.socket(socket.AF_UNIX)
         sock.connect(unix_address(endpoint))
@@ -223,7 +226,7 @@ def dial(backend: Backend, endpoint: Endpoint) -> SocketPeer:
 
 
 def shut_down_listener(endpoint: Endpoint) -> None:
-    """Shut the socket down that listens on *endpoint* in this process, behind its owner's back."""
+    """Shut down the socket that listens on *endpoint* in this process; its owner is not told."""
 
     def listens(sock: socket.socket) -> bool:
         return (
@@ -238,13 +241,14 @@ def shut_down_listener(endpoint: Endpoint) -> None:
 
 @contextmanager
 def _found(matches: Callable[[socket.socket], bool]) -> Iterator[socket.socket | None]:
-    """The socket of this process that *matches*, as another descriptor of the same, or None.
+    """A duplicate of the first socket of this process that *matches*; None: there is none.
 
-    :param matches: may raise OSError, of a socket that has not what it asks for.
+    :param matches: may raise OSError, which counts as False: not every socket has an address.
     """
     for name in os.listdir("/dev/fd"):
         try:
-            # The list has the descriptor that it was read from, which is closed by now.
+            # This fails for one number: the descriptor that the list itself was read from, which
+            # is closed by now.
             copy = os.dup(int(name))
         except OSError:
             continue
@@ -268,12 +272,12 @@ def _agrees(matches: Callable[[socket.socket], bool], sock: socket.socket) -> bo
 
 
 def temporary_unix_path() -> tempfile.TemporaryDirectory[str]:
-    """A folder for a unix socket, with a path that is short enough."""
+    """A new folder for a unix socket; its path is short, since the system limits the length."""
     return tempfile.TemporaryDirectory(prefix="hc")
 
 
 def open_sockets() -> set[object]:
-    """The identity of every socket that this process holds."""
+    """The identities of all open sockets of this process."""
     found: set[object] = set()
     for name in os.listdir("/dev/fd"):
         try:

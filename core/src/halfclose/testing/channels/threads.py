@@ -1,4 +1,4 @@
-"""Blocking calls of the test, beside the event loop that is being tested."""
+"""Runs the test's blocking calls in threads, beside the event loop under test."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ T = TypeVar("T")
 _NAME = "halfclose raw peer"
 
 _BRIEFLY = 0.2
-"""Seconds for a thread that is about to end."""
+"""Seconds that `join_threads` waits for a thread that is not a raw peer's."""
 
 
 async def in_thread(backend: Backend, function: Callable[..., T], *args: object) -> T:
-    """Run the blocking *function* in a thread of its own; what it raises is raised here."""
+    """Call the blocking *function* in a new thread, and wait for it in the backend's loop.
+
+    :returns: what *function* returned.
+    :raises BaseException: what *function* raised.
+    """
     done = backend.create_event()
     outcome: list[T] = []
     failure: list[BaseException] = []
@@ -34,7 +38,7 @@ async def in_thread(backend: Backend, function: Callable[..., T], *args: object)
         try:
             backend.call_soon_threadsafe(done.set)
         except RuntimeError:
-            # The loop is gone: the rule has failed meanwhile, and nobody waits.
+            # The loop has ended, because the rule has failed: nobody waits for the event.
             pass
 
     thread = threading.Thread(target=work, name=_NAME)
@@ -47,18 +51,18 @@ async def in_thread(backend: Backend, function: Callable[..., T], *args: object)
 
 
 def join_threads(before: Collection[threading.Thread]) -> None:
-    """Wait for the threads of a run that was interrupted, and did not wait for them itself.
+    """Wait for the threads of a run that was interrupted before it could wait for them.
 
-    :param before: those that were there before it.
+    :param before: the threads that were there before the run.
     """
     for thread in threading.enumerate():
         if thread not in before:
-            # A framework may keep one of its own, for the next run.
+            # Other threads get less time: a framework may keep one for its next run.
             thread.join(LIMIT if thread.name == _NAME else _BRIEFLY)
 
 
 class ThreadedPeer(RawPeer):
-    """A raw peer whose waiting is done by blocking calls, each in a thread of its own."""
+    """A raw peer that waits by blocking calls, each in a thread of its own."""
 
     @abstractmethod
     def _wait_for_input(self) -> None:
@@ -66,11 +70,14 @@ class ThreadedPeer(RawPeer):
 
     @abstractmethod
     def _send(self, data: bytes) -> int:
-        """Send *data*; return how much went out before the other end went away."""
+        """Block until *data* is sent or the other end is gone; return how many bytes were sent."""
 
     @abstractmethod
     def _receive(self, limit: int) -> bytes:
-        """Up to *limit* bytes; ``b""`` at the end of stream."""
+        """Block until there is something to read; return up to *limit* bytes of it.
+
+        At the end of stream that is ``b""``.
+        """
 
     def rest(self) -> tuple[bytes, str]:
         data = bytearray()

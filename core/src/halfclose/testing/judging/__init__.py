@@ -1,1 +1,1 @@
-"""Runs the rules, each in a process of its own, and says which are kept."""
+"""Runs each rule in a process of its own, and reports which rules a backend keeps."""

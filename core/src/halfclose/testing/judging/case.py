@@ -1,4 +1,4 @@
-"""One rule on one type of channel of one backend: what is to be judged."""
+"""A case: one rule on one channel type of one backend, which is to be judged."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from .verdict import Verdict
 __all__ = ["CONNECTION_LIMIT", "TIME_LIMIT", "Case", "try_connections"]
 
 TIME_LIMIT = 60.0
-"""Seconds that one rule may take on one type of channel."""
+"""Seconds that one rule may take on one channel type."""
 
 CONNECTION_LIMIT = 20.0
-"""Seconds that a first connection may take, before any rule is tried."""
+"""Seconds that the trial connection may take, which is made before any rule is tried."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One rule, to be held to in a process of its own.
+    """One rule that a backend is tested against, in a process of its own.
 
-    :param suite: an instance of the suite whose method the rule is.
+    :param suite: an instance of the suite that has the rule's test as a method.
     :param backend: the backend's name.
-    :param channel_type: the type of channel.
+    :param channel_type: the channel type on which the rule is tested.
     :param rule: the rule and its test.
-    :param host: who starts the loop.
+    :param host: the host that starts the loop.
     """
 
     suite: Any
@@ -42,15 +42,20 @@ class Case:
     host: Host = HALFCLOSE_RUN
 
     def judge(self, limit: float = TIME_LIMIT) -> Verdict:
-        """Hold the backend to the rule.
+        """Test the backend against the rule, and give the verdict.
 
-        :param limit: seconds; then the process is killed, and the rule has failed.
+        :param limit: seconds after which the process is killed and the rule has failed.
         """
         ((_, result),) = each([self.work(limit)], 1, limit)
         return self.conclude(result, limit)
 
     def work(self, limit: float) -> Work[Case, Verdict]:
-        """What the process is to do: the rule, or nothing where not even a connection works."""
+        """The work of the process: to test the rule.
+
+        If not even a trial connection works there, the work only says that.
+
+        :param limit: seconds that the rule may take.
+        """
         try_connections([self], 1, limit)
         useless = _tried[self.backend, self.channel_type, self.host, min(limit, CONNECTION_LIMIT)]
         if useless is not None:
@@ -59,7 +64,10 @@ class Case:
         return Work(self, trial.run, trial.about)
 
     def conclude(self, result: Verdict | Died, limit: float) -> Verdict:
-        """The verdict, also where the process that was to give it died."""
+        """The verdict, which is a failure if the process died without giving one.
+
+        :param limit: seconds that the rule could take.
+        """
         if isinstance(result, Verdict):
             return result
         return self._failed(result.what, result.output, limit)
@@ -81,21 +89,23 @@ class Case:
 _Tried: TypeAlias = "tuple[str, ChannelType, Host, float]"
 
 _tried: dict[_Tried, Died | None] = {}
-"""By backend, type of channel, host and limit: why no rule need be tried there, if that is so."""
+"""How the trial connection failed, by backend, channel type, host and limit; None: it worked."""
 
 
 def try_connections(cases: Iterable[Case], jobs: int, limit: float) -> None:
-    """Find out where one connection works at all: elsewhere each rule would only hang alike.
+    """Make one trial connection on each backend, channel type and host of *cases*.
 
-    :param jobs: how many are tried at once.
-    :param limit: seconds that a rule has; a connection has no more than `CONNECTION_LIMIT`.
+    If it does not work, the rules are not tried there, since each would only hang in the same way.
+
+    :param jobs: how many connections are tried at once.
+    :param limit: seconds that a rule may take; a trial takes at most `CONNECTION_LIMIT`.
     """
     limit = min(limit, CONNECTION_LIMIT)
     works: dict[_Tried, Work[_Tried, str | Died]] = {}
     for case in cases:
         key = case.backend, case.channel_type, case.host, limit
         if key not in _tried and key not in works:
-            # Here, once, rather than in each process.
+            # Imported once here, so that the forked processes have it already.
             load_backend(case.backend)
             load_plugins()
             works[key] = Work(key, Trial(None, case.backend, case.channel_type, case.host).attempt)

@@ -1,4 +1,4 @@
-"""Lets the suite's assertions show the values that they compare, as those of a test file do."""
+"""Makes the suite's failed assertions show the values that they compared, as in a test file."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["demand_assertions", "explain_assertions"]
 _KIT = __package__.rpartition(".")[0]
 
 _FOLDERS = ("rules", "tools")
-"""Where the assertions of rules stand."""
+"""The folders whose modules contain the assertions of rules."""
 
 
 def demand_assertions() -> None:
-    """The suite is made of assertions.
+    """Make sure that Python executes assertions, since without them every rule would pass.
 
     :raises RuntimeError: Python was told to leave them out.
     """
@@ -29,7 +29,10 @@ def demand_assertions() -> None:
 
 
 def explain_assertions() -> None:
-    """Have pytest, if it is running, rewrite the assertions of modules not imported yet."""
+    """Have pytest, if it is running, rewrite the assertions of modules that are not yet imported.
+
+    A module that was imported before keeps its assertions as they are.
+    """
     pytest.register_assert_rewrite(*(name for name in _modules() if name not in sys.modules))
 
 

@@ -1,4 +1,4 @@
-"""Imports the suite for who judges without pytest."""
+"""Imports the suite in a program that pytest does not run, such as ``halfclose contract``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["import_explained"]
 
 
 def import_explained() -> None:
-    """Import the suite so that its assertions show the values that they compare.
+    """Import the suite so that its failed assertions show the values that they compared.
 
-    Where pytest is not running, one is started that does nothing else: it rewrites what is
-    imported while it runs.
+    Only pytest can rewrite the assertions, and only of modules that are imported while it runs. If
+    it is not running, this starts it for the import alone.
     """
     if "PYTEST_VERSION" in os.environ or f"{__package__}.suite" in sys.modules:
         return
@@ -29,7 +29,7 @@ def import_explained() -> None:
             from . import suite  # noqa: F401
 
     alone = {"PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": "", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    # The first two write, the third needs a stderr.
+    # The first two would write files and a report; the third fails without a stderr.
     without = ("cacheprovider", "terminal", "faulthandler")
     plugins = [word for name in without for word in ("-p", f"no:{name}")]
     with tempfile.TemporaryDirectory() as nowhere, mock.patch.dict(os.environ, alone):

@@ -1,8 +1,8 @@
-"""A process of its own for each case, so that nothing it does, or never ends, hurts the next.
+"""Runs each case in a process of its own, so that no case can harm the next.
 
-A backend that hangs cannot be asked to stop, and one that crashes takes its process along. So
-each case runs in a fork of this process, which has imported everything already, and is killed
-when its time is up.
+A backend that hangs cannot be asked to stop, and a backend that crashes ends its process. So each
+case runs in a fork of this process, and the fork is killed when its time is up. A fork is quick,
+because this process has imported everything already.
 """
 
 from __future__ import annotations
@@ -32,26 +32,28 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 _LENGTH = struct.Struct("!Q")
-"""Before a result, how long it is."""
+"""The number of bytes of a result, which is sent before it."""
 
 _LINES = 30
-"""How many lines of what a process printed are shown, of the first and of the last."""
+"""How many lines are shown of the beginning of a process's output, and as many of its end."""
 
 _SHOWN = 1 << 16
-"""Bytes, of the first and of the last, that are read of what a process printed."""
+"""How many bytes are read of the beginning of that output, and as many of its end."""
 
 _DUMP = 5.0
-"""Seconds that a process which hangs is given to say where."""
+"""Seconds that a hanging process has to print its traceback before it is killed."""
 
 _HELD = {signal.SIGINT, signal.SIGTERM}
+"""Signals that wait while a process is started or taken; see `_held`."""
 
 
 @dataclass(frozen=True)
 class Died:
     """A process that ended without a result.
 
-    :param what: how, in one line.
-    :param output: what it printed, of which the middle may be left out; where it was, if it hung.
+    :param what: how it ended, in one line.
+    :param output: what it printed, perhaps without the middle. If it hung, this includes the
+        traceback of each of its threads.
     """
 
     what: str
@@ -59,11 +61,11 @@ class Died:
 
 
 class Child(Generic[T]):
-    """*function* in a fork of this process.
+    """A fork of this process that calls *function* and sends its result back.
 
-    :param function: gives something that can be pickled, or raises.
+    :param function: returns something that can be pickled, or raises.
     :param limit: seconds after which the process is killed.
-    :param about: what it writes when it is killed, beside where it is.
+    :param about: gives a text that the process prints, beside its traceback, before it is killed.
     """
 
     def __init__(
@@ -75,24 +77,27 @@ class Child(Generic[T]):
         self._result, writing = os.pipe()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by take or kill
         with warnings.catch_warnings():
-            # A test runner has threads of its own; the child runs none of them, and uses
-            # none of their locks.
+            # Python warns of a fork in a process with threads, which a test runner may have. The
+            # child runs none of those threads, and uses none of their locks.
             warnings.simplefilter("ignore", DeprecationWarning)
             self._pid = os.fork()
         if self._pid == 0:
             os.close(self._result)
             _live(function, writing, self._output.fileno(), limit, about)
-        # Both do, for whoever comes first.
+        # Parent and child both set the group, since either may be the first to need it.
         with suppress(PermissionError):
             os.setpgid(self._pid, self._pid)
         os.close(writing)
 
     def fileno(self) -> int:
-        """Readable when there is something to `take`."""
+        """The descriptor that becomes readable when there is something to `take`."""
         return self._result
 
     def take(self) -> T | Died | None:
-        """The result, or how it died; None if it is not over yet. Called again until it is."""
+        """Read what the process has sent, and kill the process if its time is up.
+
+        :returns: the result, or how the process died; None: it is not over, so call this again.
+        """
         if self._take_some():
             return None
         if not self._is_whole(b"") and time.monotonic() >= self.deadline:
@@ -108,7 +113,7 @@ class Child(Generic[T]):
             self._output.close()
 
     def _take_some(self) -> bool:
-        """Whether more is to come in time."""
+        """Read what is there; return whether more of the result may still come in time."""
         while True:
             left = max(0.0, self.deadline - time.monotonic())
             if not _wait_for([self], 0.0):
@@ -118,7 +123,10 @@ class Child(Generic[T]):
                 return False
 
     def _is_whole(self, piece: bytes) -> bool:
-        """Whether the result is here with *piece*; who else may hold the pipe does not matter."""
+        """Add *piece* to what was received; return whether the result is complete.
+
+        The length tells, and not the end of the pipe: another process may hold the pipe open.
+        """
         self._received += piece
         head = self._received[: _LENGTH.size]
         return len(head) == _LENGTH.size and (
@@ -126,8 +134,9 @@ class Child(Generic[T]):
         )
 
     def _hung(self) -> Died:
+        """Have the process print where it hangs, and kill it."""
         os.kill(self._pid, signal.SIGUSR1)
-        # Its end of the pipe is closed when it has said where it is.
+        # The child closes its end of the pipe when it has printed.
         _wait_for([self], _DUMP)
         self._reap()
         died = Died(f"it did not end within {self._limit:g} s", self._said())
@@ -135,6 +144,7 @@ class Child(Generic[T]):
         return died
 
     def _said(self) -> str:
+        """What the process printed, shortened, without the frames of the parent."""
         size = self._output.seek(0, os.SEEK_END)
         self._output.seek(0)
         said = self._output.read(_SHOWN)
@@ -143,7 +153,7 @@ class Child(Generic[T]):
             said += b"\n...\n"
         said += self._output.read(_SHOWN)
         lines = said.decode(errors="replace").rstrip().splitlines()
-        # Below the fork there are only copies of the parent's own frames.
+        # The child's stack begins with copies of the parent's frames, which explain nothing.
         below = [
             n
             for n, line in enumerate(lines)
@@ -157,20 +167,22 @@ class Child(Generic[T]):
         return "\n".join(lines)
 
     def _reap(self) -> int:
+        """Kill the process with its children, and give its wait status."""
         os.close(self._result)
-        # It may have left its group, and the group may have others.
+        # Both: the process may have left its group, and its children may be in the group.
         for kill in (os.killpg, os.kill):
             with suppress(ProcessLookupError, PermissionError):
                 kill(self._pid, signal.SIGKILL)
         return os.waitpid(self._pid, 0)[1]
 
     def kill(self) -> None:
-        """End it now, whatever it does."""
+        """Kill the process at once and drop its result."""
         self._reap()
         self._output.close()
 
 
 def _how(status: int, said: str) -> str:
+    """How a process ended, in words, with the last line that it printed."""
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
         last = said.rpartition("\n")[2]
@@ -181,9 +193,9 @@ def _how(status: int, said: str) -> str:
 def _live(
     function: Callable[[], Any], writing: int, output: int, limit: float, about: Callable[[], str]
 ) -> None:
-    """The child's whole life."""
+    """Run *function* in the child, send the result to *writing*, and end the process."""
     status = 1
-    # What the parent has not collected yet is the parent's to finalize, once.
+    # Garbage that the parent has not collected yet is the parent's to finalize, not the child's.
     gc.freeze()
     try:
         os.setpgid(0, 0)
@@ -194,7 +206,7 @@ def _live(
         os.dup2(output, 2)
         sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
-        # Should the parent be killed, this process must not stay.
+        # If the parent is killed, the alarm ends this process.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(int(limit + 2 * _DUMP) + 1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -215,12 +227,12 @@ def _live(
     except BaseException:
         traceback.print_exc()
     finally:
-        # Threads that were left, and what the parent would do at its own end, end here.
+        # Not sys.exit: that would wait for threads and call the parent's exit handlers.
         os._exit(status)
 
 
 def _wait_for(children: Iterable[Child[Any]], seconds: float) -> bool:
-    """Wait until one of *children* has something to take; False if none has within *seconds*."""
+    """Wait until one of *children* has something to take; return False if *seconds* pass first."""
     poll = select.poll()
     for child in children:
         poll.register(child, select.POLLIN)
@@ -229,7 +241,11 @@ def _wait_for(children: Iterable[Child[Any]], seconds: float) -> bool:
 
 @contextmanager
 def _held() -> Iterator[None]:
-    """Keep SIGINT and SIGTERM until we know of every process that there is, and its handlers."""
+    """Delay SIGINT and SIGTERM until the end of the block.
+
+    Else an exception of their handlers could come between a fork and the line that notes the new
+    process, which nobody would kill then.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
     try:
         yield
@@ -239,9 +255,9 @@ def _held() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Work(Generic[K, T]):
-    """What a process is to do; see `Child` for *function* and *about*.
+    """The work of one process; see `Child` for *function* and *about*.
 
-    :param key: tells the results apart.
+    :param key: is given with the result, so that the caller knows whose result it is.
     """
 
     key: K
@@ -250,17 +266,18 @@ class Work(Generic[K, T]):
 
 
 def each(work: Iterable[Work[K, T]], jobs: int, limit: float) -> Iterator[tuple[K, T | Died]]:
-    """Do every work in a process of its own, *jobs* at once, and give each result as it comes.
+    """Do each work in a process of its own, and yield each key and result as it comes.
 
-    Closing the generator kills what still runs.
+    Closing the generator kills the processes that still run.
 
-    :param limit: seconds for each.
-    :raises ValueError: *limit* is not more than 0 and finite.
+    :param jobs: how many processes run at once.
+    :param limit: seconds after which a process is killed.
+    :raises ValueError: *limit* is 0, negative or infinite.
     """
     if not 0 < limit < math.inf:
         raise ValueError(f"the time limit is a number of seconds, more than 0, not {limit!r}")
     waiting = iter(work)
-    # Where it is ignored, nobody learns how a process ended.
+    # While SIGCHLD is ignored, the system does not tell how a process ended.
     before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     running: dict[Child[T], K] = {}
     try:

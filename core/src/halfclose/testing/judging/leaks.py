@@ -1,4 +1,4 @@
-"""What a program leaves behind: descriptors, threads, tasks, and errors that nobody could catch."""
+"""Finds what a program leaves behind: descriptors, threads, tasks, errors nobody could catch."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from typing import Any
 __all__ = ["Footprint", "descriptors", "unheard"]
 
 _PATIENCE = 1.0
-"""Seconds that a thread which is about to end may take for it."""
+"""Seconds that are waited for a thread to end, since it may be about to."""
 
 
 def descriptors() -> set[str]:
-    """Open descriptors, and what they are."""
+    """The open descriptors of this process, each with the file behind it, as text."""
     found = set()
     for fd in os.listdir("/dev/fd"):
         try:
@@ -32,7 +32,7 @@ def descriptors() -> set[str]:
 
 
 def _children() -> set[str]:
-    """Processes that this one has begun, where the system tells."""
+    """The ids of this process's children; empty on a system that does not list them."""
     found: set[str] = set()
     for file in glob.glob("/proc/self/task/*/children"):
         with suppress(OSError), open(file) as children:
@@ -41,7 +41,7 @@ def _children() -> set[str]:
 
 
 def _suspended() -> dict[int, Any]:
-    """Coroutines and asynchronous generators that were begun, and wait for ever."""
+    """The coroutines and asynchronous generators that were begun and are waiting now, by id."""
     found = {}
     for thing in gc.get_objects():
         if isinstance(thing, types.CoroutineType):
@@ -56,7 +56,7 @@ def _suspended() -> dict[int, Any]:
 
 
 class Footprint:
-    """What this process holds now, to be compared with what it holds later."""
+    """Notes what this process holds when it is made, and later tells what has been added."""
 
     def __init__(self) -> None:
         gc.collect()
@@ -66,7 +66,7 @@ class Footprint:
         self._tasks = _suspended()
 
     def left(self) -> list[str]:
-        """What has come since and must not stay, by name: threads, tasks and processes."""
+        """The names of new threads, tasks and processes, none of which may stay."""
         gc.collect()
         left = [f"thread {thread.name}" for thread in self._new_threads(daemon=False)]
         left += [f"task {task.__qualname__}" for task in self._new_tasks()]
@@ -74,9 +74,10 @@ class Footprint:
         return sorted(left)
 
     def kept(self) -> list[str]:
-        """What has come since and may be a framework's for the next time, by name.
+        """The names of new descriptors and daemon threads.
 
-        Descriptors, and threads that are daemons.
+        A framework may keep them for its next run. So they are a leak only if more come with each
+        run.
         """
         gc.collect()
         kept = [f"thread {thread.name}" for thread in self._new_threads(daemon=True)]
@@ -96,11 +97,10 @@ class Footprint:
 
 @contextmanager
 def unheard() -> Iterator[list[str]]:
-    """Collect what would be printed and go unheard.
+    """Collect errors that would only be printed or logged, and so fail no test.
 
-    That is what is raised in finalizers and in threads, warnings about resources that were never
-    closed and coroutines that were never awaited, and what an event loop logs about tasks that
-    were thrown away.
+    These are errors in finalizers and threads, warnings about resources that were never closed and
+    coroutines that were never awaited, and what an event loop logs about tasks that were dropped.
     """
     heard: list[str] = []
 

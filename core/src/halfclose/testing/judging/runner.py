@@ -1,4 +1,4 @@
-"""Runs the suite on any installed backends, without pytest."""
+"""Runs the suite on any installed backend, without pytest."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ __all__ = ["check", "plan"]
 
 
 def plan(backend: str, only: Iterable[str] = (), *, hosts: bool = False) -> list[Case]:
-    """Every rule on every type of channel of the backend of that name.
+    """The cases for one backend: each rule on each channel type on which it can be tested.
 
+    :param backend: the name of the backend.
     :param only: ids of rules, or of chapters such as ``"EVT"``; by default all.
-    :param hosts: also under each host that the backend names, beside `halfclose.run`.
+    :param hosts: whether the rules run also under each host that the backend names, and not only
+        under `halfclose.run`.
     :raises BackendNotFound: no such backend is installed.
     :raises BackendLoadError: it does not load.
     :raises RuntimeError: Python runs without assertions.
-    :raises LookupError: there is no such rule; its message names it, and the chapters.
+    :raises LookupError: *only* names no rule or chapter; the message tells which, and lists the
+        chapters.
     """
     demand_assertions()
     import_explained()
@@ -54,12 +57,12 @@ def plan(backend: str, only: Iterable[str] = (), *, hosts: bool = False) -> list
 def check(
     cases: Iterable[Case], jobs: int | None = None, limit: float = TIME_LIMIT
 ) -> Generator[Verdict, None, None]:
-    """Judge *cases*, each in a process of its own, and give each verdict as it comes.
+    """Judge *cases*, each in a process of its own, and yield each verdict as it comes.
 
-    Closing the generator kills what still runs.
+    Closing the generator kills the processes that still run.
 
     :param jobs: how many run at once; by default one for each processor.
-    :param limit: seconds for each; then it is killed, and has failed.
+    :param limit: seconds after which a case is killed and has failed.
     """
 
     cases = list(cases)

@@ -1,4 +1,4 @@
-"""The contract suite: one class, one test a rule."""
+"""The contract suite: one class with one test for each rule."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from ...reasons import BackendError
 from ..channels.channel_types import ChannelType, check_channel_types, load_channel_types
 from ..hosts import HALFCLOSE_RUN, Host, find_host, load_hosts
-from ..rules import alternatives  # noqa: F401 - in this process, and not in that of each case
+from ..rules import alternatives  # noqa: F401 - imported once here, not in the process of each case
 from ..rules.accepting import AcceptingRules
 from ..rules.closing import ClosingRules
 from ..rules.connecting import ConnectingRules
@@ -55,17 +55,17 @@ class ContractSuite(
     LoopRules,
     RunningRules,
 ):
-    """Every rule of the contract, to be run by pytest on a backend of yours::
+    """Every rule of the contract, for pytest to run on a backend of yours::
 
     class TestContract(halfclose.testing.ContractSuite):
         backend = "mine"
 
-    Each rule runs in a process of its own, on each type of channel that the backend names by
-    `BackendSpec.channel_types`; under ``--pdb`` or ``--trace`` in pytest's process, without a time
-    limit.
+    Each rule runs on each channel type that the backend names in `BackendSpec.channel_types`, and
+    each time in a process of its own. With pytest's options ``--pdb`` and ``--trace`` it runs in
+    pytest's process, without a time limit.
 
-    A rule that is known to be broken is marked, and stays checked: should it be kept after all,
-    the run fails. To take a rule away in any other manner is a `TypeError`::
+    If your backend is known to break a rule, mark the test as below. It still runs, and fails as
+    soon as the rule is kept. To remove a rule in any other way is a `TypeError`::
 
     test_evt_05_both_halves_end = pytest.mark.xfail(strict=True, reason="…")(
         halfclose.testing.ContractSuite.test_evt_05_both_halves_end
@@ -77,21 +77,22 @@ class ContractSuite(
     """The name of the backend."""
 
     channel_types: ClassVar[tuple[ChannelType, ...]] = ()
-    """Types of channel beside those that the backend names."""
+    """Channel types in addition to those that the backend names."""
 
     host: ClassVar[str] = HALFCLOSE_RUN.name
-    """Who starts the loop: ``"halfclose.run"``, or one that the backend names by
-    `BackendSpec.hosts`, such as ``"asyncio.run"``. Under another than the first, rules run on the
-    types of channel that the host names."""
+    """The name of the host, which starts the loop: ``"halfclose.run"``, or a host that the backend
+    names in `BackendSpec.hosts`, such as ``"asyncio.run"``. Under such a host, rules run only on
+    the channel types that the host names."""
 
     time_limit: ClassVar[float] = TIME_LIMIT
-    """Seconds that one rule may take on one type of channel; then it has failed."""
+    """Seconds after which a rule on one channel type has failed."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         for name, replaced in list(vars(cls).items()):
             if name in _rules() and replaced is _rules()[name]:
-                # pytest marks the function itself: this class gets one of its own.
+                # The mark was put on the function, which ContractSuite and other suites share.
+                # So this class gets a copy with the mark, and the original loses it.
                 marks = replaced.__dict__.pop("pytestmark", [])
                 own = _copy(replaced)
                 own.pytestmark = marks
@@ -102,7 +103,7 @@ class ContractSuite(
     def rules(cls) -> dict[str, Rule]:
         """Every rule of the contract, by its id.
 
-        Those of the loop come first: where one of them is broken, others only follow from it.
+        The rules of the loop come first, because a broken loop breaks many other rules too.
         """
         rules = [function.rule for function in _rules().values()]
         rules.sort(key=lambda rule: not rule.identifier.startswith("LOOP-"))
@@ -110,9 +111,10 @@ class ContractSuite(
 
     @classmethod
     def channel_types_of(cls, rule: Rule) -> list[ChannelType]:
-        """The types of channel on which *rule* can be seen, and the host is to run.
+        """The channel types on which *rule* can be tested under this suite's host.
 
-        :raises TypeError: the backend has no host of that name, or the host no such kind.
+        :raises TypeError: the backend has no host of that name, or none of the channel types that
+            the host names.
         :raises BackendError: the backend is not installed or does not load.
         """
         channel_types = check_channel_types((*load_channel_types(cls.backend), *cls.channel_types))
@@ -140,7 +142,7 @@ class ContractSuite(
             raise TypeError(f"{cls.__qualname__}: backend {cls.backend!r}: {error}") from None
 
     def hold_to(self, rule: Rule, channel_type: ChannelType) -> None:
-        """Fail the test that runs now, unless the backend keeps *rule* on *channel_type*."""
+        """Fail the current test unless the backend keeps *rule* on *channel_type*."""
         if self._debugging:
             Trial(self, self.backend, channel_type, self._host(), rule).hold()
             return
@@ -158,7 +160,7 @@ class ContractSuite(
             self._debugging = True
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Run each rule on every type of channel on which it can be seen."""
+        """Have pytest run each rule once for every channel type on which it can be tested."""
         _check_whole(type(self))
         demand_assertions()
         for mark in metafunc.definition.iter_markers():
@@ -196,15 +198,16 @@ _MACHINERY = (
 
 @functools.cache
 def _rules() -> dict[str, Any]:
-    """The suite's rules, by the name of the test."""
+    """The tests of all rules, by the name of the method."""
     members = inspect.getmembers(ContractSuite, inspect.isfunction)
     return {name: function for name, function in members if hasattr(function, "rule")}
 
 
 def _check_whole(cls: type[ContractSuite]) -> None:
-    """Whether every rule is there, or declared broken and still checked.
+    """Make sure that *cls* still tests every rule, and has replaced nothing that runs the rules.
 
-    :raises TypeError: one is not.
+    :raises TypeError: a rule was removed or replaced without a strict xfail mark, or a method of
+        the suite was replaced.
     """
     for name in _MACHINERY:
         if _defined(cls, name) is not vars(ContractSuite)[name]:
@@ -224,6 +227,7 @@ def _defined(cls: type, name: str) -> Any:
 
 
 def _copy(function: Any) -> Any:
+    """Another function object with the same code, which can have other marks."""
     copy = types.FunctionType(
         function.__code__,
         function.__globals__,
@@ -235,7 +239,7 @@ def _copy(function: Any) -> Any:
 
 
 def _is_declared(replaced: Any) -> bool:
-    """Whether *replaced* is marked as a rule that is known to be broken, and runs."""
+    """Whether *replaced* has a strict xfail mark and will run."""
     marks = getattr(replaced, "pytestmark", [])
     if not callable(replaced) or any(mark.name in ("skip", "skipif") for mark in marks):
         return False
@@ -244,7 +248,7 @@ def _is_declared(replaced: Any) -> bool:
 
 
 def _is_strict(mark: pytest.Mark) -> bool:
-    """Whether what *mark*, an xfail, is on is run, and fails if it passes."""
+    """Whether *mark*, an xfail, lets its test run and makes it fail if the rule is kept."""
     return (
         mark.kwargs.get("strict") is True
         and bool(mark.kwargs.get("reason"))

@@ -1,4 +1,4 @@
-"""Holds a backend to one rule, in this process, and says what was seen if it breaks it."""
+"""Tests a backend against one rule, in this process, and reports what it saw on a failure."""
 
 from __future__ import annotations
 
@@ -24,14 +24,20 @@ from .verdict import Verdict
 __all__ = ["Trial"]
 
 _TIMES = 6
-"""How often a rule is run that keeps something: what is kept for the next time does not grow."""
+"""How often a rule runs at most if each run leaves something that a framework may keep.
+
+What a framework keeps for the next run does not grow, so one of the runs leaves nothing new.
+"""
 
 _LOG_LINES = 30
-"""How much of the log a report shows."""
+"""How many of the last lines of the log a report shows."""
 
 
 class Trial:
-    """See `Case` for the parameters."""
+    """The test of a backend against one rule. See `Case` for the parameters.
+
+    :param rule: None: there is only `attempt` and `try_connection` to do.
+    """
 
     def __init__(
         self,
@@ -50,14 +56,14 @@ class Trial:
         self._seen = ""
 
     def run(self) -> Verdict:
-        """Hold the backend to the rule, for ever if it comes to that."""
+        """Test the backend against the rule, without a time limit, and give the verdict."""
         assert self._rule is not None
         begun = time.monotonic()
         what, report = "", ""
         log = _Log()
         root = logging.getLogger()
-        # Others are the test runner's, and keep the errors that they are given, with all that hangs
-        # on their frames.
+        # The test runner's handlers would keep logged errors, and with their frames everything that
+        # the rule has made, which would look like a leak.
         others, root.handlers = root.handlers, [log]
         try:
             self.hold()
@@ -80,7 +86,10 @@ class Trial:
         )
 
     def attempt(self) -> str | Died:
-        """Make one connection; why that did not work, or nothing to say."""
+        """Make one trial connection.
+
+        :returns: an empty string, or why it did not work.
+        """
         try:
             self.try_connection()
         except BaseException as error:
@@ -88,7 +97,7 @@ class Trial:
         return ""
 
     def about(self) -> str:
-        """What the rule's protocols have seen so far."""
+        """What the rule's protocols have seen so far, as text."""
         now = (
             f"seen: {protocol!r}, {len(protocol.received)} bytes received, "
             f"reason {protocol.reason!r}"
@@ -98,9 +107,12 @@ class Trial:
         return "\n".join(part for part in (self._seen, *now) if part)
 
     def try_connection(self) -> Capabilities:
-        """Make one connection and leave it; give what its channel declares.
+        """Make one connection and close it.
 
-        A framework opens then what it keeps for good, such as a reactor's waker.
+        With it a framework opens what it keeps for good, such as a reactor's waker, so that this
+        is not taken for a leak of the rule's.
+
+        :returns: what the connection's channel declares.
         """
         seen: list[Capabilities] = []
 
@@ -123,12 +135,12 @@ class Trial:
         return seen[0]
 
     def hold(self) -> None:
-        """Hold the backend to the rule.
+        """Test the backend against the rule.
 
-        :raises BaseException: it is broken: an AssertionError, or what the backend raised.
+        :raises BaseException: the rule is broken: an AssertionError, or what the backend raised.
         """
         test = self._test(self.try_connection())
-        # What is there already is no leak of this rule's, and need not be looked through.
+        # Objects that exist already are no leak of this rule's, so no search looks through them.
         gc.freeze()
         with unheard() as heard:
             left = self._left_behind(test)
@@ -136,7 +148,7 @@ class Trial:
         assert not left, f"left behind: {'; '.join(left)}"
 
     def _left_behind(self, test: Any) -> list[str]:
-        """Run *test*; what it leaves behind, by name."""
+        """Run *test*, more than once if needed, and give the names of what it leaves behind."""
         kept: list[str] = []
         for _ in range(_TIMES):
             footprint = Footprint()
@@ -148,8 +160,14 @@ class Trial:
         return kept
 
     def _test(self, can: Capabilities) -> Any:
-        """The rule's test, or what it says of a backend or channel that declares a need off."""
-        # Not before its assertions are explained; the suite has imported it by now.
+        """The rule's test, or the test that replaces it.
+
+        A need is a capability. If the backend or channel declares it off, the rule demands
+        something else, which the replacement tests.
+
+        :param can: what the channel declares.
+        """
+        # Imported late: its assertions have to be rewritten first; see `explain_assertions`.
         from ..rules.alternatives import ALTERNATIVES
 
         assert self._rule is not None
@@ -160,6 +178,7 @@ class Trial:
         return self._rule.test
 
     def _once(self, test: Any) -> None:
+        """Run *test* once, and check the order of events of its protocols."""
         if not inspect.iscoroutinefunction(test):
             test(self._suite, self._channel_type, self._host)
             return
@@ -177,13 +196,13 @@ class Trial:
         self._host.run(main, self._backend, options)
         for net in self._nets:
             net.check_order()
-        # What they hold, up to a loop of the host's, is no leak of the backend's.
+        # They hold much, up to the host's loop, which must not look like a leak of the backend's.
         self._seen = self.about()
         self._nets.clear()
 
 
 class _Log(logging.Handler):
-    """Keeps the last that was logged."""
+    """Keeps the last lines that were logged."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -195,15 +214,16 @@ class _Log(logging.Handler):
         del self._lines[:-_LOG_LINES]
 
     def shown(self) -> str:
+        """The kept lines, as one text."""
         return "\n".join(self._lines)
 
 
 def _one_line(error: BaseException) -> str:
-    """What *error* says, in one line, and which class it is where that tells more."""
+    """The message of *error* in one line, after its class unless it is a failed assertion."""
     lines = str(error).strip().splitlines()
     said = lines[0] if lines else ""
     if isinstance(error, AssertionError):
-        # After a message of its own, pytest shows the values in the next line.
+        # If an assertion has a message, pytest shows the values in the line after it.
         shown = next((line for line in lines[1:2] if line.startswith("assert ")), "")
         return ": ".join(part for part in (said, shown) if part) or "an assertion failed"
     return f"{type(error).__name__}: {said}" if said else type(error).__name__

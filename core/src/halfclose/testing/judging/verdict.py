@@ -1,4 +1,4 @@
-"""What came of one rule on one type of channel."""
+"""The verdict on one rule on one channel type."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ __all__ = ["Verdict"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """One rule, held to on one type of channel of one backend, under one host.
+    """Whether one backend kept one rule, on one channel type, under one host.
 
     :param rule: the rule's id.
     :param backend: the backend's name.
-    :param channel_type: the type of channel's name.
+    :param channel_type: the channel type's name.
     :param passed: whether the rule was kept.
-    :param seconds: how long that took.
-    :param text: the rule, as the contract has it, and where to look if it is broken.
-    :param what: what was seen instead, in one line; empty if it was kept.
-    :param report: everything that is known about that: the traceback, the events, the log.
-    :param host: the name of who started the loop.
+    :param seconds: how long the test took.
+    :param text: the rule, as in the contract, and where to look if it is broken.
+    :param what: what was seen instead, in one line; empty if the rule was kept.
+    :param report: all that is known of the failure: the traceback, the events, the log.
+    :param host: the name of the host, which started the loop.
     """
 
     rule: str
@@ -44,7 +44,7 @@ class Verdict:
 
     @property
     def place(self) -> str:
-        """The type of channel, and the host where it is not `halfclose.run`."""
+        """The channel type, and the host unless it is `halfclose.run`."""
         return (
             self.channel_type
             if self.host == "halfclose.run"
@@ -52,7 +52,7 @@ class Verdict:
         )
 
     def __str__(self) -> str:
-        """The whole of a failure, for people."""
+        """The failure in full, for people to read, or one line for a rule that was kept."""
         where = f"{self.rule} on {self.backend}, {self.place}"
         if self.passed:
             return f"{where}: kept"

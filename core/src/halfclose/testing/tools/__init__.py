@@ -1,1 +1,1 @@
-"""What a rule is written with: connections, protocols that record, ways to wait."""
+"""Tools to write rules with: connections, protocols that record events, ways to wait."""

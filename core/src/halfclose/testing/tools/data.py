@@ -1,4 +1,4 @@
-"""Bytes for the rules to send, and whether the same came."""
+"""Bytes for the rules to send, and a check that the same bytes came."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ __all__ = ["LAST_WORDS", "assert_same", "pattern"]
 
 LAST_WORDS = b"the last words"
 
-# Of prime length, so that no piece of a buffer's size comes twice in the same place.
+# The length is prime, so that two pieces of a buffer's size are never the same.
 _BLOCK = random.Random(0).randbytes(1_000_003)
 
 
 def pattern(size: int) -> bytes:
-    """*size* bytes in which a piece that was lost, doubled or moved shows."""
+    """*size* bytes in which every lost, repeated or moved piece can be seen."""
     return (_BLOCK * (size // len(_BLOCK) + 1))[:size]
 
 
 def assert_same(received: bytes, sent: bytes, case: str = "") -> None:
-    """`==`, for more bytes than a report can show: it says where they differ.
+    """Fail unless both are the same. The message tells where they differ, and shows no bytes.
 
-    :param case: is put before what it says.
+    :param case: text that begins the message.
+    :raises AssertionError: they differ.
     """
     if received == sent:
         return
-    # By halves: byte by byte takes seconds.
+    # A binary search: comparing byte by byte would take seconds.
     place, beyond = 0, min(len(received), len(sent)) + 1
     while beyond - place > 1:
         middle = (place + beyond) // 2

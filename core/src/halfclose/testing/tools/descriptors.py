@@ -1,4 +1,4 @@
-"""What can stand at descriptors 0 and 1, and the raw ends of it."""
+"""Files of every sort for descriptors 0 and 1, and the test's access to their other ends."""
 
 from __future__ import annotations
 
@@ -48,9 +48,10 @@ async def connected(
     enter: Callable[[], AbstractContextManager[object]] = nullcontext,
     **reactions: Callable[..., object],
 ) -> AsyncIterator[Recorder]:
-    """A recorder on ``stdio:``, with *stdin* and *stdout* at descriptors 0 and 1.
+    """Connect a recorder to ``stdio:``, with *stdin* and *stdout* at descriptors 0 and 1.
 
-    :param enter: gives what is entered while it is being connected.
+    :param enter: makes a context manager that is entered while it connects.
+    :param reactions: what the recorder does in its events.
     """
     with standard_descriptors(stdin, stdout):
         protocol = Recorder(**reactions)
@@ -65,7 +66,7 @@ async def connected(
 
 
 class Ends(ExitStack):
-    """The other ends of standard descriptors, and files; closes what is open of them."""
+    """Makes files and pairs of descriptors, and at the end closes those that are still open."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,18 +78,18 @@ class Ends(ExitStack):
             self.close_one(fd)
 
     def keep(self, fd: int) -> int:
-        """*fd* is the test's, until `close_one` or the end."""
+        """Close *fd* at the end, unless `close_one` does before. Returns *fd*."""
         self._open.add(fd)
         return fd
 
     def close_one(self, fd: int) -> None:
-        """Close *fd*, once."""
+        """Close *fd*. Idempotent."""
         if fd in self._open:
             self._open.remove(fd)
             os.close(fd)
 
     def terminal(self) -> tuple[int, int]:
-        """A terminal's master, kept, and its slave, which does not echo."""
+        """The master of a new terminal, which is kept, and its slave, which does not echo."""
         master, slave = pty.openpty()
         attributes = termios.tcgetattr(slave)
         attributes[3] &= ~termios.ECHO
@@ -96,13 +97,13 @@ class Ends(ExitStack):
         return self.keep(master), slave
 
     def sockets(self) -> tuple[socket.socket, int]:
-        """One end of a pair of sockets, and the other's descriptor."""
+        """A new pair of sockets: the test's end, and the descriptor of the other."""
         theirs, ours = socket.socketpair()
         theirs.settimeout(LIMIT)
         return self.enter_context(theirs), ours.detach()
 
     def file(self, content: bytes = b"") -> int:
-        """A regular file with *content*, open at its beginning, kept."""
+        """A new regular file with *content*, open at its beginning, which is kept."""
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
         os.write(fd, content)
@@ -112,28 +113,28 @@ class Ends(ExitStack):
 
 @dataclass(frozen=True)
 class Input:
-    """Something to be descriptor 0."""
+    """A file to be descriptor 0."""
 
     fd: int
     feed: Callable[[bytes], object]
-    """Let it give these bytes: a line."""
+    """Puts a line into it, for our side to read."""
     end: Callable[[], object]
-    """Let it end."""
+    """Ends it, so that our side reads the end of stream."""
     gives: bool = True
-    """Whether it gives what it is fed."""
+    """Whether our side can read the lines that are fed; /dev/null has none."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """Something to be descriptor 1."""
+    """A file to be descriptor 1."""
 
     fd: int
     read: Callable[[int], bytes]
-    """That many bytes of what was written, or fewer where it has ended."""
+    """Reads that many of the bytes that our side wrote; fewer at the end of stream."""
     ends: bool = False
-    """Whether its reader sees the end of stream."""
+    """Whether its reader sees our side's end of stream."""
     keeps: bool = True
-    """Whether it keeps what is written."""
+    """Whether what our side writes can be read; not so for /dev/null."""
 
 
 def input_pipe(ends: Ends) -> Input:
@@ -192,7 +193,7 @@ INPUTS = {
 
 
 def read_fully(read: Callable[[int], bytes], size: int) -> bytes:
-    """*size* bytes, or fewer where *read* says that it has ended."""
+    """Call *read* until there are *size* bytes, or until it gives none at the end of stream."""
     data = bytearray()
     while len(data) < size:
         piece = read(size - len(data))
@@ -252,7 +253,10 @@ OUTPUTS = {
 
 
 def one_for_both(ends: Ends, name: str) -> tuple[Input, Output]:
-    """A terminal's way, and inetd's: descriptors 0 and 1 are duplicates."""
+    """The input and output of one file for both, as a terminal or inetd's socket is.
+
+    :param name: ``"socket"``; anything else: a terminal.
+    """
     if name == "socket":
         theirs, ours = ends.sockets()
         peer = theirs.fileno()
@@ -265,9 +269,9 @@ def one_for_both(ends: Ends, name: str) -> tuple[Input, Output]:
 
 
 def identity(fd: int) -> tuple[int, int, int]:
-    """Which file *fd* is.
+    """Device, inode and device type of the file at *fd*, by which two files can be compared.
 
-    :raises OSError: it is closed.
+    :raises OSError: *fd* is closed.
     """
     status = os.fstat(fd)
     return status.st_dev, status.st_ino, status.st_rdev
@@ -279,11 +283,14 @@ def is_null(fd: int) -> bool:
 
 
 def what_is_left() -> bytes:
-    """What can be read from standard input, without waiting for any."""
+    """Up to 100 bytes that can be read from standard input now; empty if there are none."""
     ready, _, _ = select.select([STDIN], [], [], 0)
     return os.read(STDIN, 100) if ready else b""
 
 
 def flags(*descriptors: int) -> list[int]:
-    """The status flags of the descriptions below, as every process that shares them has them."""
+    """The status flags of the open file descriptions behind *descriptors*.
+
+    They are the same for every process that shares such a description.
+    """
     return [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in descriptors]

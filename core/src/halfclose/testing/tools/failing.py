@@ -1,4 +1,4 @@
-"""What the rules about failures look for: in the log, at the peer, at a connection beside."""
+"""Checks for the rules about failures: of the log, the raw peer and a second connection."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ PREFIX = "a protocol of the contract suite"
 
 
 class StrayCancellation(BaseException):
-    """Like the cancellation of an event loop: no Exception, and no end of the program either."""
+    """A BaseException that, as an event loop's cancellation, does not end the program."""
 
 
 class Stray(BaseException):
-    """A BaseException that means nothing to anybody."""
+    """A BaseException that no framework knows."""
 
 
 class Named(Recorder):
-    """A recorder with a name of its own in the log."""
+    """A recorder with a prefix of its own in the log."""
 
     def logPrefix(self) -> str:
         return PREFIX
 
 
 def check_logged_once(error: BaseException, records: list[logging.LogRecord]) -> None:
-    """*error* was logged once, with the protocol's prefix, and nothing else was."""
+    """Fail unless *error* was logged once, with the prefix of `Named`, and no other error was."""
     shown = showing(error, records)
     assert len(shown) == 1, [record.getMessage() for record in records]
     assert PREFIX in shown[0].getMessage()
@@ -53,9 +53,11 @@ def check_logged_once(error: BaseException, records: list[logging.LogRecord]) ->
 
 
 def check_cause(can: Capabilities, reason: BaseException, *codes: int) -> bool:
-    """The system's error is the cause of *reason*, where the channel can tell.
+    """Fail unless *reason* has a system error with one of *codes* as its cause.
 
-    :returns: whether it is.
+    A channel that does not tell causes may have no cause, or any system error.
+
+    :returns: whether the cause is such an error.
     """
     cause = reason.__cause__
     told = isinstance(cause, OSError) and cause.errno in codes
@@ -68,22 +70,25 @@ def check_cause(can: Capabilities, reason: BaseException, *codes: int) -> bool:
 
 
 def check_reset(can: Capabilities, end: str, case: str = "") -> None:
-    """The raw peer saw a reset, where there is one."""
+    """Fail unless *end*, which `RawPeer.read_all` gave, is a reset, if the channel can reset.
+
+    :param case: text that begins the message.
+    """
     if can.can_reset:
         assert end == "reset", f"{case}: no reset, but a clean end of stream"
 
 
 async def check_abort_seen(can: Capabilities, peer: RawPeer) -> None:
-    """The raw peer sees a reset, where there is one, and nothing before it."""
+    """Fail unless *peer* reads nothing and then, if the channel can reset, a reset."""
     received, end = await peer.read_all()
     assert received == b""
     check_reset(can, end)
 
 
 async def trigger(net: Net, pair: Pair[Named], event: str) -> None:
-    """Make *event* happen; the connection was made already."""
+    """Make *event* happen. It does nothing for other events, such as connectionMade."""
     if event == "dataReceived":
-        # More input and an end of stream wait behind it, which are never to be delivered.
+        # An end of stream waits behind the data, and the rules check that it is not delivered.
         pair.peer.send_now(b"x")
         if net.channel_type.scheme != "stdio":
             pair.peer.shutdown()
@@ -95,7 +100,7 @@ async def trigger(net: Net, pair: Pair[Named], event: str) -> None:
 
 @asynccontextmanager
 async def neighbour(net: Net) -> AsyncIterator[Pair[Recorder]]:
-    """Another connection of the same backend; over TCP where there can be only one of a kind."""
+    """Make a second connection of the same backend, of the channel type `ChannelType.beside`."""
     other = Net(net.backend, net.channel_type.beside)
     try:
         yield await other.recorded()
@@ -105,7 +110,7 @@ async def neighbour(net: Net) -> AsyncIterator[Pair[Recorder]]:
 
 
 async def check_works(net: Net, pair: Pair[Recorder]) -> None:
-    """*pair* is open both ways."""
+    """Fail unless bytes still move both ways on *pair*."""
     before = len(pair.protocol.received)
     pair.peer.send_now(b"ping")
     await net.until(pair.protocol, lambda: len(pair.protocol.received) == before + 4)

@@ -1,4 +1,4 @@
-"""A channel over nothing, for what no peer and no kernel can be made to do."""
+"""A channel without a peer, for situations that no real peer or kernel can be made to cause."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["FakeChannel", "FaultyHandler"]
 
 
 class FakeChannel(Channel):
-    """The test calls its handler.
+    """A channel whose events the test causes itself, by calls of the channel's `handler`.
 
-    :param room: how many bytes it takes until `make_room` is called; None: all.
+    :param room: how many bytes it takes until `make_room` is called; None: it takes all.
     """
 
     def __init__(self, capabilities: Capabilities, room: int | None = None) -> None:
@@ -23,12 +23,12 @@ class FakeChannel(Channel):
         self._room = room
         self.handler: ChannelHandler
         self.error: OSError | None = None
-        """What `write` raises."""
+        """What `write` raises; None: nothing."""
         self.sent = bytearray()
         self.calls: list[str] = []
 
     def attach(self, net: Net, protocol: Recorder) -> None:
-        """Make it *protocol*'s channel."""
+        """Connect *protocol* over this channel."""
         Connection(net.backend, self, ConnectionOptions()).attach(protocol)
         net.watch(protocol)
 
@@ -51,7 +51,7 @@ class FakeChannel(Channel):
         return taken
 
     def make_room(self, size: int) -> None:
-        """Take *size* bytes more, of those that wait."""
+        """Let *size* more bytes be written, and tell the handler."""
         self._room = size
         self.handler.writable()
 
@@ -73,7 +73,7 @@ class FakeChannel(Channel):
 
 
 class FaultyHandler(ChannelHandler):
-    """Raises *error* when *fault* is called, and has *handler* do all else."""
+    """Passes each call on to *handler*, but raises *error* in the call named *fault*."""
 
     def __init__(self, handler: ChannelHandler, fault: str, error: Exception) -> None:
         self._handler = handler

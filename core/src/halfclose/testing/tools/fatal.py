@@ -1,4 +1,4 @@
-"""What a host raises, where something that it runs ends the program."""
+"""Checks of what a host raises when an exception that it runs into ends the program."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ def raised_by(
     backend: str,
     options: Mapping[str, Any] | None = None,
 ) -> BaseException:
-    """What *host* raises that runs *main*."""
+    """Have *host* run *main*, and give what it raises.
+
+    :raises AssertionError: it raises nothing.
+    """
     try:
         host.run(main, backend, options)
     except BaseException as error:
-        # Where the loop was stopped, main was never resumed.
+        # If the loop was stopped, *main* was never resumed, and is finalized here.
         gc.collect()
         return error
     raise AssertionError(f"{host.name} returned, and was to raise")
@@ -32,9 +35,13 @@ def raised_by(
 def check_fatal_told(
     host: Host, error: BaseException, raised: BaseException, records: list[logging.LogRecord]
 ) -> None:
-    """*error*, given to ``Backend.fatal``, came out of the host bare, with nothing to be said.
+    """Fail unless the host treated *error*, which was given to ``Backend.fatal``, as it has to.
 
-    Or, where no loop can be told to raise it, it was logged, and the loop stopped.
+    It has to raise *error* itself, and log nothing. But a host whose loop cannot be told to raise
+    (see `Host.brings_fatal`) has to log *error* as critical and raise RuntimeError.
+
+    :param raised: what the host raised.
+    :param records: what was logged.
     """
     if host.brings_fatal:
         if raised is not error:

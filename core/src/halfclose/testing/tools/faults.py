@@ -1,4 +1,7 @@
-"""Every call that core makes of a channel and of the loop, made to raise, one at a time."""
+"""Makes one of the calls raise that core makes to a channel and to the loop.
+
+A rule holds the same conversation again and again, and each time another call raises.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from .waiting import eventually
 __all__ = ["ENDINGS", "Faults", "converse"]
 
 _LOOP = ("call_soon", "call_later", "time")
-"""What core asks of the loop while a connection lives."""
+"""The methods of the loop that core calls while a connection is open."""
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -29,16 +32,15 @@ _ASKING = frozenset(
     {part.__module__ for part in Connection.__mro__}
     | {f"{_PACKAGE}.{name}" for name in ("deadline", "io.lingering")}
 )
-"""The modules that ask for it, on behalf of one connection."""
+"""The modules that call them for one connection."""
 
 
 class Faults:
     """Counts the calls, and makes one of them raise.
 
-    :param number: which call raises, from 0 on; None: none does.
+    :param number: the number of the call that raises, counted from 0; None: none does.
     :param error: what it raises.
-    :param after: whether the call is made before it raises: it may have failed on its way in, or
-        on its way out.
+    :param after: whether the real call is made before the error is raised, or not made at all.
     """
 
     def __init__(self, number: int | None, error: BaseException, *, after: bool) -> None:
@@ -47,10 +49,10 @@ class Faults:
         self._after = after
         self.count = 0
         self.raised: str | None = None
-        """The name of the call that has raised."""
+        """The name of the call that has raised; None: none has."""
 
     def call(self, name: str, function: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        """Call *function*, or raise, or both."""
+        """Call *function*; if this is the call that fails, raise after it or in its place."""
         number, self.count = self.count, self.count + 1
         if number != self._number:
             return function(*args, **named)
@@ -61,7 +63,8 @@ class Faults:
 
     @contextmanager
     def injected(self, backend: type[Any]) -> Iterator[None]:
-        """Have the calls counted, of every backend of that class and of every new connection."""
+        """Count the calls of all backends of that class and of all new connections in the
+        block."""
         changed: list[tuple[type[Any], str, Any]] = []
         made = Connection.__init__
 
@@ -91,7 +94,8 @@ class Faults:
 
 
 def _asked_by_core() -> bool:
-    """Whether a connection asked, and not the test, a channel or the backend itself."""
+    """Whether the caller's caller belongs to a connection, not to the test, a channel or the
+    backend."""
     return sys._getframe(2).f_globals.get("__name__", "") in _ASKING
 
 
@@ -160,7 +164,7 @@ class _Faulty(Channel):
 class _Conversation(Recorder):
     """Uses every verb, and ends in one of the `ENDINGS`.
 
-    :param escaped: takes what a verb has raised, and never should.
+    :param escaped: a list to which errors are added that a verb raised. None should.
     """
 
     def __init__(self, net: Net, ending: str, escaped: list[str]) -> None:
@@ -210,14 +214,16 @@ class _Conversation(Recorder):
 
 
 ENDINGS = ("halves", "ours", "close", "abort", "error")
-"""What ends it: the end of each half, the peer's first, or ours, with nothing that is waited for;
-one of the verbs for both; an event that raises."""
+"""How a conversation ends: both halves end, the peer's first; both halves end, ours first, and no
+producer is registered; loseConnection; abortConnection; an event raises."""
 
 
 async def converse(net: Net, ending: str, faults: Faults) -> None:
-    """One conversation, in which one call fails.
+    """Hold one conversation in which one call fails.
 
-    :raises AssertionError: connectionLost did not come, or a verb raised.
+    :param ending: one of the `ENDINGS`.
+    :param faults: decides which call fails.
+    :raises AssertionError: connectionLost did not come exactly once, or a verb raised.
     """
     escaped: list[str] = []
     protocol = _Conversation(net, ending, escaped)

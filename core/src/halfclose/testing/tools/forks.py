@@ -1,4 +1,4 @@
-"""Forked children of the process under test."""
+"""Forks children of the process under test, and waits for them."""
 
 from __future__ import annotations
 
@@ -22,29 +22,31 @@ __all__ = ["Children", "check_foreign"]
 
 
 class Children:
-    """Children that are forked in the midst of things."""
+    """Children that are forked while connections are open and a loop runs."""
 
     def __init__(self) -> None:
         self._running: list[tuple[int, IO[bytes]]] = []
 
     def fork(self, life: Callable[[], object]) -> None:
-        """Fork a child that does *life* and then goes on as if nothing had been forked."""
+        """Fork a child that calls *life* and then returns from here too, in the copied loop."""
         where = tempfile.TemporaryFile()  # noqa: SIM115 - closed by status
         with warnings.catch_warnings():
-            # The raw peers have threads, none of which the child runs or waits for.
+            # Python warns of a fork in a process with threads. The raw peers' threads do not
+            # matter: the child neither runs them nor waits for them.
             warnings.simplefilter("ignore", DeprecationWarning)
             number = os.fork()
         if number:
             self._running.append((number, where))
         else:
-            # And then it dies of the signal.
+            # SIGUSR1 makes the child write where it is, and then kills it (chain=True).
             faulthandler.register(signal.SIGUSR1, file=where, all_threads=True, chain=True)
             life()
 
     def status(self) -> int:
-        """Wait for the end of the oldest child, and give its exit status.
+        """Wait until the oldest child ends, and give its exit status.
 
-        :raises AssertionError: it does not end within `LIMIT` seconds; says where it is.
+        :raises AssertionError: it does not end within `LIMIT` seconds; the message has the
+            traceback of the child.
         """
         number, where = self._running.pop(0)
         with where:
@@ -61,11 +63,11 @@ class Children:
 
 
 _SAYING = LIMIT
-"""Seconds that a child which hangs is given to say where, which takes it no time."""
+"""Seconds that a hanging child has to write its traceback. Usually that takes no time."""
 
 
 def _end_of(number: int, seconds: float) -> int | None:
-    """How the child of that *number* has ended; None if it does not within *seconds*."""
+    """The exit status of the child with the id *number*; None: it does not end in *seconds*."""
     end = time.monotonic() + seconds
     while True:
         ended, status = os.waitpid(number, os.WNOHANG)
@@ -77,7 +79,7 @@ def _end_of(number: int, seconds: float) -> int | None:
 
 
 class _Nothing(PullProducer):
-    """Gives nothing, and may never be asked in a child."""
+    """A producer that ends the child with a status of its own if it is asked for data there."""
 
     def resumeProducing(self) -> NoReturn:
         os._exit(98)
@@ -87,9 +89,11 @@ class _Nothing(PullProducer):
 
 
 def check_foreign(backend: Backend, transport: Any) -> NoReturn:
-    """In a child: its parent's connection is out of reach, and nothing can be begun.
+    """Check, in a child, that the parent's connection is out of reach and nothing can be begun.
 
-    Ends the child, with status 0 if that is so.
+    This ends the child, with status 0 if all is right.
+
+    :raises AssertionError: something is not.
     """
     assert transport.state is State.CLOSED, transport.state
     for verb in ("pauseProducing", "resumeProducing", "loseWriteConnection"):

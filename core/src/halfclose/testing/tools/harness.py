@@ -1,4 +1,4 @@
-"""What a rule's test is written with: connections, raw peers, and waiting for events."""
+"""The tools that every rule's test gets: connections with raw peers, and waiting for events."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ __all__ = ["MORE_THAN_THE_KERNEL", "Net", "Pair", "Rule", "rule"]
 R = TypeVar("R", bound=_Recording)
 
 QUIET = 0.05
-"""Seconds in which something that must not happen is given the chance to happen."""
-
+"""Seconds that a test waits to see that something does not happen."""
 
 MORE_THAN_THE_KERNEL = 16 * 1024 * 1024
-"""Bytes that fit into no socket's or pipe's buffers."""
+"""A number of bytes that no buffers of a socket or pipe can hold."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,13 @@ class Pair(Generic[R]):
 
     @property
     def can(self) -> Capabilities:
-        """What its channel declares."""
+        """The capabilities that the connection's channel declares."""
         can: Capabilities = self.transport.capabilities
         return can
 
 
 class Net:
-    """What a rule's test gets: the backend, the type of channel, and connections over it."""
+    """What a rule's test gets: the backend, the channel type, and methods to connect and wait."""
 
     def __init__(
         self, backend: Backend, channel_type: ChannelType, host: Host = HALFCLOSE_RUN
@@ -63,7 +62,10 @@ class Net:
     # -- connections ---------------------------------------------------------------------------
 
     async def pair(self, protocol: R, **options: Any) -> Pair[R]:
-        """Connect one raw peer to *protocol*; *options* are those of `ConnectionOptions`."""
+        """Connect one raw peer to *protocol*, and wait until the connection is made.
+
+        :param options: those of `ConnectionOptions`.
+        """
         connect = await self.serve(lambda: protocol, **options)
         peer = await connect()
         self._stack.callback(peer.close)
@@ -72,21 +74,31 @@ class Net:
         return Pair(protocol, peer)
 
     async def recorded(self, **reactions: Callable[..., object]) -> Pair[Recorder]:
-        """`pair` with a `Recorder` that reacts so."""
+        """Connect one raw peer to a new `Recorder`, and wait until the connection is made.
+
+        :param reactions: what the recorder does in its events.
+        """
         return await self.pair(Recorder(**reactions))
 
     async def serve(self, factory: Callable[[], Any], **options: Any) -> Dial:
-        """Attach what *factory* gives to each raw peer that dials."""
+        """Accept raw peers until the rule's end, and give the function that connects one.
+
+        :param factory: makes the protocol of each connection.
+        :param options: those of `ConnectionOptions`.
+        """
         serving = self.channel_type.serve(self.backend, factory, ConnectionOptions(**options))
         return await self._stack.enter_async_context(serving)
 
     def watch(self, protocol: _Recording) -> None:
-        """Check *protocol*'s order of events at the end, and show them if the rule fails."""
+        """Check the order of *protocol*'s events at the end, and show them if the rule fails.
+
+        Idempotent.
+        """
         if protocol not in self.protocols:
             self.protocols.append(protocol)
 
     def closing(self, resource: Any) -> Any:
-        """Close *resource* at the end of the rule."""
+        """Have *resource* closed at the end of the rule. Returns *resource*."""
         self._stack.callback(resource.close)
         return resource
 
@@ -95,9 +107,11 @@ class Net:
     async def until(
         self, protocol: _Recording, what: str | Callable[[], object], limit: float = LIMIT
     ) -> None:
-        """Wait until *protocol* has had the event of that name, or until *what* is true after one.
+        """Wait until *protocol* has had an event, or until a condition is true.
 
-        :raises AssertionError: it did not come within *limit* seconds, or connectionLost came in
+        :param what: the name of the event; or a function, the condition, which is called after
+            each event of *protocol*.
+        :raises AssertionError: it did not happen within *limit* seconds, or connectionLost came in
             place of the event.
         """
         self.watch(protocol)
@@ -129,9 +143,9 @@ class Net:
         assert reached(), f"{wanted} did not come within {limit} s; {protocol!r}"
 
     async def until_made(self, made: list[Any]) -> None:
-        """Wait until a factory has put its first protocol into *made*, and it is connected.
+        """Wait until a factory has put its first protocol into *made*, and that is connected.
 
-        :raises AssertionError: it has not within `LIMIT` seconds.
+        :raises AssertionError: this took longer than `LIMIT` seconds.
         """
         end = self.backend.time() + LIMIT
         while not made:
@@ -140,15 +154,19 @@ class Net:
         await self.until(made[0], "connectionMade")
 
     async def lost(self, protocol: _Recording, limit: float = LIMIT) -> BaseException:
-        """Wait for connectionLost and give its reason."""
+        """Wait for connectionLost, and give its reason.
+
+        :raises AssertionError: it did not come within *limit* seconds.
+        """
         await self.until(protocol, "connectionLost", limit)
         await protocol.transport.whenClosed()
         assert protocol.reason is not None
         return protocol.reason
 
     async def wait(self, event: Any, what: str, limit: float = LIMIT) -> None:
-        """Wait for a `Backend.create_event`.
+        """Wait until *event*, which `Backend.create_event` has made, is set.
 
+        :param what: what sets it, for the message.
         :raises AssertionError: it was not set within *limit* seconds.
         """
         expired: list[bool] = []
@@ -165,14 +183,14 @@ class Net:
         assert not expired, f"{what} did not happen within {limit} s"
 
     async def turns(self, count: int = 5) -> None:
-        """Let the loop go round, so that whatever is due in the next turns has happened."""
+        """Let the loop make *count* turns, so that everything has happened that was due in them."""
         for _ in range(count):
             event = self.backend.create_event()
             self.backend.call_soon(event.set)
             await event.wait()
 
     async def quiet(self) -> None:
-        """Give something that must not happen the chance to happen."""
+        """Wait for a moment, so that something that must not happen could happen."""
         await self.turns()
         await self.backend.sleep(QUIET)
         await self.turns()
@@ -180,11 +198,14 @@ class Net:
     # -- the end -------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Release the raw ends and the listeners."""
+        """Close the raw peers and the listeners."""
         await self._stack.aclose()
 
     def check_order(self) -> None:
-        """The rules about order hold for every protocol of every test."""
+        """Fail if a protocol of this test got its events in a wrong order.
+
+        :raises AssertionError: one did; the message tells how.
+        """
         for protocol in self.protocols:
             assert not protocol.broken, f"{protocol!r}: {'; '.join(protocol.broken)}"
 
@@ -194,17 +215,17 @@ Test = Callable[[Any, Net], Awaitable[None]] | Callable[[Any, ChannelType, Host]
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of the contract, and the test that holds a backend to it.
+    """A rule of the contract, and its test.
 
-    :param identifier: such as ``"EVT-05"``.
-    :param test: an asynchronous method of the suite, which gets a `Net`; or a plain one, which
-        gets the type of channel and the host, and runs whole programs by that.
-    :param schemes: on which kinds of raw peers the rule can be seen.
-    :param options: of the backend.
-    :param needs: capabilities of the channel or of the backend without which it says something
-        else; see `alternatives`.
-    :param once: it says nothing about connections: one type of channel, the first that the
-        backend names, is as good as all.
+    :param identifier: the rule's id, such as ``"EVT-05"``.
+    :param test: an asynchronous method of the suite, which gets a `Net`; or a synchronous method,
+        which gets the channel type and the host, and runs whole programs itself.
+    :param schemes: the schemes of the channel types on which the rule can be tested.
+    :param options: options with which the backend is opened.
+    :param needs: capabilities of the channel or of the backend. Without one of them the rule
+        demands something else; see `alternatives`.
+    :param once: whether the rule says nothing about connections. Then it is tested only on the
+        first channel type that the backend names.
     """
 
     identifier: str
@@ -216,7 +237,7 @@ class Rule:
 
     @property
     def text(self) -> str:
-        """The rule, as the contract has it, and where to look if it is broken."""
+        """The rule, as in the contract, and where to look if it is broken."""
         return inspect.getdoc(self.test) or ""
 
 

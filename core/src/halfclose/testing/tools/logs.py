@@ -1,4 +1,4 @@
-"""What is logged while a rule looks."""
+"""Collects what is logged during a test."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ __all__ = ["errors_in", "logged", "showing", "warnings_in"]
 
 
 class _Collecting(logging.Handler):
+    """Keeps the records; one that two loggers pass on is kept once."""
+
     def __init__(self) -> None:
         super().__init__()
         self.records: list[logging.LogRecord] = []
@@ -21,7 +23,11 @@ class _Collecting(logging.Handler):
 
 @contextmanager
 def logged() -> Iterator[list[logging.LogRecord]]:
-    """What is logged meanwhile: by halfclose, and by the event loop if something reached it."""
+    """Give a list to which everything is added that is logged in the block.
+
+    Besides halfclose's own records it has those of the event loop, by which a test sees an error
+    that has escaped to the loop.
+    """
     handler = _Collecting()
     loggers = logging.getLogger("halfclose"), logging.getLogger()
     for logger in loggers:
@@ -39,12 +45,12 @@ def warnings_in(records: list[logging.LogRecord]) -> list[str]:
 
 
 def errors_in(records: list[logging.LogRecord]) -> list[str]:
-    """The messages of the errors, and of worse."""
+    """The messages of the errors and critical errors."""
     return [record.getMessage() for record in records if record.levelno >= logging.ERROR]
 
 
 def showing(error: BaseException, records: list[logging.LogRecord]) -> list[logging.LogRecord]:
-    """The records that show *error* with its traceback."""
+    """Those of *records* that have *error* with its traceback."""
     return [
         record
         for record in records

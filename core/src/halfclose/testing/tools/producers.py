@@ -1,4 +1,4 @@
-"""Producers of either kind, which hold whoever calls them to the rules of their calls."""
+"""Producers that note each call, and complain about a call that breaks a rule."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .recorder import _Recording
 __all__ = ["Idle", "Pull", "Push"]
 
 _CHUNK = 64 * 1024
-"""What a streaming producer writes at a time."""
+"""How many bytes a streaming producer writes at a time."""
 
 
 class Idle:
-    """A producer of either kind that writes nothing, and notes what it is told and where.
+    """A producer that writes nothing, and notes each call. It can be a streaming or a pull one.
 
     Its calls wake ``Net.until(protocol, ...)``, as the protocol's events do.
     """
@@ -22,13 +22,15 @@ class Idle:
     def __init__(self, protocol: _Recording) -> None:
         self.protocol = protocol
         self.calls: list[tuple[str, str | None]] = []
-        """Each call, and the verb or event inside which it came, if any."""
+        """The name of each call, and the verb or event inside which it came; None: inside none."""
 
     @property
     def names(self) -> list[str]:
+        """The names of the calls."""
         return [name for name, _ in self.calls]
 
     def _note(self, name: str) -> None:
+        """Note a call, and wake those that wait. Only pauseProducing may come inside a verb."""
         inside = self.protocol._inside
         self.calls.append((name, inside))
         if name != "pauseProducing" and inside is not None and inside.startswith("the verb"):
@@ -47,7 +49,7 @@ class Idle:
 
 
 class Push(Idle):
-    """A streaming producer of *data*: a loop of writes that looks whether it was paused."""
+    """A streaming producer that writes *data* in a loop until it is paused."""
 
     def __init__(self, protocol: _Recording, data: bytes) -> None:
         super().__init__(protocol)
@@ -56,6 +58,7 @@ class Push(Idle):
         self.paused = False
 
     def register(self) -> None:
+        """Register this producer with the transport, as a streaming one."""
         self.protocol.verb("registerProducer", self, True)
 
     def pauseProducing(self) -> None:
@@ -68,6 +71,7 @@ class Push(Idle):
         self.produce()
 
     def produce(self) -> None:
+        """Write until all is written or a write pauses this producer; at the end, unregister."""
         while self.position < len(self.data) and not self.paused:
             piece = self.data[self.position : self.position + _CHUNK]
             self.position += len(piece)
@@ -77,7 +81,7 @@ class Push(Idle):
 
 
 class Pull(Idle):
-    """A pull producer that gives each of *answers* when it is asked, and then unregisters."""
+    """A pull producer that writes one of *answers* at each call, and at last unregisters."""
 
     def __init__(self, net: Net, protocol: _Recording, answers: Iterable[bytes]) -> None:
         super().__init__(protocol)
@@ -88,6 +92,7 @@ class Pull(Idle):
         self.asked = 0
 
     def register(self) -> None:
+        """Register this producer with the transport, as a pull one."""
         self.protocol.verb("registerProducer", self, False)
 
     def resumeProducing(self) -> None:

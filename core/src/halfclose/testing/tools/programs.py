@@ -1,4 +1,4 @@
-"""Whole programs beside the test, to see what leaving their backends does."""
+"""Runs a second program beside the test, to see what happens when its backend is left."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ __all__ = ["Program"]
 
 
 class Program:
-    """A program of its own on the same kind of backend, which ends with a connection open.
+    """A second program with a backend of the same name, which ends while a connection is open.
 
-    It makes one connection of the kind under test, and then goes on with *body*. The raw peer is
-    driven by the test, which sees what leaving the program's backend does to the connection.
+    The program makes one connection of the channel type under test, and then runs *body*. The test
+    drives the raw peer, and so sees what leaving the program's backend does to the connection.
 
-    :param grace: what the program's backend has for it; None: what it has by default.
+    :param protocol: the program's end of the connection.
+    :param body: what the program does after the connection is made; None: nothing.
+    :param grace: seconds, for the option of the program's backend; None: the default.
     """
 
     def __init__(
@@ -34,11 +36,11 @@ class Program:
     ) -> None:
         self.protocol = protocol
         self.error: BaseException | None = None
-        """What the program raised."""
+        """What the program raised; None: nothing."""
         self.seconds = 0.0
-        """How long the body and leaving took."""
+        """How long the body took, together with leaving the backend."""
         self.held = False
-        """Whether the backend holds the connection, rather than a task of the program."""
+        """Whether the backend itself holds the connection, and not a task of the program."""
         self.peer: RawPeer
         self._net = net
         self._body = body
@@ -50,7 +52,7 @@ class Program:
         self._stack = ExitStack()
 
     async def __aenter__(self) -> Program:
-        """Run, and wait for the connection."""
+        """Start the program, and wait until its connection is made."""
         self._serve = self._stack.enter_context(self._net.channel_type.outliving(self._net.backend))
         self._net.backend.start_soon(self._run)
         await self._net.wait(self._up, "the program's connection")
@@ -76,7 +78,7 @@ class Program:
         inner = Net(backend, self._net.channel_type)
         async with self._serve(backend, lambda: self.protocol, ConnectionOptions()) as connect:
             self.peer = await connect()
-            # From now on it is the test that waits for it.
+            # From now on the test waits for the peer, in its own loop.
             self.peer.backend = self._net.backend
             await inner.until(self.protocol, "connectionMade")
         held: Collection[object] = backend._connections
@@ -84,16 +86,16 @@ class Program:
 
     @property
     def can(self) -> Capabilities:
-        """What the connection's channel declares."""
+        """The capabilities that the connection's channel declares."""
         return self.protocol.transport.capabilities
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended."""
+        """Whether the program has ended."""
         return self._over.is_set()
 
     async def over(self) -> BaseException | None:
-        """Wait for the program's end and give the reason of its connection."""
+        """Wait until the program ends, and give the reason with which its connection was lost."""
         await self._net.wait(self._over, "the program's end")
         self._net.watch(self.protocol)
         return self.protocol.reason

@@ -1,4 +1,4 @@
-"""What a `Recorder` is told to do in an event, and what it is told to raise."""
+"""Reactions: functions that a `Recorder` calls in an event, and what they raise."""
 
 from __future__ import annotations
 
@@ -24,30 +24,33 @@ E = TypeVar("E", bound=BaseException)
 
 
 def lose_write(protocol: Any, *_: object) -> None:
+    """A reaction: end our half."""
     protocol.verb("loseWriteConnection")
 
 
 def lose(protocol: Any, *_: object) -> None:
+    """A reaction: close the connection."""
     protocol.verb("loseConnection")
 
 
 def abort(protocol: Any, *_: object) -> None:
+    """A reaction: abort the connection."""
     protocol.verb("abortConnection")
 
 
 def leave_unread(protocol: Any, *_: object) -> None:
-    """Give the raw peer something that it will not read."""
+    """A reaction: send the raw peer something that it will not read."""
     protocol.verb("write", b"unread")
 
 
 def paused_with_unread(protocol: Any, *_: object) -> None:
-    """`leave_unread`, and read nothing."""
+    """A reaction: do as `leave_unread`, and pause reading."""
     leave_unread(protocol)
     protocol.verb("pauseProducing")
 
 
 def write_and_lose(data: bytes) -> Callable[..., None]:
-    """A reaction: send *data* and close."""
+    """A reaction that sends *data* and closes the connection."""
 
     def react(protocol: Any, *_: object) -> None:
         protocol.verb("write", data)
@@ -57,7 +60,7 @@ def write_and_lose(data: bytes) -> Callable[..., None]:
 
 
 class Boom(Exception):
-    """What protocols, factories and programs of the rules raise."""
+    """The exception that protocols, factories and programs raise on purpose."""
 
 
 def raising(error: BaseException) -> Callable[..., Any]:
@@ -70,16 +73,18 @@ def raising(error: BaseException) -> Callable[..., Any]:
 
 
 class Raised(Generic[E]):
-    """What `raises` caught."""
+    """Holds the exception that `raises` caught, after its block."""
 
     value: E
 
 
 @contextmanager
 def raises(kind: type[E]) -> Iterator[Raised[E]]:
-    """The block raises a *kind*.
+    """Catch an exception of the class *kind*, which the block has to raise.
 
-    :raises AssertionError: it raises nothing. Any other exception passes.
+    Exceptions of other classes are not caught.
+
+    :raises AssertionError: the block raised nothing.
     """
     caught = Raised[E]()
     try:
@@ -91,7 +96,7 @@ def raises(kind: type[E]) -> Iterator[Raised[E]]:
 
 
 def as_task(function: Callable[[], object]) -> Callable[[], Awaitable[None]]:
-    """A task that does nothing but call *function*."""
+    """An asynchronous function that only calls *function*, for ``Backend.start_soon``."""
 
     async def task() -> None:
         function()

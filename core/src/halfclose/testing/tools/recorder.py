@@ -1,4 +1,4 @@
-"""A protocol that writes down what happens to it, and holds it to the order of events."""
+"""Protocols that record their events, and note when the order of events is wrong."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ EVENTS = (
     "writeConnectionLost",
     "connectionLost",
 )
-"""Every event, by name."""
+"""The names of all events."""
 
 
 class _Recording(Protocol):
-    """Notes every event; what the test wants done in one is given as a keyword, by its name.
+    """A protocol that records its events, and may react to them.
 
-    ``Recorder(connectionMade=lambda p: p.transport.write(b"hello"))``: the function is called
-    with the recorder, and with the event's own argument if it has one.
+    A reaction is a function that is given as a keyword with the event's name, as in
+    ``Recorder(connectionMade=lambda p: p.transport.write(b"hello"))``. It is called with the
+    recorder, and with the event's argument if it has one.
     """
 
     def __init__(self, **reactions: Callable[..., object]) -> None:
@@ -31,12 +32,12 @@ class _Recording(Protocol):
         self._inside: str | None = None
         self._wakers: list[Callable[[], None]] = []
         self.events: list[str] = []
-        """The names of the events, ``dataReceived`` once for any number in a row."""
+        """The names of the events; any number of ``dataReceived`` in a row is noted once."""
         self.received = bytearray()
         self.chunks: list[int] = []
         self.reason: BaseException | None = None
         self.broken: list[str] = []
-        """What broke the order of events; the harness fails the rule if there is any."""
+        """Each breach of the order of events, as text. If there is any, the rule fails."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {', '.join(self.events) or 'no event'}>"
@@ -44,7 +45,7 @@ class _Recording(Protocol):
     # -- verbs, watched ------------------------------------------------------------------------
 
     def verb(self, name: str, *args: object) -> Any:
-        """Call the transport's method *name* and complain about any event inside it (EVT-07)."""
+        """Call the transport's method *name*, and note any event that comes inside (EVT-07)."""
         before, self._inside = self._inside, f"the verb {name}"
         try:
             return getattr(self.transport, name)(*args)
@@ -54,6 +55,7 @@ class _Recording(Protocol):
     # -- events --------------------------------------------------------------------------------
 
     def _event(self, name: str, *args: object) -> None:
+        """Record an event, check that it may come now, and call its reaction."""
         if self._inside is not None:
             self.broken.append(f"{name} inside {self._inside}")
         if "connectionLost" in self.events:
@@ -99,7 +101,7 @@ class _Recording(Protocol):
 
 
 class Recorder(_Recording, HalfCloseableProtocol):
-    """A recorder that is half-closeable."""
+    """A recorder that handles the end of each half by an event of its own."""
 
     def readConnectionLost(self) -> None:
         self._event("readConnectionLost")
@@ -109,4 +111,4 @@ class Recorder(_Recording, HalfCloseableProtocol):
 
 
 class PlainRecorder(_Recording):
-    """A recorder that is not."""
+    """A recorder that is not half-closeable."""

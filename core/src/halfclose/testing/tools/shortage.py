@@ -1,4 +1,4 @@
-"""A process that has used up its descriptors."""
+"""Simulates a process that has used up its descriptors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ __all__ = ["no_more_descriptors"]
 
 @contextmanager
 def no_more_descriptors() -> Iterator[None]:
-    """Every call that makes a descriptor fails with EMFILE."""
+    """Make every call that would open a descriptor fail with EMFILE, until the end of the
+    block."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest = os.dup(0)
     os.close(lowest)

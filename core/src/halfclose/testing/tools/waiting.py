@@ -1,4 +1,4 @@
-"""Ways to wait that several chapters need, by the clock of the backend under test."""
+"""Ways to wait that several chapters of rules use, by the clock of the backend under test."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ __all__ = [
 ]
 
 SHORT = 0.02
-"""Seconds of a timer that a rule waits for."""
+"""Seconds of a timer for which a rule waits."""
 
 SOON = 2.0
-"""Seconds for what has no need to wait for anything."""
+"""Seconds within which something has to happen that waits for nothing."""
 
 _WINDOW = 0.1
-"""Seconds in which the loop's processor time is measured."""
+"""Seconds during which the loop's processor time is measured."""
 
 _TIMEOUTS = (0.15, 0.3, 0.6, 1.2, 2.4)
-"""Seconds to which scenarios set timeouts: longer each time that one was late."""
+"""Seconds of the timeouts in a scenario: the next longer one after each `Late`."""
 
 _BUSY = 0.05
-"""The share of a core that an idle connection may cost."""
+"""The share of a processor core that an idle connection may use."""
 
 Scenario: TypeAlias = Callable[[Net, float], Awaitable[None]]
-"""Called with the seconds to which it sets the timeouts that it looks at."""
+"""A part of a rule about timeouts, with the seconds of the timeouts that it has to set."""
 
 
 async def elapse(net: Net, seconds: float) -> None:
-    """Wait by a timer, and for what is due with it."""
+    """Wait for a timer of so many seconds, and for everything that is due at the same time."""
     over = net.backend.create_event()
     net.backend.call_later(seconds, over.set)
     await net.wait(over, f"a timer of {seconds} s")
@@ -53,7 +53,10 @@ async def elapse(net: Net, seconds: float) -> None:
 
 
 async def eventually(net: Net, reached: Callable[[], object], limit: float = LIMIT) -> bool:
-    """Let the loop go round until *reached*; False if it is not within *limit* seconds."""
+    """Let the loop run until *reached* returns something true.
+
+    :returns: False if *limit* seconds passed before.
+    """
     end = net.backend.time() + limit
     while not reached():
         if net.backend.time() > end:
@@ -63,7 +66,7 @@ async def eventually(net: Net, reached: Callable[[], object], limit: float = LIM
 
 
 class Late(Exception):
-    """The machine was too busy for a pause to be as short as it had to be: nothing was seen."""
+    """A pause was too long, since the machine was busy, so that the scenario proves nothing."""
 
 
 async def ticking(
@@ -73,17 +76,18 @@ async def ticking(
     step: Callable[[], Awaitable[object]],
     since: float | None = None,
 ) -> None:
-    """Do *step* again and again for *seconds*, with pauses that no *timeout* of a rule reaches.
+    """Repeat *step* for *seconds*, with pauses that are shorter than *timeout*.
 
-    :param since: when there was something to see before the first step; by default now.
-    :raises Late: one pause may have reached it after all. `at_once` then begins again.
+    :param timeout: seconds of the timeout under test, which no pause may reach.
+    :param since: time of the last progress before the first step; by default now.
+    :raises Late: a pause may have been as long as *timeout*. `at_once` then begins again.
     """
     clock = net.backend.time
     last = clock() if since is None else since
     end = clock() + seconds
 
     def check() -> None:
-        # Twice that may lie between what two steps have done.
+        # The effects of two steps may be twice as far apart as this time.
         if clock() - last > 0.45 * timeout:
             raise Late(f"what was to come every {timeout / 6:.3f} s took {clock() - last:.3f} s")
 
@@ -100,9 +104,9 @@ async def ticking(
 
 @contextmanager
 def in_time(net: Net, timeout: float) -> Iterator[None]:
-    """What is done in the block goes on without a pause that *timeout* of a rule could reach.
+    """Run a block that must not last as long as *timeout*, the timeout under test.
 
-    :raises Late: it failed, and has taken so long that there may have been one after all.
+    :raises Late: the block failed, and lasted so long that the timeout may be the cause.
     """
     begun = net.backend.time()
     try:
@@ -115,10 +119,10 @@ def in_time(net: Net, timeout: float) -> Iterator[None]:
 
 
 async def at_once(net: Net, *scenarios: Scenario) -> None:
-    """Run *scenarios* side by side, so that they wait for their timeouts together.
+    """Run *scenarios* side by side, so that they wait for their timeouts at the same time.
 
-    One after another on stdio, of which there can be only one connection. One that was `Late` is
-    begun again, with a longer timeout.
+    On stdio, where there can be only one connection, they run one after another. A scenario that
+    raises `Late` is begun again, with a longer timeout.
     """
     if net.channel_type.beside is not net.channel_type:
         for scenario in scenarios:
@@ -146,6 +150,7 @@ async def at_once(net: Net, *scenarios: Scenario) -> None:
 
 
 async def _play(net: Net, scenario: Scenario) -> None:
+    """Run *scenario* until it is not `Late`, or fail after the longest timeout."""
     for timeout in _TIMEOUTS:
         inner = Net(net.backend, net.channel_type)
         try:
@@ -161,9 +166,10 @@ async def _play(net: Net, scenario: Scenario) -> None:
 
 
 async def flood(net: Net, peer: RawPeer, limit: int) -> int:
-    """Have the raw peer send without end, and give how much went out until nothing more would.
+    """Have the raw peer send until nothing more fits.
 
-    :param limit: where it stops if nothing stops it.
+    :param limit: how many bytes it sends at most.
+    :returns: how many bytes it has sent.
     """
     piece = pattern(1 << 16)
     sent = 0
@@ -178,16 +184,19 @@ async def flood(net: Net, peer: RawPeer, limit: int) -> int:
 
 
 async def idle(net: Net, what: str) -> None:
-    """Fail if the loop's thread has work to do while nothing happens.
+    """Fail if the loop's thread uses the processor although nothing happens.
 
-    Measured again if it has: another test's garbage may be collected in one window.
+    It is measured up to three times, since garbage of another test may be collected meanwhile.
+
+    :param what: what is idle, for the message.
+    :raises AssertionError: the thread was busy each time.
     """
     share = 1.0
     for _ in range(3):
         begun, since, worked = net.backend.time(), time.monotonic(), time.thread_time()
         await net.backend.sleep(_WINDOW)
         worked = time.thread_time() - worked
-        # A virtual clock goes faster than the one on the wall.
+        # A virtual clock is faster than the real one.
         elapsed = max(net.backend.time() - begun, time.monotonic() - since)
         share = min(share, worked / elapsed)
         if share < _BUSY:
