@@ -1,6 +1,7 @@
-"""Exploration: scripts for two ends of a connection, made up, performed, and compared with a model.
+"""Exploration: makes up scripts for the two ends of a connection, performs them, and checks what
+the ends see against a model of the contract.
 
-`ExplorationSuite` is for a test suite, `explore` and `replay` for anything else.
+`ExplorationSuite` is for a test suite, `explore` and `replay` are for any other program.
 """
 
 from .exploring import explore, replay

@@ -1,4 +1,4 @@
-"""On which types of channel a script can be performed."""
+"""Which types of channel a script can be performed on."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ MEMORY = MemoryStream()
 
 
 def serves_both(channel_type: ChannelType) -> bool:
-    """Whether ``Backend.listen`` and ``connect`` make both ends of it."""
+    """Whether a backend can make both ends of *channel_type*, by ``listen`` and ``connect``."""
     return isinstance(channel_type, (PollerTCP, PollerUnix, MemoryStream))
 
 
 def explorable(backend: str) -> tuple[ChannelType, ...]:
-    """The types of channel of the backend of that name on which scripts are performed.
+    """The types of channel on which scripts are performed, of the backend named *backend*.
 
-    All but standard input and output, of which the two ends are not alike.
+    These are all but standard input and output, whose two ends are not alike.
 
     :raises BackendNotFound: see `halfclose.load_backend`.
-    :raises BackendLoadError: likewise.
+    :raises BackendLoadError: see there, too.
     """
     return tuple(
         channel_type
@@ -33,9 +33,9 @@ def explorable(backend: str) -> tuple[ChannelType, ...]:
 
 
 def channel_type_of(channel_types: tuple[ChannelType, ...], script: Script) -> ChannelType:
-    """The one of *channel_types* on which *script* is performed.
+    """The one of *channel_types* that *script* names.
 
-    :raises ScriptError: there is none of that name, or the script cannot be performed on it.
+    :raises ScriptError: none of them has that name, or the script cannot be performed on it.
     """
     named = {channel_type.name: channel_type for channel_type in channel_types}
     if script.channel_type not in named:

@@ -1,4 +1,5 @@
-"""The bytes that each end sends: every position is known, so that each piece can be checked."""
+"""The bytes that each end sends. They are the same in each run, so that each piece that arrives can
+be checked by its position in the stream."""
 
 from __future__ import annotations
 
@@ -7,13 +8,14 @@ import random
 __all__ = ["contents"]
 
 _PERIOD = 65521
-"""A prime: no size that anything buffers by is a multiple of it."""
+"""Bytes after which the contents repeat. It is a prime, so that no buffer's size is a multiple of
+it, and a buffer that is lost or sent twice does not go unseen."""
 
 _blocks: dict[str, bytes] = {}
 
 
 def contents(end: str, offset: int, size: int) -> bytes:
-    """*size* bytes of what *end* sends, from *offset* on."""
+    """The *size* bytes that *end* sends from position *offset* of its stream on."""
     start = offset % _PERIOD
     block = _blocks.get(end, b"")
     if len(block) < start + size:

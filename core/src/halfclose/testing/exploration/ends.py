@@ -1,4 +1,4 @@
-"""The protocols of a script: they do what it says, and tell the model what they see."""
+"""The protocols that perform a script: they do what it says, and tell the model what they see."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .script import End, Verb
 __all__ = ["Actor", "HalfEnd", "PlainEnd", "Planned"]
 
 _BUFFER = 64 * 1024
-"""Bytes of send buffer that each socket is left with, so that little fills it."""
+"""Bytes of send buffer that each socket gets, so that a few writes fill it."""
 
 _METHODS = {
     "lwc": "loseWriteConnection",
@@ -29,12 +29,15 @@ _METHODS = {
 
 
 class Planned(Exception):
-    """What ``raise`` in a script raises."""
+    """The exception that ``raise`` in a script raises."""
 
 
 class Actor:
-    """Calls the verbs of one end, and reacts to its events.
+    """Calls the verbs of one end, reacts to its events, and tells the model of both.
 
+    :param model: the model of both ends.
+    :param name: the name of this end, "a" or "b".
+    :param end: what the script says about this end.
     :param changed: called at each event.
     """
 
@@ -43,7 +46,7 @@ class Actor:
         self.side = model.side(name)
         self.changed = changed
         self.transport: Transport
-        # In the order in which bytes come one by one, however many come at once.
+        # Sorted so that reactions to ``data`` come in the same order however the bytes are cut.
         self._reactions = sorted(end.reactions, key=lambda reaction: reaction.after)
         self._raised = 0
         self._done = {
@@ -57,11 +60,11 @@ class Actor:
         }
 
     def attach(self, transport: Transport) -> None:
-        """The transport is there."""
+        """Remember *transport*, and give its socket a small send buffer."""
         self.transport = transport
         handle = transport.getHandle()
         if isinstance(handle, socket.socket):
-            # The receive buffer stays: TCP stalls where that is smaller than a segment.
+            # The receive buffer stays as it is: TCP stalls if that is smaller than a segment.
             handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
 
     def act(self, verbs: tuple[Verb, ...]) -> None:
@@ -76,7 +79,7 @@ class Actor:
             self.call(verb)
 
     def react(self, event: str) -> None:
-        """Do what the script has for *event*, if it has not been done."""
+        """Do what the script says for *event*, if that was not done before."""
         self.changed()
         for reaction in list(self._reactions):
             if reaction.event == event and (
@@ -86,7 +89,7 @@ class Actor:
                 self.act(reaction.verbs)
 
     def call(self, verb: Verb) -> None:
-        """Call the transport's method of that name, and tell the model."""
+        """Call the transport's method for *verb*, and tell the model."""
         try:
             if verb.name in ("push", "pull"):
                 self._register(verb)
@@ -134,7 +137,7 @@ def _cut(data: bytes, sizes: tuple[int, ...]) -> list[bytes]:
 
 
 class PlainEnd(Protocol):
-    """A protocol that is not half-closeable, at the end of an actor."""
+    """A protocol that is not half-closeable, and leaves its events to an actor."""
 
     def __init__(self, actor: Actor) -> None:
         self.actor = actor
@@ -156,7 +159,7 @@ class PlainEnd(Protocol):
 
 
 class HalfEnd(PlainEnd, HalfCloseableProtocol):
-    """A half-closeable protocol, at the end of an actor."""
+    """A half-closeable protocol, which leaves its events to an actor."""
 
     def readConnectionLost(self) -> None:
         with self.actor.model.read_lost(self.actor.side):

@@ -1,4 +1,5 @@
-"""What a script may have had logged: each line is either owed or a defect."""
+"""Checks what was logged while a script was performed: nothing may be missing, and nothing more may
+be there."""
 
 from __future__ import annotations
 
@@ -10,7 +11,12 @@ __all__ = ["check_log"]
 
 
 def check_log(model: Model, records: list[logging.LogRecord]) -> None:
-    """ERR-02 and VRB-05: a traceback for each exception, a warning where bytes were dropped."""
+    """Check for one traceback of each exception (ERR-02), one warning of each end that dropped
+    bytes (VRB-05), and nothing else.
+
+    :param model: is told what is missing or too much.
+    :param records: all that was logged; loggers of other packages do not count.
+    """
     raised = [error for side in model.sides for error in side.raised]
     warnings = 0
     for record in records:

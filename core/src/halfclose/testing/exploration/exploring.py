@@ -1,4 +1,4 @@
-"""To search a backend for scripts that break the contract, and to perform one again."""
+"""Searches a backend for scripts that break the contract, and performs one of them again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .worker import Worker
 __all__ = ["explore", "replay"]
 
 _BATCH = 50
-"""Examples on one type of channel before the next has its turn."""
+"""Scripts that are performed on one type of channel before the next type has its turn."""
 
 
 def explore(
@@ -28,20 +28,22 @@ def explore(
     seed: int | None = None,
     performed: Callable[[], object] = lambda: None,
 ) -> Report | None:
-    """Search the backend of that name for a script that breaks the contract, on each of its channel
-    types of channel in turn.
+    """Search the backend named *backend* for a script that breaks the contract.
 
-    :param seconds: how long to search; to shorten what is found takes up to a minute more.
-    :param seed: what the scripts are drawn from; None: anything.
+    Its types of channel, except standard input and output, are searched in turn.
+
+    :param backend: the backend's name.
+    :param seconds: how long to search; shortening a script that is found takes up to a minute more.
+    :param seed: what the scripts are drawn from; None for other scripts each time.
     :param performed: called after each script that was performed.
-    :returns: the first failure, shortened; None if there was none.
+    :returns: the first script that broke the contract, shortened; None if none did.
     :raises BackendNotFound: see `halfclose.load_backend`.
-    :raises BackendLoadError: likewise.
+    :raises BackendLoadError: see there, too.
     """
     channel_types = explorable(backend)
     first = SystemRandom().randrange(1 << 32) if seed is None else seed
     end = time.monotonic() + seconds
-    # The profile that is loaded may be derandomized, and would draw the same ones each time.
+    # The loaded profile may be derandomized, which would draw the same scripts in each batch.
     chosen = settings(max_examples=_BATCH, database=None, derandomize=False)
     with Worker(backend, channel_types) as worker:
         for number in count(first):
@@ -55,14 +57,16 @@ def explore(
 
 
 def replay(backend: str, script_text: str, channel_type: str | None = None) -> Report:
-    """Perform a script once more.
+    """Perform a script once.
 
     :param backend: the backend's name.
-    :param script_text: what a report's `Report.script` is, as text.
-    :param channel_type: a type of channel in place of the script's own.
-    :raises ScriptError: the text is no script, or it cannot be performed on that kind.
+    :param script_text: the script as text, such as the `Report.script` of a report.
+    :param channel_type: the name of the type of channel to perform it on; None for the script's.
+    :returns: whether and how the script broke the contract.
+    :raises ScriptError: the text is no script, or the script cannot be performed on that type of
+        channel.
     :raises BackendNotFound: see `halfclose.load_backend`.
-    :raises BackendLoadError: likewise.
+    :raises BackendLoadError: see there, too.
     """
     script = parse_script(script_text)
     if channel_type is not None:

@@ -1,4 +1,4 @@
-"""The Hypothesis state machine: it writes scripts, and has each performed at its end."""
+"""The Hypothesis state machine that makes up scripts, step by step, and has each one performed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .script import ENDS, FAULTS, WAYS, Act, End, Fault, Reaction, Script, Step,
 __all__ = ["STEPS", "machine"]
 
 STEPS = 12
-"""Steps of a script, at most: more find no more, but take longer."""
+"""The most steps of a script. Longer scripts take longer and have found nothing more."""
 
 _SIZES = st.sampled_from((1, 2, 5, 0, 7, 100, 1448, 5000, 65536, 65537, 200_000, 700_000))
 _PIECES = st.sampled_from((1, 5, 0, 100, 1448, 20_000, 70_000))
@@ -80,11 +80,11 @@ def _first_ends(
 def machine(
     channel_type: ChannelType, check: Callable[[Script], None]
 ) -> type[RuleBasedStateMachine]:
-    """The state machine whose scripts, on that *channel_type* of channel, are given to *check*."""
+    """A state machine that makes up scripts for *channel_type* and calls *check* with each."""
     simulated = channel_type.scheme == "memory"
 
     class TwoEnds(RuleBasedStateMachine):
-        """Two ends of one connection, and what they do with each other."""
+        """Collects the ends and the steps of one script."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -109,40 +109,41 @@ def machine(
             seed: int,
             chunk: int,
         ) -> None:
-            """Choose what is at the ends, and what it does within its events."""
+            """Choose the protocols at both ends, and what they do inside their events."""
             if calm is not None and serves_both(channel_type):
-                # Such a script ends alike wherever it is performed, and is compared.
+                # Timing decides nothing in a calm script, so that what it gives can be compared
+                # with what it gives in memory.
                 self._calm = True
                 a, b = calm
             self._first = Script(channel_type.name, a, b, water, seed, chunk)
 
         @rule(end=st.sampled_from(ENDS), verbs=st.lists(_VERBS, min_size=1, max_size=3))
         def act(self, end: str, verbs: list[Verb]) -> None:
-            """Call some verbs in one turn."""
+            """Add a step in which one end calls some verbs in one turn."""
             self._steps.append(Act(end, tuple(verbs)))
             if self._calm:
                 self._steps.append(Wait())
 
         @rule()
         def wait(self) -> None:
-            """Wait for all that must come."""
+            """Add a step that waits for all that must come."""
             self._steps.append(Wait())
 
         @precondition(lambda self: not self._calm)
         @rule(count=st.integers(1, 3))
         def turns(self, count: int) -> None:
-            """Wait for nothing in particular."""
+            """Add a step that lasts some turns of the loop."""
             self._steps.append(Turns(count))
 
         if simulated:
 
             @rule(fault=_FAULTS)
             def fault(self, fault: Fault) -> None:
-                """Let the network fail."""
+                """Add a step in which the network fails."""
                 self._steps.append(fault)
 
         def teardown(self) -> None:
-            """Perform the script, unless Hypothesis gives it up."""
+            """Have the script performed, unless Hypothesis has given it up by an exception."""
             if sys.exc_info()[0] is None:
                 check(replace(self._first, steps=tuple(self._steps)))
 

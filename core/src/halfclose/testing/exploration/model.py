@@ -1,9 +1,11 @@
-"""What a connection's two ends may see: the lifecycle's table, followed at both.
+"""The model of what the two ends of a connection may see: the lifecycle's table, for both ends.
 
-The model is told each call of a verb and each event, in the order in which they happen, and says
-what broke the contract. Where timing is free (how much went out before an abort, whether a reset
-was noticed before a write) it allows each outcome that the contract allows; where it is not, one.
-What has to come if nothing more is done is in `obligations`.
+The model is told of each call of a verb and of each event, in the order in which they happen, and
+records what broke the contract. Some outcomes depend on timing: how much went out before an abort,
+or whether a reset was noticed before a write. There the model allows every outcome that the
+contract allows; everywhere else it allows one.
+
+The model only judges what happens. The module `obligations` says what must still happen.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ __all__ = ["Model"]
 
 
 class Model:
-    """Both ends, and what went wrong between them.
+    """Follows both ends, and records what broke the contract.
 
     :param a: the protocol of the end that connects.
     :param b: the protocol of the end that listens.
@@ -34,13 +36,13 @@ class Model:
         self.sides = (self.a, self.b)
         self.a.peer, self.b.peer = self.b, self.a
         self.broken: list[str] = []
-        """What broke the contract: each the rule, the end, and what was seen."""
+        """Violations of the contract. Each names the rule, the end, and what was seen."""
         self.trace: list[str] = []
         """The calls and the events, in order."""
         self.noted = 0
-        """How many there were."""
+        """How many lines were added to the trace."""
         self.free = False
-        """Whether timing has decided anything: another run may rightly see something else."""
+        """Whether timing has decided anything, so that another run may rightly see other things."""
         self._stack: list[tuple[str, Side, str]] = []
 
     def side(self, name: str) -> Side:
@@ -48,16 +50,20 @@ class Model:
         return self.a if name == "a" else self.b
 
     def breaks(self, rule: str, side: Side, what: str) -> None:
-        """*side* saw *what*, which *rule* forbids."""
+        """Record that *side* saw *what*, which *rule* forbids."""
         self.broken.append(f"{rule}: {side.name}: {what}")
         self.note(f"!! {self.broken[-1]}")
 
     def note(self, line: str) -> None:
-        """Remember *line* for the report."""
+        """Add *line* to the trace, indented by the verbs and events that are under way."""
         self._append("  " * len(self._stack) + line)
 
     def note_amount(self, line: str, size: int) -> None:
-        """Remember that *size* bytes came: together with those before, however they were cut."""
+        """Add *line* with a number of bytes to the trace.
+
+        If the line before says the same, their numbers are added up: how a stream is cut into
+        pieces does not matter.
+        """
         line = "  " * len(self._stack) + line
         before, _, number = self.trace[-1].rpartition(" ") if self.trace else ("", "", "")
         if before == line:
@@ -72,7 +78,7 @@ class Model:
     # -- what is seen of the state -------------------------------------------------------------
 
     def observe(self, side: Side) -> None:
-        """Compare the transport's state with ours, and follow it where it was free to move."""
+        """Compare the transport's state with ours. Take over its state if timing allows it."""
         if side.transport is None or side.transport.state is side.life:
             return
         actual = side.transport.state
@@ -84,11 +90,11 @@ class Model:
     def _is_free(self, side: Side, actual: State) -> bool:
         itself = side.plain and side.life in READING and side.end_can_come
         if itself and actual in (State.CLOSING, State.ENDED):
-            # EVT-12: for a plain protocol the peer's end of stream is loseConnection.
+            # EVT-12: the peer's end of stream acts as loseConnection on a plain protocol.
             side.closing = side.lose_called = True
             return True
         if actual is State.WRITE_CLOSED:
-            # EVT-12: it is not told that its own half has ended, either.
+            # EVT-12: no event tells a plain protocol that its own half has ended.
             return side.plain and side.life in WRITE_CLOSING and side.fin
         if actual is State.ENDED and side.made and not side.lost:
             return side.peer.violent or (side.life is State.CLOSING and side.fin)
@@ -105,7 +111,7 @@ class Model:
 
     @contextmanager
     def verb(self, side: Side, text: str) -> Iterator[None]:
-        """While a verb is being called."""
+        """A context manager for the time in which *side* calls a verb, shown as *text*."""
         self.observe(side)
         self.note(f"{side.name} calls {text}")
         self._stack.append(("verb", side, text))
@@ -115,7 +121,8 @@ class Model:
             self._stack.pop()
 
     def wrote(self, side: Side, size: int, dropped: int) -> None:
-        """``write`` of *size* bytes has returned, and counted *dropped* of them as dropped."""
+        """Take note that ``write`` of *size* bytes has returned, and *dropped* of them were
+        dropped."""
         producing = side.producer is not None
         taken = side.life in ACCEPTING or (producing and side.life in CLOSING)
         doubtful = side.peer.violent and (taken or side.life in CLOSING)
@@ -134,20 +141,21 @@ class Model:
         self.observe(side)
 
     def lose_write(self, side: Side) -> None:
-        """``loseWriteConnection`` has returned."""
+        """Take note that ``loseWriteConnection`` has returned."""
         if self._move(side, Move.END_WRITE):
             side.closing = True
             self._closed(side)
         self.observe(side)
 
     def lose(self, side: Side) -> None:
-        """``loseConnection`` or ``stopProducing`` has returned."""
+        """Take note that ``loseConnection`` or ``stopProducing`` has returned."""
         own_end_sent = side.life is State.WRITE_CLOSED
         if self._move(side, Move.CLOSE):
             side.closing = side.lose_called = True
             self._closed(side)
             if own_end_sent and not side.can.bounds_input:
-                # A transport that reads ahead has taken the reset, and tells it on resume only.
+                # A transport that reads ahead may already have read the reset, and then tells it
+                # only when reading is resumed.
                 side.closed_late = False
         self.observe(side)
 
@@ -156,29 +164,29 @@ class Model:
             side.told = side.closed_late = True
 
     def abort(self, side: Side) -> None:
-        """``abortConnection`` has returned."""
+        """Take note that ``abortConnection`` has returned."""
         if self._move(side, Move.FINISH):
             side.aborted = True
             self.violent(side)
         self.observe(side)
 
     def violent(self, side: Side) -> None:
-        """*side* has ended so that bytes may be lost."""
+        """Take note that *side* has ended in a way that may lose bytes."""
         side.hard = True
         peer = side.peer
-        # Whatever is still under way may be overtaken, an end of stream too.
+        # A reset may overtake all that is still under way, an end of stream too.
         nothing_is = peer.reading and peer.received == side.accepted and not side.fin
         if not (peer.lost or nothing_is):
             self.free = True
 
     def pause(self, side: Side) -> None:
-        """``pauseProducing`` has returned."""
+        """Take note that ``pauseProducing`` has returned."""
         if side.life in READING:
             side.paused = True
         self.observe(side)
 
     def resume(self, side: Side) -> None:
-        """``resumeProducing`` has returned."""
+        """Take note that ``resumeProducing`` has returned."""
         if side.life in READING:
             side.paused = False
         if side.peer.hard_seen:
@@ -186,12 +194,15 @@ class Model:
         self.observe(side)
 
     def register(self, side: Side, producer: Produced, refusal: Exception | None) -> bool:
-        """``registerProducer`` has returned, or raised *refusal*; whether *producer* may write."""
+        """Take note that ``registerProducer`` has returned, or raised *refusal*.
+
+        :returns: whether *producer* is registered and may write.
+        """
         other = side.producer
         if refusal is not None:
             if not isinstance(refusal, RuntimeError) or other is None:
                 self.breaks("PRD-07", side, f"registerProducer raised {refusal!r}")
-            # Whether the other one is done depends on how much fits into the kernel.
+            # Whether the other producer is done by now depends on how much fits into the kernel.
             self.free = True
             return False
         if other is not None and not other.uncertain:
@@ -206,7 +217,7 @@ class Model:
         return True
 
     def unregister(self, side: Side) -> None:
-        """``unregisterProducer`` has returned."""
+        """Take note that ``unregisterProducer`` has returned."""
         self._cut_short(side)
         side.producer = None
         self.observe(side)
@@ -214,7 +225,7 @@ class Model:
     # -- producers -----------------------------------------------------------------------------
 
     def producer_paused(self, side: Side, producer: Produced) -> None:
-        """The transport has called ``pauseProducing`` of *producer*."""
+        """Take note that the transport has called ``pauseProducing`` of *producer*."""
         self.note(f"{side.name}'s {producer} is paused")
         what, whose, text = self._stack[-1] if self._stack else ("", None, "")
         if what != "verb" or whose is not side or text.split()[0] not in _PAUSING:
@@ -227,7 +238,8 @@ class Model:
 
     @contextmanager
     def producer_resumed(self, side: Side, producer: Produced) -> Iterator[None]:
-        """While the transport calls ``resumeProducing`` of *producer*."""
+        """A context manager for the time in which the transport calls ``resumeProducing`` of
+        *producer*."""
         self.note(f"{side.name}'s {producer} is asked to go on")
         self._check_outside(side, "a producer's resumeProducing")
         if producer.streaming and not producer.paused:
@@ -238,10 +250,11 @@ class Model:
             yield
 
     def producer_stopped(self, side: Side, producer: Produced) -> None:
-        """The transport has called ``stopProducing`` of *producer*."""
+        """Take note that the transport has called ``stopProducing`` of *producer*."""
         self.note(f"{side.name}'s {producer} is stopped")
         if side.left and self._stack[-1:] and self._stack[-1][2].split()[0] in _REGISTERING:
-            # VRB-12: it is being registered, and no turn of that backend is to come.
+            # VRB-12: it is refused while it is being registered. It cannot be stopped in the next
+            # turn, since a backend that was left has no more turns.
             producer.stopped = True
             return
         self._check_outside(side, "a producer's stopProducing")
@@ -260,7 +273,7 @@ class Model:
 
     def _cut_short(self, side: Side) -> None:
         if side.producer is not None and side.producer.left:
-            # How much it could write before depends on how much fits into the kernel.
+            # How much the producer has written by now depends on how much fits into the kernel.
             self.free = True
 
     def _check_registered(self, side: Side, producer: Produced, what: str) -> None:
@@ -270,7 +283,7 @@ class Model:
     # -- events --------------------------------------------------------------------------------
 
     def _check_outside(self, side: Side, name: str) -> None:
-        """EVT-07: nothing is called inside a verb, nor inside an event of the same connection."""
+        """Check that event *name* comes inside no verb, and inside no event of *side* (EVT-07)."""
         for what, whose, inside in self._stack:
             if what == "verb":
                 self.breaks("EVT-07", side, f"{name} inside {whose.name}'s verb {inside}")
@@ -304,7 +317,7 @@ class Model:
 
     @contextmanager
     def made(self, side: Side, transport: Transport, can: Capabilities) -> Iterator[None]:
-        """While ``connectionMade`` is told."""
+        """A context manager for the time in which *side* is in ``connectionMade``."""
         self._begin(side, "connectionMade")
         side.transport = transport
         side.can = can
@@ -317,7 +330,7 @@ class Model:
 
     @contextmanager
     def data(self, side: Side, data: bytes) -> Iterator[None]:
-        """While ``dataReceived`` is told."""
+        """A context manager for the time in which *side* is in ``dataReceived``."""
         self.note_amount(f"{side.name} hears dataReceived of", len(data))
         self._begin(side, "dataReceived", noted=True)
         self.observe(side)
@@ -333,7 +346,7 @@ class Model:
             yield
 
     def check_bytes(self, side: Side, data: bytes) -> None:
-        """*side* has received *data*: the next of what its peer wrote."""
+        """Check that *data*, which *side* has received, is the next that its peer wrote."""
         peer = side.peer
         if side.received + len(data) > peer.accepted:
             self.breaks("FLU-01", side, f"{len(data)} bytes came, and not all were written")
@@ -344,7 +357,7 @@ class Model:
             peer.writes = 0
 
     def check_end(self, side: Side) -> None:
-        """*side* has seen its peer's end of stream."""
+        """Check that the peer may have ended its stream, which *side* has seen."""
         peer = side.peer
         if not side.end_can_come:
             if side.received < peer.accepted:
@@ -355,7 +368,7 @@ class Model:
 
     @contextmanager
     def read_lost(self, side: Side) -> Iterator[None]:
-        """While ``readConnectionLost`` is told."""
+        """A context manager for the time in which *side* is in ``readConnectionLost``."""
         again = "readConnectionLost" in side.events
         self._begin(side, "readConnectionLost")
         if side.life not in READING:
@@ -375,7 +388,7 @@ class Model:
 
     @contextmanager
     def write_lost(self, side: Side) -> Iterator[None]:
-        """While ``writeConnectionLost`` is told."""
+        """A context manager for the time in which *side* is in ``writeConnectionLost``."""
         again = "writeConnectionLost" in side.events
         self._begin(side, "writeConnectionLost")
         if side.life not in WRITE_CLOSING:
@@ -392,7 +405,7 @@ class Model:
 
     @contextmanager
     def connection_lost(self, side: Side, reason: BaseException) -> Iterator[None]:
-        """While ``connectionLost`` is told."""
+        """A context manager for the time in which *side* is in ``connectionLost``."""
         self._begin(side, "connectionLost", f"connectionLost({type(reason).__name__})")
         self._check_reason(side, reason)
         if side.producer is not None and not side.producer.uncertain:
@@ -447,13 +460,13 @@ class Model:
     # -- the network, and time -----------------------------------------------------------------
 
     def breakable(self) -> None:
-        """The network will break the connection, now or some time."""
+        """Take note that the network may break the connection, from now on."""
         for side in self.sides:
             side.breakable = True
         self.free = True
 
     def settled(self) -> None:
-        """All that was due has come, and some turns have gone by since."""
+        """Take note that all that was due has come, and that some turns have gone by since."""
         for side in self.sides:
             if side.hard and side.lost:
                 side.hard_seen = True
@@ -469,3 +482,4 @@ _REGISTERING = ("push", "pull")
 """Verbs of a script that register a producer."""
 
 _PAUSING = ("write", "sequence", "push")
+"""Verbs of a script inside which a producer may be paused."""

@@ -1,4 +1,4 @@
-"""What has to come, if nothing more is done."""
+"""What must still come to the ends, even if neither does anything more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ __all__ = ["due"]
 
 
 def due(model: Model) -> list[str]:
-    """What must come to either end: each the rule, the end, and what does not come."""
+    """What must still come to either end, as lines for a report.
+
+    Each line names the rule, the end, and what "does not come": it is reported only if the wait
+    for that was in vain.
+    """
     return [
         f"{rule}: {side.name}: {what} does not come"
         for side in model.sides
@@ -66,7 +70,7 @@ def _due_after_violence(side: Side) -> Iterator[tuple[str, str]]:
         elif not producing:
             yield "EVT-06", "connectionLost (the peer is gone)"
     elif side.paused:
-        # What has arrived is told first, and so only on resume (FLU-09).
+        # FLU-09: what has arrived comes before the failure, and does so only after a resume.
         return
     elif side.life in WRITE_CLOSING and not producing:
         yield "EVT-06", "writeConnectionLost or connectionLost (the peer is gone)"

@@ -1,4 +1,4 @@
-"""Reads the text of a script."""
+"""Makes a script from its text."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ __all__ = ["ScriptError", "parse_script"]
 
 
 class ScriptError(ValueError):
-    """A text is no script, or the script cannot be performed; the message says what is wrong."""
+    """A text is no script, or the script cannot be performed. The message says what is wrong."""
 
 
 def parse_script(text: str) -> Script:
-    """The script that *text* is; ``str(script)`` gives the text back.
+    """The script that *text* describes; ``str`` of that script gives the text back.
 
-    :raises ScriptError: it is none; the message quotes the part and says what is wrong with it.
+    :raises ScriptError: *text* describes no script. The message quotes the part that is wrong and
+        says why.
     """
     parser = _Parser()
     for number, part in enumerate(text.split(";"), 1):
@@ -72,9 +73,10 @@ class _Parser:
         )
 
     def part(self, words: str, *, first: bool) -> None:
-        """One part of the text, between semicolons.
+        """Add what *words*, one part of the text between semicolons, say to the script.
 
-        :raises ScriptError: it is wrong.
+        :param first: whether the part is the first one, which names the type of channel.
+        :raises ScriptError: the part is wrong.
         """
         if first:
             if not words or not words.replace("-", "").isalnum():

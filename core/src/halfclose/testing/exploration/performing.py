@@ -1,4 +1,4 @@
-"""Performs one script on one backend, and says what broke the contract."""
+"""Performs one script on one backend, and reports what broke the contract."""
 
 from __future__ import annotations
 
@@ -30,23 +30,24 @@ from .script import ENDS, WAYS, Act, Fault, Script, Step, Turns, Verb, Wait
 __all__ = ["Outcome", "perform"]
 
 TURNS = 6
-"""Turns of the loop in which something that must not come is given the chance to come."""
+"""Turns of the loop to wait for what must not come."""
 
 VIRTUAL = 30.0
-"""The limit by a clock that costs no time."""
+"""Seconds of a simulated network's clock that take the place of `perform`'s limit."""
 
 LEAVING = 3.0
-"""Seconds that leaving the backend may take when both ends are over: less than its grace."""
+"""Seconds that leaving the backend may take when both connections are over. It is less than the
+backend's grace, so that a backend that waits for something without need is noticed."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one script.
+    """What happened when a script was performed.
 
     :param broken: what broke the contract first, with the rule; empty if nothing did.
     :param trace: the calls and the events, in order.
-    :param seen: of each end its events, how many bytes it wrote and received, and its reason.
-    :param free: whether timing has decided any of that.
+    :param seen: a line for each end: its events, how many bytes it wrote and received, its reason.
+    :param free: whether timing has decided any part of *seen*.
     """
 
     broken: str
@@ -56,10 +57,10 @@ class Outcome:
 
 
 class _Performance:
-    """One script, in a backend that is open.
+    """Performs one script in a backend that is open.
 
-    :param limit: seconds without any event after which what must come does not come.
-    :param network: the simulated network, if it is one.
+    :param limit: seconds without any event, after which what has not come counts as missing.
+    :param network: the simulated network; None for a real one.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class _Performance:
             await self._finish()
 
     async def _begin(self, stack: AsyncExitStack) -> bool:
-        """Whether both ends are there, or have been."""
+        """Connect the two ends, and return whether that went far enough to go on."""
         settings = ConnectionOptions()
         if self._script.water is not None:
             low, high = self._script.water
@@ -128,7 +129,8 @@ class _Performance:
         except Planned:
             pass
         except ConnectError as error:
-            # ERR-11 promises a protocol; but a framework may refuse a socket that is lost.
+            # ERR-11 promises a protocol, but a framework's own transport may refuse a socket whose
+            # peer has reset it already.
             if not (self.model.b.hard and self._channel_type.options.get("sockets") == "native"):
                 seen = f"connect raised {type(error).__name__} from {error.__cause__!r}"
                 self.model.breaks("ERR-11", self.model.a, seen)
@@ -175,7 +177,7 @@ class _Performance:
             network.release(way=way)
 
     async def _finish(self) -> None:
-        """Let everything that waits go on, and close both ends."""
+        """Let all that was held up go on, close both ends, and check how they are in the end."""
         if self._network is not None:
             for way in WAYS:
                 self._fault(Fault("release", way))
@@ -217,7 +219,10 @@ class _Performance:
             self.model.note(f"!! {missing}")
 
     async def _wait(self, reached: Callable[[], object]) -> bool:
-        """Wait until *reached* says so, or something broke; False if nothing came for too long."""
+        """Wait until *reached* is true, or something broke the contract.
+
+        :returns: False if neither happened, and nothing came for the length of the limit.
+        """
         while not reached() and not self.model.broken:
             before = self.model.noted
             if not await self._change_comes() and self.model.noted == before:
@@ -225,7 +230,7 @@ class _Performance:
         return True
 
     async def _change_comes(self) -> bool:
-        """Wait for an event; False if none comes within the limit."""
+        """Wait for an event, and return whether one came within the limit."""
         if self._raw is not None:
             return await self._polled(self._raw)
         expired: list[bool] = []
@@ -244,7 +249,7 @@ class _Performance:
         return not expired
 
     async def _polled(self, raw: RawEnd) -> bool:
-        """`_change_comes`, where nothing tells of the raw peer."""
+        """`_change_comes` with a raw peer, which must be polled."""
         before = self.model.noted
         end = self._backend.time() + self._limit
         quick = 10
@@ -268,16 +273,16 @@ class _Performance:
                 self._raw.poll()
 
     def abort(self) -> None:
-        """End what something broke."""
+        """Abort both connections, after the contract was broken."""
         for side in self.model.sides:
             if side.transport is not None:
                 side.transport.abortConnection()
 
 
 def perform(backend: str, channel_type: ChannelType, script: Script, limit: float) -> Outcome:
-    """Perform *script* on the backend of that name, in an event loop of its own.
+    """Perform *script* on the backend named *backend*, in a new event loop.
 
-    :param limit: seconds without any event after which what must come does not come.
+    :param limit: seconds without any event, after which what has not come counts as missing.
     """
     network: Network | None = None
     options = dict(channel_type.options)
@@ -310,7 +315,7 @@ def perform(backend: str, channel_type: ChannelType, script: Script, limit: floa
 
 
 def _network(script: Script) -> Network:
-    # Now and then all that there is, or a long stream would take a million events.
+    # One read of 21 is long, since a long stream in small chunks would take a million events.
     chunks = (script.chunk,) * 20 + (1 << 16,) if script.chunk else None
     return Network(script.seed or None, chunks=chunks)
 
@@ -328,7 +333,7 @@ def _check_remains(model: Model, leaving: float, left: set[str], network: Networ
 
 
 def _seen(model: Model) -> list[str]:
-    """What each end saw, but for what may rightly come sooner or later."""
+    """A line for each end of what it saw, leaving out what may rightly differ between two runs."""
     found = []
     for side in model.sides:
         events: list[str] = []

@@ -1,4 +1,4 @@
-"""The producers of a script."""
+"""The producers that the verbs ``push`` and ``pull`` of a script register."""
 
 from __future__ import annotations
 
@@ -13,33 +13,35 @@ __all__ = ["PlannedPull", "PlannedPush", "ProducingEnd"]
 
 
 class ProducingEnd(Interface):
-    """The end at which a producer is registered."""
+    """What a producer needs of the end at which it is registered."""
 
     model: Model
     side: Side
 
     def changed(self) -> None:
-        """Something has happened here."""
+        """Tell the script's performance that something has happened here."""
 
     def call(self, verb: Verb) -> None:
-        """Call the transport's method of that name, and tell the model."""
+        """Call the transport's method for *verb*, and tell the model."""
 
 
 class _Planned(ABC):
-    """*count* pieces of *size* bytes, after which it unregisters itself; with none it waits."""
+    """Writes *count* pieces of *size* bytes, then unregisters itself. With a count of 0 it writes
+    nothing, and stays registered."""
 
     streaming: bool
 
     def __init__(self, end: ProducingEnd, count: int, size: int) -> None:
         self._end = end
         self._size = size
-        # One that is asked and answers nothing fills no buffer, and is not asked again (PRD-02).
+        # PRD-02: a pull producer that writes nothing when asked is not asked again, so that one
+        # with empty pieces would never reach its end.
         produces = count and (size or self.streaming)
         self.seen = Produced(self.streaming, count if produces else None)
 
     @abstractmethod
     def go_on(self) -> None:
-        """Write what is to be written now."""
+        """Write as much as may be written now."""
 
     def _write_piece(self) -> None:
         seen = self.seen
@@ -60,7 +62,7 @@ class _Planned(ABC):
 
 
 class PlannedPush(_Planned):
-    """A streaming producer."""
+    """A streaming producer: writes until it is paused."""
 
     streaming = True
 
@@ -74,7 +76,7 @@ class PlannedPush(_Planned):
 
 
 class PlannedPull(_Planned):
-    """A producer that is asked for each piece."""
+    """A pull producer: is asked for each piece."""
 
     streaming = False
 

@@ -1,4 +1,4 @@
-"""A raw peer as one end of a script: it is served by no backend, and polled."""
+"""A raw peer as one end of a script. No backend serves it, so that it has to be polled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ _CHUNK = 1 << 16
 class RawEnd:
     """Does what a script says with a raw peer, and tells the model.
 
-    :param model: whose side *a* it is.
+    :param model: the model of both ends; the raw peer is its side *a*.
+    :param peer: the raw peer, which is connected.
+    :param can_reset: whether ``abort`` can reset the connection; otherwise it closes.
     """
 
     def __init__(self, model: Model, peer: RawPeer, can_reset: bool) -> None:
@@ -39,7 +41,7 @@ class RawEnd:
         }
 
     def act(self, verbs: tuple[Verb, ...]) -> None:
-        """Do *verbs*; those that only a transport has are left out."""
+        """Do *verbs*, leaving out those that only a transport has."""
         for verb in verbs:
             if self._side.lost:
                 return
@@ -76,7 +78,7 @@ class RawEnd:
         self._over()
 
     def _over(self) -> None:
-        # Who closes with input unread, or still to come, resets the connection.
+        # A close resets the connection if input is unread, or still comes.
         self._model.violent(self._side)
         self._side.life = State.CLOSED
 
@@ -84,7 +86,7 @@ class RawEnd:
         self._side.paused = paused
 
     def poll(self) -> None:
-        """Send and receive what can be."""
+        """Send and receive as much as is possible without waiting."""
         if not self._side.lost:
             self._flush()
         while not self._side.lost and self._side.reading:
@@ -108,7 +110,7 @@ class RawEnd:
             self._broken(error)
 
     def _receive(self) -> bool:
-        """Whether there may be more."""
+        """Receive once, and return whether there may be more."""
         side = self._side
         try:
             data = self._peer.receive_now(_CHUNK)
@@ -121,7 +123,8 @@ class RawEnd:
         elif data is not None:
             self._model.note("a receives the end of stream")
             self._model.check_end(side)
-            # What is still said of its own half is the same, whether it reads on or not.
+            # That is the state even if the peer has ended its own half before: the model reads the
+            # end of that half off `closing`, not off the state.
             side.life = State.READ_CLOSED
         return bool(data)
 

@@ -1,4 +1,5 @@
-"""The backend ``memory`` as the reference: where timing decides nothing, all see the same."""
+"""Compares a run with one of the backend ``memory``. If timing decides nothing in a script, its
+ends must see the same on every backend (EVT-11)."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from .script import ENDS, Act, Script, Verb, Wait
 __all__ = ["compare", "is_calm"]
 
 _HARMLESS = frozenset({"write", "sequence", "lwc"})
-"""Verbs that do the same whether they come sooner or later within one event."""
+"""Verbs that do the same in an event, whether that comes earlier or later."""
 
 _PRODUCING = frozenset({"push", "pull"})
 
@@ -25,14 +26,15 @@ def _acting(script: Script) -> Iterator[Verb]:
 
 
 def is_calm(script: Script) -> bool:
-    """Whether *script* waits after whatever it does, and decides nothing within events."""
+    """Whether timing decides nothing in *script*: it waits after each step in which an end acts,
+    and what it does inside events does the same at any time."""
     if script.a.protocol == "raw":
         return False
     reacting = [verb for name in ENDS for one in script.end(name).reactions for verb in one.verbs]
     if any(verb.name not in _HARMLESS for verb in reacting):
         return False
     if reacting and any(verb.name in _PRODUCING for verb in _acting(script)):
-        # A producer may be done before the event, or not.
+        # Whether a producer is done before the event is a matter of timing.
         return False
     after = (*script.steps[1:], Wait())
     return all(
@@ -42,11 +44,14 @@ def is_calm(script: Script) -> bool:
 
 
 def compare(channel_type: ChannelType, script: Script, outcome: Outcome) -> Outcome:
-    """*outcome*, or how it differs from what comes of *script* in memory."""
+    """Compare *outcome* of *script* with what the same script gives in memory.
+
+    :returns: *outcome*, with the difference as what broke the contract if there is one.
+    """
     if outcome.broken or outcome.free or channel_type.scheme == "memory" or not is_calm(script):
         return outcome
     if channel_type.scheme == "unix" and any(verb.name == "abort" for verb in _acting(script)):
-        # It has no reset, and says something else instead (PIP-01).
+        # PIP-01: a Unix socket has no reset, so that its peer sees another end.
         return outcome
     reference = perform("memory", MEMORY, replace(script, channel_type=MEMORY.name), 0.0)
     if reference.broken or reference.free or reference.seen == outcome.seen:

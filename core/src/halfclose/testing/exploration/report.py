@@ -1,4 +1,4 @@
-"""What a script that was performed has come to."""
+"""The result of performing a script, for people."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["Report"]
 
 @dataclass(frozen=True)
 class Report:
-    """One script on one backend, and how it broke the contract, if it did.
+    """What happened when a script was performed on a backend.
 
     :param backend: the backend's name.
-    :param script: what was performed.
-    :param broken: what was seen first that the contract forbids, after the rule's id and the
-        end's name; empty if nothing was.
+    :param script: the script.
+    :param broken: the first violation of the contract: the rule's id, the end's name, and what was
+        seen. Empty if the contract was kept.
     :param trace: the calls and the events of both ends, in order.
-    :param again: whether it was seen again when the script was performed once more.
+    :param again: whether the violation was seen again when the script was performed again.
     """
 
     backend: str
@@ -30,7 +30,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing broke the contract."""
+        """Whether the contract was kept."""
         return not self.broken
 
     @property
@@ -40,16 +40,16 @@ class Report:
 
     @property
     def channel_type(self) -> str:
-        """The type of channel."""
+        """The name of the type of channel."""
         return self.script.channel_type
 
     @property
     def command(self) -> str:
-        """What performs the script again, for a shell."""
+        """The shell command that performs the script again."""
         return f"halfclose explore {self.backend} --replay {shlex.quote(str(self.script))}"
 
     def __str__(self) -> str:
-        """The whole, for people."""
+        """The whole report, with the trace if the contract was broken."""
         where = f"{self.backend}, {self.channel_type}"
         if self.passed:
             return f"{where}: the contract was kept"

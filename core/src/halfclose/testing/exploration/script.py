@@ -1,8 +1,14 @@
 """What two ends of a connection do, as values and as one line of text.
 
-``tcp; b plain; a on read: write 5, lwc; a: write 100, lwc; wait; b: lose`` is: on TCP, end *b* has
-a plain protocol; at its ``readConnectionLost`` *a* writes 5 bytes and ends its half; *a* writes
-100 bytes and ends its half in one turn; all that must come of it is waited for; *b* closes.
+An example: ``tcp; b plain; a on read: write 5, lwc; a: write 100, lwc; wait; b: lose``. Its parts
+mean, in order:
+
+- The connection is made by TCP.
+- End *b* has a protocol that is not half-closeable.
+- When ``readConnectionLost`` comes to *a*, *a* writes 5 bytes and ends its half.
+- As the first step, *a* writes 100 bytes and ends its half, both in one turn of the loop.
+- Then wait until all has come that must come.
+- Then *b* closes the connection.
 """
 
 from __future__ import annotations
@@ -31,15 +37,16 @@ __all__ = [
 ]
 
 ENDS = ("a", "b")
-"""*a* connects, *b* listens."""
+"""The names of the ends: *a* connects, *b* listens."""
 
 PROTOCOLS = {"a": ("half", "plain", "raw"), "b": ("half", "plain")}
-"""What can be at an end: a half-closeable protocol, a plain one, or a raw peer by no backend."""
+"""What can be at each end: a half-closeable protocol, one that is not ("plain"), or a raw peer,
+which uses the channel without a backend."""
 
 EVENTS = ("made", "data", "read", "write", "lost")
-"""The events, by their first word: ``read`` is ``readConnectionLost``.
+"""The short names of the events: ``read`` is ``readConnectionLost``, and so on.
 
-``data N`` is the first ``dataReceived`` after which N bytes have come.
+A script can say ``data N`` for the ``dataReceived`` by which at least N bytes have come in all.
 """
 
 VERBS: dict[str, tuple[int, int]] = {
@@ -58,32 +65,40 @@ VERBS: dict[str, tuple[int, int]] = {
 }
 """How many numbers each verb takes, at least and at most.
 
-``write 5`` is 5 bytes, ``sequence 1 2`` a ``writeSequence`` of two pieces. ``push 3 100`` registers
-a streaming producer of three pieces of 100 bytes, which unregisters itself after them, and
-``pull 3 100`` likewise one that is asked for each; with 0 pieces they only wait. ``stop`` is
-``stopProducing``. ``raise`` raises an exception in the event, and ends its verbs.
+- ``write 5`` writes 5 bytes; ``sequence 1 2`` calls ``writeSequence`` with pieces of 1 and 2 bytes.
+- ``lwc`` is ``loseWriteConnection``; ``lose``, ``abort`` and ``unregister`` are short as well.
+- ``pause``, ``resume`` and ``stop`` are the transport's ``pauseProducing``, ``resumeProducing`` and
+  ``stopProducing``.
+- ``push 3 100`` registers a streaming producer, which writes three pieces of 100 bytes and then
+  unregisters itself. ``pull 3 100`` registers one that is asked for each piece. With 0 pieces, a
+  producer writes nothing and stays registered.
+- ``raise`` raises an exception out of the event; verbs behind it are not called.
 
 A raw peer knows ``write``, ``lwc``, ``lose``, ``abort`` (a reset), ``pause`` and ``resume``.
 """
 
 FAULTS = {"reset": True, "delay": True, "stall": False, "release": False}
-"""What can be done to a simulated network, and whether it takes a number.
+"""What a simulated network can do to one way of a connection, and whether that takes a number.
 
-``reset up 5`` breaks the connection once 5 bytes have arrived; ``delay up 2`` has the end of
-stream take 2 seconds longer; ``stall up`` has the reader of that way read nothing until
-``release up``.
+- ``reset up 5`` breaks the connection once 5 bytes have arrived.
+- ``delay up 2`` makes the end of stream take 2 seconds longer.
+- ``stall up`` keeps the reader from reading anything until ``release up``.
 """
 
 WAYS = {"up": "a", "down": "b"}
-"""The ways, and who sends on each."""
+"""The two ways of a connection, and the end that sends on each."""
 
 LIMIT = 1 << 24
-"""No number in a script is bigger."""
+"""The biggest number that a script may have."""
 
 
 @dataclass(frozen=True)
 class Verb:
-    """One call of a transport's method, under the name that `VERBS` has for it."""
+    """One call of a transport's method.
+
+    :param name: one of `VERBS`.
+    :param numbers: as many as that verb takes.
+    """
 
     name: str
     numbers: tuple[int, ...] = ()
@@ -94,11 +109,11 @@ class Verb:
 
 @dataclass(frozen=True)
 class Reaction:
-    """What an end does inside an event, the first time that it comes.
+    """What an end does inside an event, once: the first time that the event comes.
 
     :param event: one of `EVENTS`.
-    :param verbs: what is called, in order.
-    :param after: for ``data``, how many bytes must have come.
+    :param verbs: what the end calls, in order.
+    :param after: for ``data``, how many bytes must have come in all.
     """
 
     event: str
@@ -112,7 +127,11 @@ class Reaction:
 
 @dataclass(frozen=True)
 class End:
-    """One end: the protocol there, and what it does inside its events."""
+    """One end of a script.
+
+    :param protocol: one of `PROTOCOLS`.
+    :param reactions: what the end does inside its events.
+    """
 
     protocol: str = "half"
     reactions: tuple[Reaction, ...] = ()
@@ -120,7 +139,7 @@ class End:
 
 @dataclass(frozen=True)
 class Act:
-    """The verbs of one end, in one turn."""
+    """A step in which one end calls verbs, all in one turn of the loop."""
 
     end: str
     verbs: tuple[Verb, ...]
@@ -131,7 +150,7 @@ class Act:
 
 @dataclass(frozen=True)
 class Wait:
-    """Wait for all that must come."""
+    """A step that waits until all has come that must come."""
 
     def __str__(self) -> str:
         return "wait"
@@ -139,7 +158,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class Turns:
-    """Let the loop go round that often, and wait for nothing."""
+    """A step that lasts *count* turns of the loop, whatever comes."""
 
     count: int
 
@@ -149,11 +168,11 @@ class Turns:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that the simulated network does to one way of the connection.
+    """A step in which the simulated network does something to one way of the connection.
 
     :param name: one of `FAULTS`.
     :param way: one of `WAYS`.
-    :param number: bytes or seconds; 0 for a fault that takes none.
+    :param number: bytes or seconds, as the fault takes; 0 if it takes no number.
     """
 
     name: str
@@ -170,15 +189,17 @@ Step: TypeAlias = "Act | Wait | Turns | Fault"
 
 @dataclass(frozen=True)
 class Script:
-    """A whole run of two ends.
+    """All that two ends of one connection do.
 
-    :param channel_type: the name of the `halfclose.testing.ChannelType` of channel, such as "tcp".
+    :param channel_type: the name of a `halfclose.testing.ChannelType`, such as "tcp".
     :param a: the end that connects.
     :param b: the end that listens.
-    :param water: the low and the high water mark of both ends, or None: the usual ones.
-    :param seed: of what a simulated network decides; 0: first come, first served.
-    :param chunk: bytes that most reads from a simulated network give at most; 0: as the seed says.
-    :param steps: what happens once both ends are there, in order.
+    :param water: the low and the high water mark of both ends, in bytes; None for the default ones.
+    :param seed: what the simulated network's choices are drawn from; 0 for first come, first
+        served.
+    :param chunk: the most bytes that nearly every read from a simulated network gives; 0 to let
+        the seed choose.
+    :param steps: what happens once both ends are connected, in order.
     """
 
     channel_type: str = "tcp"
@@ -190,7 +211,7 @@ class Script:
     steps: tuple[Step, ...] = ()
 
     def end(self, name: str) -> End:
-        """The end of that name."""
+        """The end named *name*: "a" or "b"."""
         return self.a if name == "a" else self.b
 
     def _parts(self) -> Iterator[str]:
@@ -210,5 +231,5 @@ class Script:
         yield from map(str, self.steps)
 
     def __str__(self) -> str:
-        """One line, without quotes: `parse_script` gives the script back."""
+        """The script as one line without quotes, from which `parse_script` makes an equal one."""
         return "; ".join(self._parts())

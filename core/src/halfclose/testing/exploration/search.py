@@ -1,4 +1,4 @@
-"""Has Hypothesis search one type of channel for a script that breaks the contract."""
+"""Searches one type of channel, by Hypothesis, for a script that breaks the contract."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from .worker import LIMIT, Worker
 __all__ = ["Search"]
 
 _SHORT = 0.5
-"""`LIMIT` while a failure is being shortened: much of what is tried then may hang."""
+"""Seconds in place of `LIMIT` while a script is being shortened, since many tries may hang."""
 
 _SHORTENING = 30.0
-"""Seconds after which a failure is short enough."""
+"""Seconds after which shortening stops."""
 
 _CHECKS = 3
-"""How often a failure is performed again, to see whether it comes each time."""
+"""How often a script that failed is performed again, to see whether it fails each time."""
 
 _TRIES = 5
-"""How often a failure that does not come each time is tried."""
+"""How often a script is tried, at most, if the failure does not come each time."""
 
 
 class _Broken(AssertionError):
-    """Tells Hypothesis that a script broke the contract."""
+    """Raised to tell Hypothesis that a script broke the contract."""
 
 
 class Search:
-    """One search.
+    """Searches for one script that breaks the contract; serves once.
 
     :param worker: performs the scripts.
     :param channel_type: the type of channel.
@@ -58,13 +58,15 @@ class Search:
     def run(
         self, chosen: settings, start: int | None = None, end: float | None = None
     ) -> Report | None:
-        """Search as *chosen* says, and give the first failure, shortened.
+        """Search as *chosen* says until a script breaks the contract, and shorten that script.
 
-        :param chosen: how many examples, which database, and the like. Its deadline and its
-            health checks, which are for tests that take no real time, do not count; nor does
-            whether Hypothesis shrinks, see `shorten`.
-        :param start: what the examples are drawn from, as for `hypothesis.seed`.
-        :param end: when to stop, by ``time.monotonic``.
+        :param chosen: Hypothesis's settings: how many examples, which database, and the like. Three
+            of them are not used: the deadline and the health checks, which are for tests that take
+            no real time, and the phase of shrinking, which `shorten` does better.
+        :param start: what the examples are drawn from, as for `hypothesis.seed`; None to leave it
+            to *chosen*.
+        :param end: when to stop, by ``time.monotonic``; None to try all examples.
+        :returns: what the script did; None if no script broke the contract.
         """
         self._end = end
         target = machine(self._channel_type, self._check)
@@ -92,7 +94,8 @@ class Search:
             report = self._perform(script, LIMIT)
             if not report.passed:
                 self._found = report
-        # Hypothesis asks once more for what has failed, and expects the same whatever the timing.
+        # Hypothesis performs a failed script again and complains if it passes. Timing may make it
+        # pass, so that the first failure counts.
         if self._found is not None and script == self._found.script:
             raise _Broken
 
@@ -102,7 +105,7 @@ class Search:
         return Report(self._worker.backend, script, outcome.broken, outcome.trace)
 
     def _shortened(self, found: Report) -> Report:
-        """The shortest script that breaks the same rule, performed once more."""
+        """The report of the shortest script that still breaks the rule that *found* broke."""
         fails = [self._breaks(found, found.script, LIMIT) for _ in range(_CHECKS)]
         if not any(fails):
             return replace(found, again=False)
@@ -119,7 +122,8 @@ class Search:
             return False
 
         shorten(found.script, still_breaks)
-        # On a machine that was busy meanwhile, the last ones may have been taken for broken.
+        # While the machine was busy, a script may have missed the short limit without a fault of
+        # the backend. So the shortest that also fails with the long limit is the result.
         for script in reversed(shorter):
             for _ in range(tries):
                 report = self._perform(script, LIMIT)

@@ -1,6 +1,7 @@
-"""Makes a script that broke the contract as short as it can be and still break it.
+"""Shortens a script that broke the contract, as far as it still does.
 
-Hypothesis could, but knows nothing of scripts: to take a step away is one try here.
+Hypothesis can shorten as well, but it does not know what a script is and needs many more tries:
+here, taking a step away is one try.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from .script import Act, End, Reaction, Script, Step, Turns, Verb, Wait
 __all__ = ["shorten"]
 
 _NUMBERS = (0, 1, 2, 100, 70_000)
-"""What a number may become, if it is less."""
+"""What a number of a verb is replaced by, if that is less."""
 
 
 def shorten(script: Script, still_breaks: Callable[[Script], bool]) -> Script:
     """The shortest script that is found by taking things away from *script*, one by one.
 
-    :param still_breaks: whether a shorter one breaks the contract as well.
+    :param still_breaks: performs a shorter script, and returns whether that fails in the same way.
     """
     shortened = True
     while shortened:
@@ -28,7 +29,7 @@ def shorten(script: Script, still_breaks: Callable[[Script], bool]) -> Script:
         index = 0
         while (shorter := next(islice(_shorter(script), index, None), None)) is not None:
             if still_breaks(shorter):
-                # At the same place there is now something else to take away.
+                # The index stays: at this place there is now something else to take away.
                 script, shortened = shorter, True
             else:
                 index += 1
@@ -36,7 +37,7 @@ def shorten(script: Script, still_breaks: Callable[[Script], bool]) -> Script:
 
 
 def _shorter(script: Script) -> Iterator[Script]:
-    """What is a little shorter, or simpler, than *script*; what takes most away comes first."""
+    """Scripts that are a little shorter or simpler than *script*, the shortest ones first."""
     for steps in _without_some(script.steps):
         yield replace(script, steps=steps)
     for end in _simpler_ends(script.a):

@@ -17,25 +17,24 @@ __all__ = ["ExplorationSuite"]
 
 
 class ExplorationSuite:
-    """Scripts that Hypothesis makes up, on a backend of yours, to be run by pytest::
+    """Has pytest perform scripts, made up by Hypothesis, on a backend of yours::
 
-    class TestExploration(halfclose.testing.ExplorationSuite):
-        backend = "mine"
+        class TestExploration(halfclose.testing.ExplorationSuite):
+            backend = "mine"
 
     There is one test for each type of channel that the backend names by
-    `BackendSpec.channel_types`, standard input and output apart. How many scripts it performs,
-    whether they are the same each time, and where failures are kept, is for Hypothesis's profile to
-    say.
+    `BackendSpec.channel_types`, except standard input and output. Hypothesis's profile decides how
+    many scripts a test performs, whether they are the same each time, and where failures are kept.
     """
 
     backend: ClassVar[str]
     """The name of the backend."""
 
     channel_types: ClassVar[tuple[ChannelType, ...]] = ()
-    """Types of channel beside those that the backend names."""
+    """More types of channel than the backend names."""
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Explore every type of channel by itself."""
+        """Make one test of each type of channel."""
         if "channel_type" in metafunc.fixturenames:
             try:
                 channel_types = (*explorable(self.backend), *self.channel_types)
@@ -48,7 +47,7 @@ class ExplorationSuite:
             )
 
     def test_exploration(self, channel_type: ChannelType) -> None:
-        """No script breaks the contract."""
+        """Search for a script that breaks the contract, and fail if there is one."""
         with Worker(self.backend, (channel_type,)) as worker:
             found = Search(worker, channel_type).run(settings())
         if found is not None:

@@ -1,4 +1,5 @@
-"""A process of its own that performs scripts: one that hangs or dies costs that script only."""
+"""Performs scripts in a process of its own, so that a script that hangs or crashes it does not end
+the search."""
 
 from __future__ import annotations
 
@@ -26,22 +27,23 @@ from .script import End, Script
 __all__ = ["LIMIT", "Worker"]
 
 LIMIT = 3.0
-"""Seconds without any event after which what must come does not come."""
+"""Seconds without any event, after which what has not come counts as missing."""
 
 _PATIENCE = 10.0
-"""Seconds, beside those of the script, after which the process is ended."""
+"""Seconds that the process has beside those of the script's waits, before it is ended."""
 
 _LINES = 40
-"""How many lines are told of where it was."""
+"""How many lines of a process's last output, such as its stacks when it hung, are reported."""
 
 
 class Worker:
     """Performs scripts on one backend, in a forked process; a context manager.
 
-    The process is begun when it is first needed, and again after it has ended.
+    The process starts when the first script is performed. If it dies or hangs, it is replaced for
+    the next script.
 
     :param backend: the backend's name.
-    :param channel_types: its types of channel.
+    :param channel_types: the backend's types of channel.
     """
 
     def __init__(self, backend: str, channel_types: tuple[ChannelType, ...]) -> None:
@@ -50,16 +52,16 @@ class Worker:
         self._process: _Process | None = None
 
     def perform(self, script: Script, limit: float = LIMIT) -> Outcome:
-        """What comes of *script*.
+        """Perform *script*, and return what happened. A process that dies or hangs breaks EVT-06.
 
-        :param limit: seconds that may go by without any event while one is due.
-        :raises ScriptError: see `kind_of`.
+        :param limit: seconds without any event, after which what has not come counts as missing.
+        :raises ScriptError: see `channel_type_of`.
         """
         channel_type_of(self.channel_types, script)
         if self._process is None:
             self._process = _Process(self._serve)
         try:
-            # Several waits can each take that long, and none of them fail.
+            # Several waits of a script can each take nearly as long as the limit without failing.
             outcome: Outcome = self._process.ask((script, limit), 4 * limit + _PATIENCE)
         except (EOFError, TimeoutError) as error:
             said = self._process.end()
@@ -68,7 +70,7 @@ class Worker:
         return outcome
 
     def _serve(self) -> Callable[[tuple[Script, float]], Outcome]:
-        """In the process: what answers its requests."""
+        """Make the function that answers requests; called in the process."""
         warm: set[str] = set()
 
         def answer(request: tuple[Script, float]) -> Outcome:
@@ -76,7 +78,8 @@ class Worker:
             channel_type = channel_type_of(self.channel_types, script)
             try:
                 if channel_type.name not in warm:
-                    # The framework opens what it keeps for good, such as a reactor's waker.
+                    # A framework opens some descriptors in its first run and keeps them, such as a
+                    # reactor's waker. They would count as left behind by the script.
                     perform(
                         self.backend, channel_type, Script(channel_type.name, End("raw")), limit
                     )
@@ -111,7 +114,7 @@ class Worker:
 class _Process:
     """A fork of this process that answers requests.
 
-    :param begin: called in it; gives what answers.
+    :param begin: called in the fork; makes the function that answers a request.
     """
 
     def __init__(self, begin: Callable[[], Callable[[Any], Any]]) -> None:
@@ -119,7 +122,8 @@ class _Process:
         read_answers, write_answers = os.pipe()
         self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end
         with warnings.catch_warnings():
-            # A test runner has threads of its own; the process runs none of them.
+            # Python warns of a fork in a process with threads. A test runner may have some, but
+            # the fork does not need them.
             warnings.simplefilter("ignore", DeprecationWarning)
             self._pid = os.fork()
         if self._pid == 0:
@@ -132,10 +136,10 @@ class _Process:
         self._answers = os.fdopen(read_answers, "rb")
 
     def ask(self, request: Any, limit: float) -> Any:
-        """The answer.
+        """Send *request* to the process, and return its answer.
 
-        :raises TimeoutError: there is none within *limit* seconds.
-        :raises EOFError: the process has died; says of what.
+        :raises TimeoutError: there is no answer within *limit* seconds.
+        :raises EOFError: the process has died; the message has its exit status.
         """
         try:
             pickle.dump((request, limit), self._requests)
@@ -149,11 +153,12 @@ class _Process:
             raise EOFError(f"died with status {os.waitstatus_to_exitcode(status)}") from None
 
     def end(self) -> list[str]:
-        """End the process; give what it printed, and where it was if it hung."""
+        """End the process, and return the lines that it printed, with its stacks if it hung."""
         with suppress(BrokenPipeError):
             self._requests.close()
         if self._pid:
-            # It ends by itself where it waits for a request, and says where it is elsewhere.
+            # SIGALRM makes the process print its stacks and die. If it only waits for a request,
+            # it may see the end of its pipe first, and leaves without that.
             os.kill(self._pid, signal.SIGALRM)
             os.waitpid(self._pid, 0)
         self._answers.close()
@@ -166,7 +171,7 @@ class _Process:
 def _live(
     begin: Callable[[], Callable[[Any], Any]], requests: int, answers: int, output: IO[bytes]
 ) -> None:
-    """The process's whole life."""
+    """Answer requests until there are no more, in the process; never returns."""
     try:
         _settle_in(output)
         answer = begin()
@@ -176,7 +181,7 @@ def _live(
                     request, limit = pickle.load(reading)
                 except EOFError:
                     return
-                # Should the parent be killed meanwhile, this process must not stay.
+                # The parent may be killed meanwhile and end nothing; this process must not stay.
                 signal.alarm(int(limit) + 2)
                 pickle.dump(answer(request), writing)
                 writing.flush()
@@ -184,12 +189,14 @@ def _live(
     except BaseException:
         traceback.print_exc()
     finally:
-        # What the parent would do at its own end is not for us to do.
+        # Not sys.exit: what the parent does at its exit, such as pytest's report, is not for the
+        # fork to do as well.
         os._exit(1)
 
 
 def _settle_in(output: IO[bytes]) -> None:
-    """Leave what belongs to the parent alone, and have a hang say where it is."""
+    """Detach the process from the parent's terminal, signals and log, and have SIGALRM print the
+    stacks of a process that hangs."""
     null = os.open(os.devnull, os.O_RDWR)
     for standard, source in enumerate((null, output.fileno(), output.fileno())):
         os.dup2(source, standard)

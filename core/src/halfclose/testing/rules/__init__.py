@@ -1,15 +1,15 @@
 """The rules of the contract, each with its test.
 
-=====  ==================================================================================
-EVT    `events`; `contexts` is for EVT-16
+=====  ====================================================================================
+EVT    `events`; `contexts` for EVT-16
 VRB    `verbs`
 FLU    `flushing`
-PRD    `producers`; `proxies`, of a transport that is a producer
+PRD    `producers`; `proxies` for a transport that is another's producer
 ERR    `failures`; `accepting`, `connecting`, `exits` of programs, `forking`
-END    `closing`; `lingering` is what goes on after it
-PIP    `pipes`; `descriptors`, of standard input and output as others have left them
-LOOP   `loop`; `running` a program, and leaving it
-=====  ==================================================================================
+END    `closing`; `lingering` for what goes on after a close
+PIP    `pipes`; `descriptors` for what a program finds at its standard descriptors
+LOOP   `loop`; `running` for running a program and leaving it
+=====  ====================================================================================
 
-`alternatives` is what is tried where a capability is declared off.
+`alternatives` has the tests that are run in place of a rule's if a capability is declared off.
 """

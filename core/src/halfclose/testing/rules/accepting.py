@@ -1,4 +1,4 @@
-"""ERR: a listener, and what fails while it accepts."""
+"""ERR: what fails while a listener accepts."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class AcceptingRules:
         """A factory that raises, or gives something that is no protocol: logged, that connection
         aborted, the listener goes on.
 
-        Where to look: whatever accepts a connection makes the protocol inside a ``try`` of its
-        own, and owns the connection until a ``Connection`` does.
+        Where to look: the code that accepts a connection. It must call the factory inside a
+        ``try`` of its own, and close the channel itself until a ``Connection`` has it.
         """
         error = Boom("the factory")
         makers: list[Callable[[], Any]] = [
@@ -69,8 +69,8 @@ class AcceptingRules:
         """accept(2) failing with EMFILE, ENFILE, ECONNABORTED: the listener goes on and does not
         spin.
 
-        Where to look: nothing in a backend, unless its ``watch`` stops at a descriptor whose
-        handler did not make it unready. Core's listener stops watching for a moment.
+        Where to look: core's listener stops watching for a moment. A backend breaks this only if
+        its ``watch`` stops by itself when a handler has left its descriptor ready.
         """
         made: list[Recorder] = []
 
@@ -84,19 +84,20 @@ class AcceptingRules:
             first = net.closing(await connect())
             assert await eventually(net, lambda: len(made) == 1)
 
-            # There in the queue, and nobody can take it.
+            # It waits in the kernel's queue, since no descriptor is left to accept it with.
             waiting = net.closing(await connect())
             with no_more_descriptors():
                 await idle(net, "a connection waits, and there is no descriptor for it")
                 assert len(made) == 1
-                # The connections that are there already are served meanwhile.
+                # Connections that were accepted before must be served meanwhile.
                 first.send_now(b"x")
                 assert await eventually(net, lambda: bool(made[0].received))
             assert await eventually(net, lambda: len(made) == 2)
             waiting.send_now(b"y")
             assert await eventually(net, lambda: bytes(made[1].received) == b"y")
 
-            # Gone before it is accepted: ECONNABORTED on some systems, a short life on others.
+            # A peer that is gone before it is accepted: accept fails with ECONNABORTED on some
+            # systems, and gives a connection that is soon lost on others.
             (await connect()).close()
             aborted = await connect()
             if net.channel_type.scheme == "tcp":
@@ -113,8 +114,9 @@ class AcceptingRules:
         listener does not spin; connections that it has accepted go on. An error of one
         connection costs that one only, and any other error is met again a little later.
 
-        Where to look: nothing in a backend. Core closes the socket. (Of a unix socket that is shut
-        down accept(2) says EAGAIN on Linux, and poll(2) that it is ready, for ever.)
+        Where to look: core closes the socket; a backend has no part in it. (On Linux, accept(2)
+        on a unix socket that is shut down fails with EAGAIN, while poll(2) always says that the
+        socket is ready.)
         """
         made: list[Recorder] = []
 

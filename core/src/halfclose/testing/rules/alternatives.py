@@ -1,4 +1,4 @@
-"""What a rule says where a capability that it needs is declared off."""
+"""What must hold in place of a rule if a capability that the rule needs is declared off."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _OF_THE_SYSTEM = ("tcp:127.0.0.1:9", "unix:/nonexistent/halfclose", "stdio:")
 
 
 async def no_descriptors(suite: Any, net: Net) -> None:
-    """Capability `descriptors` off: the system's endpoints are refused, each by name."""
+    """Check that connecting to the system's endpoints is refused, by an error that names them.
+
+    For a backend with the capability `descriptors` off.
+    """
     for endpoint in _OF_THE_SYSTEM:
         with raises(ConnectError) as refused:
             await net.backend.connect(endpoint, Recorder)
@@ -31,7 +34,10 @@ async def no_descriptors(suite: Any, net: Net) -> None:
 
 
 async def no_half_close(suite: Any, net: Net) -> None:
-    """Capability `can_half_close` off: rule VRB-10, and that it truly cannot."""
+    """Check rule VRB-10, and that the transport truly cannot half-close.
+
+    For a transport with the capability `can_half_close` off.
+    """
     await cannot_half_close(net)
 
 
@@ -39,4 +45,5 @@ ALTERNATIVES: Mapping[str, Callable[[Any, Net], Awaitable[None]]] = {
     "can_half_close": no_half_close,
     "descriptors": no_descriptors,
 }
-"""By capability. The rules that need another one say within their own test what holds instead."""
+"""What is checked if a capability is off, by the capability's name. Rules that depend on any other
+capability say in their own test what holds without it."""

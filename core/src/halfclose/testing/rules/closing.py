@@ -30,14 +30,14 @@ __all__ = ["ClosingRules"]
 
 
 async def aborted(net: Net, pair: Pair[Any]) -> None:
-    """End *pair*, which outlived what the rule says it outlives."""
+    """Check that *pair* is not over yet, and abort it."""
     assert "connectionLost" not in pair.protocol.events, pair.protocol.reason
     pair.protocol.verb("abortConnection")
     await net.lost(pair.protocol)
 
 
 class _Answers(Idle):
-    """A pull producer of *data*, a MiB each time."""
+    """A pull producer of *data*, which writes a MiB each time it is asked."""
 
     def __init__(self, protocol: Recorder, data: bytes) -> None:
         super().__init__(protocol)
@@ -62,11 +62,11 @@ class ClosingRules:
         aborts the rest; where the body raised or was cancelled, it aborts at once. An exception
         of the body leaves `run` and `open_backend` bare, in no exception group.
 
-        Where to look: ``Backend.__aexit__`` does it all, between ``start`` and ``stop``; the loop
-        must go on until ``stop``, which is told the body's exception. A framework that wraps
-        exceptions in groups must not be shown them. A channel whose descriptor is released later
-        than ``close`` and ``abort`` returned is named by ``Backend.hold_channel`` until then.
-        ``stop`` cancels the tasks of ``start_soon`` and waits for them.
+        Where to look: ``Backend.__aexit__`` does all of this before it calls ``stop`` with the
+        body's exception, so the loop must go on until then. If the framework wraps exceptions in
+        groups, keep the body's exception away from it. If a channel releases its descriptor after
+        ``close`` or ``abort`` has returned, it calls ``Backend.hold_channel`` so that leaving
+        waits for that. ``stop`` cancels the tasks of ``start_soon`` and waits for their end.
         """
         if net.channel_type.scheme != "stdio":
             await self._listener_closes(net)
@@ -74,7 +74,7 @@ class ClosingRules:
         await self._leaves_after_grace(net)
         await self._body_raises(net)
         if net.host.brings_fatal:
-            # Elsewhere the loop ends with it; see ERR-05.
+            # Without that, a KeyboardInterrupt ends the loop itself; see ERR-05.
             await self._body_is_cancelled(net)
         await self._task_is_cancelled(net)
 
@@ -102,13 +102,13 @@ class ClosingRules:
         made = Recorder(connectionMade=lambda p: p.verb("write", data))
         async with Program(net, made, grace=0.8 * LIMIT) as left:
             if not left.held:
-                # It is served by a task of the program's, which is cancelled with the others.
+                # A task of the program serves it, and leaving cancels the program's tasks.
                 assert type(await left.over()) is ConnectionAborted
                 return
             received, end = await left.peer.read_all()
             assert (len(received), end) == (len(data), "eof")
             if left.can.drains:
-                # The peer has not ended: the connection lingers, and is waited for.
+                # The peer has not ended its half: leaving waits for the lingering connection.
                 await net.quiet()
                 assert not left.is_over, f"it did not wait for a lingering one: {left.error!r}"
                 left.peer.shutdown()
@@ -130,7 +130,7 @@ class ClosingRules:
 
         async def close(backend: Backend) -> None:
             lingers.verb("loseConnection")
-            # It is lost before the backend is left, and only lingers then.
+            # connectionLost comes before the backend is left, so that only lingering remains.
             await Net(backend, net.channel_type).lost(lingers)
 
         lingers = Recorder()
@@ -141,7 +141,7 @@ class ClosingRules:
             assert left.seconds < LIMIT / 2
 
     async def _truncated(self, left: Program) -> None:
-        """The peer sees that its data is not whole, where it can."""
+        """Check that the peer has received a part, and a reset if the transport can reset."""
         received, end = await left.peer.read_all()
         assert len(received) < MORE_THAN_THE_KERNEL
         if left.can.can_reset:
@@ -161,7 +161,7 @@ class ClosingRules:
             assert left.seconds < LIMIT / 2, "it waited"
             await self._truncated(left)
 
-        # And in a program's own loop, here.
+        # The same by `open_backend`, inside a loop that goes on.
         stuck = Recorder(connectionMade=lambda p: p.verb("write", data))
         raised: BaseException | None = None
         begun = net.backend.time()
@@ -188,7 +188,7 @@ class ClosingRules:
             raise KeyboardInterrupt
 
         async def body(backend: Backend) -> None:
-            # What an event raises so, cancels the body (ERR-05).
+            # A KeyboardInterrupt that an event raises cancels the body (ERR-05).
             inner = Net(backend, net.channel_type.polled)
             try:
                 pair = await inner.recorded(dataReceived=interrupt)
@@ -209,7 +209,7 @@ class ClosingRules:
             await self._truncated(left)
 
     async def _task_is_cancelled(self, net: Net) -> None:
-        """A task that is cancelled inside of open_backend, in a program's own loop."""
+        """Check a task that is cancelled inside ``open_backend``, in a loop that goes on."""
         data = b"x" * MORE_THAN_THE_KERNEL
         cancelled = Recorder(connectionMade=lambda p: p.verb("write", data))
 
@@ -242,9 +242,9 @@ class ClosingRules:
         included, then aborted with connectionLost(CloseTimeout), a ConnectionLost; off by
         default. (twisted#8902)
 
-        Where to look: the connection keeps the time. Progress is what the channel takes by
-        ``write``, and a shorter ``unsent``: a big socket buffer takes nothing for a long while
-        although the peer reads.
+        Where to look: the connection keeps the time. It sees progress if the channel's ``write``
+        takes bytes, or ``unsent`` returns less than before. Without ``unsent`` it would abort
+        while a peer reads a big socket buffer, which takes no bytes until much of it is free.
         """
         data = b"x" * MORE_THAN_THE_KERNEL
 
@@ -334,8 +334,9 @@ class ClosingRules:
         reaps a connection that is open both ways; when it runs out,
         connectionLost(HalfCloseTimeout), a ConnectionLost. Off by default. (outline-sdk#633)
 
-        Where to look: the connection keeps the time. It counts what the channel gives to
-        ``received`` and takes by ``write``, and a shorter ``unsent``, as for `close_timeout`.
+        Where to look: the connection keeps the time. Bytes that the channel gives to ``received``
+        count, and bytes that its ``write`` takes, and a smaller ``unsent``, as for
+        `close_timeout`.
         """
 
         async def our_half(net: Net, timeout: float) -> None:
@@ -364,7 +365,7 @@ class ClosingRules:
 
             await ticking(net, 1.6 * timeout, timeout, write, begun)
             assert "connectionLost" not in pair.protocol.events, "output did not reset it"
-            # A peer that reads slowly: the kernel has taken bytes long before it sends them.
+            # With a peer that reads slowly, the kernel takes bytes long before it sends them.
             pair.protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
 
             async def read() -> None:
@@ -408,7 +409,8 @@ class ClosingRules:
         it is done. One that is told and has more to send calls abortConnection, or what it has
         sent looks complete.
 
-        Where to look: the connection tells them, by ``call_soon``, while the backend waits for it.
+        Where to look: the connection calls the producer, by ``call_soon``, while the backend
+        waits for the connection. The loop must go on meanwhile.
         """
         producer: Idle
 
@@ -426,7 +428,7 @@ class ClosingRules:
             assert left.seconds < LIMIT / 2, "it waited for a producer that was not told"
             assert producer.names == ["stopProducing"]
             if not left.held:
-                # It is a task of the program that holds it, and was cancelled.
+                # A task of the program serves it, and leaving cancels the program's tasks.
                 assert type(reason) is ConnectionAborted
                 return
             assert (data, end) == (b"before it was told", "eof")
@@ -444,7 +446,7 @@ class ClosingRules:
             assert type(await left.over()) is ConnectionDone
             assert producer.names == ["pauseProducing", "resumeProducing", "stopProducing"]
 
-        # Those that have more to send lose nothing.
+        # Producers that still have much to send lose nothing.
         data = pattern(MORE_THAN_THE_KERNEL)
 
         def push(protocol: Recorder) -> None:

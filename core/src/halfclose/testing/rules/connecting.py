@@ -1,4 +1,4 @@
-"""ERR: what connect raises, and what it gives."""
+"""ERR: what connect raises and what it returns."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = ["ConnectingRules"]
 
 @contextmanager
 def resolving(backend: Backend, addresses: list[Address] | None) -> Iterator[None]:
-    """Every name has these *addresses*; with None, the lookup takes for ever."""
+    """Have *backend* resolve every name to *addresses*, or with None look it up for ever."""
 
     async def resolve(host: str, port: int) -> list[Address]:
         if addresses is None:
@@ -52,14 +52,15 @@ def resolving(backend: Backend, addresses: list[Address] | None) -> Iterator[Non
 
 
 def no_protocol() -> Protocol:
-    """A factory that nobody may call."""
+    """A factory for a connection that fails, so that it must not be called."""
     raise AssertionError("the factory was called")
 
 
 async def refusal(net: Net, endpoint: str | Endpoint, timeout: float = 2 * LIMIT) -> ConnectError:
-    """The failure to connect to *endpoint*, which it names.
+    """The error of connecting to *endpoint*, which must be a ConnectError that names it.
 
-    A resolver that has lost a packet asks again after five seconds.
+    The usual timeout is long, since a resolver that has lost a packet asks again after five
+    seconds.
     """
     done = net.backend.create_event()
     caught: list[Exception] = []
@@ -90,8 +91,9 @@ class ConnectingRules:
         naming the endpoint and, with several addresses, each attempt; any other errno a plain
         ConnectError. The timeout covers the name lookup. listen fails with `ListenError`.
 
-        Where to look: ``Backend.resolve`` raises ``socket.gaierror``, not the framework's own
-        exception; cancelling it, or never awaiting it to its end, leaves nothing behind.
+        Where to look: ``Backend.resolve`` must raise ``socket.gaierror``, not an exception of the
+        framework's own. If it is cancelled, or never awaited to its end, it must leave nothing
+        behind.
         """
         channel_type = net.channel_type
         with channel_type.refusing(net.backend) as endpoint:
@@ -117,7 +119,7 @@ class ConnectingRules:
         if channel_type.scheme != "tcp":
             return
 
-        # Names, which only TCP has.
+        # Only TCP has names to look up.
         unknown = "tcp:nosuch.invalid:80"
         assert type(await refusal(net, unknown)) is DNSLookupFailed
         with raises(ListenError) as caught:
@@ -145,13 +147,14 @@ class ConnectingRules:
         connectionMade raised; cancelled, it leaks nothing, and a protocol that was made hears
         connectionLost(ConnectionAborted).
 
-        Where to look: nothing is awaited between the making of the protocol and the return of
-        ``Backend.connect``; leaving a backend cancels its tasks and waits for their end.
+        Where to look: ``Backend.connect`` awaits nothing between making the protocol and
+        returning it, so that it cannot be cancelled there. Leaving a backend must cancel its
+        tasks and wait for their end.
         """
         with net.channel_type.listening(net.backend) as listener:
             await self._what_connect_gives(net, listener)
 
-        # Cancelled on its way, and while the name is looked up.
+        # Connecting is cancelled on its way, and while the name is looked up.
         before = net.channel_type.holdings(net.backend)
         with net.channel_type.black_hole(net.backend) as endpoint:
             await _cancel_connecting(net, endpoint)
@@ -193,7 +196,7 @@ class ConnectingRules:
         check_logged_once(error, records)
         assert (await (await accepted()).read_all())[0] == b""
 
-        # Cancelled with the protocol made: it ended in the hands of the backend.
+        # Connecting is cancelled after the protocol was made: the backend ends the protocol.
         made = net.backend.create_event()
         protocol = Recorder(connectionMade=lambda _: made.set())
         leaving = Boom("leaving")
@@ -216,7 +219,11 @@ class ConnectingRules:
 async def _cancel_connecting(
     net: Net, endpoint: Endpoint, resolve: Callable[..., Any] | None = None
 ) -> None:
-    """Begin to connect to *endpoint*, which never answers, and cancel that."""
+    """Begin to connect to *endpoint*, which never answers, and cancel it by leaving the backend.
+
+    :param resolve: what takes for ever to look the name up; connecting is cancelled once it is
+        called.
+    """
     async with open_backend(net.backend.name) as inner:
         begun = inner.create_event()
         if resolve is not None:

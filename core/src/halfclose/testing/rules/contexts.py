@@ -1,4 +1,4 @@
-"""Whether each connection's events run in a context of its own (EVT-16)."""
+"""EVT-16: checks that the events of each connection run in a context of their own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _whose: ContextVar[str] = ContextVar("_whose", default="nobody's")
 
 
 class _Tenant(Recorder):
-    """Calls its context by its own name, and notes where it meets another."""
+    """A protocol that puts its own name into its context, and notes calls in another context."""
 
     def __init__(self, net: Net, name: str) -> None:
         super().__init__(**dict.fromkeys(EVENTS, self._look))
@@ -27,7 +27,7 @@ class _Tenant(Recorder):
         self.made_in = _whose.get()
         self.seen: set[str] = set()
         self.strange: list[str] = []
-        """Where it has run in another's context."""
+        """What it was called for in another context than its own."""
 
     def _look(self, *_: Any) -> None:
         if self.events == ["connectionMade"]:
@@ -37,7 +37,7 @@ class _Tenant(Recorder):
             self.look(self.events[-1])
 
     def look(self, where: str, expected: str | None = None) -> None:
-        """This runs in the connection's own context."""
+        """Check that *where* runs in the connection's own context, or in that of *expected*."""
         self.seen.add(where)
         if _whose.get() != (expected or self.name):
             self.strange.append(f"{where} of {self.name} ran in {_whose.get()} context")
@@ -53,7 +53,7 @@ class _Tenant(Recorder):
         return self.seen >= _LATER
 
     def start_others(self) -> None:
-        """Have the loop run something later, in each of its ways."""
+        """Ask the loop to call `look` later, in each way in which it can."""
 
         async def task() -> None:
             self.look("start_soon")
@@ -65,7 +65,7 @@ class _Tenant(Recorder):
 
 
 class _Source(Idle):
-    """A producer that notes where it is called."""
+    """A producer whose protocol notes the context of each call."""
 
     def __init__(self, protocol: _Tenant) -> None:
         super().__init__(protocol)
@@ -82,7 +82,7 @@ _LATER = {"call_soon", "call_later", "call_soon_threadsafe", "start_soon"}
 
 
 async def check_contexts(net: Net) -> None:
-    """Connections that were accepted and one that was made, one after the other."""
+    """Check two connections that were accepted, and then one that ``connect`` has made."""
     _whose.set("the listener's")
     made: list[_Tenant] = []
     names = (f"connection {number}'s" for number in count())
@@ -94,7 +94,7 @@ async def check_contexts(net: Net) -> None:
 
     connect = await net.serve(make)
     _whose.set(_PROGRAM)
-    # On the standard descriptors it is the program that connects, and one connection at a time.
+    # There is no listener on the standard descriptors: the program connects, once at a time.
     asked_by = _PROGRAM if net.channel_type.scheme == "stdio" else "the listener's"
     for use in (_use_from_without, _end):
         peer = net.closing(await connect())
@@ -123,7 +123,8 @@ async def _check(
 
 
 async def _use_from_without(net: Net, one: _Tenant, peer: RawPeer) -> None:
-    """By the program, outside of all events: a producer is the connection's all the same."""
+    """Register a producer from outside of all events: it must be called in the connection's
+    context all the same."""
     source = _Source(one)
     one.verb("registerProducer", source, True)
     one.verb("write", b"x" * MORE_THAN_THE_KERNEL)

@@ -1,4 +1,4 @@
-"""PIP: standard input and output of every type, as others have left them."""
+"""PIP: standard input and output of every type, in whatever state a program may find them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,11 @@ __all__ = ["DescriptorRules"]
 
 @contextmanager
 def _for_nobody(*pipes: int) -> Iterator[Callable[[], AbstractContextManager[None]]]:
-    """Let nobody open these anew, and give what to enter so that we are nobody as well."""
+    """Take all permissions off *pipes*, so that they cannot be opened anew.
+
+    :returns: a context manager to enter meanwhile, in which this process is not root: root may
+        open anything.
+    """
     for fd in pipes:
         os.fchmod(fd, 0)
     yield _as_nobody if os.geteuid() == 0 else nullcontext
@@ -56,7 +60,7 @@ def _for_nobody(*pipes: int) -> Iterator[Callable[[], AbstractContextManager[Non
 
 @contextmanager
 def _as_nobody() -> Iterator[None]:
-    """The system lets root open everything, and nobody else."""
+    """Run as the user nobody, for a process that is root."""
     os.seteuid(_NOBODY)
     try:
         yield
@@ -68,7 +72,7 @@ _NOBODY = 65534
 
 
 def _taken_by_sockets(free: int) -> Callable[[], None]:
-    """A pair of sockets, as event loops wake themselves with."""
+    """Open a pair of sockets, such as an event loop wakes itself with."""
     pair = socket.socketpair()
     assert free in (each.fileno() for each in pair)
 
@@ -80,14 +84,14 @@ def _taken_by_sockets(free: int) -> Callable[[], None]:
 
 
 def _taken_by_file(free: int) -> Callable[[], None]:
-    """A file of the program's."""
+    """Open a file, as the program may."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by what is returned
     assert file.fileno() == free
     return file.close
 
 
 def _taken_by_epoll(free: int) -> Callable[[], None]:
-    """What an event loop waits with."""
+    """Open an epoll instance, such as an event loop waits with."""
     epoll = select.epoll()
     assert epoll.fileno() == free
     return epoll.close
@@ -97,7 +101,8 @@ _TAKERS: dict[str, Callable[[int], Callable[[], None]]] = {
     "a pair of sockets": _taken_by_sockets,
     "a file": _taken_by_file,
 }
-"""By name, what opens something that gets the descriptor that is free, and gives what closes it."""
+"""Functions by the name of what they open. Each opens that at the descriptor *free*, which is the
+lowest free one, and returns a function that closes it."""
 
 if hasattr(select, "epoll"):
     _TAKERS["an epoll instance"] = _taken_by_epoll
@@ -111,9 +116,9 @@ class DescriptorRules:
         """stdin or stdout may be a pipe, a terminal, a socket, /dev/null or a regular file. ‡
         (epoll refuses regular files)
 
-        Where to look: what no poller takes is always ready: read one chunk a turn. A poller may
-        be silent about an end that came before the descriptor was opened anew, so try to read
-        once without being told to.
+        Where to look: a file that pollers refuse is always ready, so read one chunk of it each
+        turn. A poller may not report an end that came before the descriptor was opened anew, so
+        try to read once at the start, before it reports anything.
         """
         for name in INPUTS:
             for early in (True, False):
@@ -131,7 +136,7 @@ class DescriptorRules:
         stdin, stdout = INPUTS[name](ends), output_pipe(ends)
         hangs_up = "hangs up" in name
         line = b"a line\n"
-        # Nothing tells that a regular file has grown.
+        # A regular file must be written before, since nothing would report that it has grown.
         early = early or name == "regular file"
         if early:
             stdin.feed(line)
@@ -196,10 +201,11 @@ class DescriptorRules:
         regular file must not be opened anew: its offset is shared. The loop waits for none. A
         second `stdio:` while one is open is an error.
 
-        Where to look: a duplicate shares its description with the original. Reopen by /dev/fd
-        and look whether the flags are those that were asked for, or ask call by call
-        (MSG_DONTWAIT, RWF_NOWAIT, or poll and no more than PIPE_BUF). ``socket.socket(fileno=)``
-        sets O_NONBLOCK where there is a default timeout, and then waits itself.
+        Where to look: a duplicate shares its description, and so its flags, with the original.
+        Either open it anew by /dev/fd, and check that the flags are those that were asked for. Or
+        ask each call not to wait: by MSG_DONTWAIT, by RWF_NOWAIT, or by poll and writes of at
+        most PIPE_BUF. If there is a default timeout, ``socket.socket(fileno=)`` sets O_NONBLOCK,
+        and then waits by itself.
         """
         for name in ("pipe", "terminal", "socket", "regular file"):
             with Ends() as ends:
@@ -238,7 +244,7 @@ class DescriptorRules:
             data = b"out" if size == 3 else os.urandom(size)
             began = net.backend.time()
             protocol.verb("write", data)
-            # Nothing is there to be read, and nobody reads: the loop goes round all the same.
+            # No input is there, and nobody reads the output: the loop must not wait for either.
             await net.turns()
             assert net.backend.time() - began < LIMIT, f"the loop waited for a {name}"
             assert_same(await in_thread(net.backend, stdout.read, size), data, name)
@@ -270,7 +276,7 @@ class DescriptorRules:
                 net, ends, stdin, stdout, f"another user's {name}", size=1 << 22, enter=enter
             )
         with Ends() as more:
-            # Its end, and the loss of its reader, are told as those of our own.
+            # The end of its input and the loss of its reader come as events all the same.
             stdin = INPUTS[name](more)
             reader, stdout_fd = os.pipe()
             more.keep(reader)
@@ -283,7 +289,7 @@ class DescriptorRules:
                     assert "readConnectionLost" in protocol.events, name
 
     async def _cannot_be_opened_by_anyone(self, net: Net) -> None:
-        # A pipe that has lost its reader cannot be opened anew.
+        # The system opens no pipe anew that has lost its reader.
         with Ends() as ends:
             stdin = input_pipe(ends)
             reader, stdout = os.pipe()
@@ -299,7 +305,7 @@ class DescriptorRules:
                 await net.lost(protocol)
         if sys.platform != "linux":
             return
-        # Nor can a locked terminal. (The attempt breaks it for good, so nothing is written.)
+        # Nor a locked terminal. Trying that breaks the terminal for good, so nothing is written.
         with Ends() as ends:
             master, slave = ends.terminal()
             fcntl.ioctl(master, _LOCK_TERMINAL, b"\1\0\0\0")
@@ -329,7 +335,7 @@ class DescriptorRules:
                 protocol.verb("loseConnection")
                 await net.lost(protocol)
             assert content[1000:].startswith(protocol.received)
-            # The next program goes on where this one has stopped.
+            # The offset is shared: the next program goes on where this one has stopped.
             assert os.lseek(stdin, 0, os.SEEK_CUR) == 1000 + len(protocol.received)
             assert len(protocol.received) < len(content) - 1000
             os.write(stdout, b"after")
@@ -361,9 +367,10 @@ class DescriptorRules:
         ConnectError, and is not touched. Nor is what was put at descriptor 1 while `stdio:` was
         open: only what we were given is replaced at our end.
 
-        Where to look: what a process opens for itself is closed on exec; what it was given, or
-        put there with dup2, is not. Look at both before opening anything, or that gets the number.
-        Remember which file it was, and compare before /dev/null is put over it.
+        Where to look: descriptors that a process opens for itself are closed on exec; those that
+        it was given, or has put there by dup2, are not. Look at 0 and 1 before opening anything,
+        since that may get the number. Remember which file was there, and compare before putting
+        /dev/null there at the end.
         """
         for standard in (STDIN, STDOUT):
             for what in ("nothing", *_TAKERS):
@@ -409,9 +416,9 @@ class DescriptorRules:
         after the input (FLU-09). At the end 0 and 1 are /dev/null. Where 2 is the same socket,
         it is /dev/null from the start: what is logged there would come to the peer.
 
-        Where to look: the channel of a socket, over a duplicate that is asked call by call not to
-        block. A reset is sent when the last descriptor of the socket is closed, so 0, 1 and 2
-        have to let go first.
+        Where to look: use the channel of a socket on a duplicate, and ask each call not to block.
+        A reset is sent only when the last descriptor of the socket is closed, so put /dev/null at
+        0, 1 and 2 first.
         """
         for scheme in ("tcp", "unix"):
             for paused in (False, True):
@@ -426,7 +433,8 @@ class DescriptorRules:
                 os.write(_STDERR, b"a line of a log\n")
                 protocol.verb("write", b"out")
                 assert await peer.read_exactly(3) == b"out", "what was logged came to the peer"
-                # Where there is no reset, nobody else who holds the socket keeps its peer waiting.
+                # Without a reset, another holder of the socket must not keep the peer waiting for
+                # the end.
                 other = None if can_reset else os.dup(STDIN)
                 protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
                 protocol.verb("abortConnection")
@@ -450,7 +458,10 @@ class DescriptorRules:
 
     @asynccontextmanager
     async def _inetd(self, net: Net, scheme: str) -> AsyncIterator[tuple[Recorder, RawPeer]]:
-        """A recorder on ``stdio:``, one connected socket at 0, 1 and 2, and its raw peer."""
+        """Connect ``stdio:`` while one connected socket is at 0, 1 and 2.
+
+        :returns: the recorder on ``stdio:``, and the raw peer of the socket.
+        """
         with (
             SocketListener(net.backend, scheme) as listener,
             dial(net.backend, listener.endpoint) as peer,
@@ -491,8 +502,8 @@ class DescriptorRules:
         since nothing is left that could come. Standard output that is open for reading only is a
         ConnectError.
 
-        Where to look: read(2) says EBADF, which is neither an end of stream nor a loss. Look at
-        the access mode before reading; a log line tells of it.
+        Where to look: read(2) fails with EBADF, which means neither an end of stream nor a loss.
+        Look at the access mode before reading, and log that there is no input.
         """
         for name in ("/dev/null", "pipe"):
             for verb in ("loseWriteConnection", "loseConnection"):
@@ -531,4 +542,4 @@ class DescriptorRules:
 _STDERR = 2
 
 _LOCK_TERMINAL = 0x40045431
-"""TIOCSPTLCK of Linux: a slave that is locked cannot be opened, whoever tries."""
+"""The ioctl TIOCSPTLCK of Linux, which locks a terminal so that nobody can open its slave end."""

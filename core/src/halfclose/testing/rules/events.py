@@ -25,11 +25,12 @@ BOTH_ENDED = {"readConnectionLost", "writeConnectionLost"}
 
 
 async def _released(net: Net, ours: set[object]) -> bool:
-    """Whether our end of a connection, which is over, is released."""
+    """Wait until *ours*, which our end of a connection held, is released; False if it never is."""
     return await eventually(net, lambda: not ours & net.channel_type.holdings(net.backend))
 
 
 def _begun_or_gone(reference: weakref.ref[Recorder]) -> bool:
+    """Whether the protocol has had an event, or was garbage-collected."""
     protocol = reference()
     return protocol is None or bool(protocol.events)
 
@@ -50,7 +51,7 @@ class EventRules:
         made = Recorder(connectionMade=lambda p: seen.append(p.transport.state))
         connect = await net.serve(lambda: made)
         peer = net.closing(await connect())
-        # There before the protocol is, and not to be delivered before connectionMade.
+        # It may come before the protocol is attached, and must wait for connectionMade.
         peer.send_now(b"x")
         await net.until(made, "dataReceived")
         await net.quiet()
@@ -62,7 +63,7 @@ class EventRules:
         """The peer's FIN with nothing pending: exactly one rcl, no connectionLost, and writes
         still reach the peer.
 
-        Where to look: the channel calls ``read_ended`` once, and keeps the descriptor.
+        Where to look: the channel calls ``read_ended`` once, and keeps its descriptor open.
         """
         pair = await net.recorded()
         pair.peer.shutdown()
@@ -82,7 +83,7 @@ class EventRules:
         ``read_ended``.
         """
         pair = await net.recorded(connectionMade=lambda p: p.transport.pauseProducing())
-        # As much as the system takes at once: more than one read gives.
+        # The system takes more of this at once than one read gives.
         data = pattern(1 << 18)
         sent = pair.peer.send_some(data)
         pair.peer.shutdown()
@@ -96,16 +97,16 @@ class EventRules:
         """lwc: exactly one wcl, after every accepted byte and the FIN have been handed to the
         kernel, never inside the call.
 
-        Where to look: ``Channel.end_write`` returns True, or calls ``write_ended``, only when the
-        end of stream is with the kernel; on a framework with a buffer of its own, when that
-        buffer has been sent.
+        Where to look: ``Channel.end_write`` may return True, or call ``write_ended``, only when
+        the end of stream is with the kernel. If the framework has a buffer of its own, wait until
+        that has been sent.
         """
         pair = await net.recorded()
         data = b"x" * MORE_THAN_THE_KERNEL
         pair.protocol.verb("write", data)
         pair.protocol.verb("loseWriteConnection")
         assert "writeConnectionLost" not in pair.protocol.events
-        # More than the kernel takes: while the peer reads nothing, no end of stream can be sent.
+        # The peer reads nothing, and the kernel cannot take all, so no end of stream can be sent.
         await net.quiet()
         assert "writeConnectionLost" not in pair.protocol.events
         received = await pair.peer.read_to_eof()
@@ -122,8 +123,8 @@ class EventRules:
         wcl once each, then connectionLost(ConnectionDone), unaided, and the descriptor is
         released. † ‡ (twisted#5662)
 
-        Where to look: the channel reports ``read_ended`` and the end of ``end_write``
-        independently; releasing is ``Channel.close``, called by the connection.
+        Where to look: the channel reports ``read_ended`` and the end of ``end_write``, each when
+        it happens. It releases its descriptor in ``Channel.close``, which the connection calls.
         """
 
         async def peer_first(pair: Pair[Recorder]) -> None:
@@ -163,8 +164,8 @@ class EventRules:
         called after it. † (data and RST in one poll on Twisted over uvloop: the data, then
         nothing ever) (asyncio#359)
 
-        Where to look: after ``failed`` the channel calls nothing; an error that comes together
-        with data is still reported after the data.
+        Where to look: the channel calls nothing after ``failed``. If an error comes together with
+        data, it reports the data first.
         """
         pair = await net.recorded(
             dataReceived=lambda p, _: (p.verb("loseConnection"), p.verb("abortConnection"))
@@ -177,7 +178,7 @@ class EventRules:
 
         if net.channel_type.scheme == "stdio":
             return
-        # Data and a reset, both there before we look.
+        # The data and the reset have both arrived before our side looks.
         racing = await net.recorded(connectionMade=lambda p: p.transport.write(b"unread"))
         await racing.peer.until_input()
         racing.peer.send_now(b"x" * 1000)
@@ -192,8 +193,8 @@ class EventRules:
         """No event is ever delivered inside a verb, and no event inside another event of the same
         connection. † (twisted#5210)
 
-        Where to look: a channel never calls its handler from inside a call that the handler made;
-        it schedules it for the next turn.
+        Where to look: a channel never calls its handler inside a call by the handler. It has
+        such a call made in the next turn, by ``call_soon``.
         """
 
         def everything(protocol: Recorder, *_: object) -> None:
@@ -207,12 +208,12 @@ class EventRules:
         await net.lost(pair.protocol)
         for verb in ("loseConnection", "abortConnection"):
             other = await net.recorded()
-            # Outside of any event too; the recorder complains of an event inside the verb.
+            # The same outside of events. The recorder complains of an event inside the verb.
             other.protocol.verb("write", b"x")
             other.protocol.verb(verb)
             assert "connectionLost" not in other.protocol.events
             await net.lost(other.protocol)
-        # Where the event is due already, and the verb need only let it happen.
+        # The same for events that wait only for the verb, since reading was paused.
         paused = await net.recorded(connectionMade=lambda p: p.verb("pauseProducing"))
         paused.peer.send_now(b"x")
         paused.peer.shutdown()
@@ -225,7 +226,7 @@ class EventRules:
         await net.lost(paused.protocol)
         if net.channel_type.scheme == "stdio":
             return
-        # Where the verb finds that the connection is lost.
+        # The same for a verb that discovers the loss of the connection.
         for verb, *arguments in (
             ("resumeProducing",),
             ("write", b"x"),
@@ -244,7 +245,7 @@ class EventRules:
         """lwc inside rcl, then loseConnection inside wcl: one connectionLost, after wcl returned.
         † (twisted#3037)
 
-        Where to look: nothing in a channel; events belong to ``Connection``.
+        Where to look: ``Connection`` orders the events; a channel has no part in it.
         """
         pair = await net.recorded(readConnectionLost=lose_write, writeConnectionLost=lose)
         pair.peer.shutdown()
@@ -262,8 +263,8 @@ class EventRules:
         """`dataReceived` never gets empty bytes, never comes after rcl, and its argument is
         `bytes`.
 
-        Where to look: empty input is the end of stream, or nothing; convert a bytearray or a
-        memoryview before ``received``.
+        Where to look: never call ``received`` with empty input: it is the end of stream, or means
+        nothing. Convert a bytearray or a memoryview to bytes before.
         """
         pair = await net.recorded()
         for piece in (b"a", b"bc" * 1000, b"d"):
@@ -282,8 +283,8 @@ class EventRules:
         reference, lives until connectionLost. † ‡ (twisted#3313; uvloop crashes here: hold a
         strong reference until connectionLost)
 
-        Where to look: ``Backend.hold`` keeps the connection; a channel that is served by a task
-        must keep that task.
+        Where to look: ``Backend.hold`` keeps a reference to the connection. A channel that is
+        served by a task must keep a reference to the task.
         """
         for treat in ("idle", "half-closed", "paused"):
             lost = net.backend.create_event()
@@ -316,7 +317,8 @@ class EventRules:
         """The same byte stream cut into chunks of 1, 2, 7, 1448 and 65536 bytes gives the same
         events and bytes.
 
-        Where to look: no boundary between two reads may mean anything.
+        Where to look: code that depends on how much one read gives, or takes a short read for the
+        end.
         """
         data = bytes(range(256)) * 300
         for size, length in ((1, 300), (2, 600), (7, 2100), (1448, 40000), (65536, len(data))):
@@ -325,7 +327,8 @@ class EventRules:
                 piece = data[start : min(start + size, length)]
                 if size < 1000:
                     pair.peer.send_now(piece)
-                    # Read it alone, and leave the kernel room: each send takes a buffer.
+                    # Each piece is to be read alone. Besides, each send takes up a buffer of the
+                    # kernel's, which would run out of them.
                     await net.turns(1)
                 else:
                     await pair.peer.send(piece)
@@ -345,7 +348,8 @@ class EventRules:
         bytes are flushed, then one connectionLost(ConnectionDone)). Its lwc works, without a wcl.
         † (twisted#7546)
 
-        Where to look: nothing in a channel: it reports the end of stream and stays open.
+        Where to look: ``Connection`` does this. The channel reports the end of stream and stays
+        open, whatever the protocol is.
         """
         data = b"x" * MORE_THAN_THE_KERNEL
         pair = await net.pair(PlainRecorder(connectionMade=lambda p: p.transport.write(data)))
@@ -369,13 +373,13 @@ class EventRules:
         """Bytes or FIN that arrive before the protocol is attached are kept and delivered after
         connectionMade.
 
-        Where to look: a channel is made with reading paused; ``resume_reading`` starts it.
+        Where to look: a new channel must not read before ``resume_reading`` is called.
         """
         for data, ends in ((b"early", True), (b"early", False), (b"", True)):
             made = Recorder()
             connect = await net.serve([made].pop)
             peer = net.closing(await connect())
-            # It is in the kernel before there is a protocol, where our side does not connect.
+            # If our side accepts, the input is in the kernel before there is a protocol.
             if data:
                 peer.send_now(data)
             if ends:
@@ -393,7 +397,7 @@ class EventRules:
         """After loseConnection or abortConnection the only event is connectionLost: no
         dataReceived, rcl or wcl, also where an lwc was still pending.
 
-        Where to look: nothing in a channel; what it reports after the verb is dropped.
+        Where to look: ``Connection`` drops whatever a channel reports after the verb.
         """
         for verb in ("loseConnection", "abortConnection"):
             for write_first in (False, True):
@@ -408,7 +412,7 @@ class EventRules:
                 await net.quiet()
                 assert pair.protocol.events == ["connectionMade", "connectionLost"], verb
 
-        # Also while it is closing, for as long as that takes.
+        # Also during a close that takes long, since the peer does not read.
         for write_first in (False, True):
             pair = await net.recorded()
             pair.protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
@@ -423,7 +427,7 @@ class EventRules:
             await net.lost(pair.protocol)
             assert pair.protocol.events == ["connectionMade", "connectionLost"]
 
-        # And what was kept, because a channel gave it although it was paused.
+        # Also for input that the connection keeps, which a channel gave although it was paused.
         channel = FakeChannel(Capabilities(), room=0)
         protocol = Recorder(connectionMade=lambda p: p.verb("pauseProducing"))
         channel.attach(net, protocol)
@@ -444,7 +448,8 @@ class EventRules:
         any number of tasks may await it, again and later too; cancelling one waiter affects no
         other. (A shared asyncio future or Deferred fails this.)
 
-        Where to look: ``Backend.create_event`` gives each waiter a primitive of its own.
+        Where to look: the event of ``Backend.create_event`` must make a new future, or whatever
+        the framework waits for, for each waiter.
         """
         early: list[object] = []
         answers: list[object] = []
@@ -469,7 +474,7 @@ class EventRules:
         async with open_backend(net.backend.name) as inner:
             inner.start_soon(pair.transport.whenClosed)
             await net.turns()
-            # Leaving cancels this one.
+            # Leaving `inner` cancels that waiter.
         pair.protocol.verb("loseConnection")
         for done in answered:
             await net.wait(done, "the return of whenClosed()")
@@ -487,8 +492,8 @@ class EventRules:
         a copy of it. (Elsewhere they run in whoever's context is current when bytes arrive, and
         tenants and request ids leak from one connection into another.)
 
-        Where to look: what makes a connection for somebody else gives ``Backend.accept`` a copy
-        of the context of whoever asked to listen. ``call_soon``, ``call_later`` and
-        ``start_soon`` take ``contextvars.copy_context()`` when they are called.
+        Where to look: a listener must give ``Backend.accept`` a copy of the context in which
+        ``listen`` was called. ``call_soon``, ``call_later`` and ``start_soon`` must take
+        ``contextvars.copy_context()`` when they are called, and run the function in it.
         """
         await check_contexts(net)

@@ -1,4 +1,4 @@
-"""ERR: what ends a program, and what comes after its end."""
+"""ERR: exceptions that end a program, and calls that come after its end."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ class ExitRules:
         logged and the reactor stopped. Every other BaseException, a stray CancelledError too, is
         ERR-02 and stops nothing else. † ‡
 
-        Where to look: ``Backend.fatal`` ends the body of ``async with``, and ``stop`` or ``run``
-        raises what it was given, in no group and with no other exception in its place.
+        Where to look: ``Backend.fatal`` must end the body of ``async with``. Then ``stop`` or
+        ``run`` must raise the exception that ``fatal`` was given, neither in a group nor replaced
+        by another one.
         """
         for event in EVENTS:
             _check_fatal_event(host, self.backend, channel_type, event, KeyboardInterrupt())
@@ -68,9 +69,9 @@ class ExitRules:
         when it was left. (A Twisted reactor that is run again runs it in the next program, and
         asyncio raises.)
 
-        Where to look: each of them looks at ``Backend.left``, once when it is called and once
-        when its turn has come. A framework's loop may be used again by the next program, and
-        raise once it is closed.
+        Where to look: each of these must look at ``Backend.left`` twice: when it is called, and
+        again when the function is to run. A framework's loop may run again for the next program,
+        and may raise if it is closed.
         """
         ran: list[str] = []
         host.run(functools.partial(_give_too_late, ran), self.backend, channel_type.options)
@@ -95,7 +96,7 @@ class ExitRules:
 def _check_fatal_event(
     host: Host, backend: str, channel_type: ChannelType, event: str, error: BaseException
 ) -> None:
-    """*event* raises *error*, which is KeyboardInterrupt or SystemExit."""
+    """Check what happens if *event* raises *error*, a KeyboardInterrupt or a SystemExit."""
     reactions: dict[str, Callable[..., object]] = {event: raising(error)}
     if event == "writeConnectionLost":
         reactions["connectionMade"] = lose_write
@@ -129,7 +130,7 @@ def _check_fatal_event(
                 dict.fromkeys(["connectionMade", event, "connectionLost"])
             )
         assert not protocol.broken, protocol.broken
-        # Descriptors 0 and 1 were put back meanwhile, so a pipe shows the end of stream.
+        # Running `main` has put descriptors 0 and 1 back, so a pipe's peer sees its end.
         for peer in peers:
             received, end = peer.rest()
             assert received == b""
@@ -141,7 +142,7 @@ def _check_fatal_event(
 
 
 def _check_fatal_in_open_backend(host: Host, backend: str, channel_type: ChannelType) -> None:
-    """The same in a backend that was opened in a loop that is somebody else's."""
+    """The same in a backend that was opened in a loop that runs already."""
     error = KeyboardInterrupt()
     protocol = Recorder(dataReceived=raising(error))
     peers: list[RawPeer] = []
@@ -160,7 +161,7 @@ def _check_fatal_in_open_backend(host: Host, backend: str, channel_type: Channel
         assert protocol.reason is error, protocol.reason
         assert protocol.events == ["connectionMade", "dataReceived", "connectionLost"]
         if raised is not error:
-            # Its loop cannot be told to raise anything: it was stopped, and why was logged.
+            # A loop that cannot raise the exception was stopped, and the exception logged.
             assert type(raised) is RuntimeError
             assert [record.levelname for record in showing(error, records)] == ["CRITICAL"]
         else:
@@ -171,7 +172,7 @@ def _check_fatal_in_open_backend(host: Host, backend: str, channel_type: Channel
 
 
 def _give(backend: Backend, when: str, ran: list[str]) -> None:
-    """Give *backend* something to run in every way; it notes that in *ran*."""
+    """Give *backend* functions to run, in every way; each adds a line to *ran* if it is run."""
 
     async def task(name: str) -> None:
         ran.append(name)
@@ -197,7 +198,7 @@ async def _give_too_late(ran: list[str], backend: Backend) -> None:
 
 
 async def _check_strays(backend: Backend, channel_type: ChannelType) -> None:
-    """Every other BaseException is one connection's own affair."""
+    """Check that every other BaseException ends its connection, and nothing else."""
     net = Net(backend, channel_type)
     try:
         async with neighbour(net) as other:

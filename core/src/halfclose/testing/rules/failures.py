@@ -1,4 +1,4 @@
-"""ERR: failures, whose they are, and whom they must not reach."""
+"""ERR: failures, and that they reach their own connection only."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class FailureRules:
         `ConnectionAborted`.
 
         Where to look: ``ChannelHandler.failed`` and ``write_failed`` want the OSError itself, not
-        the framework's exception around it. A channel whose framework keeps it for itself
-        declares ``tells_cause`` off, and gives None.
+        the framework's exception around it. If the framework does not give the OSError, the
+        channel passes None and declares ``tells_cause`` off.
         """
         done = await net.recorded(readConnectionLost=lose_write)
         done.peer.shutdown()
@@ -90,7 +90,7 @@ class FailureRules:
             broken.peer.close()
 
             def write_again() -> bool:
-                # The first answer of TCP is a reset, and only then a write can fail.
+                # TCP answers the first write with a reset, and only a later write can fail.
                 broken.protocol.verb("write", b"x")
                 return "connectionLost" in broken.protocol.events
 
@@ -98,11 +98,11 @@ class FailureRules:
         reason = await net.lost(broken.protocol)
         assert type(reason) is ConnectionLost
         told.append(check_cause(broken.can, reason, errno.EPIPE, errno.ECONNRESET))
-        # Of a capability that is off, one case that fails is enough.
+        # A capability may be declared off if it fails in one case.
         works = all(told) and not broken.can.tells_cause
         assert not works, "tells_cause is declared off, and works"
 
-        # No test can wait for the kernel to give a peer up.
+        # ETIMEDOUT by a fake channel: no test can wait until the kernel gives a peer up.
         channel = FakeChannel(Capabilities())
         protocol = Recorder()
         channel.attach(net, protocol)
@@ -117,8 +117,8 @@ class FailureRules:
         """dataReceived, rcl or wcl raises: logged once with the protocol's logPrefix and its
         traceback, the connection aborted, connectionLost(that exception).
 
-        Where to look: nothing in a channel, but that ``abort`` works also inside a call to the
-        handler; after it, the channel goes on with nothing that it was doing.
+        Where to look: ``Channel.abort`` must work inside a call of the handler, too. When that
+        call returns, the channel must not go on with what it was doing.
         """
         for event in ("dataReceived", "readConnectionLost", "writeConnectionLost"):
             error = Boom(event)
@@ -130,12 +130,12 @@ class FailureRules:
             check_logged_once(error, records)
             assert pair.protocol.events == ["connectionMade", event, "connectionLost"]
             if event == "writeConnectionLost":
-                # Our end of stream came first, and is what the peer sees.
+                # Our end of stream was sent before the abort, so the peer may see that first.
                 assert (await pair.peer.read_all())[0] == b""
             else:
                 await check_abort_seen(pair.can, pair.peer)
 
-        # What was written is aborted with it.
+        # Bytes that are pending are discarded by the abort.
         error = Boom("with bytes pending")
         with logged() as records:
             pair = await net.pair(Named(dataReceived=raising(error)))
@@ -147,7 +147,7 @@ class FailureRules:
         assert len(received) < MORE_THAN_THE_KERNEL
         check_reset(pair.can, end)
 
-        # Also in the last event, after which there is nothing to be aborted.
+        # The same in the last event, after which no half is left to abort.
         error = Boom("the last event")
         with logged() as records:
             last = Named(connectionMade=lose_write, readConnectionLost=raising(error))
@@ -162,8 +162,8 @@ class FailureRules:
     async def test_err_03_connection_made_raises(self, net: Net) -> None:
         """connectionMade raises: the same. † ‡ (it stays open there, and on uvloop is never read)
 
-        Where to look: ``Connection.attach`` returns the exception; a channel can be aborted as
-        soon as it was started, also where its first read has not begun.
+        Where to look: ``Connection.attach`` returns the exception. ``Channel.abort`` must work as
+        soon as ``start`` was called, before the first read.
         """
         error = Boom("connectionMade")
 
@@ -177,7 +177,7 @@ class FailureRules:
             connect = await net.serve(holder.pop)
             peer: RawPeer | None = None
             with logged() as records:
-                # Where our side connects, as to stdio, connect raises it (ERR-11).
+                # If our side connects, as it does to stdio, connect raises it (ERR-11).
                 with suppress(Boom):
                     peer = net.closing(await connect())
                 assert await net.lost(protocol) is error
@@ -193,7 +193,8 @@ class FailureRules:
         """connectionLost raises: logged, and it reaches no verb's caller and no other connection.
         †
 
-        Where to look: nothing in a channel; it is released before the event.
+        Where to look: ``Connection`` does this. It has released the channel before it calls
+        ``connectionLost``.
         """
         async with neighbour(net) as other:
             for verb in ("abortConnection", "loseConnection", None):
@@ -219,9 +220,9 @@ class FailureRules:
         """abortConnection: the peer sees RST (capability `can_reset`), pending bytes are
         discarded. ‡
 
-        Where to look: ``Channel.abort``: SO_LINGER of zero seconds before close(2), whatever the
-        framework's own transport still holds. Where there is no reset, throw away what is
-        pending and close.
+        Where to look: ``Channel.abort`` sets SO_LINGER to zero seconds and then closes, whatever
+        the framework's own transport still holds. If the channel cannot reset, it throws away
+        what is pending and closes.
         """
         idle = await net.recorded()
         idle.protocol.verb("abortConnection")
@@ -253,8 +254,8 @@ class FailureRules:
     async def test_err_07_reset_while_our_end_is_pending(self, net: Net) -> None:
         """RST while lwc is pending: connectionLost(ConnectionLost), no wcl.
 
-        Where to look: ``writable`` and ``write_ended`` are never told of a connection that was
-        reset; a failed send is an error, not the end of the sending.
+        Where to look: a channel must not call ``writable`` or ``write_ended`` after a reset. If a
+        send fails, report the error; do not take it for the end of sending.
         """
 
         for waits_for in ("bytes", "bytes and a paused reader", "a producer"):
@@ -281,14 +282,14 @@ class FailureRules:
         """An error in one connection's channel never stops the poller, the listener or another
         connection.
 
-        Where to look: whatever calls a channel, a poller, a task or the framework, has an
-        ``except`` of its own around that one channel, and gives it up by ``failed``.
+        Where to look: whatever calls a channel (a poller, a task or the framework) must have an
+        ``except`` around that one call, and end that channel by ``failed``.
         """
         async with neighbour(net) as other:
             for call in ("received", "read_ended", "writable"):
                 pair = await net.recorded()
                 error = Boom(call)
-                # What the channel calls fails, as if the channel itself had.
+                # A handler that raises looks to the channel's caller like a fault of the channel.
                 pair.transport.channel.start(FaultyHandler(pair.transport, call, error))
                 with logged() as records:
                     if call == "received":
@@ -321,9 +322,9 @@ class FailureRules:
         connectionLost still comes, once and last, no verb raises but KeyboardInterrupt or
         SystemExit, which end the run bare, and the next connection works.
 
-        Where to look: the connection ends itself by ``abort`` when a call fails that never
-        should, and by ``close`` where that fails; so both release the descriptor, whatever was
-        begun before. Nothing of the loop's may depend on a call that has raised.
+        Where to look: when a call fails that never should, the connection calls ``abort`` of its
+        channel, and ``close`` if that fails. So each must release the descriptor by itself,
+        whatever was begun before. The loop must go on after a call that raised.
         """
 
         async def every_call(opened: Backend) -> None:
@@ -343,7 +344,8 @@ class FailureRules:
         with logged():
             host.run(every_call, self.backend, channel_type.options)
             if not host.brings_fatal:
-                # Its loop is stopped where it is, and what the program was about never ends.
+                # A loop that does not raise what ends the program is stopped at once, and main
+                # never gets to its end.
                 return
             for ending in ENDINGS:
                 for number in count():
@@ -356,7 +358,7 @@ class FailureRules:
 def _check_interrupted(
     host: Host, backend: str, channel_type: ChannelType, ending: str, faults: Faults
 ) -> None:
-    """^C comes at one call of a conversation."""
+    """Check what happens if ^C comes at one call of a conversation."""
     nets: list[Net] = []
 
     async def main(opened: Backend) -> None:
@@ -365,7 +367,7 @@ def _check_interrupted(
             await converse(nets[0], ending, faults)
         finally:
             await nets[0].close()
-        # Where it came later than the end.
+        # The call that is interrupted may come after the end of the conversation.
         await nets[0].turns()
 
     raised: BaseException | None = None

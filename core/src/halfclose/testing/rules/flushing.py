@@ -21,16 +21,17 @@ from ..tools.waiting import SOON, flood, idle
 __all__ = ["FlushingRules"]
 
 HUGE = 64 * 1024 * 1024
-"""What FLU-01 and FLU-02 write."""
+"""Bytes that FLU-01 and FLU-02 write."""
 
 LEFT_IN_THE_KERNEL = 256 * 1024
-"""Bytes that TCP takes at once, and has not all sent before the peer reads."""
+"""Bytes that TCP takes at once, but cannot all send before the peer reads."""
 
 
 def _leaving(
     net: Net, protocol: Recorder, verb: str | None, error: Boom | None
 ) -> Callable[[Backend], Awaitable[None]]:
-    """A program's body: call *verb*, let the loop go round, and end, by *error* if there is one."""
+    """A program's body that calls *verb*, if there is one, lets the loop go round, and ends: by
+    raising *error*, if there is one."""
 
     async def body(backend: Backend) -> None:
         if verb is not None:
@@ -44,7 +45,8 @@ def _leaving(
 
 @contextmanager
 def _deadly_sigpipe() -> Iterator[None]:
-    """Have SIGPIPE at its default, which ends the process; and none waits at the end."""
+    """Set SIGPIPE to its default, which ends the process. Check at the end that the signal is
+    neither blocked nor pending."""
     before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
@@ -62,8 +64,9 @@ class FlushingRules:
     async def test_flu_01_a_lot_then_the_end_of_stream(self, net: Net) -> None:
         """64 MiB written, then lwc: the raw peer reads every byte, then EOF.
 
-        Where to look: ``Channel.write`` returns how much it took, no more, and calls ``writable``
-        each time that it took less than it was given; ``end_write`` comes after all of it.
+        Where to look: ``Channel.write`` must return how much it took, and must call ``writable``
+        later each time that it took less than it was given. The connection calls ``end_write``
+        after the channel has taken everything.
         """
         data = pattern(HUGE)
         pair = await net.recorded()
@@ -72,8 +75,8 @@ class FlushingRules:
         for start in range(half, HUGE, 1 << 20):
             pair.protocol.verb("write", data[start : start + (1 << 20)])
         pair.protocol.verb("loseWriteConnection")
-        # With a pause in which nobody reads, so that the channel is blocked more than once: a peer
-        # that is quick could take all that is left at one go.
+        # Nobody reads for a while, so that the channel is blocked more than once. A quick peer
+        # could otherwise take all the rest at one go.
         head = await pair.peer.read_exactly(1 << 20)
         await net.quiet()
         assert_same(head + await pair.peer.read_to_eof(), data)
@@ -81,7 +84,7 @@ class FlushingRules:
         assert pair.protocol.events == ["connectionMade", "writeConnectionLost"]
         assert pair.transport.droppedBytes == 0
 
-        # In whatever pieces a channel takes it, and whatever comes between them.
+        # The same in whatever pieces a channel takes the bytes, and with an event between them.
         channel = FakeChannel(Capabilities(), room=0)
         exact = Recorder()
         channel.attach(net, exact)
@@ -101,8 +104,8 @@ class FlushingRules:
     async def test_flu_02_a_lot_then_the_close(self, net: Net) -> None:
         """64 MiB written, then loseConnection: likewise.
 
-        Where to look: as for FLU-01; and ``Channel.close`` lets the kernel send what it has
-        taken: a socket with SO_LINGER set to zero, or with unread input, does not.
+        Where to look: as for FLU-01. Besides, ``Channel.close`` must let the kernel send what it
+        has taken. The kernel does not if SO_LINGER is set to zero, or if input is unread.
         """
         data = pattern(HUGE)
         pair = await net.recorded()
@@ -116,8 +119,8 @@ class FlushingRules:
         assert pair.protocol.events == ["connectionMade", "connectionLost"]
         assert pair.transport.droppedBytes == 0
 
-        # Also where the channel is closed at once, with the rest still in the kernel: the peer
-        # reads nothing until then, or it could have it all, and no close could take it back.
+        # Also without lingering, where the channel is closed while the rest is in the kernel. The
+        # peer reads nothing until then: what it has read, no wrong close could take back.
         for size in (LEFT_IN_THE_KERNEL, MORE_THAN_THE_KERNEL):
             data = pattern(size)
             off = await net.pair(Recorder(connectionMade=write_and_lose(data)), linger_timeout=0.0)
@@ -128,8 +131,8 @@ class FlushingRules:
     async def test_flu_03_pending_at_the_peers_end_of_stream(self, net: Net) -> None:
         """Pending bytes when the peer's FIN comes: all delivered.
 
-        Where to look: the peer's end of stream ends reading only; a framework's transport that
-        closes at it must be told not to (``eof_received`` returns True on asyncio).
+        Where to look: the peer's end of stream must end the reading only. If the framework's
+        transport closes then by itself, tell it not to: on asyncio, ``eof_received`` returns True.
         """
         data = pattern(MORE_THAN_THE_KERNEL)
         for verb in ("loseWriteConnection", "loseConnection"):
@@ -146,13 +149,14 @@ class FlushingRules:
         """lwc while a send is blocked never truncates. ‡ (anyio on trio: 4.1 of 8 MB, then a
         clean EOF)
 
-        Where to look: ``end_write`` must not interrupt, overtake or fail beside a send of the
-        channel's own that has not finished: note that the end is wanted, and do it after.
+        Where to look: if a send of the channel's own has not finished, ``end_write`` must neither
+        interrupt nor overtake it, nor fail because of it. Note that the end is wanted, and send it
+        after the bytes.
         """
         data = pattern(MORE_THAN_THE_KERNEL)
         pair = await net.recorded()
         pair.protocol.verb("write", data)
-        # Now the kernel's buffers fill, and the send of the rest blocks.
+        # Meanwhile the kernel's buffers fill, and the send of the rest blocks.
         await net.quiet()
         pair.protocol.verb("loseWriteConnection")
         await net.quiet()
@@ -168,9 +172,10 @@ class FlushingRules:
         """A cancelled task never leaves a clean EOF over truncated data (capability
         `can_reset`). ‡
 
-        Where to look: ``Channel.abort``, and the ``finally`` of a task that serves a channel:
-        what it closes on its way out without having sent everything must be reset. Leaving a
-        backend calls ``abort`` on all connections; none may be out of its sight.
+        Where to look: ``Channel.abort``, and the ``finally`` of a task that serves a channel. If
+        it closes the channel before everything was sent, it must reset the connection. Leaving a
+        backend aborts all connections that it was told of by ``Backend.hold``; check that it
+        knows each.
         """
         data = pattern(MORE_THAN_THE_KERNEL)
         for verb, grace in (
@@ -198,8 +203,8 @@ class FlushingRules:
         """Paused, then data and FIN arrive: nothing is delivered; on resume, the data, then one
         rcl. (netty#6303)
 
-        Where to look: ``pause_reading`` stops looking for the end of stream too; it is read in
-        its turn, after the data.
+        Where to look: after ``pause_reading`` the channel must not look for the end of stream
+        either. It reads that in its turn, after the data.
         """
         for when in ("in connectionMade", "later"):
             made = (lambda p: p.transport.pauseProducing()) if when != "later" else lambda p: None
@@ -228,8 +233,8 @@ class FlushingRules:
         while we are paused: no second rcl, and no busy loop (under 5 % of a core over a second).
         † ‡ (EPOLLHUP and EPOLLERR cannot be masked: unregister.)
 
-        Where to look: a descriptor of which nothing is wanted is not watched at all; poll and
-        epoll report a hang-up or an error of a watched one for ever.
+        Where to look: stop watching a descriptor when neither reading nor writing is wanted. As
+        long as it is watched, poll and epoll report a hang-up or an error without end.
         """
 
         async def after_the_end_of_stream() -> None:
@@ -296,8 +301,8 @@ class FlushingRules:
         """pauseProducing inside dataReceived with more data and FIN queued: nothing more until
         resume.
 
-        Where to look: a channel that reads in a loop looks after each ``received`` whether it was
-        paused; what it has read all the same, it may still give: that is kept.
+        Where to look: a channel that reads in a loop must look after each ``received`` whether it
+        was paused. If it had read more by then, it may still give that: the connection keeps it.
         """
         data = pattern(300_000)
         pair = await net.recorded(dataReceived=lambda p, _: p.verb("pauseProducing"))
@@ -326,7 +331,7 @@ class FlushingRules:
         await net.until(pair.protocol, "readConnectionLost")
         assert_same(bytes(pair.protocol.received), data)
 
-        # What a channel gives all the same is kept, and comes in its place.
+        # Input that a channel gives although it is paused is kept, and comes in its order.
         channel = FakeChannel(Capabilities())
         kept = Recorder(connectionMade=lambda p: p.verb("pauseProducing"))
         channel.attach(net, kept)
@@ -352,17 +357,17 @@ class FlushingRules:
         Twisted, asyncio and uvloop drop what the peer sent before it closed) (netty#4317)
         Capability `keeps_input`.
 
-        Where to look: an error that comes together with input is told after it. A failed send is
-        ``write_failed`` (or raised by ``write``), not ``failed``, as long as the descriptor can
-        still be read; a framework that closes it then makes the channel declare ``keeps_input``
-        off.
+        Where to look: if an error comes together with input, report the input first. As long as
+        the descriptor can still be read, report a failed send by ``write_failed``, or raise it
+        from ``write``; do not call ``failed``. If the framework closes the descriptor then, the
+        channel declares ``keeps_input`` off.
         """
         stdio = net.channel_type.scheme == "stdio"
 
         async def check(pair: Pair[Recorder], events: list[str], paused: bool, case: str) -> None:
             if paused:
                 await net.quiet()
-                # That the reader of our output went away is told at any time (PIP-04).
+                # PIP-04: that the reader of our output went away may be told at any time.
                 seen = [name for name in pair.protocol.events if name != "writeConnectionLost"]
                 assert seen == ["connectionMade"], case
                 pair.protocol.verb("resumeProducing")
@@ -378,7 +383,7 @@ class FlushingRules:
             if not stdio:
                 pair.peer.close()
             else:
-                # On two pipes, a peer that is gone both ways has ended both halves.
+                # Two pipes have no hang-up; this ends the one that we read.
                 pair.peer.shutdown()
             events = ["connectionMade", "dataReceived", "readConnectionLost"]
             await check(pair, events, paused, "hang-up")
@@ -406,7 +411,7 @@ class FlushingRules:
             pair.peer.send_now(LAST_WORDS)
             pair.peer.close()
             if not stdio:
-                # TCP answers the first with a reset, at which the second fails.
+                # TCP answers the first write with a reset, at which the second one fails.
                 pair.protocol.verb("write", b"x")
                 if paused:
                     await net.turns()
@@ -439,7 +444,10 @@ class FlushingRules:
             assert type(await net.lost(pair.protocol)) is ConnectionLost
 
         async def ends_at_all(pair: Pair[Recorder]) -> bool:
-            """The input may be lost; the end may not, and what is told keeps its order."""
+            """Check a channel without ``keeps_input``: it may lose input, but the end must come.
+
+            :returns: whether the input came all the same.
+            """
             await net.turns()
             if "connectionLost" not in pair.protocol.events:
                 pair.protocol.verb("resumeProducing")
@@ -455,7 +463,7 @@ class FlushingRules:
             if not stdio:
                 await error(paused)
                 await failed_pending_send(paused)
-        # Of a capability that is off, one case that fails is enough.
+        # A capability may be declared off if it fails in one case.
         assert not kept or not all(kept), "keeps_input is declared off, and works"
 
     @rule("FLU-10")
@@ -463,8 +471,8 @@ class FlushingRules:
         """A paused reader bounds the memory: a peer sending without end fills at most the
         kernel's buffers and one read.
 
-        Where to look: ``pause_reading`` leaves the input in the kernel: no reading ahead into
-        memory by the channel, its task or the framework below.
+        Where to look: ``pause_reading`` must leave the input in the kernel. Neither the channel,
+        its task nor the framework may go on reading into memory.
         """
         bounded = []
         for when in ("connectionMade", "dataReceived"):
@@ -490,9 +498,9 @@ class FlushingRules:
         resume, write, lwc or loseConnection, as ConnectionLost; where the platform can tell
         earlier, earlier. † ‡ (twisted#11168)
 
-        Where to look: ``write`` and ``end_write`` raise, or report ``write_failed``, when the
-        system says that the connection is gone; shutdown(2) on a unix socket says nothing, so ask
-        for SO_ERROR first; a framework that swallows the error must be asked beforehand.
+        Where to look: ``write`` and ``end_write`` must raise an error, or report ``write_failed``,
+        if the connection is gone. shutdown(2) on a unix socket does not fail then, so ask for
+        SO_ERROR first. If the framework swallows the error, ask for it before calling it.
         """
         verbs = {
             "resumeProducing": (),
@@ -502,7 +510,7 @@ class FlushingRules:
         }
         silent: list[str] = []
         for verb, arguments in verbs.items():
-            # In whatever turn of the loop that comes: it may be finding it out itself.
+            # In different turns of the loop, since that may be about to find the reset itself.
             for reads, turns in product(("never begun", "paused", "ended"), (0, 1, 2, 5)):
                 case = f"reads {reads}, then {verb} after {turns} turns"
                 made = paused_with_unread if reads == "never begun" else leave_unread
@@ -532,9 +540,9 @@ class FlushingRules:
         that nobody reads, fails as ever, and never kills the process. Nor is the signal blocked
         or left waiting for anybody else.
 
-        Where to look: MSG_NOSIGNAL with each send (SO_NOSIGPIPE where the platform has that). A
-        pipe has no such flag: block the signal in the thread that writes, and take the one that
-        came.
+        Where to look: pass MSG_NOSIGNAL with each send, or set SO_NOSIGPIPE where the platform
+        has that. A pipe has no such flag: block the signal in the thread that writes, and after
+        the write take the signal that it caused.
         """
         goings = {
             "tcp": ("reset", "shutdown reset", "reset_unseen"),

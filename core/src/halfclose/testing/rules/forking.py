@@ -1,4 +1,4 @@
-"""ERR: a forked child, which has no part in its parent's connections."""
+"""ERR: a forked child must not touch its parent's connections."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ class ForkingRules:
         loop takes the parent's descriptors out of the epoll instance that they share, and close(2)
         says nothing to a peer while there is a copy: cpython#66197.)
 
-        Where to look: ``Channel.descriptors`` names what the child has to let go of; a channel's
-        ``close`` and ``abort`` shut the socket down or disconnect it where the process has forked,
-        since close(2) says nothing while there is a copy. Whatever the loop calls, and each task,
-        is followed by ``Backend.check_process``, unless it goes through ``Backend.guarded``.
+        Where to look: ``Channel.descriptors`` gives the descriptors that a child must close. If
+        the process has forked, a channel's ``close`` and ``abort`` must shut the socket down or
+        disconnect it, since close(2) tells a peer nothing while a copy is open. Call
+        ``Backend.check_process`` after everything that the loop calls, and after each task;
+        ``Backend.guarded`` does so by itself.
         """
         children = Children()
         async with neighbour(net) as other:
@@ -50,7 +51,7 @@ class ForkingRules:
 
 
 async def _check_children(net: Net, children: Children, other: Pair[Recorder]) -> None:
-    """What a child does, and how it ends, is nothing to its parent."""
+    """Check how children of several kinds end, and that the parent's connections work on."""
     here = os.getpid()
     due: list[Callable[[], object]] = []
 
@@ -98,7 +99,7 @@ async def _check_children(net: Net, children: Children, other: Pair[Recorder]) -
 
 
 async def _check_watched(net: Net, children: Children) -> None:
-    """What a child stops to watch, its parent goes on watching."""
+    """Check that the parent goes on watching a descriptor that a child has stopped watching."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         readable = net.backend.create_event()
@@ -124,7 +125,7 @@ def _has_received(protocol: Recorder, size: int) -> bool:
 
 
 async def _check_copies(net: Net, children: Children, verb: str) -> None:
-    """The peer sees the end that *verb* makes, although a child holds copies."""
+    """Check that the peer sees the end made by *verb*, although a child holds copies."""
     pair = await net.pair(Recorder(), linger_timeout=0.0)
     held, holding = os.pipe()
 
@@ -133,7 +134,7 @@ async def _check_copies(net: Net, children: Children, verb: str) -> None:
         os.read(held, 1)
         os._exit(0)
 
-    # No child lets go of what it cannot know of.
+    # Copies that the backend does not know of, so that the child does not close them.
     copies = [os.dup(fd) for fd in pair.transport.channel.descriptors()]
     children.fork(hold)
     for fd in (held, *copies):

@@ -1,4 +1,4 @@
-"""END: the peer's input after our close is read and discarded, so that it reads our reply."""
+"""END: after our close the peer's input is read and discarded, so that the peer gets our reply."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from ..tools.waiting import at_once, eventually, ticking
 __all__ = ["LingeringRules"]
 
 SLOWLY = {"tcp": (1 << 16, 1 << 21), "unix": (12 << 10, 1 << 17), "memory": (1 << 12, 1 << 17)}
-"""How many bytes of how many a peer reads at a time, by the scheme of the raw peer.
+"""How many bytes a slow peer reads at a time, and how many in all, by the scheme of the raw peer.
 
-A queue of TCP's and of a unix socket's gets shorter by whole packets only, of up to 64 or 36 KiB.
+The send queue of TCP and of a unix socket shrinks by whole packets only, of up to 64 and 36 KiB.
 """
 
 UNREAD = {"tcp": 1 << 19, "unix": 1 << 16, "memory": 1 << 12}
-"""Bytes of which some stay in our send queue if a peer reads none."""
+"""Bytes that do not all leave our send queue while the peer does not read, by scheme."""
 
 
 class Watched:
-    """A pair, and whether our end of it is still held; no peer could see that."""
+    """A connection that lingers, of which it is watched whether our end still holds its
+    descriptor. The peer could not see that."""
 
     def __init__(self, net: Net, pair: Pair[Recorder], ours: set[object]) -> None:
         self.protocol = pair.protocol
@@ -41,7 +42,7 @@ class Watched:
 
     @classmethod
     async def connect(cls, net: Net, reply: bytes = b"x", **options: Any) -> Watched:
-        """A connection that says *reply* and closes, and a peer that does not."""
+        """Make a connection that writes *reply* and closes, while its peer does not close."""
         made = Recorder(connectionMade=write_and_lose(reply))
         connect = await net.serve(lambda: made, **options)
         net.watch(made)
@@ -58,7 +59,7 @@ class Watched:
         return bool(self._ours & self._net.channel_type.holdings(self._net.backend))
 
     async def released(self) -> None:
-        """Wait until it has."""
+        """Wait until our end has been released, and fail if it never is."""
         gone = await eventually(self._net, lambda: not self.held())
         assert gone, f"our end was still held after {LIMIT} s"
 
@@ -73,11 +74,11 @@ class LingeringRules:
         and anyio on either loop all delivered 1.4 MB.)
 
         Where to look: closing a socket with unread input sends a reset, and the peer's kernel
-        then throws away what it had not read of our reply. The connection reads on while it is
-        closing, and then gives the channel to ``Backend.lingering``: ``resume_reading`` must work
-        although reading was paused, and after ``end_write``.
+        then throws away what the peer had not read of our reply. So the connection reads on while
+        it is closing, and then gives the channel to ``Backend.lingering``. ``resume_reading``
+        must work for that, also after ``pause_reading`` and after ``end_write``.
         """
-        # The long one is with the kernel when much of the upload has been read, the other at once.
+        # The kernel takes the short reply at once, and the long one only while the upload is read.
         for reply in (os.urandom(1 << 20) * 4, b"a short one"):
             for paused in (False, True):
                 await self._replies_to_an_upload(net, reply, paused)
@@ -110,9 +111,10 @@ class LingeringRules:
         that; and after 30 seconds from an empty send queue; in bounded memory; no more than 1024
         linger at once, past that the oldest goes.
 
-        Where to look: ``Backend.lingering`` becomes the channel's handler by a second ``start``;
-        ``Channel.unsent`` tells the length of the send queue; ``close`` after that releases the
-        descriptor at once, whatever task is reading. (stdin: rule PIP-03.)
+        Where to look: ``Backend.lingering`` becomes the channel's handler by a second call of
+        ``start``. ``Channel.unsent`` must return the length of the kernel's send queue. The
+        ``close`` at the end must release the descriptor at once, even while a task is reading.
+        (For stdin, see rule PIP-03.)
         """
         await self._discards(net)
         await at_once(net, self._gives_up)
@@ -120,9 +122,9 @@ class LingeringRules:
         await self._oldest_goes(net)
 
     async def _discards(self, net: Net) -> None:
-        # Only its end can end this one.
+        # With this timeout, only the peer's end can end the lingering.
         watched = await Watched.connect(net, linger_timeout=100 * LIMIT)
-        # The peer has ended nothing, and still has something to say.
+        # connectionLost comes although the peer has not ended its half.
         assert type(await net.lost(watched.protocol)) is ConnectionDone
         assert await watched.peer.read_to_eof() == b"x"
         assert watched.held()
@@ -136,7 +138,7 @@ class LingeringRules:
         finally:
             tracemalloc.stop()
         assert sent == 96 * len(block)
-        # libuv reads 32 times 256 kB before it lets anybody else have a turn.
+        # The bound leaves room for libuv, which reads 32 times 256 kB in one turn.
         assert peak < 12 << 20, f"{peak} bytes were held of {sent} that were to be discarded"
         assert watched.protocol.events == ["connectionMade", "connectionLost"]
         assert watched.held()
@@ -153,7 +155,7 @@ class LingeringRules:
         # One peer stalls, one goes on sending much, and one reads its reply slowly.
         step, size = SLOWLY[net.channel_type.scheme]
         reader = await Watched.connect(net, b"x" * size, linger_timeout=timeout)
-        # Let the queue be ours, not this peer's.
+        # With a small receive buffer at the peer, the bytes stay in our send queue.
         reader.peer.narrow(1 << 16)
         read = 0
         await net.turns(20)
@@ -184,7 +186,7 @@ class LingeringRules:
         await ticking(net, 2 * timeout, timeout, progress, since)
         assert lingered, "it did not linger"
         assert sender.held(), "input was not taken for progress"
-        # On a unix socket it may be too short by now to be seen for longer than the timeout.
+        # On a unix socket the queue may be too short by now to last longer than the timeout.
         assert times.get("still sending", 0.0) > 1.3 * timeout or net.channel_type.scheme == "unix"
         assert all(held), "a send queue that shrinks was not taken for progress"
         await stalled.released()
@@ -207,7 +209,7 @@ class LingeringRules:
             lingering.AFTER_EMPTY = before
 
     async def _lingering(self, net: Net, count: int) -> list[Watched]:
-        """So many that linger, the oldest first."""
+        """Make *count* connections that linger; the first of them is the oldest."""
         every = []
         for _ in range(count):
             every.append(await Watched.connect(net, linger_timeout=LIMIT))
@@ -242,8 +244,9 @@ class LingeringRules:
         and then held sixty of 64 descriptors for ever; an endless download, closed early, was
         read at full speed, 50 GB in 31 seconds.)
 
-        Where to look: core does all of it. ``pause_reading`` must work while a channel lingers,
-        and ``close`` release the descriptor soon; until then ``Backend.hold_channel`` names it.
+        Where to look: core does this. A channel's ``pause_reading`` must work while it lingers,
+        and its ``close`` must release the descriptor soon. If it does so after ``close`` has
+        returned, it calls ``Backend.hold_channel``.
         """
         await at_once(net, self._a_drop_now_and_then)
         await at_once(net, self._never_reads)
@@ -275,7 +278,7 @@ class LingeringRules:
                 await watched.peer.send(b"u")
 
             await ticking(net, 2 * timeout, timeout, send, begun)
-            # It may have had to send all this before it could read.
+            # Input counts while our bytes are unread: the peer may have to send before it reads.
             assert watched.held(), "input was no progress, with our bytes unread"
             while watched.held():
                 assert clock() < begun + LIMIT, "a peer that never reads is read for ever"
@@ -298,7 +301,7 @@ class LingeringRules:
         await watched.released()
 
     async def _makes_room(self, net: Net) -> None:
-        # Two, since a framework may need a second descriptor for a moment.
+        # Two may have gone, since a framework may need a second descriptor for a moment.
         every = await self._lingering(net, 3)
         client = Recorder()
         net.watch(client)

@@ -1,4 +1,4 @@
-"""LOOP: what a backend's loop promises, on which all the rest stands."""
+"""LOOP: what a backend's loop promises. All other rules rely on it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class LoopRules:
         the call. What is called may ask for the next call, and so on without end: timers,
         descriptors and tasks have their turns all the same.
 
-        Where to look: what one turn's calls ask for is the turn's after it. A loop that empties
-        its queue before it looks at anything else never comes to an end here.
+        Where to look: a function that is given to ``call_soon`` during a turn must wait for the
+        next turn. A loop that empties its queue before it does anything else hangs here.
         """
         called: list[int] = []
         for number in range(5):
@@ -83,9 +83,9 @@ class LoopRules:
         inside the call. A timer that was cancelled is not called, also where it was due already.
         To cancel again, or after the call, does nothing. `time()` never goes back.
 
-        Where to look: a timer of 0 seconds goes through the loop as all others do. Of timers that
-        are due in the same turn, one may cancel the others. A clock that was read before the turn
-        began makes timers early.
+        Where to look: a timer of 0 seconds must go through the loop as all others do. A timer may
+        cancel another that is due in the same turn. If the loop computes with a time that it read
+        at the start of the turn, timers come too early.
         """
         called: list[str] = []
         begun = net.backend.time()
@@ -99,10 +99,10 @@ class LoopRules:
         took = net.backend.time() - begun
         assert took >= 1.9 * SHORT, f"a timer of {2 * SHORT} s came after {took:.3f} s of time()"
         assert called == ["at once", "kept"], f"one timer was cancelled, and {called} were called"
-        # One that was called can be cancelled too.
+        # To cancel a timer that was called does nothing.
         kept.cancel()
 
-        # Both are due in the same turn, and whichever comes first cancels the other.
+        # Two timers are due in the same turn, and the one that comes first cancels the other.
         timers: list[Any] = []
         first: list[int] = []
 
@@ -122,8 +122,9 @@ class LoopRules:
         """`call_soon_threadsafe` is `call_soon` from any thread and from a signal handler. It wakes
         a loop that has nothing to do, and what it is given is called in the loop's thread.
 
-        Where to look: the loop sleeps in a system call, which only a descriptor ends. A signal
-        handler runs in the loop's own thread, where a lock may be held already.
+        Where to look: the loop sleeps in a system call, so wake it by a descriptor. A signal
+        handler runs in the loop's own thread: if it takes a lock that this thread holds already,
+        it hangs.
         """
         called: list[int] = []
         for number in range(5):
@@ -132,7 +133,8 @@ class LoopRules:
         await net.turns(2)
         assert called == list(range(5)), f"call_soon_threadsafe called in the order {called}"
         if net.backend.capabilities.descriptors:
-            # The clock of other loops jumps while they have nothing to do.
+            # A loop without descriptors has a simulated clock, which jumps while it is idle, so it
+            # cannot wait for a thread.
             await self._from_a_thread(net)
             if threading.current_thread() is threading.main_thread():
                 await self._from_a_signal_handler(net)
@@ -145,7 +147,7 @@ class LoopRules:
             net.backend.call_soon_threadsafe(lambda: called_in.append(threading.current_thread()))
             net.backend.call_soon_threadsafe(over.set)
 
-        # Begun when the loop is about to wait.
+        # The delay lets the loop fall asleep first.
         thread = threading.Timer(SHORT, work)
         thread.start()
         try:
@@ -169,8 +171,9 @@ class LoopRules:
         """`create_event`: `set` wakes every task that waits, and whoever waits later does not wait
         at all. No task goes on inside the call of `set`. Cancelling one waiter affects no other.
 
-        Where to look: each waiter has a primitive of its own, which `set` completes in the next
-        turn. A future that several tasks await is cancelled for all of them with the first.
+        Where to look: each waiter needs a future of its own, or whatever the framework waits for.
+        If several tasks await one future, cancelling one of them cancels it for all. No task may
+        go on before the next turn.
         """
         event = net.backend.create_event()
         woken: list[str] = []
@@ -185,7 +188,7 @@ class LoopRules:
             for name in ("first", "second"):
                 net.backend.start_soon(waiter, name)
             await net.turns()
-            # Leaving cancels its own task.
+            # Leaving `inner` cancels the task that it began, and no other.
         await net.turns()
         assert not woken, f"where one was cancelled, {woken} went on"
         at_once: list[str] = []
@@ -209,8 +212,8 @@ class LoopRules:
         """`start_soon` runs each function as a task of its own, and `sleep` waits for its seconds,
         by `time()`: no task holds up another, or the loop.
 
-        Where to look: a coroutine must be driven, and kept, until it ends: asyncio for one drops a
-        task of which nobody holds a reference.
+        Where to look: run each coroutine to its end, and hold a reference to its task until then:
+        asyncio, for one, may drop a task to which nobody holds a reference.
         """
         ended: list[str] = []
         slept: list[float] = []
@@ -241,9 +244,9 @@ class LoopRules:
         where the loop had found the descriptor ready in the same round. To stop again does
         nothing.
 
-        Where to look: level-triggered, so register without EPOLLET. A round's list of ready
-        descriptors is out of date after the first call of the round: its number may be another
-        file's by then.
+        Where to look: watching is level-triggered, so register without EPOLLET. The first call of
+        a round may make the round's list of ready descriptors wrong: it may stop other watches,
+        or close a descriptor whose number another file gets.
         """
         await self._while_it_is_ready(net)
         for write in (False, True):
@@ -272,7 +275,7 @@ class LoopRules:
 
         def ready(number: int) -> None:
             called.append(number)
-            # The other one is ready in the same round.
+            # The other descriptor was found ready in the same round.
             watches[1 - number].stop()
 
         try:
@@ -303,8 +306,8 @@ class LoopRules:
         `call_soon_threadsafe`, `start_soon` or `watch` is logged, once, by the logger
         `halfclose`, and stops nothing: a descriptor goes on being watched.
 
-        Where to look: whatever the loop calls goes through ``Backend.guarded``, and what a task
-        raises to ``Backend.report``.
+        Where to look: call every function by ``Backend.guarded``, and pass exceptions of tasks to
+        ``Backend.report``.
         """
         ways: dict[str, Callable[..., object]] = {
             "call_soon": net.backend.call_soon,
@@ -336,8 +339,8 @@ class LoopRules:
         """`resolve` gives the addresses of a host, each with its family and the port, or raises
         OSError.
 
-        Where to look: ``socket.gaierror`` is an OSError, and the framework's own exception may be
-        none.
+        Where to look: ``socket.gaierror`` is an OSError, but an exception of the framework's own
+        may not be one.
         """
         found = await net.backend.resolve("localhost", 80)
         assert found, "localhost has no address"
@@ -368,7 +371,10 @@ async def _is_called(
     write: bool = False,
     times: int = 1,
 ) -> bool:
-    """Whether a watch of *fd* calls, so often, and *function* each time."""
+    """Watch *fd* for a moment, calling *function* whenever it is ready.
+
+    :returns: whether it was ready at least *times* times.
+    """
     called = net.backend.create_event()
     count = 0
 
@@ -389,7 +395,7 @@ async def _is_called(
 
 @contextmanager
 def _handling(handler: Callable[..., object]) -> Iterator[None]:
-    """Have *handler* handle SIGUSR2."""
+    """Make *handler* the handler of SIGUSR2, until the end."""
     before = signal.signal(signal.SIGUSR2, handler)
     try:
         yield

@@ -34,8 +34,8 @@ class PipeRules:
         stdio: the kernel has no RST for them. Abort discards what is pending and closes; a raw
         peer "resets" a unix socket by closing with our bytes unread.
 
-        Where to look: declare ``can_reset=False`` where the socket's family is AF_UNIX, and let
-        ``abort`` close. ECONNRESET of a unix socket means what it means on TCP.
+        Where to look: declare ``can_reset=False`` if the socket's family is AF_UNIX, and let
+        ``abort`` close. Report an ECONNRESET of a unix socket like one of TCP.
         """
         pair = await net.recorded()
         assert not pair.can.can_reset
@@ -52,7 +52,7 @@ class PipeRules:
             await broken.peer.until_input()
             broken.peer.reset()
             if write_after:
-                # The kernel tells a write EPIPE here, and the reset with it.
+                # Here the write fails with EPIPE, and the kernel drops its ECONNRESET.
                 broken.protocol.verb("write", b"too late")
             reason = await net.lost(broken.protocol)
             assert type(reason) is ConnectionLost
@@ -66,8 +66,9 @@ class PipeRules:
         replaced by /dev/null, never left free for reuse; a socket is shut down for writing too.
         No EOF is promised on a terminal, or where another descriptor holds the pipe.
 
-        Where to look: to close a duplicate of descriptor 1 is not enough while descriptor 1 is
-        open itself; on a socket, standard input holds it as well, so shut it down.
+        Where to look: if the channel writes to a duplicate of descriptor 1, closing that is not
+        enough: descriptor 1 itself must be replaced, too. If it is a socket, standard input may
+        hold the same one, so shut it down for writing.
         """
         pair = await net.recorded()
         pair.protocol.verb("write", b"out")
@@ -78,7 +79,7 @@ class PipeRules:
         await net.lost(pair.protocol)
 
         with Ends() as ends:
-            # inetd's way: one socket at both.
+            # As inetd does it: one socket at both descriptors.
             theirs, ours = ends.sockets()
             async with connected(net, ours, os.dup(ours)) as protocol:
                 protocol.verb("write", b"out")
@@ -117,10 +118,10 @@ class PipeRules:
     async def test_pip_03_lose_write_then_lose(self, net: Net) -> None:
         """stdio lwc, then loseConnection: connectionLost. † (it never comes there)
 
-        Where to look: ``end_write`` has released the output when ``close`` comes, and another file
-        may have got its descriptor by then, so ``close`` must not release it again. Standard input
-        is not read any more once loseConnection was called: its bytes belong to the next program
-        (END-02), so the channel declares ``drains=False``.
+        Where to look: ``end_write`` releases the output, and another file may get its descriptor
+        before ``close`` is called. So ``close`` must not release it again. The bytes of standard
+        input belong to the next program (END-02), so that it must not be read after
+        loseConnection: the channel declares ``drains=False``.
         """
         for wait in (False, True):
             pair = await net.recorded()
@@ -129,7 +130,7 @@ class PipeRules:
             others: list[int] = []
             if wait:
                 await net.until(pair.protocol, "writeConnectionLost")
-                # More than were free below: one of them has the number that was released.
+                # Enough files to get the descriptor that was released, whichever are free below it.
                 others += [os.open(os.devnull, os.O_RDONLY) for _ in range(20)]
             pair.protocol.verb("loseConnection")
             pair.peer.send_now(b"for the next program")
@@ -147,7 +148,7 @@ class PipeRules:
             assert pair.protocol.events == [e for e in events if wait or e != events[1]]
             assert what_is_left() == b"for the next program"
 
-        # Without lwc, and with output that is still to be sent when the input comes.
+        # The same without lwc, while output is still to be sent.
         pair = await net.recorded()
         pair.protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
         pair.protocol.verb("loseConnection")
@@ -163,8 +164,8 @@ class PipeRules:
         reading goes on; bytes that were pending count as dropped, and the final reason is then
         ConnectionLost with BrokenPipeError as its cause. On TCP no peer action ever causes wcl.
 
-        Where to look: a pipe's writing end polls as broken when its reader goes away; tell it by
-        ``reader_gone``, once. EPIPE of any other descriptor is a failed write.
+        Where to look: poll reports an error on a pipe's writing end when its reader goes away.
+        Call ``reader_gone`` then, once. EPIPE of any other descriptor is a failed write.
         """
         if net.channel_type.scheme != "stdio":
             await self._never_on_tcp(net)
@@ -182,7 +183,7 @@ class PipeRules:
                 pair.protocol.verb("write", b"x" * pending)
                 getattr(pair.peer, action)()
                 await net.turns()
-                # TCP answers the first with a reset, at which the second fails.
+                # TCP answers the first write with a reset, at which the second one fails.
                 pair.protocol.verb("write", b"more")
                 pair.protocol.verb("write", b"more")
                 await net.turns()
@@ -228,7 +229,7 @@ class PipeRules:
         pair.peer.stop_reading()
         await net.until(pair.protocol, "writeConnectionLost")
         dropped = pair.transport.droppedBytes
-        # What the kernel had taken and nobody read is not ours to count.
+        # Bytes that the kernel had taken and nobody read are not counted as dropped.
         assert MORE_THAN_THE_KERNEL - delivered - (1 << 20) <= dropped
         assert dropped <= MORE_THAN_THE_KERNEL - delivered
         pair.peer.send_now(b"in")

@@ -20,7 +20,7 @@ from ..tools.recorder import PlainRecorder, Recorder, _Recording
 __all__ = ["ProducerRules"]
 
 ANSWERS = 10_000
-"""What PRD-02 asks of a pull producer."""
+"""How many answers of a pull producer PRD-02 asks for."""
 
 
 def _refuses(protocol: _Recording, producer: Producer, streaming: bool) -> bool:
@@ -34,10 +34,13 @@ def _refuses(protocol: _Recording, producer: Producer, streaming: bool) -> bool:
 
 @asynccontextmanager
 async def _failed_send(net: Net, *, streaming: bool) -> AsyncIterator[Idle]:
-    """The producer of a connection that cannot send any more and keeps its input (FLU-09).
+    """Register a producer on a connection whose send then fails, while input is kept (FLU-09).
 
-    Who reads on only when the producer has finished must not wait for ever. It is stopped and not
-    resumed: one that writes for as long as it is not paused would never return.
+    The producer must be stopped, since a program may resume reading only when its producer has
+    finished. It must not be resumed: if it writes for as long as it is not paused, that would
+    never return.
+
+    :returns: the producer; the connection is ended afterwards.
     """
     channel = FakeChannel(Capabilities(), room=0)
     protocol = Recorder(connectionMade=lambda p: p.verb("pauseProducing"))
@@ -60,7 +63,7 @@ async def _failed_send(net: Net, *, streaming: bool) -> AsyncIterator[Idle]:
 
 
 async def _waits_for_its_producer(net: Net, verb: str, last_event: str) -> None:
-    """*verb* sends the end of stream once the producer has unregistered, and not before."""
+    """Check that *verb* sends the end of stream once the producer has unregistered, not before."""
     for streaming in (True, False):
         for more in (b"", b"and more"):
             case = f"{verb}, {'push' if streaming else 'pull'}, {len(more)} more bytes"
@@ -80,7 +83,7 @@ async def _waits_for_its_producer(net: Net, verb: str, last_event: str) -> None:
             assert await pair.peer.read_to_eof() == more, case
             await net.until(pair.protocol, last_event)
             assert pair.protocol.events == ["connectionMade", last_event], case
-            # What is written after the producer has gone comes too late.
+            # A write after the producer has unregistered comes too late.
             assert pair.transport.droppedBytes == 0
             pair.protocol.verb("write", b"too late")
             assert pair.transport.droppedBytes == len(b"too late")
@@ -88,7 +91,7 @@ async def _waits_for_its_producer(net: Net, verb: str, last_event: str) -> None:
             assert type(await net.lost(pair.protocol)) is ConnectionDone, case
             assert "stopProducing" not in producer.names, case
 
-    # A producer that goes on writing after the verb is still held to the marks, and loses nothing.
+    # A producer that goes on writing after the verb is still paused and resumed, and loses nothing.
     data = pattern(MORE_THAN_THE_KERNEL)
     pair = await net.recorded()
     push = Push(pair.protocol, data)
@@ -111,8 +114,9 @@ class ProducerRules:
         resumeProducing and stopProducing are never called inside a verb. The marks are public
         constants.
 
-        Where to look: ``Channel.write`` takes what the kernel takes and no more, so that the rest
-        is counted; ``writable`` comes from the loop, never from inside ``write``.
+        Where to look: ``Channel.write`` must take no more than the kernel takes, since only the
+        rest counts towards the marks. The channel must call ``writable`` from the loop, never
+        inside ``write``.
         """
         marks = ConnectionOptions()
         assert 0 <= LOW_WATER < HIGH_WATER
@@ -123,11 +127,11 @@ class ProducerRules:
         producer = Push(pair.protocol, data)
         producer.register()
         producer.produce()
-        # The loop has stopped, in the very turn in which it began.
+        # The producer's loop has stopped inside `produce`, without a turn of the event loop.
         assert producer.position < len(data)
         assert producer.calls == [("pauseProducing", "the verb write")]
         await net.quiet()
-        # Nobody reads, so the kernel is full, and nothing goes below the low-water mark.
+        # Nobody reads: the kernel stays full, and the buffer does not fall below the mark.
         assert producer.paused
         assert producer.position < len(data)
         pair.protocol.verb("loseWriteConnection")
@@ -135,13 +139,13 @@ class ProducerRules:
         await net.until(pair.protocol, "writeConnectionLost")
         assert "resumeProducing" in producer.names
         for number, (name, inside) in enumerate(producer.calls):
-            # By turns; that a resume came inside a verb is noted by the producer itself.
+            # Pause and resume alternate. The producer itself notes a resume inside a verb.
             assert name == ("resumeProducing" if number % 2 else "pauseProducing"), number
             assert (inside == "the verb write") == (name == "pauseProducing"), number
         pair.protocol.verb("abortConnection")
         await net.lost(pair.protocol)
 
-        # The marks are the connection's own: this one is not crossed by the first write.
+        # Each connection has its own marks: here the first write does not cross the high one.
         other = await net.pair(Recorder(), high_water=len(data), low_water=0)
         watched = Idle(other.protocol)
         other.protocol.verb("registerProducer", watched, True)
@@ -152,7 +156,7 @@ class ProducerRules:
         other.protocol.verb("write", b"x")
         await net.turns()
         assert watched.names == ["pauseProducing"]
-        # With a low-water mark of nothing, it is resumed when all the bytes are with the kernel.
+        # A low-water mark of 0 resumes it only when all bytes are with the kernel.
         rest = await other.peer.read_exactly(2 * len(data) + 1)
         assert rest[-1:] == b"x"
         await net.until(other.protocol, lambda: "resumeProducing" in watched.names)
@@ -160,7 +164,7 @@ class ProducerRules:
         assert watched.names == ["pauseProducing", "resumeProducing"]
         other.protocol.verb("unregisterProducer")
 
-        # To the byte, which no kernel can be made to be.
+        # The marks are exact to the byte. A kernel does not take exact amounts, so use a fake.
         channel = FakeChannel(Capabilities(), room=0)
         exact = Recorder()
         channel.attach(net, exact)
@@ -179,7 +183,7 @@ class ProducerRules:
         channel.make_room(1)
         await net.turns()
         assert watched.names == ["pauseProducing", "resumeProducing"], "resumed twice in a row"
-        # And anew for the next one, whatever the last was told.
+        # A new producer begins unpaused, whatever the last one was told.
         exact.verb("write", b"x" * HIGH_WATER)
         assert watched.names[2:] == ["pauseProducing"]
         exact.verb("unregisterProducer")
@@ -194,7 +198,7 @@ class ProducerRules:
         exact.verb("abortConnection")
         await net.lost(exact)
 
-        # A loop stops where its bytes go nowhere, too.
+        # A producer's loop also stops when its bytes are dropped.
         for case in ("the input is kept", "nothing is left", "aborted"):
             broken, protocol = FakeChannel(Capabilities()), Recorder()
             broken.attach(net, protocol)
@@ -225,8 +229,8 @@ class ProducerRules:
         """A pull producer is asked once after registration and again each time that the buffer
         has emptied, at most once a turn: ten thousand answers neither stall nor recurse.
 
-        Where to look: ``writable`` comes after every ``write`` that took less than it was given;
-        ``Backend.call_soon`` calls in the next turn, never at once.
+        Where to look: the channel must call ``writable`` after every ``write`` that took less than
+        it was given. ``Backend.call_soon`` must call in the next turn, never at once.
         """
         answers = [b"answer %d\n" % number for number in range(ANSWERS)]
         pair = await net.recorded()
@@ -240,7 +244,7 @@ class ProducerRules:
         pair.protocol.verb("abortConnection")
         await net.lost(pair.protocol)
 
-        # Asked again only when the buffer has emptied.
+        # A producer is asked again only when the buffer has emptied.
         data = pattern(MORE_THAN_THE_KERNEL)
         other = await net.recorded()
         slow = Pull(net, other.protocol, [b"", data, b"the last"])
@@ -257,7 +261,8 @@ class ProducerRules:
         assert await other.peer.read_exactly(8) == b"the last"
         await net.until(other.protocol, lambda: slow.asked > 3)
 
-        # Two reasons to ask in one turn are one; and who has gone by then is asked no more.
+        # Two reasons to ask in one turn lead to one call. A producer that has unregistered
+        # before that turn is not asked.
         exact = Recorder()
         FakeChannel(Capabilities()).attach(net, exact)
         idle, following = Idle(exact), Idle(exact)
@@ -272,7 +277,7 @@ class ProducerRules:
         assert idle.names == ["resumeProducing"]
         assert following.names == []
         exact.verb("unregisterProducer")
-        # Its channel never ends a close, for which who leaves the backend would wait.
+        # Leaving the backend would wait for a close, which this fake channel never ends.
         exact.verb("abortConnection")
 
         async with _failed_send(net, streaming=False) as failed:
@@ -285,7 +290,8 @@ class ProducerRules:
         """lwc waits for a registered producer to unregister, then sends the FIN, with or without
         a further write. † (the FIN is never sent there)
 
-        Where to look: nothing in a channel: ``end_write`` is called when it is time.
+        Where to look: the connection waits, and calls ``end_write`` when the producer has
+        unregistered. A channel has no part in it.
         """
         await _waits_for_its_producer(net, "loseWriteConnection", "writeConnectionLost")
 
@@ -293,11 +299,12 @@ class ProducerRules:
     async def test_prd_04_the_close_waits_for_the_producer(self, net: Net) -> None:
         """loseConnection waits likewise. † (twisted#5344, twisted#6461)
 
-        Where to look: nothing in a channel, as for PRD-03.
+        Where to look: as for PRD-03.
         """
         await _waits_for_its_producer(net, "loseConnection", "connectionLost")
 
-        # As does the peer's end of stream, which is loseConnection to a plain protocol (EVT-12).
+        # So does the close that the peer's end of stream causes if the protocol is not
+        # half-closeable (EVT-12).
         data = pattern(MORE_THAN_THE_KERNEL)
         plain = await net.pair(PlainRecorder())
         push = Push(plain.protocol, data)
@@ -313,8 +320,8 @@ class ProducerRules:
         """registerProducer once lwc or loseConnection has been called, or after connectionLost:
         stopProducing, in the next turn. †
 
-        Where to look: ``Backend.call_soon`` works as long as the loop runs, also when the
-        connection is lost and whatever served it has ended.
+        Where to look: ``Backend.call_soon`` must work as long as the loop runs, also when the
+        connection is lost and the task that served it has ended.
         """
 
         async def stopped(pair: Pair[Recorder], case: str) -> None:
@@ -344,7 +351,8 @@ class ProducerRules:
     async def test_prd_06_the_connection_is_lost(self, net: Net) -> None:
         """Connection lost: stopProducing once, before connectionLost.
 
-        Where to look: nothing in a channel but that it tells of the loss: see FLU-11, EVT-06.
+        Where to look: the connection does this. The channel must report the loss: see EVT-06 and
+        FLU-11.
         """
 
         def abort(pair: Pair[Recorder]) -> None:
@@ -391,7 +399,7 @@ class ProducerRules:
     async def test_prd_07_a_second_producer(self, net: Net) -> None:
         """A second registerProducer raises RuntimeError and leaves the first in place.
 
-        Where to look: nothing in a channel.
+        Where to look: the connection refuses the second one. A channel has no part in it.
         """
         data = pattern(MORE_THAN_THE_KERNEL)
         pair = await net.recorded()
@@ -412,7 +420,7 @@ class ProducerRules:
         pair.protocol.verb("abortConnection")
         await net.lost(pair.protocol)
 
-        # One after the other is no second one.
+        # A producer may be registered when the one before has unregistered.
         other = await net.recorded()
         for _ in range(2):
             other.protocol.verb("registerProducer", Idle(other.protocol), True)
@@ -423,7 +431,7 @@ class ProducerRules:
     async def test_prd_08_the_abort_does_not_wait(self, net: Net) -> None:
         """abortConnection does not wait for a producer. (twisted#8992)
 
-        Where to look: ``Channel.abort`` discards what is pending and waits for nothing.
+        Where to look: ``Channel.abort`` must discard what is pending, and wait for nothing.
         """
         for before in (None, "loseWriteConnection", "loseConnection"):
             for streaming in (True, False):

@@ -1,4 +1,4 @@
-"""PRD: a transport as the producer of another, as in a proxy."""
+"""PRD: a transport that is registered as another's producer, as in a proxy."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ class ProxyRules:
         its producer to unregister, where that one is lost otherwise than cleanly or by
         abortConnection. † (a reset of either end of portforward reaches the other as a clean FIN)
 
-        Where to look: ``pause_reading`` and ``resume_reading`` come at any time, from inside
-        another connection's ``write`` and ``writable`` too; and ``read_ended`` is told even where
-        nothing else happens on the connection. A reset that must not overtake what was sent waits
-        for ``Channel.unsent``, in which all counts that the peer has not acknowledged.
+        Where to look: ``pause_reading`` and ``resume_reading`` may be called at any time, also
+        inside another connection's ``write`` and ``writable``. The channel must call
+        ``read_ended`` even if nothing else happens on the connection. A reset that must not
+        overtake what was sent waits until ``Channel.unsent`` is 0, so that must count all bytes
+        that the peer has not acknowledged.
         """
         pair = await net.recorded()
         pair.protocol.verb("write", b"x")
@@ -49,7 +50,8 @@ class ProxyRules:
 
 
 async def _proxy(net: Net, one: _Recording, other: _Recording) -> tuple[Pair, Pair]:  # type: ignore[type-arg]
-    """Two connections wired for flow control, as twisted.protocols.portforward does it."""
+    """Make two connections and register each transport as the other's producer, as
+    twisted.protocols.portforward does."""
     pairs = await net.pair(one), await net.pair(other)
     one.verb("registerProducer", other.transport, True)
     other.verb("registerProducer", one.transport, True)
@@ -67,8 +69,8 @@ async def _a_half_closing_proxy(net: Net) -> None:
     )
     others[one], others[other] = other, one
     left, right = await _proxy(net, one, other)
-    # Nobody reads at the right end: so the left end can send no more than the buffers hold, those
-    # of two connections here.
+    # Nobody reads at the right end, so the left peer can send only what the buffers of the two
+    # connections hold.
     limit = 4 * MORE_THAN_THE_KERNEL
     sent = await flood(net, left.peer, limit)
     if left.can.bounds_input:
@@ -89,7 +91,8 @@ async def _a_half_closing_proxy(net: Net) -> None:
 
 
 async def _a_proxy_as_twisted_has_it(net: Net, ending: str) -> bool:
-    """Whether both connections are lost when one has ended so."""
+    """Make a proxy as portforward is written, end one of its connections as *ending* says, and
+    return whether both are lost then."""
     others: dict[object, _Recording] = {}
     one, other = (
         PlainRecorder(
@@ -114,7 +117,7 @@ async def _a_proxy_as_twisted_has_it(net: Net, ending: str) -> bool:
         received = b""
         left.peer.close()
     elif ending == "leave":
-        # As leaving the backend does: neither can wait for the other.
+        # Leaving the backend does this: neither connection may wait for the other.
         received = b""
         one.verb("loseConnection")
         other.verb("loseConnection")
@@ -136,16 +139,22 @@ async def _a_proxy_as_twisted_has_it(net: Net, ending: str) -> bool:
 
 
 async def check_cut_off(net: Net, pair: Pair[Any], end: str) -> None:
-    """The raw peer has seen that more was to come, where the kernel has a way to say so."""
+    """Check that the raw peer of *pair* has seen a reset, if the transport can reset, and that the
+    connection was aborted.
+
+    :param end: how the raw peer's input has ended, "reset" or "eof".
+    """
     assert end == "reset" or not pair.can.can_reset, "a reset was told onwards as a clean end"
     reason = await net.lost(pair.protocol)
     assert type(reason) is ConnectionAborted, reason
 
 
 async def _a_reset_goes_through(net: Net, *, wait: bool) -> None:
-    """One end has sent a request and its end of stream; the other is reset amid its answer.
+    """Check a proxy whose left peer has sent a request and its end of stream, and whose right peer
+    resets in the middle of its answer: the left peer must see that the answer is cut off.
 
-    :param wait: whether nobody reads the answer until then, so that it waits with us.
+    :param wait: whether the left peer does not read before the reset, so that the answer waits in
+        the proxy.
     """
     others: dict[object, _Recording] = {}
     one, other = (
@@ -169,7 +178,7 @@ async def _a_reset_goes_through(net: Net, *, wait: bool) -> None:
     else:
         right.peer.send_now(answer)
         await net.until(other, lambda: len(other.received) == sent)
-    # With the request unread: so a unix socket is reset by it, too.
+    # The request is unread, so that this resets a unix socket, too (PIP-01).
     right.peer.reset()
     data, end = await left.peer.read_all()
     assert_same(data, bytes(other.received))
@@ -179,7 +188,7 @@ async def _a_reset_goes_through(net: Net, *, wait: bool) -> None:
 
 
 async def _a_reset_of_what_is_waited_for(net: Net) -> None:
-    """A connection that is to end when its producer is done, and that one is reset."""
+    """Check a connection whose end of stream waits for its producer, a transport that is reset."""
     source, handler = await net.recorded(connectionMade=leave_unread), await net.recorded()
     await source.peer.until_input()
     handler.protocol.verb("registerProducer", source.transport, True)
@@ -195,7 +204,7 @@ async def _a_producer_that_has_ended(net: Net) -> None:
     async def two() -> tuple[Pair[Recorder], Pair[Recorder]]:
         return await net.recorded(), await net.recorded()
 
-    # It ends while we wait for it: its read side, or all of it.
+    # The producer ends while the handler's end of stream waits for it: its read side, or all.
     for ending in ("shutdown", "abort"):
         source, handler = await two()
         handler.protocol.verb("registerProducer", source.transport, True)
@@ -209,8 +218,8 @@ async def _a_producer_that_has_ended(net: Net) -> None:
         await net.until(handler.protocol, "writeConnectionLost")
         assert await handler.peer.read_to_eof() == b""
 
-    # As long as it has not ended, it is waited for: where the handler's own peer has, and where the
-    # handler is not half-closeable.
+    # The handler waits until the producer has ended, also if its own peer has ended, or if its
+    # protocol is not half-closeable.
     source, handler = await two()
     handler.peer.shutdown()
     await net.until(handler.protocol, "readConnectionLost")
@@ -229,7 +238,7 @@ async def _a_producer_that_has_ended(net: Net) -> None:
     source.peer.shutdown()
     assert type(await net.lost(plain.protocol)) is ConnectionDone
 
-    # It has ended before it is registered.
+    # The producer has ended before it is registered.
     source, handler = await two()
     source.peer.shutdown()
     await net.until(source.protocol, "readConnectionLost")
@@ -239,7 +248,8 @@ async def _a_producer_that_has_ended(net: Net) -> None:
     assert await handler.peer.read_to_eof() == b"x"
     await net.until(handler.protocol, "writeConnectionLost")
 
-    # The one for which it produces has ended: it is stopped. Where that one is aborted, so is it.
+    # If the handler has ended, its producer is stopped; if the handler is aborted, so is the
+    # producer.
     source, handler = await two()
     handler.protocol.verb("registerProducer", source.transport, True)
     handler.protocol.verb("stopProducing")
@@ -248,8 +258,8 @@ async def _a_producer_that_has_ended(net: Net) -> None:
     handler.protocol.verb("registerProducer", source.transport, True)
     assert await source.peer.read_to_eof() == b""
     assert type(await net.lost(source.protocol)) is ConnectionDone
-    # What was written to it comes first, more than the kernel takes; likewise one whose own
-    # reading had ended before it was registered.
+    # An aborted producer first sends what was written to it, even more than the kernel takes, and
+    # even if its own reading had ended before it was registered.
     last = pattern(MORE_THAN_THE_KERNEL)
     for ended in (False, True):
         source, handler = await two()

@@ -28,8 +28,8 @@ class RunningRules:
         """Leaving a backend cancels the tasks that it began and waits for their end, and calls none
         of its timers. The tasks and timers of another backend in the same loop go on.
 
-        Where to look: each backend keeps a list of its own of tasks and timers, which ``stop``
-        cancels; to have asked for the cancellation is not enough.
+        Where to look: each backend keeps its own list of tasks and timers, and ``stop`` cancels
+        these. It must also wait until the cancelled tasks have ended.
         """
         ended: list[str] = []
         go_on = net.backend.create_event()
@@ -41,7 +41,7 @@ class RunningRules:
                 ended.append(name)
 
         net.backend.start_soon(task, "outer", go_on)
-        # The machine may be too busy for a timer to be still waiting when the backend is left.
+        # On a busy machine the timer may come before the backend is left; then try a longer one.
         for seconds in (SHORT, 10 * SHORT, 100 * SHORT):
             ended.clear()
             begun = net.backend.time()
@@ -63,8 +63,8 @@ class RunningRules:
         """`run` gives what main gives. Where its loop runs already it raises RuntimeError, and so
         does `open_backend` where no loop runs.
 
-        Where to look: ``Backend.run`` looks for its framework's running loop before it makes
-        another, and ``start`` for the one that it is to use.
+        Where to look: ``Backend.run`` must look for a running loop of its framework before it
+        makes one. ``start`` must fail if there is no running loop that it could use.
         """
 
         async def nothing(inner: Backend) -> None:
@@ -90,8 +90,8 @@ class RunningRules:
         """KeyboardInterrupt or SystemExit in a task, or in what `call_soon` or `call_later` calls,
         ends the program as one in an event does (ERR-05). If there are two, the first counts.
 
-        Where to look: ``Backend.guarded`` gives them to ``Backend.fatal``, and so does whatever
-        runs the tasks of ``start_soon``.
+        Where to look: ``Backend.guarded`` passes these two exceptions to ``Backend.fatal``. The
+        code that runs the tasks of ``start_soon`` must do so, too.
         """
 
         def by_task(opened: Backend, error: BaseException) -> None:
@@ -128,8 +128,8 @@ class RunningRules:
         """SIGINT cancels main, and KeyboardInterrupt is raised once main has ended; under a
         caller's own reactor, the reactor is stopped. The handler of SIGINT is then as it was.
 
-        Where to look: ``Backend.run`` installs a handler in the main thread only, which cancels
-        main by ``call_soon_threadsafe``, and puts back what it has found.
+        Where to look: ``Backend.run`` installs a handler of SIGINT, in the main thread only, which
+        cancels main by ``call_soon_threadsafe``. At the end it puts the old handler back.
         """
         before = signal.getsignal(signal.SIGINT)
         cancelled: list[bool] = []

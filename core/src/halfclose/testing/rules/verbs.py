@@ -1,4 +1,4 @@
-"""VRB: what a protocol may call, when, and what comes of it."""
+"""VRB: the verbs, which are the methods of a transport that a protocol calls."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ NO_BYTES = ("text", None, 7, [b"list"], array("B", b"array"), object())
 
 
 async def reset_by_peer(pair: Pair[Recorder], *, unseen: bool = False) -> None:
-    """The peer resets; when this returns, the reset is with our kernel and nobody has looked.
+    """Have the peer reset. When this returns, our kernel has the reset, and nobody has read it.
 
     A unix socket is reset by closing it with bytes unread (PIP-01), so some are sent first.
 
-    :param unseen: whether somebody has taken the error from our kernel, as a failed send does.
+    :param unseen: whether our kernel no longer gives the error, as after a failed send.
     """
     pair.protocol.verb("write", b"unread")
     await pair.peer.until_input()
@@ -44,9 +44,9 @@ async def reset_by_peer(pair: Pair[Recorder], *, unseen: bool = False) -> None:
 
 
 async def cannot_half_close(net: Net) -> None:
-    """What VRB-10 says of a stream that cannot, on a connection of this kind.
+    """Check rule VRB-10 on a transport that declares ``can_half_close`` off.
 
-    :raises AssertionError: it says something else; or the stream can half-close after all.
+    :raises AssertionError: the rule is broken, or the stream can half-close after all.
     """
     pair = await net.recorded()
     pair.protocol.verb("write", b"before, ")
@@ -62,7 +62,7 @@ async def cannot_half_close(net: Net) -> None:
     pair.peer.send_now(b"input")
     await net.until(pair.protocol, "dataReceived")
     pair.protocol.verb("loseConnection")
-    # As on every other connection, it is too late now (VRB-02).
+    # After loseConnection the verb does nothing, as on every other connection (VRB-02).
     pair.protocol.verb("loseWriteConnection")
     assert type(await net.lost(pair.protocol)) is ConnectionDone
     pair.protocol.verb("loseWriteConnection")
@@ -70,7 +70,8 @@ async def cannot_half_close(net: Net) -> None:
 
 
 async def _unable_below(net: Net) -> bool:
-    """Whether the channel, asked to end its half while the other is open, does not."""
+    """Ask a channel to end its half, and return whether it could not do so while the other half
+    stays open."""
     pair = await net.recorded()
     if not isinstance(pair.transport, Connection):
         return True
@@ -88,7 +89,8 @@ async def _unable_below(net: Net) -> bool:
         pair.peer.send_now(b"still read")
         return not await eventually(net, lambda: pair.protocol.received == b"still read", SOON)
     except Exception:
-        # Whatever it raises at a thing that it declares not to do; and the peer, at its end.
+        # The channel may raise anything here, since it declares that it cannot do this, and so may
+        # its peer when the whole connection ends.
         return True
     finally:
         pair.protocol.verb("abortConnection")
@@ -103,8 +105,8 @@ class VerbRules:
         """lwc twice, or again inside wcl: one wcl, the connection stays up. † (a second call
         kills it there)
 
-        Where to look: ``Channel.end_write`` is called once; if it tells by ``write_ended``, it
-        tells once, and neither releases the descriptor nor ends the reading.
+        Where to look: ``Channel.end_write`` is called once. It must call ``write_ended`` at most
+        once, and must neither release the descriptor nor end the reading.
         """
         pair = await net.recorded(writeConnectionLost=lose_write)
         pair.protocol.verb("loseWriteConnection")
@@ -124,7 +126,8 @@ class VerbRules:
         """lwc after loseConnection, abortConnection or connectionLost: a no-op, no exception. ‡
         (cpython#75828)
 
-        Where to look: nothing in a channel; after ``close`` or ``abort`` it is told nothing more.
+        Where to look: the connection ignores the verb. It calls nothing of a channel after
+        ``close`` or ``abort``.
         """
         closings = {"loseConnection": ConnectionDone, "abortConnection": ConnectionAborted}
         for verb, kind_of_reason in closings.items():
@@ -136,7 +139,7 @@ class VerbRules:
             await net.turns()
             assert pair.protocol.events == ["connectionMade", "connectionLost"], verb
 
-        # While loseConnection still waits, too, it neither cuts off nor hurries anything.
+        # While loseConnection waits for pending bytes, the verb does nothing either.
         waiting = await net.recorded()
         data = b"x" * MORE_THAN_THE_KERNEL
         waiting.protocol.verb("write", data)
@@ -153,9 +156,9 @@ class VerbRules:
         """lwc after the peer's RST: no exception to the caller; connectionLost(ConnectionLost). ‡
         (websockets#1117)
 
-        Where to look: ``Channel.end_write`` raises an OSError, or calls ``write_failed`` later;
-        it does not take a connection that was reset for one that was ended. Ask for SO_ERROR
-        before shutdown(2), which says nothing on a unix socket.
+        Where to look: ``Channel.end_write`` must raise an OSError, or call ``write_failed``
+        later, if the connection was reset. Ask for SO_ERROR before shutdown(2), which does not
+        fail on a unix socket then.
         """
         for paused in (False, True):
             pair = await net.recorded()
@@ -173,8 +176,8 @@ class VerbRules:
     async def test_vrb_04_errors_of_shutdown_stay_inside(self, net: Net) -> None:
         """ENOTCONN or EPIPE from shutdown(2) never escapes a verb. (tokio#4665)
 
-        Where to look: ``Channel.end_write`` may raise any OSError, and ``close`` and ``abort``
-        none: they also work on a socket that the system has given up already.
+        Where to look: ``Channel.end_write`` may raise any OSError. ``close`` and ``abort`` must
+        raise none, and must work on a socket that the system has given up already.
         """
         for verb in ("loseWriteConnection", "loseConnection", "abortConnection"):
             pair = await net.recorded()
@@ -200,7 +203,8 @@ class VerbRules:
         first drop on a connection logs one warning, and `transport.droppedBytes` counts them. † ‡
         While a producer is registered, writes are taken until it unregisters (PRD-03).
 
-        Where to look: nothing in a channel: what it is given by ``write`` is to be sent.
+        Where to look: the connection drops these writes. A channel must send all that its
+        ``write`` has taken.
         """
         for verb in ("loseWriteConnection", "loseConnection", "abortConnection"):
             for size in (4, MORE_THAN_THE_KERNEL):
@@ -246,7 +250,7 @@ class VerbRules:
             pair.peer.shutdown()
             await net.lost(pair.protocol)
 
-        # An abort waits for no producer (PRD-08), and so takes nothing from it.
+        # An abort does not wait for a producer (PRD-08), so writes after it are dropped.
         pair = await net.recorded()
         pair.protocol.verb("registerProducer", Idle(pair.protocol), True)
         pair.protocol.verb("abortConnection")
@@ -258,8 +262,8 @@ class VerbRules:
     async def test_vrb_06_nothing_written_does_nothing(self, net: Net) -> None:
         """`write(b"")` and `writeSequence([])` do nothing in any state, and never send a FIN.
 
-        Where to look: ``Channel.write`` is never given empty data; it must not send any by
-        itself, as some streams take that for the end.
+        Where to look: ``Channel.write`` is never given empty data. It must not send any by
+        itself, since some streams take that for the end.
         """
 
         def nothing(protocol: Recorder, *_: object) -> None:
@@ -309,7 +313,8 @@ class VerbRules:
         """`write` takes bytes, bytearray and memoryview, and a later change of the caller's
         buffer changes nothing that was sent; anything else is a TypeError, closed or not.
 
-        Where to look: ``Channel.write`` is given immutable data; it may keep a view of it.
+        Where to look: the connection copies what may change. ``Channel.write`` is given immutable
+        data, of which it may keep a view.
         """
         pair = await net.recorded()
         buffer = bytearray(b"a") * MORE_THAN_THE_KERNEL
@@ -325,7 +330,7 @@ class VerbRules:
 
         pair.protocol.verb("write", buffer)
         expected += buffer
-        # Its content and its size are the caller's own again.
+        # After `write` has returned, the caller may change the buffer's content and size.
         buffer[:1000] = b"b" * 1000
         buffer[-1000:] = b"b" * 1000
         buffer.clear()
@@ -356,8 +361,8 @@ class VerbRules:
         """loseConnection and abortConnection are idempotent; abortConnection after loseConnection
         still aborts.
 
-        Where to look: ``Channel.close`` and ``Channel.abort``, in any order and number; the first
-        of them releases the descriptor.
+        Where to look: ``Channel.close`` and ``Channel.abort`` may be called in any order and any
+        number of times. The first call must release the descriptor.
         """
         for verb, kind_of_reason in (
             ("loseConnection", ConnectionDone),
@@ -393,8 +398,8 @@ class VerbRules:
         """`transport.state`, `getPeer` and `getHost` answer at any time, after connectionLost
         too.
 
-        Where to look: ``get_peer`` and ``get_host`` are asked once, when the connection is made;
-        they answer also if the peer has reset it by then.
+        Where to look: the connection asks ``get_peer`` and ``get_host`` once, when it is made.
+        They must answer even if the peer has reset the connection by then.
         """
         seen: list[tuple[Endpoint, Endpoint]] = []
 
@@ -444,8 +449,8 @@ class VerbRules:
         """Capability `can_half_close` off (a stream that cannot): lwc raises `Unsupported` and
         changes nothing.
 
-        Where to look: the channel's ``capabilities``. Where that one is off, ``end_write`` is
-        called only when both halves are to end, and does not end one alone.
+        Where to look: the channel's ``capabilities``. If ``can_half_close`` is off, the connection
+        calls ``end_write`` only when both halves are to end, and that must not end one alone.
         """
         pair = await net.recorded()
         pair.protocol.verb("abortConnection")
@@ -468,7 +473,7 @@ class VerbRules:
         assert protocol.events == ["connectionMade", "dataReceived"]
         assert not channel.calls
         protocol.verb("loseConnection")
-        # As on every other connection, it is too late now (VRB-02).
+        # After loseConnection the verb does nothing, as on every other connection (VRB-02).
         protocol.verb("loseWriteConnection")
         assert type(await net.lost(protocol)) is ConnectionDone
         protocol.verb("loseWriteConnection")
@@ -481,8 +486,8 @@ class VerbRules:
         failed send or a reset while input is still to be told, where `state` does not show it yet
         and writes are dropped.
 
-        Where to look: the connection knows it from ``write_failed``, ``failed`` and what
-        ``Channel.write`` raises.
+        Where to look: the connection learns of it by ``write_failed``, by ``failed``, or by an
+        exception of ``Channel.write``.
         """
         seen: list[object] = []
 
@@ -534,7 +539,7 @@ class VerbRules:
         protocol.verb("resumeProducing")
         assert await net.lost(protocol) is failure
 
-        # And on what the rule is run on, if that has a reset.
+        # The same by a real reset, if the type of channel has one.
         if net.channel_type.scheme == "stdio":
             return
         pair = await net.recorded()
@@ -547,8 +552,8 @@ class VerbRules:
         """No verb of a connection that is over raises, at any later time: also once its backend
         has been left and its loop has ended.
 
-        Where to look: the connection asks nothing of a backend that has been left. A producer
-        that is registered then is told stopProducing at once, since no turn is to come.
+        Where to look: the connection must call nothing of a backend that has been left. If a
+        producer is registered then, it calls stopProducing at once, since no other turn will come.
         """
         endings = (None, "loseConnection", "abortConnection")
         protocols = [Recorder() for _ in endings]
@@ -562,7 +567,7 @@ class VerbRules:
                         protocol.verb(ending)
                         await net.lost(protocol)
                     elif channel_type.scheme == "stdio":
-                        # Of which there can be only one at a time.
+                        # There can be only one connection to stdio at a time.
                         protocol.verb("abortConnection")
                         await net.lost(protocol)
             finally:
@@ -600,16 +605,16 @@ class VerbRules:
 
 
 class _Stoppable:
-    """A producer that counts how often it is told to stop."""
+    """A producer that counts how often it is stopped."""
 
     def __init__(self) -> None:
         self.stopped = 0
 
     def pauseProducing(self) -> None:
-        """It produces nothing."""
+        """Do nothing, since it produces nothing."""
 
     def resumeProducing(self) -> None:
-        """Likewise."""
+        """Do nothing, since it produces nothing."""
 
     def stopProducing(self) -> None:
         self.stopped += 1
