@@ -383,6 +383,7 @@ class StreamChannel(Channel):
                     self.handler.writable()
                     if self._backend.foreign is not None:
                         self._backend.check_process()
+            # Only after the last piece, so that the end never follows truncated data (FLU-04).
             if self._ending and not self._over:
                 self._ending = False
                 if await self._succeeds(self._end()):

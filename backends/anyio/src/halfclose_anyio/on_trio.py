@@ -1,8 +1,8 @@
 """The loop on trio: one task for all timers, and one for each watched descriptor.
 
 The tasks live in a system task of trio's, and not in a nursery of the task that enters the backend:
-trio would bind the backend to that task, and its errors would not say what the program did wrong.
-The entering task holds only a cancel scope, by which a fatal event can end the body.
+trio would bind the backend to that task, and trio's own errors would not say what the program did
+wrong. The entering task holds only a cancel scope, by which a fatal event can end the body.
 
 The tasks that serve connections are protected from KeyboardInterrupt, as trio protects its own:
 ^C interrupts the main task, and never the middle of a connection.
@@ -195,8 +195,8 @@ class TrioLoop(Loop):
     def runs_here(self) -> bool:
         """Whether the caller runs in this trio run, which may have ended.
 
-        In a forked child it does not, although trio says so: the child shares with its parent the
-        descriptors by which trio watches others.
+        In a forked child it does not, although trio says so: what trio watches is shared with the
+        parent, and must be left alone.
         """
         if self._backend.foreign is not None:
             return False
@@ -246,7 +246,10 @@ class TrioLoop(Loop):
             )
 
     def _is_ours(self, task: trio.lowlevel.Task | None) -> bool:
-        """Whether *task* descends from our nursery, so that it must not wait for its end."""
+        """Whether *task* is one of our tasks, or was begun by one.
+
+        Such a task cannot wait for the end of all our tasks, since it is among them.
+        """
         while task is not None:
             nursery = task.parent_nursery
             if nursery is None:
