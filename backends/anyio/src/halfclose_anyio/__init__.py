@@ -15,7 +15,8 @@ __all__ = ["__version__", "serve_stream"]
 
 
 def __getattr__(name: str) -> Any:
-    # Discovery imports this package for its plugin, and must not import anyio by it.
+    # Imported only when it is asked for: discovery imports this package to find its plugin, and
+    # must not import anyio by that.
     if name == "serve_stream":
         from .stream import serve_stream
 

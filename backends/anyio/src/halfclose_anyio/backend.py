@@ -1,4 +1,4 @@
-"""What core asks of a framework, by anyio."""
+"""The backend on anyio: the methods of `halfclose.EventLoop`, for three event loops."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class AnyioBackend(Backend):
     """One asyncio, uvloop or trio event loop. Its options are those of `Backend`."""
 
     runner: ClassVar[tuple[str, dict[str, Any]]] = ("asyncio", {})
-    """What `anyio.run` is told: the backend and its options."""
+    """The arguments ``backend`` and ``backend_options`` of `anyio.run`."""
 
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, options)
@@ -87,7 +87,7 @@ class AnyioBackend(Backend):
             return
         if not self._loop.has_ended():
             raise self._elsewhere("runs in another thread; leave it there")
-        # Nothing can be waited for, and so nothing ends in peace.
+        # The loop has ended, so no connection can be closed in order: all are aborted.
         reason = error or self._elsewhere("has ended: its connections were aborted")
         await super().__aexit__(type(reason), reason, traceback)
         if error is None:
@@ -135,7 +135,10 @@ class AnyioBackend(Backend):
         self._loop.start_soon(function, *args)
 
     def spawn(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
-        """Run an internal task that raises nothing."""
+        """`start_soon`, for a task of the backend's own, which raises nothing.
+
+        Its function runs even if the backend is left before the task's first turn.
+        """
         self._loop.spawn(function, *args)
 
     async def sleep(self, seconds: float) -> None:
@@ -161,7 +164,7 @@ class AnyioBackend(Backend):
 
 
 def _running_loop() -> str | None:
-    """ "trio", "uvloop" or "asyncio", whichever runs in this thread."""
+    """The name of the loop that runs in this thread: "trio", "uvloop", "asyncio", or None."""
     trio = sys.modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_run():
         return "trio"
@@ -176,10 +179,10 @@ def _running_loop() -> str | None:
 
 
 def _unmarked() -> contextvars.Context:
-    """This context, without the mark of a loop that does not run.
+    """A copy of this context in which sniffio finds no loop, if none runs in this thread.
 
-    A child that was forked inside a loop has the mark of its parent's, by which anyio would think
-    that one runs here.
+    A child that was forked inside a loop inherits sniffio's mark of that loop, and anyio would
+    think that it still runs.
     """
     context = contextvars.copy_context()
     sniffio = sys.modules.get("sniffio")

@@ -1,4 +1,4 @@
-"""A channel over any anyio byte stream, by a reader and a writer task."""
+"""A channel over any anyio byte stream, which one task reads and another one writes."""
 
 from __future__ import annotations
 
@@ -44,28 +44,39 @@ __all__ = ["StreamChannel"]
 
 
 _PIECE = 64 * 1024
+"""Bytes that one read or send asks for at most."""
 
 _TRANSPORT_PIECE = 256 * 1024
-"""What the transports of asyncio and uvloop read in one turn of the loop, in which anyio gives us
-one piece: less, and what a peer sends without a pause would pile up between the two."""
+"""Bytes that one read asks for at most where an asyncio or uvloop transport reads the socket.
+
+The transport reads that much in each turn of the loop, and anyio gives us one piece a turn. If we
+took less, the input of a peer that sends without a pause would pile up in anyio.
+"""
 
 _NOWHERE = TCP("0.0.0.0", 0)
-"""The address of a stream that tells none."""
+"""The address of a stream that has none."""
 
 
 class StreamChannel(Channel):
     """One stream, or a connected socket that becomes one.
 
-    Capabilities: ``tells_cause`` and ``keeps_input`` are on where the stream reads its socket
-    itself (trio; unix sockets on asyncio). An asyncio transport closes at a failed send whatever
-    its socket still holds (``_SelectorTransport._fatal_error``), and so does uvloop's. They are
-    also why ``bounds_input`` is off there: anyio leaves the transport reading until a ``receive``
-    has had to wait (``SocketStream.receive``), and has no public way to pause it before.
+    Its capabilities depend on who reads the socket. The stream reads it itself on trio, and a unix
+    socket on asyncio. Elsewhere a transport of asyncio or uvloop does, and two capabilities are
+    off:
 
-    Over TLS ``keeps_input`` is off too, since a failed send ends the whole of it.
+    - ``keeps_input`` (FLU-09), because a transport closes its socket when a send fails, whatever
+      input the socket still holds (asyncio's ``_SelectorTransport._fatal_error``).
+    - ``bounds_input`` (FLU-10), because anyio lets the transport read on until a ``receive`` has to
+      wait (``SocketStream.receive``), and has no public way to pause it earlier.
+
+    Over TLS ``keeps_input`` is always off, because a failed send ends both directions.
+    ``can_half_close`` is off over TLS, and over a stream of trio's that cannot end one half alone
+    (VRB-10).
+
+    The task that runs `run` serves the channel.
 
     :param below: a ``ByteStream``, an ``ObjectStream`` of bytes, a ``trio.abc.Stream``, or a
-        connected socket; the channel owns it. `run` serves it.
+        connected socket. The channel owns it.
     """
 
     def __init__(self, backend: Backend, below: Any) -> None:
@@ -76,8 +87,8 @@ class StreamChannel(Channel):
         self._stream: Any = None if isinstance(below, socket.socket) else below
         self._sock = below if isinstance(below, socket.socket) else None
         raw = self._sock or _extra(below, SocketAttribute.raw_socket)
-        # Some loops show a stand-in that can do little, so a duplicate is kept; it goes before the
-        # stream does, or the peer would see no end.
+        # A duplicate of the socket, since some loops show only a stand-in with few methods. It is
+        # closed before the stream: otherwise the peer would see no end of stream.
         self._raw = _duplicate(raw, or_fail=self._sock is not None)
         self._family = self._raw.family if self._raw is not None else None
         self._own_socket = isinstance(below, (socket.socket, anyio.abc.SocketStream)) or (
@@ -127,7 +138,7 @@ class StreamChannel(Channel):
 
     @property
     def handler(self) -> ChannelHandler:
-        """Who is told; the tasks of a channel begin after it was started."""
+        """The handler that `start` was given: the channel's tasks begin after that."""
         assert self._handler is not None
         return self._handler
 
@@ -174,7 +185,7 @@ class StreamChannel(Channel):
         return error
 
     def unsent(self) -> int:
-        # What the writer has not handed on yet is not with the kernel.
+        # The piece that the writer task has not sent yet is not with the kernel either.
         waiting = len(self._piece) if self._piece is not None else 0
         return waiting + (unsent(self._raw) if self._raw is not None else 0)
 
@@ -184,22 +195,23 @@ class StreamChannel(Channel):
 
     def abort(self) -> None:
         self._aborted = True
-        # Closed, with everything in the kernel: a reset now would cost the peer what it was told to
-        # have (END-02).
+        # A channel that is closed, and whose end of stream is sent, is not reset: its protocol was
+        # told that the peer gets everything (END-02). Any other is, so that the peer does not take
+        # truncated data for the whole (ERR-06, FLU-05).
         if self._raw is not None and not (self._closing and self._own_end_sent):
             reset(self._raw)
         self._drop_raw()
         if self._scope is not None:
             self._scope.cancel()
         elif self._sock is not None:
-            # Its task has not begun, and may never do.
+            # The channel's task has not begun, and may never begin.
             self._sock.close()
 
     def _drop_raw(self) -> None:
         self._stop_waiting()
         if self._raw is not None:
-            # The stream may be closed already, and would have said nothing to a peer of which
-            # another process holds a copy.
+            # If a forked child holds a copy of the descriptor, closing the stream, which may have
+            # happened already, tells the peer nothing. This does (ERR-18).
             let_go(self._raw)
             self._raw.close()
             self._raw = None
@@ -216,7 +228,10 @@ class StreamChannel(Channel):
     # -- the tasks -----------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Serve the stream until `close` or `abort`, and release it. Cancelled, it aborts."""
+        """Serve the stream until `close` or `abort`, then release it.
+
+        If it is cancelled, it aborts the connection (FLU-05).
+        """
         try:
             async with anyio.create_task_group() as tasks:
                 self._scope = tasks.cancel_scope
@@ -227,7 +242,7 @@ class StreamChannel(Channel):
                 self._reading = anyio.CancelScope()
                 tasks.start_soon(self.guarded, self._read)
                 await self.guarded(self._write)
-                # TLS reads while it closes, so the reader must have gone.
+                # Our own reader has to be gone before, because TLS reads while it closes.
                 self._reading.cancel()
                 await anyio.lowlevel.checkpoint()
                 self._released = await self._close_stream()
@@ -237,7 +252,8 @@ class StreamChannel(Channel):
                 interrupted = not self._over and self._handler is not None
                 self.abort()
                 if interrupted:
-                    # A program may cancel every task that it finds, and the protocol must hear.
+                    # Somebody has cancelled this task, perhaps with all others. The protocol must
+                    # hear of the end all the same (EVT-06).
                     self._backend.guarded(
                         self.handler.failed, RuntimeError("its task was cancelled")
                     )
@@ -246,11 +262,14 @@ class StreamChannel(Channel):
             self._backend.release_channel(self)
 
     async def guarded(self, serve: Callable[[], Awaitable[None]]) -> None:
-        """ERR-12: a failure of ours is this connection's alone, and ends both its tasks."""
+        """Run one of the two tasks; if it fails, log that and abort this connection.
+
+        An error of our own must not reach another connection or the loop (ERR-12).
+        """
         try:
             await serve()
         except BaseException as error:
-            # First: in a forked child no loop runs that could name its class of cancellation.
+            # This comes first, since in a forked child no loop runs, and the next line would raise.
             self._backend.check_process(error)
             if isinstance(error, anyio.get_cancelled_exc_class()):
                 assert self._scope is not None
@@ -265,7 +284,10 @@ class StreamChannel(Channel):
             self._backend.check_process()
 
     async def _close_stream(self) -> bool:
-        """Close the stream, if it can be done soon: TLS waits for the peer's answer."""
+        """Close the stream, unless that takes long: TLS waits for the peer's answer.
+
+        :returns: whether it was closed.
+        """
         with anyio.move_on_after(LINGER_TIMEOUT):
             try:
                 await self._stream.aclose()
@@ -277,7 +299,10 @@ class StreamChannel(Channel):
         return False
 
     async def _wrap(self) -> bool:
-        """Make a stream of the socket, if it still is connected."""
+        """Make a stream of the socket.
+
+        :returns: whether that succeeded; if the socket was reset meanwhile, the handler is told.
+        """
         assert self._sock is not None
         try:
             if self._family == socket.AF_UNIX:
@@ -285,7 +310,7 @@ class StreamChannel(Channel):
             else:
                 self._stream = await anyio.abc.SocketStream.from_socket(self._sock)
         except Exception as error:
-            # anyio calls a socket that was reset meanwhile a wrong argument.
+            # If the socket was reset meanwhile, anyio's ValueError hides that: the socket is asked.
             self.handler.failed(self.look_for_error() or _system_error(error))
             return False
         self._sock = None
@@ -293,11 +318,11 @@ class StreamChannel(Channel):
 
     async def _release(self) -> None:
         if self._stream is not None:
-            # One that fails even so has been told of before, or was never asked to close.
+            # The connection is over: nobody needs to know that its stream fails once more.
             with suppress(Exception):
                 await anyio.aclose_forcefully(self._stream)
         elif self._sock is not None:
-            # The framework may have closed the descriptor below it.
+            # The framework may have closed the socket's descriptor already.
             with suppress(OSError):
                 self._sock.close()
 
@@ -310,7 +335,8 @@ class StreamChannel(Channel):
             await self._read_on()
 
     async def _read_on(self) -> None:
-        # TLS asks the transport by itself; and to allot so much is dear for a small message.
+        # Larger pieces cost memory and time for each small message, so they are used only where
+        # input would pile up otherwise. TLS chooses the size of its reads itself.
         plain = isinstance(self._stream, anyio.abc.SocketStream)
         most = _TRANSPORT_PIECE if plain and _has_transport(self._family) else _PIECE
         while not self._over:
@@ -334,7 +360,7 @@ class StreamChannel(Channel):
                 if self._backend.foreign is not None:
                     self._backend.check_process()
             if self._write_error is not None and not self._over and not self.has_input():
-                # After a failed send the input that is there is wanted, and only that.
+                # A send has failed, and the input that had come by then has been told (FLU-09).
                 self.handler.failed(self._write_error)
                 return
 
@@ -357,6 +383,7 @@ class StreamChannel(Channel):
                     self.handler.writable()
                     if self._backend.foreign is not None:
                         self._backend.check_process()
+            # Only after the last piece, so that the end never follows truncated data (FLU-04).
             if self._ending and not self._over:
                 self._ending = False
                 if await self._succeeds(self._end()):
@@ -370,11 +397,14 @@ class StreamChannel(Channel):
                 return
 
     async def _succeeds(self, sending: Awaitable[None]) -> bool:
-        """Whether *sending* did; if not, nothing more can be sent."""
+        """Await *sending*, and tell the handler if it fails.
+
+        :returns: whether it succeeded; if not, nothing more can be sent.
+        """
         try:
             await sending
         except NotImplementedError as error:
-            # A stream that cannot end its half, and did not say so before.
+            # Only this tells that the stream cannot end one half alone.
             self._write_error = error
             self.handler.failed(error)
         except Exception as error:
@@ -389,16 +419,18 @@ class StreamChannel(Channel):
         return False
 
     async def _let_the_other_tell(self) -> None:
-        """Let the other task tell of an error that it took from the socket, and yielded with.
+        """Give the other task time to tell the handler of a reset that it has met.
 
-        Trio's sockets yield after a call; so the end of stream that a reset leaves behind can be
-        read, or our own end be sent over it, before whoever has got the reset goes on.
+        A call of one of trio's sockets yields before it returns or raises. So one task may have
+        taken the reset from the socket and not have told it yet, while this one reads the end of
+        stream that the reset leaves behind, or sends ours, which would look like a clean end.
         """
         for _ in range(2):
             await anyio.lowlevel.checkpoint()
 
     async def _send(self, piece: bytes) -> None:
-        # FLU-11: an asyncio transport fails after send has returned, and says nothing.
+        # An asyncio transport fails after `send` has returned, and tells nobody, so the socket is
+        # asked for its error first (FLU-11).
         asks = not self.capabilities.keeps_input
         error = self.look_for_error() if asks else None
         if error is not None:
@@ -408,15 +440,17 @@ class StreamChannel(Channel):
         else:
             await self._stream.send(piece)
         if asks and self._own_socket and not self._may_read.is_set():
-            # Or it has the error already, and tells it in the next turn; nobody reads to hear it.
-            # To send nothing asks for it; other streams than sockets may take that for a message.
+            # The transport may have taken the error from the socket already. We do not read now, so
+            # only another send can raise it: one of no bytes, in the next turn. Streams that are
+            # not sockets are left out, since they may take no bytes for a message.
             await anyio.lowlevel.checkpoint()
             await self._stream.send(b"")
 
     async def _send_to_socket(self, raw: socket.socket, piece: bytes) -> None:
-        """What a socket's stream would do, which holds nothing back, but for SIGPIPE (FLU-12).
+        """Send *piece* on the socket itself, so that no SIGPIPE kills the process (FLU-12).
 
-        None of the frameworks says MSG_NOSIGNAL; a program may have the signal at its default.
+        None of the frameworks sends with MSG_NOSIGNAL, and the program may have the signal at its
+        default. The stream of a socket holds no bytes back, so none can be overtaken.
         """
         left = memoryview(piece)
         while left:
@@ -441,8 +475,8 @@ class StreamChannel(Channel):
         if not self.capabilities.can_half_close:
             return
         if self._raw is not None and self._own_socket:
-            # What send has taken is with the kernel; send_eof would hide a reset, and on uvloop
-            # it comes only later.
+            # Every byte is with the kernel by now (EVT-04). The stream's `send_eof` would hide a
+            # reset, and on uvloop the end would be sent only later.
             end_stream(self._raw)
         else:
             await self._stream.send_eof()
@@ -476,7 +510,7 @@ class StreamChannel(Channel):
 
 
 def _endpoint(address: Any) -> Endpoint:
-    """What a stream calls an address: a tuple for IP, a path, or anything at all."""
+    """The endpoint for an address as a stream gives it: a tuple for IP, a path, or anything."""
     try:
         if isinstance(address, tuple):
             return endpoint_of(socket.AF_INET6, address)
@@ -488,16 +522,20 @@ def _endpoint(address: Any) -> Endpoint:
 
 
 def _duplicate(raw: Any, *, or_fail: bool) -> socket.socket | None:
-    """A duplicate of *raw*, unless that fails and *or_fail* is false."""
+    """A duplicate of the socket *raw*; None without a socket.
+
+    :param or_fail: raise if it cannot be made; otherwise the result is None.
+    :raises OSError: no descriptor is left, or the socket is closed.
+    """
     if raw is None:
         return None
     try:
         fd = os.dup(raw.fileno())
     except OSError:
         if or_fail:
-            # It can be taken later.
+            # The caller keeps its socket, and may try again when a descriptor is free.
             raise
-        # No descriptor is left, or the socket is closed: the stream alone has to do.
+        # The channel can do with the stream alone.
         return None
     try:
         return socket_of(fd, socket.socket)
@@ -507,7 +545,7 @@ def _duplicate(raw: Any, *, or_fail: bool) -> socket.socket | None:
 
 
 def _has_transport(family: int | None) -> bool:
-    """Whether an asyncio transport, rather than the stream, reads the socket."""
+    """Whether a transport of asyncio or uvloop reads the socket in place of the stream."""
     trio = sys.modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_run():
         return False
@@ -515,12 +553,12 @@ def _has_transport(family: int | None) -> bool:
 
 
 def _extra(stream: Any, attribute: Any) -> Any:
-    """What *stream* says of itself; None if it does not."""
+    """An extra attribute of *stream*, or None if it has no such attribute."""
     extra = getattr(stream, "extra", None)
     return extra(attribute, None) if extra is not None else None
 
 
 def _system_error(error: Exception) -> Exception:
-    """The OSError that anyio's or trio's exception came from, if it tells."""
+    """The OSError that caused an exception of anyio or trio; *error* itself if none did."""
     cause = error.__cause__
     return cause if isinstance(cause, OSError) else error

@@ -1,7 +1,4 @@
-"""The contract suite's hosts: asyncio, uvloop and trio, started as their own users start them.
-
-Nothing of anyio's is around them.
-"""
+"""Hosts for the contract suite: asyncio, uvloop and trio, started without anyio."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ Main = Callable[[Backend], Awaitable[T]]
 
 
 class AsyncioRun(Host):
-    """``asyncio.run``."""
+    """Runs programs by ``asyncio.run``."""
 
     name = "asyncio.run"
 
@@ -29,7 +26,7 @@ class AsyncioRun(Host):
 
 
 class UvloopRun(Host):
-    """``uvloop.run``."""
+    """Runs programs by ``uvloop.run``."""
 
     name = "uvloop.run"
 
@@ -40,7 +37,7 @@ class UvloopRun(Host):
 
 
 class TrioRun(Host):
-    """``trio.run``."""
+    """Runs programs by ``trio.run``."""
 
     name = "trio.run"
 

@@ -1,7 +1,7 @@
-"""The loop's calls on asyncio and uvloop, by asyncio's public names alone.
+"""The loop on asyncio and uvloop, which uses asyncio's public names only.
 
-Nothing here needs a current task, and no task holds the backend: one may enter it and another
-leave it, as fixtures and ``start()`` and ``stop()`` methods do.
+It needs no current task, and binds the backend to none: one task may enter the backend and another
+one leave it, as fixtures do, and classes with methods ``start()`` and ``stop()``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ PATIENCE = 2.0
 
 
 class _Event(asyncio.Event):
-    """asyncio's, but that waiting is a turn of the loop at least, and the loop may be closed."""
+    """An `asyncio.Event` whose `wait` always gives other tasks a turn.
+
+    It can also be set after the loop has been closed.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
@@ -35,7 +38,7 @@ class _Event(asyncio.Event):
         try:
             super().set()
         except RuntimeError:
-            # It is set; who waited for it went with the loop.
+            # The event is set all the same. The tasks that waited ended with the loop.
             if not self._home.is_closed():
                 raise
 
@@ -47,6 +50,8 @@ class _Event(asyncio.Event):
 
 
 class _Watch:
+    """A descriptor that the loop watches for us."""
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
@@ -77,13 +82,13 @@ class _Watch:
     def stop(self) -> None:
         if not self._stopped:
             self._stopped = True
-            # A forked child shares what is watched with its parent.
+            # A forked child must not do that: it shares with its parent what the loop watches.
             if self._backend.foreign is None and not self._loop.is_closed():
                 (self._loop.remove_writer if self._write else self._loop.remove_reader)(self._fd)
 
 
 class _Begun:
-    """What a task was begun with."""
+    """The function that a task was begun with, its arguments, and whether it has begun."""
 
     __slots__ = ("args", "function", "ours", "runs")
 
@@ -94,7 +99,7 @@ class _Begun:
         self.args = args
         self.ours = ours
         self.runs = False
-        """Whether the function was called."""
+        """Whether the function has been called."""
 
 
 class AsyncioLoop(Loop):
@@ -103,7 +108,7 @@ class AsyncioLoop(Loop):
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
         self._loop = asyncio.get_running_loop()
-        # The loop itself holds its tasks weakly.
+        # Strong references, since the loop itself holds its tasks weakly.
         self._tasks: dict[asyncio.Task[None], _Begun] = {}
         self._starting = False
         self._body: asyncio.Task[object] | None = None
@@ -117,7 +122,7 @@ class AsyncioLoop(Loop):
         self._body = asyncio.current_task()
 
     def leaving(self) -> None:
-        # From now on it is this one that a fatal event has to end.
+        # From now on a fatal event has to end this task.
         self._body = asyncio.current_task()
 
     def runs_here(self) -> bool:
@@ -133,16 +138,16 @@ class AsyncioLoop(Loop):
         if not self.runs_here():
             self._left = True
             if not self._loop.is_closed():
-                # It may be run again.
+                # The program may run the loop again, and these tasks must not go on then.
                 for task in self._tasks:
                     task.cancel()
             return
-        # A cancelled scope of anyio's around us would interrupt every wait.
+        # If a cancelled scope of anyio's is around us, it would interrupt every wait.
         with anyio.CancelScope(shield=True):
             try:
                 await self._end_tasks()
             except asyncio.CancelledError:
-                # It may be `fatal` that has cancelled us.
+                # If `fatal` has cancelled us, its error is raised below.
                 if self._fatal is None:
                     raise
             finally:
@@ -153,10 +158,10 @@ class AsyncioLoop(Loop):
             raise self._fatal from None
 
     async def _end_tasks(self) -> None:
-        """Cancel the tasks and wait for them.
+        """Cancel the tasks and wait for their end.
 
-        Cancelled meanwhile, it cancels them again, and the second time does not wait for them: one
-        of them may be waiting for us.
+        If this is itself cancelled, it cancels the tasks again and goes on. If it is cancelled a
+        second time, it stops waiting, since one of the tasks may be waiting for it.
         """
         interruption: asyncio.CancelledError | None = None
         own = asyncio.current_task()
@@ -165,7 +170,8 @@ class AsyncioLoop(Loop):
         while tasks := [task for task in self._tasks if task is not own and not task.done()]:
             try:
                 if turns < 2 and not all(self._tasks[task].runs for task in tasks):
-                    # One that was never begun could not clean up. An eager factory's takes two.
+                    # A task that is cancelled before its first turn cannot clean up, so each gets
+                    # that turn. With an eager task factory its function begins in the second.
                     turns += 1
                     await asyncio.sleep(0)
                     continue
@@ -186,7 +192,10 @@ class AsyncioLoop(Loop):
             raise interruption
 
     async def _take_back_cancellations(self) -> None:
-        """What `fatal` did to the body is over: it was delivered, or is delivered here."""
+        """Undo what `fatal` did to the task of the body, now that the body is over.
+
+        A cancellation that the task has not met yet is met here.
+        """
         assert self._body is not None
         for _ in range(self._cancellations):
             self._body.uncancel()
@@ -198,15 +207,15 @@ class AsyncioLoop(Loop):
         if self._fatal is not None and not self._left:
             error = self._fatal
         if self._backend.left and not self._left:
-            # The body is over, and `leave` is still to come to its end.
+            # The body is over already; `leave` has not ended, and raises the error.
             self._fatal = error
         elif not self._left and self._body is not None and not self._body.done():
             self._fatal = error
             self._cancellations += 1
             self._body.cancel()
         elif not self._loop.is_closed():
-            # No task that we know of has the body, as where a fixture has entered and is to
-            # leave: it ends the loop's run, as what any callback raises does.
+            # We know of no task to cancel, for instance because a fixture has entered the backend
+            # and will leave it. So the error ends the run of the loop: a callback raises it.
             self._fatal = None
             self._loop.call_soon(_raise, error)
 
@@ -239,17 +248,18 @@ class AsyncioLoop(Loop):
     def _ended(self, task: asyncio.Task[None]) -> None:
         begun = self._tasks.pop(task)
         if begun.ours and not begun.runs:
-            # Somebody has cancelled all the tasks that there are, and one that has not begun cannot
-            # clean up; what this one is for still has to be released.
+            # Somebody has cancelled this task, perhaps with all others, before its first turn. It
+            # could not release its connection, so it is begun anew.
             self._begin(begun)
 
     async def _run(self, begun: _Begun) -> None:
         if self._starting:
-            # An eager task factory runs us inside of start_soon.
+            # An eager task factory runs this inside `start_soon`; the function must begin later.
             await asyncio.sleep(0)
         begun.runs = True
         if self._backend.left and not begun.ours:
-            # ERR-14. What is ours is to be released, and so has to begin.
+            # A task of the program does not begin any more (ERR-14). One of ours does, since it has
+            # to release something.
             return
         try:
             await begun.function(*begun.args)
@@ -257,7 +267,7 @@ class AsyncioLoop(Loop):
             self._backend.check_process(error)
             raise
         except FATAL as error:
-            # Raised by a task, it would end the loop at once.
+            # If the task raised it, the loop would end at once, without any cleaning up.
             self._backend.fatal(error)
         except BaseException as error:
             self._backend.check_process(error)
@@ -277,7 +287,7 @@ class AsyncioLoop(Loop):
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         if not self._is_over():
-            # Whether the backend has been left meanwhile is looked at once more.
+            # `guarded_timer` looks again, since the backend may be left before the call is made.
             self._loop.call_soon(self._backend.guarded_timer, function, *args)
 
     def call_though_left(self, function: Callable[..., object], *args: object) -> bool:
@@ -290,10 +300,10 @@ class AsyncioLoop(Loop):
         if self._is_over():
             return
         try:
-            # As with call_soon.
+            # `guarded_timer`, as in `call_soon`.
             self._loop.call_soon_threadsafe(self._backend.guarded_timer, function, *args)
         except RuntimeError:
-            # Another thread may have closed the loop in this very moment.
+            # Another thread may have closed the loop just now, and then nothing is to be called.
             if not self._loop.is_closed():
                 raise
 
@@ -308,9 +318,9 @@ class AsyncioLoop(Loop):
         return _Watch(self._loop, self._backend, fd, ready, write)
 
     def check_watchable(self, fd: int) -> None:
-        # A transport of asyncio's begins to read in the next turn; what that raises is logged, and
-        # the transport stays as it is, deaf.
-        # libuv would not tell here either.
+        # A transport of asyncio's begins to watch in the next turn. If that fails, asyncio only
+        # logs it, and the transport never reads. So it is tried here, where the caller hears of it.
+        # On uvloop this would not fail either, since libuv adds the descriptor later.
         if isinstance(self._loop, asyncio.BaseEventLoop):
             self._loop.add_reader(fd, _nothing)
             self._loop.remove_reader(fd)

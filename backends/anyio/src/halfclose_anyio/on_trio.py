@@ -1,11 +1,11 @@
-"""The loop's calls on trio: one task for all timers, one for each watched descriptor.
+"""The loop on trio: one task for all timers, and one for each watched descriptor.
 
-The tasks live in a system task rather than in a nursery of the task that enters: trio binds
-a nursery to its task, and then says in its own words what went wrong. All that the entering task
-holds is a cancel scope, by which a fatal event can end the body.
+The tasks live in a system task of trio's, and not in a nursery of the task that enters the backend:
+trio would bind the backend to that task, and trio's own errors would not say what the program did
+wrong. The entering task holds only a cancel scope, by which a fatal event can end the body.
 
-What serves connections is protected from KeyboardInterrupt: ^C comes to the main task, as trio
-does it for its own inner workings, and not into the middle of a connection.
+The tasks that serve connections are protected from KeyboardInterrupt, as trio protects its own:
+^C interrupts the main task, and never the middle of a connection.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ _log = logging.getLogger("halfclose")
 
 
 _NOWHERE = Context()
+"""An empty context, for a timer that will not be called."""
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.ENOMEM})
-"""What waiting for a descriptor fails with where the system has no room to watch one more."""
+"""Errors of waiting for a descriptor when the system has no room to watch one more."""
 
 _LOOK_AGAIN = 0.05
-"""Seconds after which it is tried again."""
+"""Seconds until waiting is tried again after one of these errors."""
 
 _HOLD = (
     "Let one task do both: one that is begun by `await nursery.start(hold)`, where hold calls "
@@ -53,6 +54,8 @@ _HOLD = (
 
 
 class _Timer:
+    """A call that is due later, and the handle by which it can be cancelled."""
+
     __slots__ = ("args", "cancelled", "context", "function")
 
     def __init__(self, function: Callable[..., object], args: tuple[object, ...]) -> None:
@@ -63,7 +66,7 @@ class _Timer:
 
     def cancel(self) -> None:
         self.cancelled = True
-        # A cancelled timer stays in the heap for a while, and must keep nothing alive.
+        # A cancelled timer stays in the heap for a while, and must not keep objects alive.
         self.function = _nothing
         self.args = ()
         self.context = _NOWHERE
@@ -74,10 +77,10 @@ def _nothing() -> None:
 
 
 class _Event:
-    """Trio's, but that ^C cannot come into the middle of waiting.
+    """A `trio.Event` in whose waiting ^C cannot come.
 
-    There it would leave the task among those that wait, and to set the event would then wake one
-    that has ended, which is an internal error of trio's.
+    A KeyboardInterrupt there would leave the task among those that wait. Setting the event would
+    then wake a task that has ended, which is an internal error in trio.
     """
 
     __slots__ = ("_event",)
@@ -97,6 +100,8 @@ class _Event:
 
 
 class _Watch:
+    """A descriptor that a task of ours watches, and the handle by which that is stopped."""
+
     def __init__(self, loop: TrioLoop, fd: int) -> None:
         self._loop = loop
         self.fd = fd
@@ -106,20 +111,22 @@ class _Watch:
         if not self.stopped:
             self.stopped = True
             if self._loop.runs_here():
-                # The descriptor may be closed in this very turn, before a cancellation arrives.
+                # Wakes the task now, since the caller may close the descriptor in this turn. A
+                # cancellation would reach the task only later.
                 trio.lowlevel.notify_closing(self.fd)
 
 
 class _Body:
-    """The scope of a task from entering a backend on: by it a fatal event can end the task's work.
+    """A cancel scope around what a task does between entering and leaving a backend.
 
-    Trio has scopes end in the reverse order. Of ours, one that is over waits for those that the
-    task has entered since, as where two services are started, and stopped in the same order.
+    A fatal event ends the task's work by cancelling it. Trio demands that the scopes of a task end
+    in the reverse order, but a program may leave backends in the order in which it entered them.
+    So a scope that is over is kept until those that the task entered later are over too.
     """
 
     def __init__(self) -> None:
         task = trio.lowlevel.current_task()
-        # What `_bodies` has for a task must not keep the task: it may end without leaving.
+        # Weak, so that `_bodies` does not keep a task alive that ends without leaving.
         self._task = ref(task)
         self._over = False
         self._scope = trio.CancelScope()
@@ -127,26 +134,29 @@ class _Body:
         _bodies.setdefault(task, []).append(self)
 
     def is_of(self, task: trio.lowlevel.Task) -> bool:
-        """Whether it is that of *task*."""
+        """Whether *task* is the one that entered."""
         return self._task() is task
 
     def lives(self) -> bool:
-        """Whether its task has not ended."""
+        """Whether the task that entered is still running."""
         task = self._task()
         return task is not None and inspect.getcoroutinestate(task.coro) != inspect.CORO_CLOSED
 
     def cancel(self) -> None:
-        """Interrupt the task."""
+        """Interrupt the task that entered."""
         self._scope.cancel()
 
     def give_up(self) -> None:
-        """Another task leaves the backend; this one's scope ends with what it has left itself."""
+        """Note that another task leaves the backend.
+
+        The scope ends when the task that entered next leaves a backend itself.
+        """
         self._over = True
 
     def end(self) -> RuntimeError | None:
-        """Its task, which is the running one, leaves the backend.
+        """End the scope: the task that entered, which is the running one, leaves the backend.
 
-        :returns: what trio says, if a scope of the program's own is between entering and leaving.
+        :returns: trio's error, if a scope of the program's own is not nested in this one.
         """
         self._over = True
         bodies = _bodies[trio.lowlevel.current_task()]
@@ -159,6 +169,7 @@ class _Body:
 
 
 _bodies: WeakKeyDictionary[trio.lowlevel.Task, list[_Body]] = WeakKeyDictionary()
+"""The scopes of each task, in the order in which it entered them."""
 
 
 class TrioLoop(Loop):
@@ -182,9 +193,10 @@ class TrioLoop(Loop):
         self._left = False
 
     def runs_here(self) -> bool:
-        """Whether the caller is in this trio run, which may have ended long ago.
+        """Whether the caller runs in this trio run, which may have ended.
 
-        A forked child is not, although trio says so: what it watches is the parent's as well.
+        In a forked child it does not, although trio says so: what trio watches is shared with the
+        parent, and must be left alone.
         """
         if self._backend.foreign is not None:
             return False
@@ -203,7 +215,7 @@ class TrioLoop(Loop):
         if not self._body.is_of(trio.lowlevel.current_task()):
             self._held_elsewhere = self._body.lives()
             self._body.give_up()
-            # The running task has what is left of it.
+            # From now on a fatal event has to end the running task.
             self._body = _Body()
 
     async def leave(self, error: BaseException | None) -> None:
@@ -234,7 +246,10 @@ class TrioLoop(Loop):
             )
 
     def _is_ours(self, task: trio.lowlevel.Task | None) -> bool:
-        """Whether *task* is among those that leaving waits for."""
+        """Whether *task* is one of our tasks, or was begun by one.
+
+        Such a task cannot wait for the end of all our tasks, since it is among them.
+        """
         while task is not None:
             nursery = task.parent_nursery
             if nursery is None:
@@ -249,7 +264,7 @@ class TrioLoop(Loop):
         if not self._left and self._body.lives():
             self._body.cancel()
         elif error is self._fatal:
-            # Raised here, it would be an internal error of trio's.
+            # It can only be logged: trio would make an internal error of it if it were raised here.
             _log.critical(
                 "an event raised %s, and no task has entered the backend that could be ended",
                 type(error).__name__,
@@ -259,7 +274,7 @@ class TrioLoop(Loop):
     # -- tasks ---------------------------------------------------------------------------------
 
     async def _home(self) -> None:
-        """The system task that all others descend from; it also calls what is due."""
+        """Run the system task that all our tasks descend from. It also calls the timers."""
         try:
             with self._scope:
                 async with trio.open_nursery() as self._nursery:
@@ -275,8 +290,9 @@ class TrioLoop(Loop):
     def spawn(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
         self._begin(function, args, function)
 
-    # A task of the program's connects, for one; ^C in the middle of trio's own spawning would leave
-    # a task that trio counts and never runs, or runs and does not know.
+    # A task of the program, which ^C may interrupt, can come here, for instance when it connects.
+    # ^C in the middle of trio's own spawning would leave a task that trio counts and never runs, or
+    # runs and does not count.
     @trio.lowlevel.enable_ki_protection
     def _begin(
         self,
@@ -287,7 +303,8 @@ class TrioLoop(Loop):
         if self._nursery is not None and not self._backend.left:
             self._nursery.start_soon(self._run, function, args, known_as)
         elif not self._backend.left:
-            # The system task has not had its first turn yet, and may have it when we are left.
+            # The system task has not had its first turn, so there is no nursery yet. It may have
+            # that turn only after the backend has been left.
             start = partial(self._start_early, self._run, function, args, known_as)
             self._early.append(partial(copy_context().run, start))
 
@@ -303,7 +320,8 @@ class TrioLoop(Loop):
         known_as: Callable[..., object],
     ) -> None:
         if self._backend.left and function is _interruptible:
-            # ERR-14. What is ours is to be released, and so has to begin.
+            # A task of the program does not begin any more (ERR-14). One of ours does, since it has
+            # to release something.
             return
         try:
             await function(*args)
@@ -330,7 +348,7 @@ class TrioLoop(Loop):
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         if not self._backend.left:
-            # Whether the backend has been left meanwhile is looked at once more.
+            # `guarded_timer` looks again, since the backend may be left before the call is made.
             self._call(self._backend.guarded_timer, function, args)
 
     def call_though_left(self, function: Callable[..., object], *args: object) -> bool:
@@ -378,7 +396,7 @@ class TrioLoop(Loop):
                     timer.context.run(self._backend.guarded_timer, timer.function, *timer.args)
 
     def _drop_cancelled(self) -> None:
-        """Forget cancelled timers, also those far ahead once they are the most."""
+        """Forget cancelled timers at the head of the heap; all of them, if it has grown large."""
         while self._timers and self._timers[0][2].cancelled:
             heapq.heappop(self._timers)
         if len(self._timers) > self._sweep_at:
@@ -399,26 +417,27 @@ class TrioLoop(Loop):
             try:
                 await wait(watch.fd)
             except trio.ClosedResourceError:
-                # Another watch of the same descriptor was stopped, or this one.
+                # This watch was stopped, or another one of the same descriptor.
                 continue
             except OSError as error:
                 if error.errno not in _NO_ROOM:
                     raise
-                # Nobody else would look again: a listener would accept no more, for one.
+                # If this gave up, nobody would look again, and a listener would accept no more.
                 await trio.sleep(_LOOK_AGAIN)
                 continue
             while not watch.stopped and self._backend.guarded(ready):
-                # It asks to be called again, which is sooner than a wait even where more is there.
+                # *ready* asks to be called again in the next turn. Waiting for the descriptor would
+                # take longer, even if it is ready.
                 await trio.lowlevel.checkpoint()
 
 
 @trio.lowlevel.disable_ki_protection
 async def _interruptible(function: Callable[..., Awaitable[object]], *args: object) -> None:
-    """A task of the program: ^C may come into it, as into any other."""
+    """Run a task of the program, which ^C may interrupt as it may any other."""
     await function(*args)
 
 
-# A channel over a stream has a task of its own for each direction.
+# A channel over a stream begins tasks by itself, which ^C must not interrupt either.
 for _function in (StreamChannel.run, StreamChannel.guarded):
     trio.lowlevel.enable_ki_protection(_function)
 
@@ -428,10 +447,10 @@ for _function in (StreamChannel.run, StreamChannel.guarded):
 
 @contextmanager
 def second_interrupts() -> Iterator[None]:
-    """Inside a trio run of ours: a second ^C ends an event that does not return.
+    """Let a second ^C end an event that does not return, inside a trio run of ours.
 
-    The first one waits for the event's end, so that a connection is interrupted between two
-    events only. The handler that is installed must be trio's own.
+    The first ^C waits for the end of the event, so that it never interrupts the middle of one.
+    The handler of SIGINT must be trio's own when this is entered.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -465,7 +484,7 @@ _EVENTS = (Backend.guarded.__code__, StreamChannel.guarded.__code__)
 
 
 def _in_an_event(frame: FrameType | None) -> bool:
-    """Whether what runs was called by us, and is not in the middle of trio."""
+    """Whether *frame* is code that we have called, with nothing of trio's in between."""
     while frame is not None:
         if frame.f_code in _EVENTS:
             return True

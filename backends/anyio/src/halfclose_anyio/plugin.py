@@ -1,4 +1,4 @@
-"""What discovery reads: the backends by name. Importing it imports no event loop."""
+"""The plugin that discovery reads. Importing it imports no event loop."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _CHANNEL_TYPES = "halfclose_anyio.testing:CHANNEL_TYPES"
 
 
 _of_parent: Any = None
-"""In a child that was forked inside a trio run, that run, which goes on in the parent only."""
+"""The trio run that a forked child was forked in. It goes on in the parent only."""
 
 
 def _trio_run() -> Any:
-    """The trio run of this thread, or None."""
+    """The token of the trio run of this thread; None if there is none."""
     trio = sys.modules.get("trio")
     if trio is None or not trio.lowlevel.in_trio_run():
         return None
@@ -40,12 +40,13 @@ if hasattr(os, "register_at_fork"):
 
 
 def _asyncio_loop() -> str | None:
-    """The package of the asyncio loop of which a task is running in this thread."""
+    """The package of the asyncio loop in this thread, if one of its tasks is running."""
     asyncio = sys.modules.get("asyncio")
     if asyncio is None:
         return None
     try:
-        # A coroutine of another framework on such a loop sees a loop, and no task of it.
+        # Another framework may run on the loop, as Twisted can. Its coroutines are no tasks of
+        # asyncio's, and cannot use a backend on asyncio.
         if asyncio.current_task() is None:
             return None
     except RuntimeError:
@@ -77,7 +78,7 @@ def _occupant() -> str | None:
 
 @hookimpl
 def halfclose_backends() -> list[BackendSpec]:
-    """``anyio``, asyncio or the loop that runs, and one for each loop."""
+    """The backend ``anyio``, for asyncio or the loop that runs, and one backend for each loop."""
     return [
         BackendSpec(
             "anyio",

@@ -1,4 +1,4 @@
-"""A halfclose protocol over a stream that the program has."""
+"""Runs a halfclose protocol over a stream that the program already has."""
 
 from __future__ import annotations
 
@@ -26,23 +26,25 @@ async def serve_stream(
 
         await listener.serve(lambda stream: serve_stream(stream, Echo()))
 
-    It returns when the protocol has heard ``connectionLost`` and, where the peer was still
-    sending, when that input has been drained (rule END-02). Cancelled, it aborts the connection;
-    the protocol hears ``connectionLost(ConnectionAborted)``.
+    It returns after the protocol has heard ``connectionLost``. If the peer was still sending then,
+    it first reads and discards that input (rule END-02). If it is cancelled, it aborts the
+    connection, and the protocol hears ``connectionLost(ConnectionAborted)``.
 
-    :param stream: an ``anyio.abc.ByteStream``, an ``ObjectStream`` of bytes, or a
-        ``trio.abc.Stream``, which can end one half alone if it is a ``HalfCloseableStream``;
-        owned from now on.
-    :param protocol: the protocol; its failures are logged, and end this connection only.
-    :param options: how the connection behaves.
-    :raises TypeError: *protocol* is no protocol, or *stream* no such stream, or one of trio's
-        where trio does not run; the stream is left open.
-    :raises RuntimeError: no event loop runs here.
-    :raises KeyboardInterrupt: or SystemExit, if an event of the protocol raised it.
+    :param stream: an ``anyio.abc.ByteStream``, an ``anyio.abc.ObjectStream`` of bytes, or a
+        ``trio.abc.Stream``. A stream of trio's can end one half alone only if it is a
+        ``trio.abc.HalfCloseableStream``. This function owns the stream, and closes it.
+    :param protocol: the protocol. What it raises is logged, and ends this connection only.
+    :param options: how the connection behaves; by default as ``ConnectionOptions()`` says.
+    :raises TypeError: *protocol* is not a halfclose protocol, *stream* is none of these streams, or
+        it is a stream of trio's and trio does not run. The stream is left open.
+    :raises RuntimeError: no event loop runs in this thread.
+    :raises KeyboardInterrupt: an event of the protocol raised it.
+    :raises SystemExit: likewise.
     """
     if not isinstance(protocol, Protocol):
         raise TypeError(f"serve_stream takes a halfclose.Protocol, not {protocol!r}")
-    # What it waits for after the connection is the draining, which has limits of its own.
+    # After the connection has closed, leaving the backend waits only for the peer's input to be
+    # discarded. That has limits of its own (END-07), so `grace` need not set another.
     async with AnyioBackend("anyio", {"grace": _DAY}) as backend:
         _check(stream)
         channel = StreamChannel(backend, stream)
@@ -53,9 +55,9 @@ async def serve_stream(
 
 
 def _check(stream: object) -> None:
-    """Whether it is what we take.
+    """Refuse a *stream* that `serve_stream` cannot use.
 
-    :raises TypeError: it is not; the message says what is.
+    :raises TypeError: it cannot be used; the message says what can.
     """
     if is_trio_stream(stream):
         if not sys.modules["trio"].lowlevel.in_trio_run():

@@ -1,4 +1,4 @@
-"""The contract suite's types of channel that are anyio streams."""
+"""Channel types for the contract suite: `serve_stream` over streams of anyio and trio."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ class AnyioUnix(_Listener):
     scheme = "unix"
 
     async def _listen(self, folder: str) -> Any:
-        # Not anyio.create_unix_listener, which asks threads of its own for the path; one that ^C
-        # interrupts leaves its thread behind.
+        # Not anyio.create_unix_listener, which looks at the path in a thread: if ^C interrupts
+        # that, the thread stays behind.
         sock = socket.socket(socket.AF_UNIX)
         sock.setblocking(False)
         sock.bind(os.path.join(folder, "s"))
@@ -97,7 +97,7 @@ class AnyioUnix(_Listener):
 
 
 class _TrioListener:
-    """Trio's, by the names of anyio."""
+    """A listener of trio's with the methods of an anyio listener."""
 
     def __init__(self, listener: Any) -> None:
         self._listener = listener
@@ -111,7 +111,7 @@ class _TrioListener:
         except trio.ClosedResourceError:
             raise anyio.ClosedResourceError from None
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            # Trio has the kernel keep its queue short; END-02 looks at a long one.
+            # Trio keeps the kernel's send queue short, and END-02 needs a long one.
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, -1)
         return stream
 
@@ -135,7 +135,7 @@ class TrioTCP(_Listener):
 
 
 CHANNEL_TYPES = (*EVERYWHERE, AnyioTCP(), AnyioUnix(), NativeTCP(), NativeUnix())
-"""What the contract suite runs on: see `halfclose.BackendSpec`."""
+"""Channel types that the contract suite tests: see `halfclose.BackendSpec`."""
 
 TRIO_CHANNEL_TYPES = (*CHANNEL_TYPES, TrioTCP())
-"""The same on trio, which has streams of its own."""
+"""Channel types that the contract suite tests on trio, which has streams of its own."""

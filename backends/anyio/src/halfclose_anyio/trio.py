@@ -31,7 +31,7 @@ class TrioBackend(AnyioBackend):
         from .on_trio import second_interrupts
 
         if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-            # Trio leaves a handler of the program's alone, and so do we.
+            # The program has a handler of its own, which trio leaves alone, and so do we.
             return super().run(name, options, main, args)
 
         async def interruptible(backend: AnyioBackend) -> T:

@@ -1,4 +1,4 @@
-"""Trio's own streams, as the channel over a stream uses them."""
+"""Lets the channel over an anyio stream serve a stream of trio's too."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["TrioStream", "is_trio_stream"]
 
 
 def is_trio_stream(stream: object) -> bool:
-    """Whether *stream* is a ``trio.abc.Stream``; trio is not imported for it."""
+    """Whether *stream* is a ``trio.abc.Stream``. It does not import trio."""
     trio = sys.modules.get("trio")
     return trio is not None and isinstance(stream, trio.abc.Stream)
 
 
 class TrioStream(anyio.abc.ByteStream):
-    """A ``trio.abc.Stream``, by the names of anyio.
+    """A ``trio.abc.Stream`` with the methods of an anyio stream.
 
-    :param stream: it can end one half alone if it is a ``trio.abc.HalfCloseableStream``.
+    :param stream: the stream. Only a ``trio.abc.HalfCloseableStream`` can end one half alone.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -30,9 +30,9 @@ class TrioStream(anyio.abc.ByteStream):
         self.stream = stream
         self.can_half_close = isinstance(stream, trio.abc.HalfCloseableStream)
         self.sockets = _sockets_of(stream)
-        """The sockets below, which may be one, two for the two directions, or none."""
+        """The sockets below: none, one, or two if each direction has its own."""
         self.is_socket = len(self.sockets) == 1 and _is_plain(stream)
-        """Whether what the stream reads and sends is what its one socket does."""
+        """Whether the stream passes the bytes of one socket on unchanged, as TLS does not."""
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         data: bytes = await self.stream.receive_some(max_bytes)
@@ -51,14 +51,14 @@ class TrioStream(anyio.abc.ByteStream):
 
     @property
     def extra_attributes(self) -> Any:
-        # Of two, that on which we send: there a reset has to go.
+        # Of two sockets the first is the one we send on, and a reset has to go there.
         if self.sockets:
             return {SocketAttribute.raw_socket: lambda: self.sockets[0]}
         return {}
 
 
 def _sockets_of(stream: Any) -> tuple[Any, ...]:
-    """The trio sockets at the bottom of *stream*, each once."""
+    """The trio sockets at the bottom of *stream*, each once; the one that sends comes first."""
     import trio
 
     if isinstance(stream, trio.SocketStream):

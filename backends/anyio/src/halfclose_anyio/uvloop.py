@@ -31,6 +31,7 @@ class UvloopBackend(AnyioBackend):
         main: Callable[..., Awaitable[T]],
         args: tuple[object, ...],
     ) -> T:
-        # libuv aborts the process where it has to close a standard descriptor of its own.
+        # If a standard descriptor is closed, one of libuv's own may get its number, and to close
+        # that makes libuv abort the process.
         occupy()
         return super().run(name, options, main, args)

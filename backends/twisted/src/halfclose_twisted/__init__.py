@@ -15,7 +15,8 @@ __all__ = ["__version__", "as_factory"]
 
 
 def __getattr__(name: str) -> Any:
-    # Discovery imports this package for its plugin, and must not import Twisted by it.
+    # Imported only when it is asked for: discovery imports this package to find its plugin, and
+    # must not import Twisted by that.
     if name == "as_factory":
         from .factory import as_factory
 

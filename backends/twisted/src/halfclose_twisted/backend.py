@@ -1,4 +1,4 @@
-"""What core asks of a framework, by a Twisted reactor: to run it, to enter and to leave it."""
+"""The backend on a Twisted reactor: how the reactor is run, entered and left."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ T = TypeVar("T")
 
 
 _runs: dict[Any, TwistedBackend] = {}
+"""The backend whose `run` runs each reactor."""
 
 _RELEASE = 1.0
-"""Seconds that Twisted is given, in place of one turn, to release what was aborted."""
+"""Seconds that leaving waits at most until Twisted has released the aborted transports."""
 
 
 class TwistedBackend(ReactorLoop):
-    """One reactor: ours, for the time of a `halfclose.run`, or the program's own."""
+    """A backend on one reactor: one that `halfclose.run` runs, or the program's own."""
 
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, options)
@@ -45,7 +46,7 @@ class TwistedBackend(ReactorLoop):
         self._all_released: Deferred[None] | None = None
         self._fatal: BaseException | None = None
         self._main: Deferred[Any] | None = None
-        # A Deferred that was cancelled counts as called, though its coroutine may go on.
+        # Set at the end of the coroutine. A Deferred that was cancelled counts as called before.
         self._main_ended = False
         self._cut = False
         self._ending = False
@@ -75,8 +76,8 @@ class TwistedBackend(ReactorLoop):
         try:
             return backend._run(main, args)
         finally:
-            # A reactor that was stopped, rather than ended by us, cannot be run again; and what
-            # was not shut down has triggers of this program, which the next one must not meet.
+            # A reactor that the program has stopped cannot be run again. One whose shutdown events
+            # were not fired still has triggers of this program, which must not act on the next one.
             if own is not None and backend._ended:
                 reactors.give_back(own, backend.reactor)
 
@@ -90,7 +91,7 @@ class TwistedBackend(ReactorLoop):
         def finish(result: Any) -> None:
             outcome.append(result)
             self._main_ended = True
-            # Triggers of the program and the thread pool's own end here, as on reactor.stop().
+            # As `reactor.stop()` does: the triggers of the program and of the thread pool run now.
             self.reactor.fireSystemEvent("shutdown")
 
         def begin() -> None:
@@ -104,14 +105,15 @@ class TwistedBackend(ReactorLoop):
             self._main.addBoth(finish)
 
         def stopping() -> None:
-            # Else it is somebody's reactor.stop(), after which it cannot be run again.
+            # Otherwise the program has called `reactor.stop()`, after which the reactor cannot be
+            # run again.
             self._ending = bool(outcome) or self._cut
 
         def ended() -> None:
             self._ended = self._ending
             self._end()
 
-        # A reactor's own triggers for these are gone after its first run.
+        # A reactor has triggers of its own for these, but they are gone after its first run.
         triggers = [
             self.reactor.addSystemEventTrigger(phase, "shutdown", function)
             for phase, function in (
@@ -125,7 +127,7 @@ class TwistedBackend(ReactorLoop):
         try:
             with _Signals(self) as signals:
                 try:
-                    # One turn later: on an asyncio reactor the loop is not running before that.
+                    # One turn later, since only then the loop of an asyncio reactor runs.
                     self.reactor.callWhenRunning(in_next_turn, self.reactor, begin)
                     self.reactor.run(installSignalHandlers=False)
                 finally:
@@ -153,7 +155,7 @@ class TwistedBackend(ReactorLoop):
         return result  # type: ignore[no-any-return]
 
     def _tidy(self, outcome: list[Any]) -> None:
-        """The reactor has ended: let go of everything that is on it."""
+        """Release everything that is left on the reactor, which has ended."""
         self._end()
         self.left = True
         if not outcome:
@@ -169,11 +171,11 @@ class TwistedBackend(ReactorLoop):
 
     @staticmethod
     def of_run(reactor: Any) -> TwistedBackend | None:
-        """The backend whose `halfclose.run` runs *reactor*, if one does."""
+        """The backend whose `run` runs *reactor*; None if the program runs it."""
         return _runs.get(reactor)
 
     def _disconnect_all(self) -> None:
-        """End what the program left open on the reactor."""
+        """Tell everything that the program left open on the reactor that it is lost."""
         for selectable in self.reactor.removeAll():
             selectable.connectionLost(Failure(ConnectionLost()))
 
@@ -182,7 +184,7 @@ class TwistedBackend(ReactorLoop):
             self.reactor.crash()
 
     def interrupt(self) -> None:
-        """Cancel ``main``; if it has ended, have the run end with KeyboardInterrupt."""
+        """Cancel ``main``. If it has ended already, the run raises KeyboardInterrupt."""
         if self._main is None:
             return
         if self._main.called:
@@ -191,9 +193,10 @@ class TwistedBackend(ReactorLoop):
             self._main.cancel()
 
     def interrupt_at_once(self) -> None:
-        """End the reactor without waiting for ``main``. A no-op once the run is over."""
+        """End the reactor without waiting for ``main``. Does nothing once the run is over."""
         if self._over:
-            # What the reactor had no time for is called when it runs again, for somebody else.
+            # A call that the reactor of an earlier run did not get to is made when the reactor runs
+            # again, for another program.
             return
         self._fatal = self._fatal or KeyboardInterrupt()
         self._cut = True
@@ -202,9 +205,9 @@ class TwistedBackend(ReactorLoop):
             if not self._main_ended:
                 self._abort_all()
             if not self._ending:
-                # It is lent again only if nothing of this program is left to be called at its end.
-                # Now, while it runs: a trigger of its own stops it, and a loop that is stopped
-                # while it does not run ends its next run at once.
+                # The reactor can be lent again only if all triggers of this program have run. They
+                # run now, while the reactor does: one of its own triggers stops it, and if an
+                # asyncio loop is stopped while it does not run, its next run ends at once.
                 self.reactor.fireSystemEvent("shutdown")
         finally:
             self._end()
@@ -232,10 +235,10 @@ class TwistedBackend(ReactorLoop):
             self.end_with_reactor()
 
     def end_with_reactor(self) -> None:
-        """The reactor is the program's: when that stops it, every connection is aborted.
+        """Abort every connection when the program stops its reactor.
 
-        Twisted ends what it watches at that moment: no connection that is paused, none whose read
-        side has ended, and none of the poller.
+        Twisted itself ends only what it watches at that moment. It would miss connections that are
+        paused, those whose read side has ended, and all that the poller serves.
         """
 
         def stopped() -> None:
@@ -246,9 +249,9 @@ class TwistedBackend(ReactorLoop):
         self._triggers.append(self.reactor.addSystemEventTrigger("during", "shutdown", stopped))
 
     def open_with_reactor(self) -> None:
-        """Be open from now on until the reactor stops, without ``async with``: for `as_factory`.
+        """Open the backend until the reactor stops, for `as_factory`, which has no ``async with``.
 
-        Its protocols can connect, listen and begin tasks, by ``transport.backend``, as others can.
+        Its protocols can connect, listen and begin tasks by ``transport.backend``.
         """
 
         def stopped() -> None:
@@ -264,12 +267,12 @@ class TwistedBackend(ReactorLoop):
         for task in list(self._tasks):
             task.cancel()
         if self._channels and self.reactor.running:
-            # Twisted releases an aborted socket in its next turn; TLS that is only closed waits for
-            # its peer.
+            # Twisted releases an aborted socket in its next turn. All are aborted again, since TLS
+            # that was only closed waits for its peer.
             for channel in list(self._channels):
                 channel.abort()
             self._all_released = Deferred()
-            # Its next turn can be far off, by the wall clock.
+            # Twisted's next turn is far off if somebody sets the wall clock back.
             timer = self._timers.add(_RELEASE, self._released)
             try:
                 await self._all_released
@@ -279,7 +282,7 @@ class TwistedBackend(ReactorLoop):
             # NotImplementedError: twisted.internet.testing.MemoryReactor.
             with suppress(ValueError, NotImplementedError):
                 self.reactor.removeSystemEventTrigger(trigger)
-        # They would call nothing any more, and keep the alarm's descriptor on the reactor.
+        # These timers would call nothing, and would keep the alarm's descriptor on the reactor.
         self._timers.drop(self.guarded_timer)
         self.pace.leave()
         if self._fatal is not None and self._main is None:
@@ -296,7 +299,7 @@ class TwistedBackend(ReactorLoop):
             self.report(
                 error, "an event raised %s; the reactor stops", name, level=logging.CRITICAL
             )
-            # Another event may have stopped it already.
+            # Another event may have stopped the reactor already.
             with suppress(ReactorNotRunning):
                 self.reactor.stop()
 
@@ -322,12 +325,15 @@ class TwistedBackend(ReactorLoop):
 
 
 class _Signals:
-    """SIGINT and SIGCHLD while our reactor runs in the main thread.
+    """The handlers of SIGINT and SIGCHLD while our reactor runs in the main thread.
 
-    SIGINT cancels ``main``, and the second time does not wait for it. SIGCHLD has Twisted reap
-    what the program spawned on the reactor. The reactor's own handlers would stay bound to it
-    after the run, and take SIGTERM too. A program's own handler for SIGINT is left alone, as
-    asyncio does, and one for SIGCHLD is called as well.
+    The first SIGINT cancels ``main``; the second one ends the run without waiting for ``main``.
+    SIGCHLD makes Twisted reap the processes that the program spawned on the reactor. If the program
+    has a handler of its own, one for SIGINT stays in place of ours, as with asyncio, and one for
+    SIGCHLD is called after ours.
+
+    The reactor's own handlers are not installed: they would stay after the run, and keep the
+    reactor alive, and they would handle SIGTERM too.
     """
 
     def __init__(self, backend: TwistedBackend) -> None:
@@ -345,36 +351,37 @@ class _Signals:
 
     @property
     def unheard(self) -> bool:
-        """Whether SIGINT came too late for the reactor to do anything about it."""
+        """Whether a SIGINT came too late for the reactor to act on it."""
         return self._count > self._heard
 
     def __enter__(self) -> _Signals:
-        # Elsewhere Python takes no handlers.
+        # Python allows signal handlers in the main thread only.
         if threading.current_thread() is threading.main_thread():
             if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
                 self._interrupts_before = signal.signal(signal.SIGINT, self._interrupted)
             if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) is not None:
                 self._children_before = signal.signal(signal.SIGCHLD, self._child_ended)
-                # As Twisted has it: not every library expects to be interrupted by it.
+                # As Twisted does: system calls that SIGCHLD meets go on, since not every library
+                # expects them to be interrupted.
                 signal.siginterrupt(signal.SIGCHLD, False)
         return self
 
     def wake(self, backend: TwistedBackend) -> None:
-        """The reactor is running: have signals wake it."""
+        """Make signals wake the reactor, which is running now."""
         self._waker = WakeOnSignals(backend)
-        # What ended before the handler was there.
+        # A process may have ended before the handler was installed.
         reapAllProcesses()
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
         self._count += 1
         if self._backend.foreign is not None:
-            # In a forked child the reactor does not run, and nothing else would end what does.
+            # This is a forked child, where the reactor does not run and cannot cancel anything.
             raise KeyboardInterrupt
         with suppress(RuntimeError):
             # RuntimeError: the reactor is not running yet, or its loop is closed.
             self._backend.pace.soon_threadsafe(self._end, self._count)
         if self._count > 2:
-            # It is the program's own code that does not return to the reactor.
+            # The reactor does not get its turn, because code of the program does not return.
             raise KeyboardInterrupt
 
     def _end(self, count: int) -> None:
@@ -398,6 +405,6 @@ class _Signals:
             ("SIGINT", self._interrupted, self._interrupts_before),
             ("SIGCHLD", self._child_ended, self._children_before),
         ):
-            # Somebody may have put a handler in place of ours, who keeps it.
+            # If the program has replaced our handler meanwhile, its own stays.
             if before is not None and signal.getsignal(getattr(signal, number)) == ours:
                 signal.signal(getattr(signal, number), before)

@@ -1,13 +1,19 @@
 """A channel over any Twisted transport.
 
-Over a plain socket (TCP, unix) bytes and the end of stream go to the socket itself, at once, and
-Twisted holds none of them: what the socket does not take waits in core, and the reactor watches a
-duplicate of the descriptor until there is room. Only what somebody else wrote before is Twisted's:
-a *pull* producer is told when that has gone. Twisted itself is never asked to write, which it would
-do without MSG_NOSIGNAL, even where it has nothing to send (FLU-12), nor to close or to abort in its
-own time, which goes by the wall clock; the transport's ``connectionLost`` is told of the end, as by
-a reactor (``IFileDescriptor``). Any other transport (TLS, wrappers) takes everything until it
-pauses a *push* producer.
+A transport that is a plain socket (TCP, unix) only reads. The channel sends bytes and the end of
+stream on the socket itself. What the socket does not take waits in core, while the reactor watches
+a duplicate of the descriptor until there is room. Twisted must neither send nor close:
+
+- It sends without MSG_NOSIGNAL, even where it has nothing to send (FLU-12).
+- It closes and aborts by delayed calls, which are late if somebody sets the wall clock back.
+  So the channel calls the transport's ``connectionLost`` itself, as a reactor would
+  (``IFileDescriptor``).
+
+Only bytes that somebody else wrote to the transport before are sent by Twisted. The channel is
+registered as a *pull* producer, which Twisted asks once these have gone.
+
+Any other transport (TLS, wrappers) gets all bytes by its ``write``, until it pauses the channel,
+which is registered as a *push* producer.
 """
 
 from __future__ import annotations
@@ -49,12 +55,13 @@ from .reactors import runs_on_uvloop
 __all__ = ["Attached", "TwistedChannel", "adopt_socket"]
 
 _PIECE = 64 * 1024
+"""Bytes that a transport other than a plain socket is given at once."""
 
 _FULL = frozenset({errno.EAGAIN, errno.EINTR, errno.ENOBUFS})
-"""What send(2) fails with for the moment only."""
+"""Errors of send(2) that pass: it can be called again later."""
 
 _NO_SIGNAL: int = getattr(socket, "MSG_NOSIGNAL", 0)
-"""A peer that has gone is an error, and no SIGPIPE, whatever the program does with that signal."""
+"""A flag for each send: a peer that is gone is an error then, and sends us no SIGPIPE (FLU-12)."""
 
 
 @implementer(IHalfCloseableProtocol)
@@ -75,14 +82,19 @@ class Attached(Protocol):
         self.channel.read_connection_lost()
 
     def writeConnectionLost(self) -> None:
-        """The channel ends its half of a socket itself, and no other transport can."""
+        """Does nothing.
+
+        The channel ends its half of a socket itself. No other transport can end one half alone.
+        """
 
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008
         self.channel.connection_lost(reason)
 
 
 class _Room:
-    """Calls *ready*, once, when *sock* is writable. Its descriptor's number is Twisted's already.
+    """Calls *ready* once, when *sock* is writable.
+
+    It watches a duplicate, since Twisted watches the socket's own descriptor already.
 
     :raises OSError: no descriptor is left, or the reactor has no room for one more.
     """
@@ -106,7 +118,7 @@ class _Room:
         self._ready()
 
     def stop(self) -> None:
-        """Wait no more. Idempotent."""
+        """Stop waiting for room. Idempotent."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             self._watch.stop()
@@ -114,13 +126,18 @@ class _Room:
 
 
 class TwistedChannel(Channel):
-    """One Twisted transport.
+    """A channel over one Twisted transport.
 
-    :param untouched: nobody else has ever written to it.
+    Two capabilities are always off:
 
-    Capabilities: Twisted keeps only its own class of the failure, not the ``OSError``
-    (``tcp.Connection.readConnectionLost``, ``main.CONNECTION_LOST``), and closes a socket at a
-    failed send whatever input is left in it (``PosixReactorBase._disconnectSelectable``).
+    - ``tells_cause`` (ERR-01), because Twisted keeps no ``OSError`` of a failure, but only a class
+      of its own (``tcp.Connection.readConnectionLost``, ``main.CONNECTION_LOST``).
+    - ``keeps_input`` (FLU-09), because Twisted closes a socket when a send fails, whatever input is
+      left in it (``PosixReactorBase._disconnectSelectable``).
+
+    Only a plain socket has ``can_half_close`` (VRB-10), and only one of TCP has ``can_reset``.
+
+    :param untouched: whether nobody has ever written to the transport.
     """
 
     def __init__(self, backend: ReactorLoop, transport: Any, *, untouched: bool = False) -> None:
@@ -135,8 +152,8 @@ class TwistedChannel(Channel):
             tells_cause=False,
         )
         self._rearms = runs_on_uvloop()
-        # What was written before the transport was ours may still be in its buffer; then the
-        # reactor watches for room.
+        # Bytes that were written before the transport was ours may still be in its buffer. Then it
+        # is among the writers of the reactor, and we must not send before they have gone.
         self._ready = self._emptied = (
             untouched or self._sock is None or transport not in backend.reactor.getWriters()
         )
@@ -151,14 +168,16 @@ class TwistedChannel(Channel):
         self._released = False
         self._gone = False
         backend.hold_channel(self)
+        # Nothing is read before the protocol is attached (EVT-13).
         self.pause_reading()
         self._call("registerProducer", self, self._sock is None)
         self.set_no_delay(True)
 
     def _call(self, name: str, *args: object) -> None:
-        """Call the transport so that what it calls back at once is told in the next turn.
+        """Call a method of the transport, if the transport has it.
 
-        An ITransport need not have more than write and loseConnection; what it has not is left.
+        While it runs, the transport may call us back. `_tell` then tells the handler in the next
+        turn, since no event may come inside a verb (EVT-07).
         """
         function = getattr(self._transport, name, None)
         if function is None:
@@ -170,13 +189,14 @@ class TwistedChannel(Channel):
             self._calling = False
 
     def _tell(self, function: Callable[..., object], *args: object) -> None:
+        """Call *function*, which tells the handler of an event, now or in the next turn."""
         if self._calling:
             self._backend.soon(self._tell_now, function, *args)
         elif not self._released:
             try:
                 function(*args)
             except (KeyboardInterrupt, SystemExit) as error:
-                # Twisted would keep it to itself, and a loop of asyncio's end at once by it.
+                # If it went on, Twisted would swallow it, and an asyncio loop would end at once.
                 self._backend.fatal(error)
             if self._backend.foreign is not None:
                 self._backend.check_process()
@@ -217,7 +237,8 @@ class TwistedChannel(Channel):
     def data_received(self, data: bytes) -> None:
         self._tell(self._received, data)
         if self._rearms and self._reading and not self._gone:
-            # uvloop stops watching a descriptor at POLLERR, also where data came with it.
+            # uvloop stops watching a descriptor at POLLERR, even if data came with that. So the
+            # descriptor is watched anew, or the end would never be told (EVT-06).
             self._call("pauseProducing")
             self._call("resumeProducing")
 
@@ -247,7 +268,10 @@ class TwistedChannel(Channel):
         return self._hand_over(data) if self._sock is None else self._send(self._sock, data)
 
     def _look_for_tls(self) -> None:
-        """The transport may be TLS by now (``startTLS``), and its socket not for plain bytes."""
+        """Stop using the socket itself if the program has called ``startTLS`` meanwhile.
+
+        Bytes must go through the transport then, which encrypts them.
+        """
         if self._sock is not None and self._transport.TLS:
             self._sock = None
             self._stop_waiting()
@@ -285,10 +309,10 @@ class TwistedChannel(Channel):
             try:
                 self._room = _Room(self._backend, self._sock, self._has_room)
             except OSError:
-                # No descriptor is left for it: Twisted's own will do.
+                # No descriptor is left for the duplicate, so Twisted has to watch its own.
                 self._emptied = False
         if not self._emptied:
-            # With nothing in its buffer, Twisted finds it empty once the socket is writable.
+            # Twisted calls `resumeProducing` once the socket is writable and its buffer is empty.
             self._call("startWriting")
 
     def _stop_waiting(self) -> None:
@@ -301,15 +325,15 @@ class TwistedChannel(Channel):
         try:
             self._go_on()
         except Exception as error:
-            # ERR-12: a failure of ours is this connection's alone, and ends it.
+            # An error of our own must not reach another connection or the reactor (ERR-12).
             self._backend.report(error, "the channel to %s failed", self.get_peer())
             self._backend.guarded(self.handler.failed, error)
             self.abort()
 
     def resumeProducing(self) -> None:
-        """The transport's buffer has emptied (pull), or has room again (push)."""
+        """Go on writing: the transport's buffer is empty (pull), or has room again (push)."""
         if self._calling and self._sock is not None:
-            # Being registered; it says nothing of the buffer.
+            # `registerProducer` calls this too, and it says nothing of the buffer then.
             return
         self._emptied = True
         self._go_on()
@@ -324,16 +348,17 @@ class TwistedChannel(Channel):
             self._tell(self._end_now)
 
     def pauseProducing(self) -> None:
-        """The transport wants no more for now (push)."""
+        """Write no more, until the transport has room again (push)."""
         self._ready = False
 
     def stopProducing(self) -> None:
-        """The transport is lost, which it tells by ``connectionLost``."""
+        """Does nothing: the transport is lost, and tells it by ``connectionLost`` too."""
 
     def end_write(self) -> bool:
         self._look_for_tls()
         if self._sock is None:
-            # Its loseConnection sends everything first; nothing tells when.
+            # `close` will call its ``loseConnection``, which sends everything before it closes.
+            # Nothing tells when that is done.
             return True
         if self._ready:
             self._end_stream()
@@ -351,7 +376,12 @@ class TwistedChannel(Channel):
             self.handler.write_ended()
 
     def _end_stream(self) -> None:
-        """Twisted's own way would swallow what shutdown(2) says (FLU-11)."""
+        """Send the end of stream on the socket itself.
+
+        Twisted's ``loseWriteConnection`` would swallow an error of shutdown(2) (FLU-11).
+
+        :raises OSError: the connection was lost.
+        """
         assert self._sock is not None
         try:
             end_stream(self._sock)
@@ -360,7 +390,7 @@ class TwistedChannel(Channel):
         self._own_end_sent = True
 
     def _first(self, error: OSError) -> OSError:
-        """What broke the socket: every error after the first is EPIPE, and says nothing."""
+        """The first error of the socket. Later ones are EPIPE, which does not say what broke it."""
         self._error = self._error or error
         return self._error
 
@@ -374,7 +404,7 @@ class TwistedChannel(Channel):
 
     def _lost(self, reason: Failure) -> None:
         if not self._read_ended and reason.check(ConnectionDone):
-            # A transport without half-close: its peer's end of stream ended both halves.
+            # This transport cannot end one half alone: the peer's end of stream has ended both.
             self._end_of_stream()
             if self._ready and not self._wanted and not self._released:
                 self.handler.write_ended()
@@ -390,7 +420,8 @@ class TwistedChannel(Channel):
             try:
                 self._error = pending_error(self._sock)
                 if not self._own_end_sent:
-                    # Once both ends of stream have gone by, the kernel has forgotten the peer.
+                    # Raises if the connection was reset. After both ends of stream it would always
+                    # raise, since the kernel has forgotten the peer then.
                     self._sock.getpeername()
             except OSError as error:
                 self._error = self._error or error
@@ -401,8 +432,8 @@ class TwistedChannel(Channel):
             return 0
         if self._sock is not None:
             return unsent(self._sock)
-        # TLS on top of a socket has the socket's descriptor; of what it holds itself it is only
-        # known whether it waits for room.
+        # Not a plain socket. TLS has the descriptor of the socket below, which can be asked; how
+        # much TLS holds itself is not known, only whether it waits for room.
         waits = int(not self._ready)
         return waits + (unsent(self._transport) if self._own_descriptors() else 0)
 
@@ -416,8 +447,8 @@ class TwistedChannel(Channel):
 
     def abort(self) -> None:
         if self._released and self._own_end_sent:
-            # Everything is with the kernel, and Twisted lets go in its next turn: a reset now would
-            # cost the peer what it was told to have (END-02).
+            # A channel that is closed, and whose end of stream is sent, is not reset: its protocol
+            # was told that the peer gets everything (END-02). Twisted closes it in its next turn.
             return
         if self._sock is not None:
             if self._released:
@@ -430,8 +461,8 @@ class TwistedChannel(Channel):
                 self._call("abortConnection")
             self._release("abortConnection" if aborts else "loseConnection")
         if has_forked() and not self._gone:
-            # It is closed in the next turn, which ends nothing for the peer while a child holds a
-            # copy of the descriptor.
+            # Twisted closes the descriptor in the next turn. While a forked child holds a copy of
+            # it, that tells the peer nothing; a reset does (ERR-18).
             for fd in self._own_descriptors():
                 with suppress(OSError):
                     _reset_now(fd)
@@ -441,7 +472,7 @@ class TwistedChannel(Channel):
         return (*self._own_descriptors(), *room)
 
     def _own_descriptors(self) -> tuple[int, ...]:
-        # Wrappers relay it, and TLS on top of a socket has the socket's.
+        # Wrappers and TLS pass on the descriptor of the transport below, if it has one.
         fileno = getattr(self._transport, "fileno", None)
         return () if fileno is None or self._gone else (fileno(),)
 
@@ -449,11 +480,11 @@ class TwistedChannel(Channel):
         if not self._released:
             self._released = True
             self._stop_waiting()
-            # In the next turn: Twisted may be reading it now.
+            # In the next turn, since Twisted may be reading the socket now.
             self._backend.soon(self._end_transport, reason)
 
     def _end_transport(self, reason: Exception) -> None:
-        """Have the transport let go of its socket, with a reset where it was aborted."""
+        """Make the transport close its socket, with a reset if *reason* is ConnectionAborted."""
         if not self._gone:
             self._call("unregisterProducer")
             self._call("connectionLost", Failure(reason))
@@ -491,15 +522,16 @@ class TwistedChannel(Channel):
             try:
                 getattr(self._transport, name)(enabled)
             except OSError:
-                # Reset already; the next read tells.
+                # The connection was reset, and the next read tells that.
                 pass
 
 
 def _plain_socket(transport: Any) -> socket.socket | None:
-    """The socket that *transport* is, if it is no more than that.
+    """The socket of *transport*, if bytes may be sent on the socket itself; None otherwise.
 
-    A wrapper provides what the transport that it wraps provides, and does not relay it all; a class
-    with a `write` of its own does something to the bytes, and so may a handle that is a subclass.
+    They may not if the transport changes them. A class with a ``write`` of its own does, and a
+    subclass of ``socket.socket`` may. A wrapper does not count as a socket either, although it
+    provides the interfaces of the transport that it wraps.
     """
     plain = isinstance(transport, Connection) and type(transport).write is Connection.write
     handle = transport.getHandle() if plain and not transport.TLS else None
@@ -507,9 +539,9 @@ def _plain_socket(transport: Any) -> socket.socket | None:
 
 
 def _reset_now(fd: int) -> None:
-    """Have the peer of the socket *fd* see a reset.
+    """Reset the connection of the socket *fd*.
 
-    :raises OSError: it is no socket, or no descriptor is left.
+    :raises OSError: *fd* is no socket, or no descriptor is left for a duplicate.
     """
     own = os.dup(fd)
     try:
@@ -529,12 +561,12 @@ def _endpoint(address: Any) -> Endpoint:
             return endpoint_of(socket.AF_INET6, (host, address.port, 0, scope))
         return endpoint_of(socket.AF_UNIX, getattr(address, "name", None))
     except (TypeError, ValueError):
-        # What a wrapper calls an address may be none of ours.
+        # A wrapper may give an address of its own type.
         return TCP("0.0.0.0", 0)
 
 
 def adopt_socket(backend: ReactorLoop, sock: socket.socket) -> TwistedChannel:
-    """A channel over *sock*, which Twisted's own transport serves from now on.
+    """A channel over *sock*, which Twisted's own transport serves and owns from now on.
 
     :raises OSError: the connection was lost before Twisted could take it, the reactor has no room
         for it, or no descriptor is left for Twisted's duplicate; then the socket stays open.
@@ -547,7 +579,8 @@ def adopt_socket(backend: ReactorLoop, sock: socket.socket) -> TwistedChannel:
 
     factory = Factory.forProtocol(lambda: Attached(attach))
     factory.noisy = False
-    # Twisted takes a duplicate of the descriptor, and leaks it where this very call fails.
+    # Raises if the connection was lost. Twisted would make the same call after it has duplicated
+    # the descriptor, and would leak the duplicate.
     sock.getpeername()
     backend.reactor.adoptStreamConnection(sock.fileno(), sock.family, factory)
     try:

@@ -1,4 +1,4 @@
-"""halfclose protocols behind Twisted's own endpoints."""
+"""Serves the connections of Twisted's own endpoints by halfclose protocols."""
 
 from __future__ import annotations
 
@@ -20,34 +20,40 @@ __all__ = ["as_factory"]
 _log = logging.getLogger("halfclose")
 
 _backends: dict[Any, TwistedBackend] = {}
+"""The backend of each reactor that the program runs itself."""
 
 
 def as_factory(
     factory: ProtocolFactory, options: ConnectionOptions | None = None, *, reactor: Any = None
 ) -> Any:
-    """A Twisted factory whose connections are served by halfclose protocols.
+    """Make a Twisted factory whose connections are served by halfclose protocols.
 
-    For any endpoint of a program that owns its reactor::
+    It fits any endpoint of a program that runs its own reactor::
 
         endpoint.listen(as_factory(Echo))
 
-    The Deferred of a client endpoint's ``connect`` fires with an object whose ``protocol`` is
-    the halfclose protocol. A factory that raises or gives no protocol costs its connection and
-    is logged.
+    The Deferred of a client endpoint's ``connect`` fires with an object whose attribute
+    ``protocol`` is the halfclose protocol.
 
-    :param factory: any callable that gives a protocol; called once a connection.
-    :param options: how the connections behave.
-    :param reactor: the reactor that serves the endpoint; by default the installed one. None is
-        ever installed by this function.
-    :returns: an ``IProtocolFactory``.
+    When the reactor stops, the connections are aborted, and each protocol hears ``connectionLost``.
+
+    :param factory: a callable that makes a halfclose protocol; it is called once for each
+        connection. If it raises, or makes anything else, that is logged and the connection is
+        aborted (ERR-08).
+    :param options: how the connections behave; by default as ``ConnectionOptions()`` says.
+    :param reactor: the reactor that serves the endpoint. By default it is the one that
+        `halfclose.run` runs in this thread, or else the installed one. None is ever installed.
+    :returns: an ``IProtocolFactory``. If no reactor is given and none is installed, each connection
+        fails with RuntimeError.
     """
     return _Factory(factory, options or ConnectionOptions(), reactor)
 
 
 class _Attached(Attached):
-    """What a Twisted endpoint gets: `Attached`, with the protocol that was made for it."""
+    """The Twisted protocol that an endpoint gets for each connection."""
 
     protocol: Any = None
+    """The halfclose protocol of the connection."""
 
 
 @implementer(IProtocolFactory)
@@ -59,10 +65,10 @@ class _Factory:
         self._context = copy_context()
 
     def doStart(self) -> None:
-        """Twisted calls it for each port; there is nothing to do."""
+        """Does nothing; Twisted calls it for each port that is opened."""
 
     def doStop(self) -> None:
-        """Likewise."""
+        """Does nothing; Twisted calls it for each port that is closed."""
 
     def buildProtocol(self, addr: IAddress) -> _Attached:
         return _Attached(self._made)
@@ -77,21 +83,26 @@ class _Factory:
             _log.error("the connection with %s was dropped: %s", channel.get_peer(), error)
             channel.abort()
             return
-        # Each connection's own (EVT-16), of where the factory was made: that is when to listen, or
-        # to connect, was asked for. Twisted calls in whatever context its reactor runs.
+        # Twisted calls this in whatever context its reactor runs. So each connection gets its own
+        # copy of the context in which `as_factory` was called, since that is where the program
+        # asked to listen or to connect (EVT-16).
         attached.protocol = backend.accept(
             channel, self._factory, self._options, self._context.copy()
         )
 
 
 def _backend_of(reactor: Any) -> TwistedBackend:
-    """The backend for connections on *reactor*, one for each."""
+    """The backend for connections on *reactor*, which is made once.
+
+    :raises RuntimeError: *reactor* is None, and no reactor is installed.
+    """
     reactor = reactor or reactors.current() or sys.modules.get("twisted.internet.reactor")
     if reactor is None:
         raise RuntimeError("as_factory: no reactor is installed; give the argument 'reactor'")
     backend = TwistedBackend.of_run(reactor) or _backends.get(reactor)
     if backend is None or backend.left:
-        # A reactor that was stopped, and is run again all the same, begins anew.
+        # The backend of a reactor that has stopped stays closed, so a reactor that is run again
+        # after all gets another one.
         backend = _backends[reactor] = TwistedBackend("twisted", {"reactor": reactor})
         backend.open_with_reactor()
     return backend

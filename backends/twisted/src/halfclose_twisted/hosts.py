@@ -1,4 +1,4 @@
-"""The contract suite's host: a program's own reactor, installed and run as Twisted's users do."""
+"""A host for the contract suite: a program that installs and runs its own Twisted reactor."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ Main = Callable[[Backend], Awaitable[T]]
 
 
 class ReactorRun(Host):
-    """``reactor.run()``, of the one reactor that the process has installed.
+    """Runs programs by ``reactor.run()``, on the one reactor that the process has installed.
 
-    Begun by callWhenRunning, and cancelled by a trigger before shutdown, so that the backend is
-    left however the reactor comes to be stopped. One that was stopped cannot be run again, so each
-    run installs another.
+    ``callWhenRunning`` begins the program. A trigger before shutdown cancels it, so that it leaves
+    the backend whoever stops the reactor. A reactor that was stopped cannot be run again, so each
+    run installs a new one.
     """
 
     name = "reactor.run"
@@ -73,19 +73,22 @@ class ReactorRun(Host):
     async def run_program(
         self, main: Main[object], backend: Backend, options: Mapping[str, Any]
     ) -> BaseException | None:
-        # There is one reactor in a process, and it runs the test.
+        # A process has only one reactor, and that runs the test already.
         return await self.run_beside(main, backend, options)
 
 
 @functools.cache
 def _begin_logging() -> None:
-    """As a program does, once. Until then Twisted keeps each event, with all that it refers to."""
+    """Begin Twisted's logging, as a program does once.
+
+    Until then Twisted keeps each event, and everything that the event refers to.
+    """
     globalLogBeginner.beginLoggingTo((), redirectStandardIO=False, discardBuffer=True)
 
 
 @contextmanager
 def _installed(variant: str | None) -> Iterator[Any]:
-    """A new reactor of that *variant*, installed as the process's own; taken back at the end."""
+    """Install a new reactor of *variant* as the process's own, and remove it at the end."""
     with ExitStack() as stack:
         stack.enter_context(_signal_handlers())
         if variant in ("asyncio", "uvloop"):
@@ -98,10 +101,10 @@ def _installed(variant: str | None) -> Iterator[Any]:
         try:
             yield reactor
         finally:
-            # Nobody else does this: a process has one, for as long as it lives.
+            # Twisted has no way to uninstall a reactor, since a process keeps one while it lives.
             del sys.modules["twisted.internet.reactor"]
             del twisted.internet.reactor
-            # Its wakers: everything else was removed when it stopped.
+            # Only the wakers are left: everything else was removed when the reactor stopped.
             for reader in reactor.getReaders():
                 reactor.removeReader(reader)
                 reader.connectionLost(Failure(ConnectionDone()))
@@ -109,7 +112,7 @@ def _installed(variant: str | None) -> Iterator[Any]:
 
 @contextmanager
 def _signal_handlers() -> Iterator[None]:
-    """Put back what a reactor leaves installed, which keeps the reactor too."""
+    """Put back the signal handlers, since those of a reactor stay installed and keep it alive."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -130,4 +133,4 @@ def _uvloop_loop() -> asyncio.AbstractEventLoop:
 
 
 HOSTS: tuple[Host, ...] = (ReactorRun(),)
-"""What the contract suite can run by: see `halfclose.BackendSpec`."""
+"""Hosts that the contract suite runs programs by: see `halfclose.BackendSpec`."""

@@ -1,4 +1,4 @@
-"""What an event loop does, by a Twisted reactor: time, calls, tasks, descriptors and names."""
+"""The event loop of a Twisted reactor: time, calls, tasks, descriptors and names."""
 
 from __future__ import annotations
 
@@ -26,12 +26,18 @@ from .pace import FD_SETSIZE, Pace, Timer, Timers, pace_of, selects
 __all__ = ["ReactorLoop"]
 
 _LOST = 8
-"""Times that a descriptor is served before it is, as asked for, served again: the wall clock was
-set back, and it has to be asked anew."""
+"""Times that a descriptor is served while a call of `Pace.again` is due, until that counts as lost.
+
+It may be a delayed call of the reactor's, which is late if somebody has set the wall clock back.
+Then it is asked for anew.
+"""
 
 
 class _Event:
-    """Any number of waiters, each with a Deferred of its own (rule LOOP-04)."""
+    """An event for any number of tasks.
+
+    Each task waits for a Deferred of its own, so that to cancel one affects no other (LOOP-04).
+    """
 
     def __init__(self, soon: Callable[..., None]) -> None:
         self._soon = soon
@@ -41,7 +47,8 @@ class _Event:
     def set(self) -> None:
         if not self._is_set:
             self._is_set = True
-            # Not now: a Deferred runs its coroutine inside callback(), and we may be in a verb.
+            # Not now, since a Deferred runs its coroutine inside callback(), and this may be called
+            # inside a verb.
             self._soon(self._wake)
 
     def _wake(self) -> None:
@@ -95,7 +102,10 @@ class _Descriptor:
         raise NotImplementedError
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor gave the descriptor up: an error on it counts as readiness."""
+        """Serve the descriptor once more, and watch it again in the next turn.
+
+        The reactor has given it up because of an error, which counts as readiness (LOOP-06).
+        """
         if not self._stopped:
             self._serve()
         if not self._stopped and self._backend.reactor.running:
@@ -108,7 +118,7 @@ class _Descriptor:
     def stop(self) -> None:
         if not self._stopped:
             self._stopped = True
-            # A forked child shares what is watched with its parent.
+            # A forked child must not do that: it shares with its parent what the reactor watches.
             if self._backend.foreign is None:
                 self._remove()
 
@@ -139,6 +149,8 @@ class _Writer(_Descriptor):
 
 @implementer(IResolutionReceiver)
 class _Receiver:
+    """Collects the addresses that the reactor's resolver finds."""
+
     def __init__(self, done: Callable[[list[Address]], None]) -> None:
         self._done = done
         self._found: list[Address] = []
@@ -158,10 +170,10 @@ class _Receiver:
 
 
 class ReactorLoop(Backend):
-    """A backend whose event loop is a reactor; who starts and stops that is not known here.
+    """A backend whose event loop is a reactor. Subclasses start and stop the reactor.
 
-    :param options: beside those of `Backend`: ``reactor``, the reactor to use in place of one of
-        our own.
+    :param options: those of `Backend`, and ``reactor``: the reactor to use. Without it, `run` takes
+        one of its own, and ``open_backend`` uses the one that is running.
     """
 
     option_names = frozenset({"reactor"})
@@ -178,7 +190,7 @@ class ReactorLoop(Backend):
         self._tasks: set[Deferred[object]] = set()
 
     def _set_out(self) -> None:
-        """The reactor is there, and will not be another any more. Idempotent."""
+        """Prepare timers and turns for `reactor`, which must not change any more. Idempotent."""
         if self._pace is None:
             self._pace = pace_of(self.reactor)
             self._clock = self._pace.time
@@ -187,7 +199,7 @@ class ReactorLoop(Backend):
 
     @property
     def pace(self) -> Pace:
-        """What sets the pace, once the reactor is running.
+        """What asks the reactor for its next turn.
 
         :raises RuntimeError: the backend has not been entered.
         """
@@ -201,7 +213,7 @@ class ReactorLoop(Backend):
             self._timers.disown()
 
     def _dispose(self) -> None:
-        """Never call anything again: the reactor has ended."""
+        """Forget all calls and timers, since the reactor has ended."""
         self._over = True
         self._soon.clear()
         if self._pace is not None:
@@ -222,7 +234,10 @@ class ReactorLoop(Backend):
             self.guarded(function, *args)
 
     def soon(self, function: Callable[..., object], *args: object) -> None:
-        """`call_soon`, but also once the backend has been left, and in any context."""
+        """`call_soon` without a context, and also once the backend has been left.
+
+        Once the reactor has ended, it does nothing.
+        """
         if not self._over:
             self._soon.append((function, args))
             self._ask_for_turn()
@@ -242,7 +257,7 @@ class ReactorLoop(Backend):
         self._turn_is_due = False
         due = self._soon
         try:
-            # One by one: what is called may be interrupted, and the rest must not be lost by it.
+            # Each is taken out alone, so that the rest is not lost if a call is interrupted.
             for _ in range(len(due)):
                 if not due:
                     break
@@ -261,7 +276,7 @@ class ReactorLoop(Backend):
     def _later(self, seconds: float, function: Callable[..., object], *args: object) -> Timer:
         if not seconds <= 0:
             return self._timers.add(seconds, function, *args)
-        # Not before what is due in the next turn already.
+        # It waits behind the calls of the next turn that were asked for before.
         timer = Timer(None, function, args)
         self.soon(self._now, timer)
         return timer
@@ -275,7 +290,7 @@ class ReactorLoop(Backend):
         if self.left:
             return
         context, pace = copy_context(), self.pace
-        # RuntimeError: the loop is closed.
+        # RuntimeError means that the loop is closed, and then nothing is to be called.
         with suppress(RuntimeError):
             pace.soon_threadsafe(context.run, self._unless_left, function, *args)
 
@@ -322,10 +337,11 @@ class ReactorLoop(Backend):
         return descriptor
 
     def check_watchable(self, fd: int) -> None:
-        """Make sure that the reactor can watch *fd*: one that cannot spins, or is silent.
+        """Make sure that the reactor can watch *fd*. A reactor that cannot spins or never calls.
 
-        :raises OSError: ERANGE: the reactor has no room for a descriptor of that number. Not
-            EMFILE: there are descriptors, and to wait for one would be to wait in silence.
+        :raises OSError: the reactor has no room for a descriptor of that number. The errno is
+            ERANGE and not EMFILE, since the caller would wait for a free descriptor at EMFILE, and
+            descriptors are free.
         """
         if not selects(self.reactor, fd):
             raise OSError(
@@ -335,7 +351,7 @@ class ReactorLoop(Backend):
             )
 
     async def resolve(self, host: str, port: int) -> list[Address]:
-        # Twisted's resolver never answers for a name that IDNA refuses.
+        # Raises UnicodeError for a name that IDNA refuses: Twisted's resolver would never answer.
         host.encode("idna")
         done: Deferred[list[Address]] = Deferred()
 

@@ -1,8 +1,9 @@
-"""The next turn of a reactor and the timers, by what no wall clock can delay.
+"""Turns of a reactor, and timers, that do not depend on the wall clock.
 
-A reactor orders its delayed calls, ``callLater(0)`` too, by ``reactor.seconds()``: the wall clock.
-Where that is set back by an hour, what was due waits for an hour. So nothing of ours is a delayed
-call, but for a reactor whose clock a test moves.
+A reactor orders its delayed calls, also those of ``callLater(0)``, by ``reactor.seconds()``, which
+is the wall clock. If somebody sets that back by an hour, a call that was due waits for an hour. So
+we do without delayed calls where the system allows it. On a reactor whose clock a test moves, every
+timer is a delayed call, since the test has to see it.
 """
 
 from __future__ import annotations
@@ -29,51 +30,55 @@ from zope.interface import implementer
 __all__ = ["Pace", "Timer", "Timers", "in_next_turn", "pace_of", "selects"]
 
 FD_SETSIZE = 1024
-"""The first descriptor that select(2) cannot watch."""
+"""The lowest number of a descriptor that select(2) cannot watch."""
 
 _LONGEST = 10.0**9
-"""Seconds; more than that is never."""
+"""Seconds. A timer for later than that is never called."""
 
 
 class Pace(ABC):
-    """What sets the pace of one backend: how its reactor is asked for the next turn."""
+    """Asks the reactor of one backend for its next turn, or for a turn at a later time."""
 
     time: Callable[[], float] = staticmethod(time.monotonic)
     """Seconds of a clock that never goes back."""
 
     @abstractmethod
     def soon(self, function: Callable[[], object]) -> None:
-        """Call *function* in the next turn; in the reactor's thread only."""
+        """Call *function* in the next turn. To be called in the reactor's thread only."""
 
     @abstractmethod
     def again(self, function: Callable[[], object]) -> None:
-        """`soon`, as cheap as can be; a step of the wall clock may delay it."""
+        """`soon`, as cheaply as possible. The call may be late if the wall clock is set back."""
 
     @abstractmethod
     def soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
-        """Call in the next turn; from any thread or signal handler.
+        """`soon`, for any thread and for signal handlers.
 
         :raises RuntimeError: the reactor's loop is closed.
         """
 
     @abstractmethod
     def wake(self, seconds: float, function: Callable[[], object]) -> None:
-        """Call *function* after *seconds*, in place of what an earlier call was to call."""
+        """Call *function* after *seconds*. This replaces an earlier `wake` that is still due."""
 
     @abstractmethod
     def wake_not(self) -> None:
-        """Take back the last `wake`. Idempotent."""
+        """Cancel the last `wake`. Idempotent."""
 
     def leave(self) -> None:  # noqa: B027 - most hold nothing
-        """Hold nothing from now on but for the time of a `wake`."""
+        """Note that the backend has been left: from now on hold a descriptor only for a `wake`."""
 
     def descriptors(self) -> tuple[int, ...]:
-        """What it holds, for a forked child to let go of (ERR-18)."""
+        """The descriptors that it holds, which a forked child has to release (ERR-18)."""
         return ()
 
 
 class _OnReactor(Pace):
-    """Any reactor: calls from threads go before its delayed calls, whatever the clock says."""
+    """On any reactor: turns by ``callFromThread``, and timers by a timer of the system's.
+
+    A reactor makes the calls of ``callFromThread`` in its next turn, whatever the clock says. If
+    the system has no such timer, a delayed call takes its place.
+    """
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -85,7 +90,7 @@ class _OnReactor(Pace):
         self._reactor.callFromThread(function)
 
     def again(self, function: Callable[[], object]) -> None:
-        # Through the waker it would cost two system calls.
+        # `callFromThread` would wake the reactor by a descriptor, which costs two system calls.
         self._reactor.callLater(0, function)
 
     def soon_threadsafe(self, function: Callable[..., object], *args: object) -> None:
@@ -121,9 +126,9 @@ class _OnReactor(Pace):
 
 
 class _OnLoop(Pace):
-    """A reactor on an asyncio loop, whose clock is the monotonic one.
+    """On a reactor over an asyncio loop: calls go to the loop, whose clock is the monotonic one.
 
-    The reactor's own ``callFromThread`` makes a delayed call of it there.
+    The reactor's own ``callFromThread`` would make a delayed call of each.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -150,7 +155,7 @@ class _OnLoop(Pace):
 
 
 class _OnClock(Pace):
-    """A reactor whose clock a test moves: everything goes by that clock."""
+    """On a reactor whose clock a test moves: everything is a delayed call, by that clock."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -176,7 +181,7 @@ class _OnClock(Pace):
 
 
 def pace_of(reactor: Any) -> Pace:
-    """What sets the pace on *reactor*, which is running in this thread.
+    """The `Pace` for *reactor*, which is running in this thread.
 
     A reactor that has ``advance``, as ``twisted.internet.task.Clock`` has, is one whose clock a
     test moves.
@@ -190,7 +195,7 @@ def pace_of(reactor: Any) -> Pace:
 
 
 def selects(reactor: Any, fd: int) -> bool:
-    """Whether *reactor* can watch *fd*: select(2) has room for the first 1024 only."""
+    """Whether *reactor* can watch *fd*. With select(2) it cannot from 1024 on."""
     return fd < FD_SETSIZE or not isinstance(reactor, SelectReactor) or sys.platform == "win32"
 
 
@@ -198,6 +203,8 @@ def selects(reactor: Any, fd: int) -> bool:
 
 
 class _Descriptor:
+    """A descriptor that a reactor can watch."""
+
     def __init__(self, reactor: Any, fd: int) -> None:
         self._reactor = reactor
         self._fd = fd
@@ -211,22 +218,27 @@ class _Descriptor:
 
 @implementer(IReadDescriptor)
 class _Alarm(_Descriptor):
-    """A timer of the operating system's, which a reactor watches only while it is set.
+    """A timer of the operating system's, by a descriptor that the reactor watches while it is set.
 
-    So what the program still waits for is on its reactor, and what is over is not: trial complains
-    of descriptors that a test has left there.
+    It is not watched at other times, because trial complains of a test that leaves descriptors on
+    the reactor.
     """
 
     is_set = False
+    """Whether the timer is running, and the reactor watches it."""
     _function: Callable[[], object]
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor has ended, and watches nothing any more."""
+        """Note that the reactor has ended, and does not watch the timer any more."""
         self.is_set = False
 
     @classmethod
     def on(cls, reactor: Any) -> _Alarm | None:
-        """One for *reactor*; None where the system has none, or no descriptor for it."""
+        """A new timer for *reactor*.
+
+        :returns: None if the system has no such timers, no descriptor is left, or *reactor* cannot
+            watch the one that it got.
+        """
         try:
             fd = _timer_descriptor()
         except OSError:
@@ -239,9 +251,10 @@ class _Alarm(_Descriptor):
         return cls(reactor, fd)
 
     def set(self, seconds: float, function: Callable[[], object]) -> bool:
-        """Call *function* once, after *seconds*.
+        """Call *function* once, after *seconds*. This replaces what was set before.
 
-        :returns: False: the reactor has no room to watch one more (ENOSPC, ENOMEM).
+        :returns: whether the timer is set; it is not if the system has no room to watch one more
+            (ENOSPC, ENOMEM).
         """
         self._function = function
         _set_timer(self._fd, seconds)
@@ -256,7 +269,7 @@ class _Alarm(_Descriptor):
         return True
 
     def stop(self) -> None:
-        """Call nothing. Idempotent."""
+        """Stop the timer. Idempotent."""
         if self.is_set:
             self.is_set = False
             self._reactor.removeReader(self)
@@ -291,7 +304,7 @@ elif sys.version_info >= (3, 13):
         os.timerfd_settime(fd, initial=0.0 if seconds is None else max(seconds, 1e-9))
 
 else:
-    # Python has names for these from 3.13 on.
+    # Python has functions for these timers from 3.13 on.
     _libc = ctypes.CDLL(None, use_errno=True)
 
     class _Spec(ctypes.Structure):
@@ -315,7 +328,7 @@ else:
         return _check(_libc.timerfd_create(time.CLOCK_MONOTONIC, flags))
 
     def _set_timer(fd: int, seconds: float | None) -> None:
-        # All zero stops it.
+        # A time of zero stops the timer.
         nanoseconds = 0 if seconds is None else max(int(seconds * 1e9), 1)
         spec = _Spec(0, 0, *divmod(nanoseconds, 10**9))
         _check(_libc.timerfd_settime(fd, 0, ctypes.byref(spec), None))
@@ -323,7 +336,10 @@ else:
 
 @implementer(IReadDescriptor)
 class _Once(_Descriptor):
-    """Is readable from the first, and calls a function once."""
+    """A descriptor that is readable at once, so that the reactor calls a function in its next turn.
+
+    It is called once.
+    """
 
     def __init__(self, reactor: Any, function: Callable[[], object]) -> None:
         fd, end = os.pipe()
@@ -339,7 +355,7 @@ class _Once(_Descriptor):
         self._function()
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor has ended before its next turn."""
+        """Close the descriptor, since the reactor has ended before its next turn."""
         os.close(self._fd)
 
 
@@ -377,9 +393,9 @@ class Timer:
         return self._function is None
 
     def cancel(self) -> None:
-        """Do not call. Idempotent; a no-op once it was called."""
+        """Do not call the function. Idempotent; does nothing once it was called."""
         if self._function is not None:
-            # It stays in the heap for a while, and must keep nothing alive.
+            # A cancelled timer stays in the heap for a while, and must not keep objects alive.
             self._function = None
             self._args = ()
             timers, self._timers = self._timers, None
@@ -387,24 +403,28 @@ class Timer:
                 timers.one_less()
 
     def begins_with(self, first: object) -> bool:
-        """Whether that is what the first argument is."""
+        """Whether *first* is the first argument of the call."""
         return self._args[:1] == (first,)
 
     def forget(self) -> None:
-        """Be one of no `Timers` any more."""
+        """Forget the `Timers` that it belongs to, so that to cancel it changes nothing there."""
         self._timers = None
 
     def take(self) -> tuple[Callable[..., object] | None, tuple[object, ...]]:
-        """What to call; it is forgotten here."""
+        """Give the function and its arguments, and forget both.
+
+        :returns: None and no arguments if the timer was cancelled or taken before.
+        """
         function, args = self._function, self._args
         self.cancel()
         return function, args
 
 
 class Timers:
-    """The timers of one backend, of which its reactor sees the first only.
+    """The timers of one backend. The reactor knows only when the first of them is due.
 
-    :param call: calls a function, and raises nothing.
+    :param pace: wakes this at that time.
+    :param call: calls a function with its arguments, and raises nothing that the function raises.
     """
 
     def __init__(self, pace: Pace, call: Callable[..., object]) -> None:
@@ -416,7 +436,9 @@ class Timers:
         self._wakes_at: float | None = None
 
     def add(self, seconds: float, function: Callable[..., object], *args: object) -> Timer:
-        """Call ``function(*args)`` after *seconds*; timers of one moment in order of the calls.
+        """Call ``function(*args)`` after *seconds*.
+
+        Timers that are due at the same time are called in the order in which they were added.
 
         :raises ValueError: *seconds* is not a number.
         """
@@ -433,7 +455,7 @@ class Timers:
         return timer
 
     def one_less(self) -> None:
-        """One was cancelled, or taken."""
+        """Note that one timer was cancelled or taken. Cancelled ones are removed now and then."""
         self._live -= 1
         if not self._live:
             self._heap.clear()
@@ -444,18 +466,21 @@ class Timers:
             heapq.heapify(self._heap)
 
     def drop(self, first: object) -> None:
-        """Forget those whose first argument is *first*."""
+        """Cancel the timers whose first argument is *first*."""
         for _, _, timer in list(self._heap):
             if timer.begins_with(first):
                 timer.cancel()
 
     def clear(self) -> None:
-        """Forget all."""
+        """Cancel all timers."""
         for _, _, timer in list(self._heap):
             timer.cancel()
 
     def disown(self) -> None:
-        """In a forked child: a timer that is cancelled changes nothing for the parent (ERR-18)."""
+        """Forget all timers, in a forked child.
+
+        To cancel one there must not change the system's timer, which is the parent's too (ERR-18).
+        """
         for _, _, timer in self._heap:
             timer.forget()
         self._heap.clear()
@@ -466,8 +491,8 @@ class Timers:
         self._pace.wake(max(due - self._pace.time(), 0.0), self._look)
 
     def _look(self) -> None:
-        """Call what is due; what that adds is for the next time."""
-        # What is added meanwhile sets no alarm of its own.
+        """Call the timers that are due. Timers that these calls add wait for the next time."""
+        # While this runs, a timer that is added asks for no `wake`: that is done once, at the end.
         self._wakes_at = -math.inf
         now = self._pace.time()
         due = []
@@ -479,7 +504,7 @@ class Timers:
                 if function is not None:
                     self._call(function, *args)
         finally:
-            # Interrupted: the rest is for the next time.
+            # If a call was interrupted, the rest is called the next time.
             for timer in due:
                 heapq.heappush(self._heap, (now, next(self._number), timer))
             self._wakes_at = None

@@ -1,4 +1,4 @@
-"""What discovery reads: the backends by name. Importing it imports nothing of Twisted."""
+"""The plugin that discovery reads. Importing it imports nothing of Twisted."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ def _reactor_runs() -> bool:
     ours = sys.modules.get("halfclose_twisted.reactors")
     if ours is not None and ours.current() is not None:
         return True
-    # One that is installed counts: the main of task.react begins before its reactor does.
+    # An installed reactor counts, since `twisted.internet.task.react` calls its main function
+    # before the reactor runs.
     return "twisted.internet.reactor" in sys.modules
 
 
 _of_parent: Any = None
-"""In a child that was forked inside the program's reactor, that one: it runs in the parent only."""
+"""The program's reactor that a forked child was forked in. It runs in the parent only."""
 
 
 def _in_child() -> None:
@@ -40,10 +41,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def _has_called_us(reactor: Any) -> bool:
-    """Whether the caller was called by *reactor*, from its ``run``.
+    """Whether the caller was called by the ``run`` of *reactor*.
 
-    Twisted's ``isInIOThread`` does not say so: it names the thread that has begun to run a reactor
-    last, which may be one in which `halfclose.run` runs, or has run, another.
+    Twisted's ``isInIOThread`` cannot tell that. It knows only the thread in which a reactor was
+    begun last, and that may be one of ours, which `halfclose.run` runs or has run there.
     """
     code = getattr(getattr(type(reactor), "run", None), "__code__", None)
     frame = inspect.currentframe()
@@ -55,7 +56,10 @@ def _has_called_us(reactor: Any) -> bool:
 
 
 def _is_in_io_thread() -> bool:
-    """Twisted's answer, where no reactor of ours was run in this thread."""
+    """Whether Twisted says that the program's reactor runs in this thread.
+
+    False if a reactor of ours was ever run in this thread: Twisted may mean that one.
+    """
     ours = sys.modules.get("halfclose_twisted.reactors")
     threadable = sys.modules.get("twisted.python.threadable")
     if threadable is None or (ours is not None and ours.has_run_here()):
@@ -64,7 +68,10 @@ def _is_in_io_thread() -> bool:
 
 
 def _occupant() -> str | None:
-    """The reactor that runs in this thread, the program's own too, or another's asyncio loop."""
+    """The event loop that runs in this thread, in words; None if there is none.
+
+    It may be a reactor of ours, the program's own reactor, or an asyncio loop.
+    """
     ours = sys.modules.get("halfclose_twisted.reactors")
     reactor = ours.current() if ours is not None else None
     if reactor is None:
@@ -72,7 +79,7 @@ def _occupant() -> str | None:
         if not getattr(reactor, "running", False) or reactor is _of_parent:
             reactor = None
         elif not _has_called_us(reactor) and not _is_in_io_thread():
-            # It runs in another thread.
+            # The program's reactor runs in another thread.
             reactor = None
     if reactor is not None:
         return f"a Twisted reactor ({type(reactor).__name__})"
@@ -85,7 +92,10 @@ def _occupant() -> str | None:
 
 @hookimpl
 def halfclose_backends() -> list[BackendSpec]:
-    """``twisted``, the platform's best reactor or the one that runs, and one for each reactor."""
+    """The backend ``twisted``, and one backend for each reactor.
+
+    ``twisted`` takes the reactor that runs, or else the best one of the platform.
+    """
     default = BackendSpec(
         "twisted",
         "halfclose_twisted.backend:TwistedBackend",

@@ -1,7 +1,7 @@
-"""Reactors of our own, lent for one run and used again.
+"""Reactors of our own, each of which is lent for one run and then used again.
 
-A reactor cannot be freed: each new instance leaves the two descriptors of its waker behind. One
-that is ended with ``crash`` can be run again, so each variant keeps those that it made.
+A reactor cannot be freed: each new one leaves the two descriptors of its waker behind. But if it is
+ended by ``crash``, it can be run again. So the reactors of each variant are kept.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from twisted.python import threadable
 __all__ = ["asyncio_task_runs", "borrow", "current", "give_back", "of_variant", "runs_on_uvloop"]
 
 _idle: dict[str, list[Any]] = {}
+"""The reactors of each variant that nobody runs now."""
+
 _lock = threading.Lock()
 _local = threading.local()
 
@@ -34,7 +36,8 @@ def _asyncio_reactor(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> Any:
 def _uvloop_reactor() -> Any:
     import uvloop
 
-    # libuv aborts the process where it has to close a standard descriptor of its own.
+    # If a standard descriptor is closed, one of libuv's own may get its number, and to close that
+    # makes libuv abort the process.
     occupy()
     return _asyncio_reactor(uvloop.new_event_loop)
 
@@ -64,7 +67,11 @@ def _make(variant: str) -> Any:
 
 
 def borrow(variant: str | None) -> tuple[str, Any]:
-    """A reactor of that *variant* that nobody runs, and the variant's name."""
+    """Take a reactor that nobody runs, or make one.
+
+    :param variant: a name such as ``"epoll"``; None for the best one of the platform.
+    :returns: the variant's name and the reactor, both for `give_back`.
+    """
     variant = variant or _default_variant()
     with _lock:
         idle = _idle.setdefault(variant, [])
@@ -74,13 +81,16 @@ def borrow(variant: str | None) -> tuple[str, Any]:
 
 
 def give_back(variant: str, reactor: Any) -> None:
-    """*reactor* has ended and may be lent again."""
+    """Keep *reactor*, which has ended, so that it can be lent again."""
     with _lock:
         _idle[variant].append(reactor)
 
 
 def enter(reactor: Any) -> Any:
-    """*reactor* is what runs in this thread now; give what ran before."""
+    """Note that *reactor* runs in this thread now; None if none does.
+
+    :returns: the reactor that ran before, or None.
+    """
     before = current()
     _local.reactor = reactor
     _local.has_run = True
@@ -88,20 +98,20 @@ def enter(reactor: Any) -> Any:
 
 
 def current() -> Any:
-    """The reactor that `run` runs in this thread, or None."""
+    """The reactor that `halfclose.run` runs in this thread, or None."""
     return getattr(_local, "reactor", None)
 
 
 def has_run_here() -> bool:
-    """Whether `run` has ever run one in this thread."""
+    """Whether `halfclose.run` has ever run a reactor in this thread."""
     return getattr(_local, "has_run", False)
 
 
 def leave_io_thread() -> None:
-    """A reactor of ours has begun, and Twisted takes its thread for the one of all reactors.
+    """Make Twisted's ``isInIOThread`` right again for the program's own reactor.
 
-    A program whose own reactor runs in another thread may ask in which it is, and the answer
-    is to stay right.
+    Twisted remembers only the thread in which a reactor was begun last. That is now a thread of
+    ours, while the program's reactor may run in another one.
     """
     program: Any = sys.modules.get("twisted.internet.reactor")
     if program is not None and program is not current() and getattr(program, "running", False):
@@ -109,11 +119,11 @@ def leave_io_thread() -> None:
 
 
 def _after_fork() -> None:
-    """The child shares the descriptors of the parent's reactors, and must use none of them."""
+    """Forget all reactors, in a forked child: they share their descriptors with the parent's."""
     global _lock, _local
     _idle.clear()
     _lock = threading.Lock()
-    # The one that ran where the child was forked does not run in the child.
+    # The reactor in which the child was forked does not run in the child.
     _local = threading.local()
 
 
@@ -133,7 +143,7 @@ def of_variant(reactor: Any, variant: str) -> bool:
 
 
 def runs_on_uvloop() -> bool:
-    """Whether the event loop that is running in this thread is uvloop's."""
+    """Whether a uvloop event loop is running in this thread."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -142,7 +152,7 @@ def runs_on_uvloop() -> bool:
 
 
 def asyncio_task_runs() -> bool:
-    """Whether the caller is a task of asyncio's, which can await nothing of Twisted's."""
+    """Whether the caller is a task of asyncio's, which cannot await a Deferred of Twisted's."""
     try:
         return asyncio.current_task() is not None
     except RuntimeError:
@@ -150,7 +160,10 @@ def asyncio_task_runs() -> bool:
 
 
 def waits_for_its_loop(reactor: Any) -> bool:
-    """Whether *reactor* is asyncio's, and its loop does not run yet, as in callWhenRunning."""
+    """Whether *reactor* is one over an asyncio loop, and the loop does not run yet.
+
+    So it is in a function that the reactor was given by ``callWhenRunning``.
+    """
     module, name = _CLASSES["asyncio"]
     loaded = sys.modules.get(module)
     return loaded is not None and isinstance(reactor, getattr(loaded, name)) and not loop_runs()

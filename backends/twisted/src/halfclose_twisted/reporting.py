@@ -1,7 +1,8 @@
-"""Failures that nobody caught, for the standard library's logging and for Twisted's.
+"""Logs the failures that nobody caught, by the standard library's logging and by Twisted's.
 
-Twisted's is where trial finds them: a test that has not flushed them (``flushLoggedErrors``) is in
-error. A program can read both, or have one forwarded to the other, and reads each failure once.
+Trial finds them in Twisted's logging: a test is in error if it does not call ``flushLoggedErrors``.
+A program may read both kinds of logging, or forward one to the other. In each case it sees each
+failure once.
 """
 
 from __future__ import annotations
@@ -23,15 +24,16 @@ _twisted_log = Logger("halfclose")
 
 
 def report(error: BaseException, message: str, args: tuple[object, ...], level: int) -> None:
-    """See `halfclose.Backend.report`."""
+    """Log *error* by both kinds of logging; see `halfclose.Backend.report`."""
     failure = Failure(error, type(error), error.__traceback__)
     try:
         text = message % args if args else message
     except Exception:
-        # Somebody's repr has failed; it must not hide the failure.
+        # The ``repr`` of an argument has raised, and that must not hide the failure.
         text, message, args = message, message.replace("%", "%%"), ()
     if not _log.hasHandlers():
-        # Twisted shows it: where its logging has not begun, on stderr, as logging would.
+        # The program has not set up the standard library's logging, so Twisted's shows the failure.
+        # If that has not begun either, it writes to stderr.
         _twisted_log.failure("{text}", failure, LogLevel.critical, text=text)
         return
     with _heard_by_twisted() as heard:
@@ -40,16 +42,18 @@ def report(error: BaseException, message: str, args: tuple[object, ...], level: 
         with _not_heard_back(error):
             _twisted_log.failure("{text}", failure, LogLevel.error, text=text)
     elif not any(event.get("log_failure") for event in heard):
-        # The program forwards what is logged, as text: only trial is to find this.
+        # The program forwards the standard library's logging to Twisted's, as text. So the failure
+        # itself is logged there too, without a text, for trial to find.
         globalLogPublisher({"isError": 1, "failure": failure, "log_format": "", **_QUIETLY})
 
 
 _QUIETLY: dict[str, Any] = {"log_level": LogLevel.debug, "log_namespace": "halfclose"}
+"""Fields of an event that the program's own observers should not show."""
 
 
 @contextmanager
 def _heard_by_twisted() -> Iterator[list[LogEvent]]:
-    """The events that reach Twisted's logging meanwhile from this thread."""
+    """Collect the events that this thread gives to Twisted's logging meanwhile."""
     heard: list[LogEvent] = []
     thread = threading.get_ident()
 
@@ -67,7 +71,10 @@ def _heard_by_twisted() -> Iterator[list[LogEvent]]:
 
 @contextmanager
 def _not_heard_back(error: BaseException) -> Iterator[None]:
-    """Keep from the handlers that have shown *error* what Twisted forwards to them meanwhile."""
+    """Keep the handlers of the logger from showing *error* again.
+
+    They have shown it already, and Twisted's logging may be forwarded to them.
+    """
 
     def is_new(record: logging.LogRecord) -> bool:
         return not (record.exc_info and record.exc_info[1] is error)

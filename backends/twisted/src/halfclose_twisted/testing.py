@@ -1,4 +1,4 @@
-"""The contract suite's types of channel that are Twisted transports."""
+"""Channel types for the contract suite: `as_factory` over Twisted transports."""
 
 from __future__ import annotations
 
@@ -75,4 +75,4 @@ class TwistedUnix(_Endpoint):
 
 
 CHANNEL_TYPES = (*EVERYWHERE, TwistedTCP(), TwistedUnix(), NativeTCP(), NativeUnix())
-"""What the contract suite runs on: see `halfclose.BackendSpec`."""
+"""Channel types that the contract suite tests: see `halfclose.BackendSpec`."""

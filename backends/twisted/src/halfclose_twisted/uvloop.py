@@ -1,4 +1,7 @@
-"""The backend on a uvloop reactor; importing it imports uvloop, so that its lack is told early."""
+"""The backend on a reactor over uvloop.
+
+It imports uvloop, so that the program is told early if that is not installed.
+"""
 
 from __future__ import annotations
 
@@ -10,4 +13,4 @@ __all__ = ["UvloopBackend"]
 
 
 class UvloopBackend(TwistedBackend):
-    """`TwistedBackend`, where uvloop is known to be there."""
+    """`TwistedBackend`, on a reactor over uvloop."""
