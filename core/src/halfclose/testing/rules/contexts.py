@@ -37,7 +37,7 @@ class _Tenant(Recorder):
             self.look(self.events[-1])
 
     def look(self, where: str, expected: str | None = None) -> None:
-        """Check that *where* runs in the connection's own context, or in that of *expected*."""
+        """Check that *where* runs in the connection's context, or in the one named *expected*."""
         self.seen.add(where)
         if _whose.get() != (expected or self.name):
             self.strange.append(f"{where} of {self.name} ran in {_whose.get()} context")
