@@ -94,7 +94,7 @@ async def check_contexts(net: Net) -> None:
 
     connect = await net.serve(make)
     _whose.set(_PROGRAM)
-    # There is no listener on the standard descriptors: the program connects, once at a time.
+    # Nothing listens on the standard descriptors: the program itself connects.
     asked_by = _PROGRAM if net.channel_type.scheme == "stdio" else "the listener's"
     for use in (_use_from_without, _end):
         peer = net.closing(await connect())
