@@ -37,7 +37,7 @@ def shorten(script: Script, still_breaks: Callable[[Script], bool]) -> Script:
 
 
 def _shorter(script: Script) -> Iterator[Script]:
-    """Scripts that are a little shorter or simpler than *script*, the shortest ones first."""
+    """Scripts a little shorter or simpler than *script*, first those that leave out most."""
     for steps in _without_some(script.steps):
         yield replace(script, steps=steps)
     for end in _simpler_ends(script.a):

@@ -65,8 +65,9 @@ class ClosingRules:
         Where to look: ``Backend.__aexit__`` does all of this before it calls ``stop`` with the
         body's exception, so the loop must go on until then. If the framework wraps exceptions in
         groups, keep the body's exception away from it. If a channel releases its descriptor after
-        ``close`` or ``abort`` has returned, it calls ``Backend.hold_channel`` so that leaving
-        waits for that. ``stop`` cancels the tasks of ``start_soon`` and waits for their end.
+        ``close`` or ``abort`` has returned, it calls ``Backend.hold_channel`` in these, and
+        ``release_channel`` afterwards, so that leaving waits for that. ``stop`` cancels the tasks
+        of ``start_soon`` and waits for their end.
         """
         if net.channel_type.scheme != "stdio":
             await self._listener_closes(net)

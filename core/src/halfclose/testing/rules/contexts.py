@@ -37,7 +37,7 @@ class _Tenant(Recorder):
             self.look(self.events[-1])
 
     def look(self, where: str, expected: str | None = None) -> None:
-        """Check that *where* runs in the connection's own context, or in that of *expected*."""
+        """Check that *where* runs in the connection's context, or in the one named *expected*."""
         self.seen.add(where)
         if _whose.get() != (expected or self.name):
             self.strange.append(f"{where} of {self.name} ran in {_whose.get()} context")
@@ -94,7 +94,7 @@ async def check_contexts(net: Net) -> None:
 
     connect = await net.serve(make)
     _whose.set(_PROGRAM)
-    # There is no listener on the standard descriptors: the program connects, once at a time.
+    # Nothing listens on the standard descriptors: the program itself connects.
     asked_by = _PROGRAM if net.channel_type.scheme == "stdio" else "the listener's"
     for use in (_use_from_without, _end):
         peer = net.closing(await connect())

@@ -327,8 +327,8 @@ class EventRules:
                 piece = data[start : min(start + size, length)]
                 if size < 1000:
                     pair.peer.send_now(piece)
-                    # Each piece is to be read alone. Besides, each send takes up a buffer of the
-                    # kernel's, which would run out of them.
+                    # Let our side read each piece alone. Besides, each send takes up a buffer of
+                    # the kernel, however few bytes it has, so that many would fill the queue.
                     await net.turns(1)
                 else:
                     await pair.peer.send(piece)

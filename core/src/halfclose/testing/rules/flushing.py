@@ -383,7 +383,7 @@ class FlushingRules:
             if not stdio:
                 pair.peer.close()
             else:
-                # Two pipes have no hang-up; this ends the one that we read.
+                # On two pipes, a close would end both halves, and with them the connection.
                 pair.peer.shutdown()
             events = ["connectionMade", "dataReceived", "readConnectionLost"]
             await check(pair, events, paused, "hang-up")

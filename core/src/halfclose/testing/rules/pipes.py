@@ -52,7 +52,7 @@ class PipeRules:
             await broken.peer.until_input()
             broken.peer.reset()
             if write_after:
-                # Here the write fails with EPIPE, and the kernel drops its ECONNRESET.
+                # This write fails with EPIPE, so that the cause is that or the reset.
                 broken.protocol.verb("write", b"too late")
             reason = await net.lost(broken.protocol)
             assert type(reason) is ConnectionLost
