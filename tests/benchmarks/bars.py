@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .catalogue import FLOOR, OURS
-from .figures import Ratio, ratio, summary
+from .figures import Division, Summary
 from .results import Measured, Run
 
 __all__ = ["BARS", "Bar", "Growth", "Most", "Versus", "native"]
@@ -44,20 +44,28 @@ class Bar:
         """What the figure is divided by, in words."""
         raise NotImplementedError
 
-    def measured(self, run: Run) -> Ratio | None:
-        """The ratio in one run; None if it was not measured."""
+    def division(self, figures: Mapping[str, Mapping[str, Summary]]) -> Division | None:
+        """What is divided by what; None where the bar is for a figure itself.
+
+        :param figures: what was measured, by server and by the metric's name.
+        """
+        return None
+
+    def measured(self, run: Run) -> Summary | None:
+        """The ratio, or the figure, in one run; None if it was not measured."""
         work = run.works.get(self.work)
         return None if work is None else self._measured(work)
 
-    def _measured(self, work: Measured) -> Ratio | None:
-        raise NotImplementedError
+    def _measured(self, work: Measured) -> Summary | None:
+        division = self.division(work.figures)
+        return None if division is None else work.ratio(division)
 
     def held(self, run: Run) -> bool:
         """Whether the bar was cleared; not if it was not measured."""
         found = self.measured(run)
         if found is None:
             return False
-        return found.value >= self.limit if self.at_least else found.value <= self.limit
+        return found.median >= self.limit if self.at_least else found.median <= self.limit
 
 
 @dataclass(frozen=True)
@@ -79,12 +87,10 @@ class Versus(Bar):
     def versus(self) -> str:
         return f"by {self.peer}" if not self.inverted else f"{self.peer} by it"
 
-    def _measured(self, work: Measured) -> Ratio | None:
-        ours, theirs = work.values(self.ours, self.metric), work.values(self.peer, self.metric)
-        # A server that failed in some round has no ratio: which rounds belong together?
-        if not ours or len(ours) != len(theirs):
-            return None
-        return ratio(theirs, ours) if self.inverted else ratio(ours, theirs)
+    def division(self, figures: Mapping[str, Mapping[str, Summary]]) -> Division:
+        if self.inverted:
+            return Division(self.peer, self.metric, self.ours, self.metric)
+        return Division(self.ours, self.metric, self.peer, self.metric)
 
 
 @dataclass(frozen=True)
@@ -100,16 +106,16 @@ class Growth(Bar):
     def versus(self) -> str:
         return "at the last point" if self.absolute else "last point by first"
 
-    def _measured(self, work: Measured) -> Ratio | None:
-        rounds = work.rounds.get(self.ours)
-        if not rounds:
+    def division(self, figures: Mapping[str, Mapping[str, Summary]]) -> Division | None:
+        if self.absolute or not figures.get(self.ours):
             return None
-        first, *_, last = sorted(rounds[0], key=float)
-        final = work.values(self.ours, last)
-        if self.absolute:
-            spread = summary(final)
-            return Ratio(spread.median, spread.low, spread.high)
-        return ratio(final, work.values(self.ours, first))
+        first, *_, last = sorted(figures[self.ours], key=float)
+        return Division(self.ours, last, self.ours, first)
+
+    def _measured(self, work: Measured) -> Summary | None:
+        if not self.absolute or not work.figures.get(self.ours):
+            return super()._measured(work)
+        return work.figure(self.ours, max(work.figures[self.ours], key=float))
 
 
 @dataclass(frozen=True)
@@ -120,12 +126,8 @@ class Most(Bar):
     def versus(self) -> str:
         return "itself"
 
-    def _measured(self, work: Measured) -> Ratio | None:
-        values = work.values(self.ours, self.metric)
-        if not values:
-            return None
-        spread = summary(values)
-        return Ratio(spread.median, spread.low, spread.high)
+    def _measured(self, work: Measured) -> Summary | None:
+        return work.figure(self.ours, self.metric)
 
 
 def native(work: str, ours: str) -> str:

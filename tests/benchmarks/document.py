@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -10,9 +9,9 @@ from .catalogue import CATALOGUE
 from .charts import chart
 from .headline import headline
 from .metric import Metric
-from .results import Results, Run, save
+from .results import Measured, Results, Run, save
 from .table import measured_bars
-from .words import bound_by_generator, number
+from .words import bound_by_generator, number, with_quartiles
 from .works.everything import WORKS
 
 __all__ = ["BEGIN", "END", "write_document"]
@@ -36,7 +35,7 @@ def write_document(results: Results, document: Path, readme: Path) -> None:
     save(results, folder / "results.json")
     run = results.runs[0]
     for name, measured in run.works.items():
-        if measured.rounds:
+        if measured.figures:
             (folder / f"{name}.svg").write_text(chart(WORKS[name], measured))
 
 
@@ -54,17 +53,27 @@ def _lines(results: Results) -> Iterator[str]:
     yield ""
     yield ", ".join(f"{name} {value}" for name, value in results.machine.items()) + "."
     yield ""
-    yield from _bars(results)
     run = results.runs[0]
-    yield from _medians(run)
+    yield "### Charts"
+    yield ""
     for name, measured in run.works.items():
-        if measured.rounds:
-            yield f"![{WORKS[name].title}]({_FOLDER}/{name}.svg)"
-            yield ""
-        for server, why in measured.without.items():
-            yield f"- {name}, {server}: {why}"
-        if measured.without:
-            yield ""
+        yield from _chart(name, measured)
+    yield "### Bars"
+    yield ""
+    yield from _bars(results)
+    yield "### Medians"
+    yield ""
+    yield from _medians(run)
+
+
+def _chart(name: str, measured: Measured) -> Iterator[str]:
+    if measured.figures:
+        yield f"![{WORKS[name].title}]({_FOLDER}/{name}.svg)"
+        yield ""
+    for server, why in measured.without.items():
+        yield f"- {name}, {server}: {why}"
+    if measured.without:
+        yield ""
 
 
 def _bars(results: Results) -> Iterator[str]:
@@ -75,7 +84,7 @@ def _bars(results: Results) -> Iterator[str]:
         cells = []
         for run in results.runs:
             found = bar.measured(run)
-            cells.append("not measured" if found is None else str(found))
+            cells.append("not measured" if found is None else with_quartiles(found))
         verdict = "held" if all(bar.held(run) for run in results.runs) else "**missed**"
         yield f"| {bar.work} | {bar.ours} | {bar.claim} | " + " | ".join(cells) + f" | {verdict} |"
     yield ""
@@ -95,9 +104,9 @@ def _medians(run: Run) -> Iterator[str]:
         cells = []
         for name, metric in columns:
             measured = run.works[name]
-            values = measured.values(server.name, metric.name)
-            note = "\\*" if values and bound_by_generator(measured, server.name) else ""
-            cells.append(number(statistics.median(values)) + note if values else "-")
+            found = measured.figure(server.name, metric.name)
+            note = "\\*" if bound_by_generator(measured, server.name) else ""
+            cells.append("-" if found is None else number(found.median) + note)
         yield f"| {server.name} | " + " | ".join(cells) + " |"
     yield ""
     yield "\\*: the load generator was the bottleneck."

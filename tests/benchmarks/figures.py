@@ -6,12 +6,12 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Ratio", "Summary", "ratio", "summary"]
+__all__ = ["Division", "Summary", "ratio", "summary"]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The rounds of one figure: the median, and between what the middle half of them is."""
+    """What the rounds come to: the median, and between what the middle half of them is."""
 
     low: float
     median: float
@@ -19,15 +19,18 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """One figure by another: the median of the rounds, and between what the middle half is."""
+class Division:
+    """One figure of one server, divided by another figure, or by another server's."""
 
-    value: float
-    low: float
-    high: float
+    server: str
+    metric: str
+    by_server: str
+    by_metric: str
 
-    def __str__(self) -> str:
-        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+    @property
+    def name(self) -> str:
+        """What is divided by what, where the server is known already."""
+        return f"{self.metric} by {self.by_server}'s {self.by_metric}"
 
 
 def summary(values: Sequence[float]) -> Summary:
@@ -42,7 +45,7 @@ def summary(values: Sequence[float]) -> Summary:
     return Summary(*statistics.quantiles(values, n=4, method="inclusive"))
 
 
-def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Summary:
     """*ours* by *theirs*, measured in turns: the n-th of the one beside the n-th of the other.
 
     Not the ratio of the medians: for minutes at a time a machine can be slower by a quarter, and
@@ -50,5 +53,4 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
 
     :raises ValueError: there are none, or not as many of the one as of the other.
     """
-    spread = summary([a / b for a, b in zip(ours, theirs, strict=True)])
-    return Ratio(spread.median, spread.low, spread.high)
+    return summary([a / b for a, b in zip(ours, theirs, strict=True)])

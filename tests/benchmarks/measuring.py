@@ -10,8 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Protocol as Interface
 
+from .bars import BARS
 from .catalogue import OURS, Server
+from .headline import HEADLINE
 from .results import Measured
+from .rounds import Rounds
 from .works.work import Unable, Work
 
 __all__ = ["Advance", "measure", "rounds_of", "steps"]
@@ -50,7 +53,7 @@ def measure(
 
 
 def _measure_one(work: Work, servers: Sequence[Server], rounds: int, advance: Advance) -> Measured:
-    found = Measured()
+    found = Rounds(work.name)
     taking_part = _taking_part(work, servers)
     with work.begun():
         for group in [taking_part] if work.in_turns else [[server] for server in taking_part]:
@@ -59,13 +62,12 @@ def _measure_one(work: Work, servers: Sequence[Server], rounds: int, advance: Ad
             except Exception as error:
                 # What was measured came before; but what a server leaves behind may be in the way.
                 for server in group:
-                    found.without.setdefault(server.name, _why(error))
-                    found.rounds.pop(server.name, None)
-    return found
+                    found.drop(server.name, _why(error))
+    return found.measured([*BARS, *HEADLINE])
 
 
 def _measure_group(
-    work: Work, servers: Sequence[Server], total: int, found: Measured, advance: Advance
+    work: Work, servers: Sequence[Server], total: int, found: Rounds, advance: Advance
 ) -> None:
     """Measure *servers* in turns, a round of each and again from the first, and note it."""
     with ExitStack() as stack:
@@ -76,7 +78,7 @@ def _measure_group(
             if why is None:
                 ready.append(server)
             else:
-                found.without[server.name] = why
+                found.drop(server.name, why)
                 advance(f"{work.name}: {server.name} cannot", total)
         for number in range(1, total + 1):
             for server in list(ready):
@@ -84,13 +86,11 @@ def _measure_group(
                 try:
                     figures = work.measure(server)
                 except Exception as error:
-                    found.without[server.name] = _why(error)
-                    # The rounds before count for nothing without the rest.
-                    found.rounds.pop(server.name, None)
+                    found.drop(server.name, _why(error))
                     ready.remove(server)
                     advance(f"{work.name}: {server.name} failed", total + 1 - number)
                 else:
-                    found.rounds.setdefault(server.name, []).append(figures)
+                    found.add(server.name, figures)
                     advance(f"{work.name}: {server.name}", 1)
 
 

@@ -6,14 +6,14 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from .catalogue import Server
-from .metric import Figures
+from .figures import Division, Summary
 
 __all__ = ["Machine", "Measured", "Results", "Run", "describe_machine", "load", "save"]
 
@@ -24,16 +24,22 @@ Machine = dict[str, str]
 class Measured:
     """One work.
 
-    :param rounds: by server, the figures of each round.
+    :param figures: by server, and by the metric's name.
+    :param ratios: by server, and by the name of the `Division`: those that the bars need.
     :param without: by server, why there is no figure: not installed, unable, failed.
     """
 
-    rounds: dict[str, list[Figures]] = field(default_factory=dict)
+    figures: dict[str, dict[str, Summary]] = field(default_factory=dict)
+    ratios: dict[str, dict[str, Summary]] = field(default_factory=dict)
     without: dict[str, str] = field(default_factory=dict)
 
-    def values(self, server: str, metric: str) -> list[float]:
-        """One figure of one server, round by round; empty if it has none."""
-        return [figures[metric] for figures in self.rounds.get(server, ()) if metric in figures]
+    def figure(self, server: str, metric: str) -> Summary | None:
+        """One figure of one server; None if it has none."""
+        return self.figures.get(server, {}).get(metric)
+
+    def ratio(self, division: Division) -> Summary | None:
+        """One figure by another; None if one of them was not measured."""
+        return self.ratios.get(division.server, {}).get(division.name)
 
 
 @dataclass
@@ -82,27 +88,49 @@ def _processor() -> str:
 
 
 def save(results: Results, path: Path) -> None:
-    """Write *results* as JSON."""
+    """Write *results* as JSON: of each figure the lower quartile, the median, the upper one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_rounded(asdict(results)), indent=1)
+    found = {
+        "command": results.command,
+        "machine": results.machine,
+        "runs": [
+            {"works": {name: _plain(work) for name, work in run.works.items()}}
+            for run in results.runs
+        ],
+    }
+    text = json.dumps(found, indent=1)
     path.write_text(_INNERMOST.sub(_on_one_line, text) + "\n")
 
 
+def _plain(work: Measured) -> dict[str, Any]:
+    return {
+        "figures": _numbers(work.figures),
+        "ratios": _numbers(work.ratios),
+        "without": work.without,
+    }
+
+
+def _numbers(summaries: Mapping[str, Mapping[str, Summary]]) -> dict[str, dict[str, list[float]]]:
+    return {
+        server: {
+            name: [_rounded(found.low), _rounded(found.median), _rounded(found.high)]
+            for name, found in by_name.items()
+        }
+        for server, by_name in summaries.items()
+    }
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.7g}")
+
+
 _INNERMOST = re.compile(r"{[^{}]*}")
-"""One round's figures: a number a line would be tens of thousands of lines."""
+"""One server's figures: a number a line would be thousands of lines."""
 
 
 def _on_one_line(found: re.Match[str]) -> str:
     # JSON escapes the newlines in strings: what is left of them is layout.
     return re.sub(r"\n\s*", " ", found[0])
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.5g}")
-    if isinstance(value, dict):
-        return {key: _rounded(inner) for key, inner in value.items()}
-    return [_rounded(inner) for inner in value] if isinstance(value, list) else value
 
 
 def load(path: Path) -> Results:
@@ -113,9 +141,20 @@ def load(path: Path) -> Results:
     try:
         found = json.loads(path.read_text())
         runs = [
-            Run({name: Measured(**work) for name, work in run["works"].items()})
+            Run({name: _measured(work) for name, work in run["works"].items()})
             for run in found["runs"]
         ]
         return Results(found["command"], found["machine"], runs)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} has no results in it: {error!r}") from error
+
+
+def _measured(work: Mapping[str, Any]) -> Measured:
+    return Measured(_summaries(work["figures"]), _summaries(work["ratios"]), dict(work["without"]))
+
+
+def _summaries(numbers: Mapping[str, Any]) -> dict[str, dict[str, Summary]]:
+    return {
+        server: {name: Summary(*found) for name, found in by_name.items()}
+        for server, by_name in numbers.items()
+    }

@@ -4,35 +4,26 @@ from __future__ import annotations
 
 from html import escape
 
-__all__ = ["COLOURS", "Drawing"]
-
-COLOURS = 8
-"""How many colours the classes ``line0``, ``line1``, ... have."""
-
-_LINES_LIGHT = ["0969da", "bc4c00", "1a7f37", "8250df", "bf3989", "9a6700", "cf222e", "57606a"]
-_LINES_DARK = ["58a6ff", "f0883e", "3fb950", "bc8cff", "f778ba", "d29922", "ff7b72", "8b949e"]
+__all__ = ["Drawing"]
 
 
-def _palette(page: str, text: str, dim: str, ours: str, peer: str, lines: list[str]) -> str:
-    strokes = "".join(
-        f".line{place}{{stroke:#{colour}}}.mark{place}{{fill:#{colour}}}"
-        for place, colour in enumerate(lines)
-    )
+def _palette(page: str, text: str, dim: str, ours: str, others: str) -> str:
     return (
         f".page{{fill:#{page}}}text{{fill:#{text}}}.dim{{fill:#{dim}}}"
-        f".axis,.spread,.limit{{stroke:#{dim}}}.break{{stroke:#{page}}}"
-        f".ours{{fill:#{ours}}}.peer{{fill:#{peer}}}" + strokes
+        f".axis,.spread,.limit,.leader{{stroke:#{dim}}}.break{{stroke:#{page}}}"
+        f".ours{{fill:#{ours}}}.others{{fill:#{others}}}"
+        f".line.ours{{fill:none;stroke:#{ours}}}.line.others{{fill:none;stroke:#{others}}}"
     )
 
 
 _STYLE = (
     "text{font:13px system-ui,sans-serif}.title{font-weight:600;font-size:15px}"
     ".end{text-anchor:end}.middle{text-anchor:middle}"
-    ".curve{fill:none;stroke-width:2}.axis,.spread,.limit{stroke-width:1}"
-    ".limit{stroke-dasharray:5 4}.break{stroke-width:4}"
-    + _palette("ffffff", "1f2328", "656d76", "0969da", "afb8c1", _LINES_LIGHT)
+    "polyline{fill:none}.line,.axis{stroke-width:2}.spread,.limit,.leader{stroke-width:1}"
+    ".limit{stroke-dasharray:5 4}.leader{opacity:.5}.break{stroke-width:4}"
+    + _palette("ffffff", "1f2328", "656d76", "0969da", "afb8c1")
     + "@media(prefers-color-scheme:dark){"
-    + _palette("0d1117", "e6edf3", "8d96a0", "58a6ff", "484f58", _LINES_DARK)
+    + _palette("0d1117", "e6edf3", "8d96a0", "58a6ff", "484f58")
     + "}"
 )
 
@@ -40,8 +31,8 @@ _STYLE = (
 class Drawing:
     """A picture that shapes are added to. Lengths are in pixels, from the upper left corner.
 
-    Classes: ``ours``, ``peer``, ``dim``, ``axis``, ``spread``, ``limit``, ``break``, ``title``,
-    ``end``, ``middle``, ``curve``, ``lineN`` and ``markN``.
+    Classes: ``ours``, ``others``, ``dim``, ``title``, ``end``, ``middle``; of lines ``line``,
+    ``axis``, ``spread``, ``limit``, ``leader`` and ``break``.
     """
 
     def __init__(self, width: int, height: int, title: str) -> None:

@@ -10,7 +10,6 @@ from rich.text import Text
 
 from .bars import BARS, Bar
 from .catalogue import CATALOGUE
-from .figures import summary
 from .metric import BUSY, LOAD_BUSY
 from .results import Measured, Results
 from .words import bound_by_generator, curve_points, number
@@ -29,15 +28,15 @@ def print_work(out: Console, name: str, measured: Measured) -> None:
     for heading, _ in columns:
         table.add_column(heading, justify="right", no_wrap=True)
     for server in CATALOGUE:
-        if server.name in measured.rounds:
+        if server.name in measured.figures:
             cells = [_cell(measured, server.name, metric) for _, metric in columns]
             style = "bold" if server.ours else ""
             note = " *" if bound_by_generator(measured, server.name) else ""
             table.add_row(Text(server.name + note, style), *cells)
-    out.print(table if measured.rounds else Text(work.title, "bold"))
+    out.print(table if measured.figures else Text(work.title, "bold"))
     for server_name, why in measured.without.items():
         out.print(Text(f"  {server_name}: {why}", "yellow"), soft_wrap=True)
-    if any(bound_by_generator(measured, name) for name in measured.rounds):
+    if any(bound_by_generator(measured, name) for name in measured.figures):
         out.print(Text("  * the generator was the bottleneck", "dim"))
     out.print()
 
@@ -52,12 +51,11 @@ def _columns(work: type[Work], measured: Measured) -> list[tuple[str, str]]:
 
 
 def _cell(measured: Measured, server: str, metric: str) -> Text:
-    values = measured.values(server, metric)
-    if not values:
+    found = measured.figure(server, metric)
+    if found is None:
         return Text("-", "dim")
-    found = summary(values)
     text = Text(number(found.median))
-    if len(values) > 1 and found.median and metric not in (BUSY.name, LOAD_BUSY.name):
+    if found.low < found.high and found.median and metric not in (BUSY.name, LOAD_BUSY.name):
         spread = 50 * (found.high - found.low) / abs(found.median)
         text.append(f" ±{spread:.0f}%".rjust(6), "dim")
     return text
@@ -68,7 +66,7 @@ def measured_bars(results: Results) -> Sequence[Bar]:
 
     def asked(bar: Bar) -> bool:
         works = [run.works[bar.work] for run in results.runs if bar.work in run.works]
-        return any(bar.servers <= {*work.rounds, *work.without} for work in works)
+        return any(bar.servers <= {*work.figures, *work.without} for work in works)
 
     return [bar for bar in BARS if asked(bar)]
 
@@ -88,7 +86,7 @@ def print_bars(out: Console, results: Results, bars: Iterable[Bar]) -> None:
             if found is None:
                 cells.append(Text("not measured", "red"))
                 continue
-            cell = Text(f"{found.value:.2f}", "green" if bar.held(run) else "bold red")
+            cell = Text(f"{found.median:.2f}", "green" if bar.held(run) else "bold red")
             cell.append(f" {found.low:.2f}-{found.high:.2f}", "dim")
             cells.append(cell)
         held = all(bar.held(run) for run in results.runs)

@@ -12,15 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from .bars import Growth, Versus
+from .bars import BARS, Bar, Growth, Most, Versus
 from .catalogue import CATALOGUE, Server, named
+from .contention import Contention
 from .cores import Cores
-from .crowd import Crowd
 from .document import BEGIN, END, write_document
-from .figures import Ratio, Summary, ratio, summary
+from .figures import Summary, ratio, summary
+from .headline import HEADLINE
 from .measuring import measure
 from .metric import Figures
 from .results import Measured, Results, Run, load, save
+from .rounds import Rounds
 from .running_server import HERE, BenchmarkError, RunningServer, python
 from .servers.sizes import HOST
 from .words import bound_by_generator
@@ -109,26 +111,28 @@ def test_one_command_measures(tmp_path: Path) -> None:
     assert "by floor" in done.stdout
     results = load(out)
     echo = results.runs[0].works["echo-64"]
-    assert echo.values("floor", "cpu")[0] > 0
-    assert set(echo.rounds) == {"floor", "anyio+asyncio", "twisted-select"}
+    cpu = echo.figure("floor", "cpu")
+    assert cpu is not None
+    assert cpu.median > 0
+    assert set(echo.figures) == {"floor", "anyio+asyncio", "twisted-select"}
     memory = results.runs[0].works["memory"]
-    assert set(memory.rounds) == {"floor", "anyio+asyncio", "twisted-select"}
+    assert set(memory.figures) == {"floor", "anyio+asyncio", "twisted-select"}
 
 
-def test_a_crowd_rests_until_it_is_let_in_and_is_gone_in_the_end() -> None:
-    with Crowd(min(os.sched_getaffinity(0))) as crowd:
-        processes = list(crowd.processes)
+def test_competitors_rest_until_they_are_wanted_and_are_gone_in_the_end() -> None:
+    with Contention(min(os.sched_getaffinity(0))) as contention:
+        processes = list(contention.processes)
         assert processes
         for process in processes:
             os.waitid(os.P_PID, process.pid, os.WSTOPPED)
-        with crowd.let_in():
+        with contention.applied():
             for process in processes:
                 os.waitid(os.P_PID, process.pid, os.WCONTINUED)
         for process in processes:
             os.waitid(os.P_PID, process.pid, os.WSTOPPED)
         processes[0].kill()
         processes[0].wait()
-        with pytest.raises(BenchmarkError, match="gone"), crowd.let_in():
+        with pytest.raises(BenchmarkError, match="gone"), contention.applied():
             pass
     assert all(process.returncode is not None for process in processes)
 
@@ -183,9 +187,9 @@ def test_a_work_that_fails_in_the_end_costs_no_other() -> None:
     servers = [named("floor"), named("asyncio")]
     works = (Leaving(Scale(), Cores()), alone)
     found = dict(measure(works, servers, 2, lambda what, steps: None))
-    assert not found["leaving"].rounds
+    assert not found["leaving"].figures
     assert found["leaving"].without["floor"] == "failed: ConnectionError: the server is gone"
-    assert found["alone"].values("asyncio", "cpu") == [1.0, 1.0]
+    assert found["alone"].figure("asyncio", "cpu") == Summary(1.0, 1.0, 1.0)
     assert alone.order == ["floor", "floor", "asyncio", "asyncio"]
 
 
@@ -212,50 +216,77 @@ def test_medians_and_spread() -> None:
     assert summary([3.0, 1.0, 2.0]).median == 2.0
     assert summary([1.0, 2.0, 3.0, 4.0, 5.0]) == Summary(2.0, 3.0, 4.0)
     # In the second round everything took twice as long.
-    assert ratio([1.0, 4.0, 3.0], [2.0, 8.0, 2.0]) == Ratio(0.5, 0.5, 1.0)
+    assert ratio([1.0, 4.0, 3.0], [2.0, 8.0, 2.0]) == Summary(0.5, 0.5, 1.0)
     with pytest.raises(ValueError, match="nothing"):
         summary([])
 
 
-def run_of(**servers: list[float]) -> Run:
+def held(bar: Bar, **servers: list[float]) -> bool:
+    """Whether *bar*, of the work echo-64, is by those rounds."""
     rounds = {name: [{"cpu": value} for value in values] for name, values in servers.items()}
-    return Run({"echo-64": Measured(rounds)})
+    return bar.held(Run({"echo-64": Rounds("echo-64", rounds).measured([bar])}))
 
 
 def test_bars() -> None:
-    run = run_of(ours=[1.0, 1.2], peer=[2.0, 2.0])
-    assert Versus("echo-64", "cpu", "ours", 0.6, peer="peer").held(run)
-    assert not Versus("echo-64", "cpu", "ours", 0.5, peer="peer").held(run)
-    assert Versus("echo-64", "cpu", "ours", 1.8, True, "peer", inverted=True).held(run)
+    rounds = {"ours": [1.0, 1.2], "peer": [2.0, 2.0]}
+    assert held(Versus("echo-64", "cpu", "ours", 0.6, peer="peer"), **rounds)
+    assert not held(Versus("echo-64", "cpu", "ours", 0.5, peer="peer"), **rounds)
+    assert held(Versus("echo-64", "cpu", "ours", 1.8, True, "peer", inverted=True), **rounds)
+    assert held(Most("echo-64", "cpu", "ours", 1.1), **rounds)
+    assert not held(Most("echo-64", "cpu", "ours", 1.0), **rounds)
     # What was not measured does not hold.
-    assert not Versus("echo-64", "cpu", "ours", 9.0, peer="absent").held(run)
-    assert not Versus("echo-1", "cpu", "ours", 9.0, peer="peer").held(run)
-    curve = Run({"curve": Measured({"ours": [{"10": 2.0, "2": 1.0, "5": 9.0}]})})
-    assert Growth("curve", "cpu", "ours", 2.0).held(curve)
-    assert not Growth("curve", "cpu", "ours", 1.9).held(curve)
-    assert Growth("curve", "cpu", "ours", 2.0, absolute=True).held(curve)
+    assert not held(Versus("echo-64", "cpu", "ours", 9.0, peer="absent"), **rounds)
+    assert not held(Versus("echo-1", "cpu", "ours", 9.0, peer="peer"), **rounds)
+    assert not held(Versus("echo-64", "cpu", "ours", 9.0, peer="peer"), ours=[1.0], peer=[2.0, 2.0])
+
+
+def test_bars_of_curves() -> None:
+    def held(bar: Bar) -> bool:
+        rounds = Rounds("curve", {"ours": [{"10": 2.0, "2": 1.0, "5": 9.0}]})
+        return bar.held(Run({"curve": rounds.measured([bar])}))
+
+    assert held(Growth("curve", "cpu", "ours", 2.0))
+    assert not held(Growth("curve", "cpu", "ours", 1.9))
+    assert held(Growth("curve", "cpu", "ours", 2.0, absolute=True))
+    assert not held(Growth("curve", "cpu", "ours", 1.9, absolute=True))
+    assert not held(Growth("curve", "cpu", "others", 9.0))
+    assert not held(Growth("curve", "cpu", "others", 9.0, absolute=True))
+
+
+def test_a_ratio_is_of_the_rounds_and_not_of_the_medians() -> None:
+    bar = Versus("echo-64", "cpu", "ours", 0.5, peer="peer")
+    rounds = {"ours": [1.0, 4.0, 3.0], "peer": [2.0, 8.0, 2.0]}
+    assert held(bar, **rounds)
 
 
 def test_generator_as_the_bottleneck_is_told() -> None:
     def measured(server: float, load: float) -> Measured:
-        return Measured({"x": [{"server_busy": server, "load_busy": load}]})
+        return Rounds("x", {"x": [{"server_busy": server, "load_busy": load}]}).measured([])
 
     assert bound_by_generator(measured(60.0, 97.0), "x")
     assert not bound_by_generator(measured(99.0, 97.0), "x")
     assert not bound_by_generator(measured(99.0, 60.0), "x")
-    assert not bound_by_generator(Measured({"x": [{"cpu": 1.0}]}), "x")
+    assert not bound_by_generator(Rounds("x", {"x": [{"cpu": 1.0}]}).measured([]), "x")
 
 
 def test_results_survive_and_the_document_is_made_from_them(tmp_path: Path) -> None:
     figures = {"floor": [{"cpu": 5.0}, {"cpu": 6.0}], "anyio+asyncio": [{"cpu": 6.0}, {"cpu": 7.0}]}
     figures["anyio-asyncio"] = [{"cpu": 24.0}, {"cpu": 28.0}]
-    echo = Measured(figures, {"uvloop": "uvloop is not installed"})
+    rounds = Rounds("echo-64", figures)
+    rounds.drop("uvloop", "uvloop is not installed")
+    echo = rounds.measured([*BARS, *HEADLINE])
     machine = {"python": "3", "system": "{one\n  two}"}
     results = Results("python -m benchmarks", machine, [Run({"echo-64": echo})])
     path = tmp_path / "results.json"
     save(results, path)
-    assert load(path) == results
     assert path.read_text().count("\n") < 40
+    found = load(path).runs[0].works["echo-64"]
+    assert found.figures == echo.figures
+    assert found.without == echo.without
+    # Ratios have endless digits, of which the first few are kept.
+    again = tmp_path / "again.json"
+    save(load(path), again)
+    assert again.read_text() == path.read_text()
     document = tmp_path / "benchmarks.md"
     document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     readme = tmp_path / "README.md"

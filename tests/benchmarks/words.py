@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
-
+from .figures import Summary
 from .metric import BUSY, LOAD_BUSY
 from .results import Measured
 
-__all__ = ["bound_by_generator", "curve_points", "number"]
+__all__ = ["bound_by_generator", "curve_points", "number", "with_quartiles"]
 
 _BUSY_ENOUGH = 90.0
 """Percent of a core from which on a process is taken to be the bottleneck."""
@@ -20,15 +19,20 @@ def number(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
+def with_quartiles(ratio: Summary) -> str:
+    """A ratio, and between what the middle half of the rounds is."""
+    return f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+
+
 def curve_points(measured: Measured) -> list[str]:
     """The points of a curve, in order."""
-    points = {point for rounds in measured.rounds.values() for point in rounds[0]}
+    points = {point for figures in measured.figures.values() for point in figures}
     return sorted(points, key=float)
 
 
 def bound_by_generator(measured: Measured, server: str) -> bool:
     """Whether the generator was the bottleneck, so that the server's speed is not known."""
-    load, own = (measured.values(server, name) for name in (LOAD_BUSY.name, BUSY.name))
-    if not load or not own:
+    load, own = measured.figure(server, LOAD_BUSY.name), measured.figure(server, BUSY.name)
+    if load is None or own is None:
         return False
-    return statistics.median(load) > _BUSY_ENOUGH > statistics.median(own)
+    return load.median > _BUSY_ENOUGH > own.median

@@ -63,7 +63,7 @@ class TestReplay:
         assert replay("memory", BUSY) == replay("memory", BUSY)
 
     def test_a_report_of_what_was_broken(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Connection, "_soon", lambda self: self._pump())
+        monkeypatch.setattr(Connection, "_pump_soon", lambda self: self._pump())
         report = replay("memory", "memory; a: lwc")
         assert not report.passed
         assert report.rule == "EVT-07"
@@ -116,7 +116,7 @@ class TestExplore:
         assert descriptors() == before
 
     def test_one_seed_is_one_search(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Connection, "_soon", lambda self: self._pump())
+        monkeypatch.setattr(Connection, "_pump_soon", lambda self: self._pump())
         monkeypatch.setattr(search, "_SHORTENING", 300.0)
         found = [explore("memory", 300.0, seed=4) for _ in range(2)]
         assert found[0] is not None
@@ -227,7 +227,7 @@ class _Broken(ExplorationSuite):
 
 
 def test_the_suite_shows_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Connection, "_soon", lambda self: self._pump())
+    monkeypatch.setattr(Connection, "_pump_soon", lambda self: self._pump())
     with pytest.raises(pytest.fail.Exception) as caught:
         _Broken().test_exploration(MEMORY)
     assert "Again: halfclose explore memory --replay memory" in str(caught.value)

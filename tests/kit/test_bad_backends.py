@@ -83,7 +83,7 @@ def test_what_one_leaves_behind_is_named(backend: str, named: str) -> None:
     assert named in verdict.what
 
 
-@pytest.mark.parametrize(("backend", "rule"), [("timer", "END-03"), ("signal-handler", "ERR-05")])
+@pytest.mark.parametrize(("backend", "rule"), [("timer", "LOOP-09"), ("signal-handler", "LOOP-12")])
 def test_what_cannot_be_seen_to_stay_fails_the_rule_about_it(backend: str, rule: str) -> None:
     (verdict,) = judge(f"leaving+{backend}", rule)
     assert not verdict.passed

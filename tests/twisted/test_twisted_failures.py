@@ -145,7 +145,9 @@ SETUPS = {
 @pytest.mark.parametrize("setup", SETUPS)
 def test_a_program_reads_a_failure_once(setup: str) -> None:
     code = PROGRAM.format(setup=textwrap.dedent(SETUPS[setup]).replace("\n", "\n    "))
-    out = python("import sys; sys.stderr = sys.stdout = sys.__stdout__\n" + textwrap.dedent(code))
+    out = python(
+        "import sys; sys.stderr = sys.stdout = sys.__stdout__\n" + textwrap.dedent(code), warm=True
+    )
     shown = [line for line in out.splitlines() if "invalid literal" in line]
     assert len(shown) == 1, out
     assert len([line for line in out.splitlines() if "<class 'int'> failed" in line]) == 1, out

@@ -44,8 +44,11 @@ class Delivery(ABC):
         # freed with it at once, and not at some time by the garbage collector.
         self._former_protocol: weakref.ref[Protocol] | None = None
         self._half_closeable = False
+        # Whether the protocol, or its producer, is being called.
         self._delivering = False
+        # Whether more may be due once it has returned.
         self._pump_due = False
+        # Whether the loop was asked for a turn of ours that has not come yet.
         self._turn_scheduled = False
 
     # -- what a connection adds ----------------------------------------------------------------

@@ -79,8 +79,11 @@ class Ending(Delivery, Transport):
         self._reason: BaseException | None = None
         # Whether to end as one that this connection produced for, and that was lost (PRD-09).
         self._cut_off = False
+        # Whether the channel was given back.
         self._released = False
+        # The timeout that is running: of a half-closed connection, a close, or a cut-off.
         self._deadline: Deadline | None = None
+        # What `whenClosed` waits for, once somebody does.
         self._closed: Event | None = None
 
     # -- what a connection adds ----------------------------------------------------------------
@@ -274,6 +277,8 @@ class Ending(Delivery, Transport):
                 self._schedule_turn()
                 if not self._released:
                     self._release(abort=True)
+                # And ^C may have come before `_enter` had done so.
+                self._update_fast_path()
         except Exception as another:
             # Whoever leaves the backend tells the protocol, at the latest.
             self._backend.report(another, "the connection with %s was not ended", self._peer)

@@ -13,8 +13,6 @@ import os
 import sys
 from importlib.metadata import Distribution, EntryPoint, entry_points
 
-from .hooks import GROUP
-
 __all__ = ["distribution_name", "installed_plugins"]
 
 _Key = tuple[object, ...]
@@ -23,7 +21,7 @@ _known: tuple[_Key, dict[str, tuple[EntryPoint, ...]]] | None = None
 """What the path was the last time, and what was found then, by group."""
 
 
-def installed_plugins(group: str = GROUP) -> tuple[EntryPoint, ...]:
+def installed_plugins(group: str) -> tuple[EntryPoint, ...]:
     """The entry points of *group*, of all distributions on the path."""
     global _known
     key = _path()

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import ClassVar
 
 from ..catalogue import Server
-from ..crowd import Crowd
+from ..contention import Contention
 from ..load.bulk import back_and_forth, receive_all, send_all
 from ..load.connections import opened
 from ..load.round import Round
@@ -57,23 +57,24 @@ class _Bulk(Serving):
         }
 
 
-class _Crowded(_Bulk):
-    """Measured in a crowd."""
+class _Contended(_Bulk):
+    """Measured under CPU contention."""
 
     @contextmanager
     def begun(self) -> Iterator[None]:
-        with Crowd(self.cores.server) as self._crowd:
+        with Contention(self.cores.server) as self._contention:
             yield
 
-    def crowded(self, running: RunningServer) -> Figures:
+    def contended(self, running: RunningServer) -> Figures:
         """Of half a transfer."""
-        with self._crowd.let_in():
+        with self._contention.applied():
             return self.figures(running, self.scale.bulk // 2)
 
 
-class BulkEcho(_Crowded):
-    """Both ways at once, and once more in a crowd: by itself the generator is no faster than a good
-    server, and that takes less CPU where it has more time. All rounds share a connection."""
+class BulkEcho(_Contended):
+    """Both ways at once, and once more under CPU contention: by itself the generator is no faster
+    than a good server, and that takes less CPU where it has more time. All rounds share a
+    connection."""
 
     name = "bulk-echo"
     title = "Bulk echo, one connection"
@@ -95,15 +96,15 @@ class BulkEcho(_Crowded):
 
     def round(self, running: RunningServer) -> Figures:
         figures = super().round(running)
-        return {**figures, _CAPACITY.name: self.crowded(running)[_CAPACITY.name]}
+        return {**figures, _CAPACITY.name: self.contended(running)[_CAPACITY.name]}
 
 
-class BulkIn(_Crowded):
-    """To the server, which discards; in a crowd only, since the kernel's half of the sending is as
-    much work as that."""
+class BulkIn(_Contended):
+    """To the server, which discards; under CPU contention only, since the kernel's half of the
+    sending is as much work as that."""
 
     name = "bulk-in"
-    title = "Bulk to the server, one connection, in a crowd"
+    title = "Bulk to the server, one connection, under CPU contention"
     metrics = (_CAPACITY, *_Bulk.metrics)
     service = "discard"
 
@@ -111,7 +112,7 @@ class BulkIn(_Crowded):
         return send_all(running.port, size)
 
     def round(self, running: RunningServer) -> Figures:
-        return self.crowded(running)
+        return self.contended(running)
 
 
 class BulkOut(_Bulk):

@@ -9,7 +9,7 @@ import socket
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from halfclose import BackendCapabilities, ChannelSink
+from halfclose import BackendCapabilities, ChannelSink, Scheme
 from halfclose.io.sockets import SocketChannel
 from halfclose.testing import NativeTCP
 from stranger_loop.backend import StrangerBackend
@@ -102,6 +102,9 @@ class descriptors_off(StrangerBackend):
     """Declares the system's descriptors off, and serves them."""
 
     capabilities = BackendCapabilities(descriptors=False)
+
+    def cannot_serve(self, scheme: Scheme[Any, Any]) -> None:
+        """Where core would refuse, it goes on."""
 
 
 _BREAKS: dict[str, type[SocketChannel]] = {

@@ -1,4 +1,5 @@
-"""Processes that want the server's core too, so that the generator is the faster one."""
+"""CPU contention: processes that want the server's core too, so that the generator is the faster
+one."""
 
 from __future__ import annotations
 
@@ -9,9 +10,9 @@ from contextlib import ExitStack, contextmanager
 
 from .running_server import BenchmarkError, python
 
-__all__ = ["Crowd"]
+__all__ = ["Contention"]
 
-_SIZE = 3
+_COMPETITORS = 3
 """Each wants the core as much as the server does, which is left a quarter of it."""
 
 # Should its parent be killed, a process that rests is killed too (PR_SET_PDEATHSIG).
@@ -25,10 +26,10 @@ while True:
 """
 
 
-class Crowd:
-    """A context manager: the processes live as long as the block, and rest outside of `let_in`.
+class Contention:
+    """A context manager: the processes live as long as the block, and rest outside of `applied`.
 
-    :param core: the server's; None, where there is only one for everything: there is no crowd.
+    :param core: the server's; None, where there is only one for everything: nobody competes there.
     """
 
     def __init__(self, core: int | None) -> None:
@@ -36,9 +37,11 @@ class Crowd:
         self.processes: list[subprocess.Popen[bytes]] = []
         """Those that live."""
 
-    def __enter__(self) -> Crowd:
+    def __enter__(self) -> Contention:
         with ExitStack() as stack:
-            self.processes = [self._begin(stack) for _ in range(0 if self._core is None else _SIZE)]
+            self.processes = [
+                self._begin(stack) for _ in range(0 if self._core is None else _COMPETITORS)
+            ]
             self._stack = stack.pop_all()
         return self
 
@@ -50,7 +53,7 @@ class Crowd:
         stack.callback(process.kill)
         assert process.stdout is not None
         if not process.stdout.readline():
-            raise BenchmarkError("a process of the crowd did not start")
+            raise BenchmarkError("a competing process did not start")
         process.send_signal(signal.SIGSTOP)
         return process
 
@@ -59,7 +62,7 @@ class Crowd:
         self._stack.close()
 
     @contextmanager
-    def let_in(self) -> Iterator[None]:
+    def applied(self) -> Iterator[None]:
         """Inside the block they spin."""
         self._signal(signal.SIGCONT)
         try:
@@ -70,5 +73,5 @@ class Crowd:
     def _signal(self, number: signal.Signals) -> None:
         for process in self.processes:
             if process.poll() is not None:
-                raise BenchmarkError("a process of the crowd has gone")
+                raise BenchmarkError("a competing process has gone")
             process.send_signal(number)
