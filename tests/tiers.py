@@ -1,11 +1,11 @@
 """What ``pytest`` runs, and what only ``pytest --thorough`` runs: the one place that says it.
 
 Quick, by default, is every unit test; every rule of the contract on every variant; and every rule
-on every kind of channel of each framework. Each kind by itself would be run on five reactors or
-three loops, with the same code under most of it. So the kinds on which a rule can be seen are dealt
-out to the variants of the framework, as cards are, and for the next rule the first card goes to the
-next variant. Whatever of this a change breaks, it breaks for the quick run, but for what only a
-certain pair of rule and kind shows on a certain variant.
+on every type of channel of each framework. Each kind by itself would be run on five reactors or
+three loops, with the same code under most of it. So the channel types on which a rule can be seen
+are dealt out to the variants of the framework, as cards are, and for the next rule the first card
+goes to the next variant. Whatever of this a change breaks, it breaks for the quick run, but for
+what only a certain pair of rule and kind shows on a certain variant.
 
 Thorough adds those, and what takes long: `THOROUGH`, and more scripts in each exploration.
 """
@@ -27,18 +27,18 @@ THOROUGH = (
     "tests/mutants/test_mutants.py::test_without_a_mutant_all_is_well",
     "tests/runners/test_runners.py",
     "tests/scorecard/test_scorecard.py::test_document_says_what_is_seen_now",
-    "tests/stranger/test_stranger.py",
+    "tests/third_party/test_example.py",
 )
 """What is thorough from beginning to end: files, and tests."""
 
 SCRIPTS = {"quick": 10, "thorough": 100}
-"""How many scripts an exploration performs on each kind of channel, by the tier."""
+"""How many scripts an exploration performs on each type of channel, by the tier."""
 
 EVERYWHERE = ("tcp", "unix", "stdio", "native-tcp", "native-unix")
-"""The kinds of channel that every variant of a framework has."""
+"""The types of channel that every variant of a framework has."""
 
 HOSTED = ("tcp", "native-tcp")
-"""The kinds of channel that are tried in a loop that `halfclose.run` has not started."""
+"""The types of channel that are tried in a loop that `halfclose.run` has not started."""
 
 FRAMEWORKS: dict[str, dict[str, tuple[str, ...]]] = {
     "twisted": {
@@ -55,7 +55,7 @@ FRAMEWORKS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "memory": {"test_memory.py::TestMemory": ("memory",)},
 }
-"""The eight variants and memory, and the kinds of channel that each has."""
+"""The eight variants and memory, and the types of channel that each has."""
 
 HOSTS = {
     "test_hosts.py::TestAsyncioRun": HOSTED,
@@ -67,13 +67,13 @@ HOSTS = {
     "test_hosts.py::TestAsyncioReactorRun": HOSTED,
     "test_hosts.py::TestUvloopReactorRun": HOSTED,
 }
-"""The eight in a loop that somebody else started, and the kinds of channel that each has."""
+"""The eight in a loop that somebody else started, and the types of channel that each has."""
 
 VARIANTS = {
-    **{name: kinds for of in FRAMEWORKS.values() for name, kinds in of.items()},
+    **{name: channel_types for of in FRAMEWORKS.values() for name, channel_types in of.items()},
     **HOSTS,
 }
-"""Every class of tests that runs the contract, and the kinds of channel that it has."""
+"""Every class of tests that runs the contract, and the types of channel that it has."""
 
 PARTIAL: dict[str, tuple[str, ...]] = {
     "END-01": ("tcp", "unix"),
@@ -106,7 +106,7 @@ ONCE = ("tcp", "memory")
 channel that each backend names."""
 
 CELL = re.compile(r"tests/contract/(\S+?)::test_([a-z]{3,4})_(\d\d)_\w+\[(\S+)\]")
-"""The name of the test of one rule on one kind of channel of one variant."""
+"""The name of the test of one rule on one type of channel of one variant."""
 
 
 @cache
@@ -118,46 +118,53 @@ def rules() -> tuple[str, ...]:
 
 @cache
 def expected(*, thorough: bool) -> frozenset[str]:
-    """What a whole run of that tier passes: variant, rule and kind of channel."""
+    """What a whole run of that tier passes: variant, rule and type of channel."""
     if not thorough:
         return frozenset(
-            f"{variant} {rule} {kind}"
+            f"{variant} {rule} {channel_type}"
             for variants in FRAMEWORKS.values()
             for number, rule in enumerate(rules())
-            for variant, kind in _dealt(variants, rule, number)
+            for variant, channel_type in _dealt(variants, rule, number)
         )
     return frozenset(
-        f"{variant} {rule} {kind}"
-        for variant, kinds in VARIANTS.items()
+        f"{variant} {rule} {channel_type}"
+        for variant, channel_types in VARIANTS.items()
         for rule in rules()
-        for kind in kinds
-        if _is_seen(rule, kind)
+        for channel_type in channel_types
+        if _is_seen(rule, channel_type)
     )
 
 
-def _is_seen(rule: str, kind: str) -> bool:
+def _is_seen(rule: str, channel_type: str) -> bool:
     if rule.startswith("LOOP-"):
-        return kind in ONCE
-    return kind == "memory" or kind.rpartition("-")[2] in PARTIAL.get(rule, EVERYWHERE)
+        return channel_type in ONCE
+    return channel_type == "memory" or channel_type.rpartition("-")[2] in PARTIAL.get(
+        rule, EVERYWHERE
+    )
 
 
 def _dealt(variants: dict[str, tuple[str, ...]], rule: str, first: int) -> list[tuple[str, str]]:
-    """The kinds on which *rule* can be seen, each dealt to a variant, and each variant with one.
+    """The channel types on which *rule* can be seen, each dealt to a variant, and each variant with
+    one.
 
     :param first: the number of the variant that gets the first.
     """
     names = list(variants)
-    common = set.intersection(*(set(kinds) for kinds in variants.values()))
-    shared = [kind for kind in variants[names[0]] if kind in common and _is_seen(rule, kind)]
+    common = set.intersection(*(set(channel_types) for channel_types in variants.values()))
+    shared = [
+        channel_type
+        for channel_type in variants[names[0]]
+        if channel_type in common and _is_seen(rule, channel_type)
+    ]
     dealt = [
         (names[(first + turn) % len(names)], shared[turn % len(shared)])
         for turn in range(max(len(names), len(shared)))
     ]
     own = [
-        (name, kind)
-        for name, kinds in variants.items()
-        for kind in kinds
-        if kind not in common and _is_seen(rule, kind)
+        (name, channel_type)
+        for name, channel_types in variants.items()
+        for channel_type in channel_types
+        if channel_type not in common and _is_seen(rule, channel_type)
     ]
     return dealt + own
 
@@ -172,5 +179,5 @@ def is_thorough(test: str) -> bool:
 
 def cell(found: re.Match[str]) -> str:
     """What `expected` calls the test that `CELL` has found."""
-    variant, chapter, number, kind = found.groups()
-    return f"{variant} {chapter.upper()}-{number} {kind}"
+    variant, chapter, number, channel_type = found.groups()
+    return f"{variant} {chapter.upper()}-{number} {channel_type}"

@@ -121,7 +121,7 @@ class Left:
 
 
 @each_host
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 def test_after_a_program(host: Host, sockets: str, caplog: pytest.LogCaptureFixture) -> None:
     """Left, in the loop that goes on; then with the loop closed; then inside another one."""
     left = Left()

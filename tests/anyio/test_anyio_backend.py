@@ -63,7 +63,7 @@ async def quiet() -> None:
 
 
 @pytest.mark.parametrize("name", [None, "anyio", "own"])
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 def test_in_a_program(loop: str, name: str | None, sockets: str) -> None:
     async def main() -> None:
         chosen = f"anyio+{loop}" if name == "own" else name
@@ -163,7 +163,7 @@ def test_a_fatal_event_is_bare(loop: str, error: type[BaseException], event: str
 # -- cancelled ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 def test_a_cancel_scope(loop: str, sockets: str) -> None:
     """It leaves at once, aborts, and the scope swallows its own cancellation."""
 

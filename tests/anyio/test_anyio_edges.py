@@ -249,7 +249,7 @@ def test_a_cancelled_timer_keeps_nothing_alive(variant: str) -> None:
 
 
 @each_variant
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 def test_a_connection_that_is_over_is_not_kept_by_its_timers(variant: str, sockets: str) -> None:
     async def main(backend: Backend) -> None:
         first = backend.call_later(500, print)

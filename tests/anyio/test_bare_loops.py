@@ -18,7 +18,7 @@ from halfclose import Backend, ConnectionDone, ConnectionLost, open_backend
 
 each_host = pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
 each_asyncio = pytest.mark.parametrize("host", ASYNCIO.values(), ids=ASYNCIO)
-both_ways = pytest.mark.parametrize("sockets", ["lane", "native"])
+both_ways = pytest.mark.parametrize("sockets", ["poller", "native"])
 
 
 @each_host
@@ -182,7 +182,7 @@ def test_somebody_cancels_all_tasks(host: Host, sockets: str) -> None:
                 for protocol in (client, servers[0]):
                     assert type(await protocol.transport.whenClosed()) is ConnectionLost
                     assert protocol.events == ["made", "lost"]
-            # One that has not begun is begun anew, and in the lane a connection has no task.
+            # One that has not begun is begun anew, and in the poller a connection has no task.
             again.transport.write(b"x")
             await until(backend, lambda: servers[1].data)
         assert len(asyncio.all_tasks()) <= 2

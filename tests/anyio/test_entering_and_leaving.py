@@ -20,7 +20,7 @@ from halfclose_anyio import serve_stream
 
 each_host = pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
 each_asyncio = pytest.mark.parametrize("host", ASYNCIO.values(), ids=ASYNCIO)
-both_ways = pytest.mark.parametrize("sockets", ["lane", "native"])
+both_ways = pytest.mark.parametrize("sockets", ["poller", "native"])
 
 
 async def in_a_task(function: Callable[..., Awaitable[Any]], *args: object) -> Any:
@@ -363,7 +363,7 @@ def test_another_thread_is_told_and_changes_nothing(host: Host) -> None:
 # -- what trio cannot --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 def test_trio_says_what_it_cannot(sockets: str) -> None:
     """It is left all the same: the error tells what is wrong, and the way that works."""
 

@@ -19,10 +19,10 @@ from core.support import LIMIT, Recorder, until
 from halfclose import Backend, ConnectionAborted, open_backend
 from halfclose_anyio.backend import AnyioBackend
 
-both_ways = pytest.mark.parametrize("sockets", ["lane", "native"])
+both_ways = pytest.mark.parametrize("sockets", ["poller", "native"])
 
 CHANNELS: dict[str, Any] = {
-    "lane": halfclose.io.sockets.SocketChannel,
+    "poller": halfclose.io.sockets.SocketChannel,
     "native": halfclose_anyio.channel.StreamChannel,
 }
 

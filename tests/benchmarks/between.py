@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 import halfclose
-from halfclose import Capabilities, Channel, ChannelSink, Connection, ConnectionOptions, Endpoint
+from halfclose import Capabilities, Channel, ChannelHandler, Connection, ConnectionOptions, Endpoint
 
 from .load.connections import MESSAGE
 from .servers.control import tell
@@ -24,7 +24,7 @@ class _Taking(Channel):
 
     capabilities = Capabilities()
 
-    def start(self, sink: ChannelSink) -> None:
+    def start(self, sink: ChannelHandler) -> None:
         pass
 
     def resume_reading(self) -> None:

@@ -19,14 +19,14 @@ from halfclose.cli.failures import excerpt, print_failures
 from halfclose.cli.proof import Proof, Tried
 from halfclose.cli.proof_table import print_table
 from halfclose.installing import install_command
-from halfclose.testing import LaneTCP, LaneUnix
-from halfclose.testing.channels.kinds import load_kinds
+from halfclose.testing import PollerTCP, PollerUnix
+from halfclose.testing.channels.channel_types import load_channel_types
 from halfclose.testing.judging.case import Case
 from halfclose.testing.judging.verdict import Verdict
 from halfclose.testing.tools.harness import Rule
 from rich.console import Console
 
-STRANGER = Path(__file__).parents[1] / "stranger"
+THIRD_PARTY = Path(__file__).parents[1] / "third_party"
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +36,8 @@ def _not_under_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def broken_ones() -> dict[str, str]:
-    """The environment in which the backends of tests/stranger/broken are installed."""
-    folders = [str(STRANGER / each) for each in ("src", "broken")]
+    """The environment in which the backends of tests/third_party/broken are installed."""
+    folders = [str(THIRD_PARTY / each) for each in ("src", "broken")]
     before = os.environ.get("PYTHONPATH")
     return {"PYTHONPATH": os.pathsep.join([*folders, *([before] if before else [])])}
 
@@ -63,7 +63,7 @@ def test_kept() -> None:
         "PIP-02 ✓ 1  ",
     ]
     assert "Both halves end, in either order or at once" in lines[3]
-    assert lines[6:8] == ["", "✓ N: kept on all N kinds of channel. ✗ M/N: broken on M of N."]
+    assert lines[6:8] == ["", "✓ N: kept on all N types of channel. ✗ M/N: broken on M of N."]
     assert lines[8].startswith("lwc, rcl, wcl: loseWriteConnection, ")
     assert re.fullmatch(r"Kept: 3 rules in 17 cases on 1 backend; \d+\.\d s\.", lines[-1])
     assert len(lines) == 11
@@ -72,8 +72,8 @@ def test_kept() -> None:
 def test_every_variant_side_by_side() -> None:
     """In one table, of no more than eighty columns."""
     names = [*VARIANTS, "memory"]
-    kinds = [str(len(load_kinds(name))) for name in names]
-    cases = sum(map(int, kinds))
+    channel_types = [str(len(load_channel_types(name))) for name in names]
+    cases = sum(map(int, channel_types))
     asked = "contract", *names, "--only", "evt-05"
     with (
         Terminal() as screen,
@@ -91,7 +91,10 @@ def test_every_variant_side_by_side() -> None:
         *("+" + name.partition("+")[2] for name in VARIANTS),
         "memory",
     ]
-    assert row.split() == ["EVT-05", *(word for kind in kinds for word in ("✓", kind))]
+    assert row.split() == [
+        "EVT-05",
+        *(word for channel_type in channel_types for word in ("✓", channel_type)),
+    ]
     assert max(map(len, lines)) <= COLUMNS
 
 
@@ -126,14 +129,14 @@ def test_json() -> None:
     assert list(told) == ["kept", "complete", "seconds", "backends", "rules", "verdicts"]
     assert (told["kept"], told["complete"]) == (False, True)
     assert told["seconds"] > 0
-    anyio = [kind.name for kind in load_kinds("anyio+trio")]
+    anyio = [channel_type.name for channel_type in load_channel_types("anyio+trio")]
     assert len(anyio) == 8
     assert told["backends"] == [
         {
             "name": "lying+can_half_close-on",
             "loads": True,
             "error": None,
-            "kinds": ["native-tcp"],
+            "channel_types": ["native-tcp"],
             "cases": 1,
             "broken": 1,
         },
@@ -141,7 +144,7 @@ def test_json() -> None:
             "name": "anyio+trio",
             "loads": True,
             "error": None,
-            "kinds": anyio,
+            "channel_types": anyio,
             "cases": 9,
             "broken": 0,
         },
@@ -156,13 +159,13 @@ def test_json() -> None:
     assert first == {
         "rule": "EVT-04",
         "backend": "lying+can_half_close-on",
-        "kind": "native-tcp",
+        "channel_type": "native-tcp",
         "host": "halfclose.run",
         "passed": False,
     }
     # However many run at once, and whichever ends first.
-    assert [(each["rule"], each["kind"]) for each in others] == [
-        *(("EVT-04", kind) for kind in anyio),
+    assert [(each["rule"], each["channel_type"]) for each in others] == [
+        *(("EVT-04", channel_type) for channel_type in anyio),
         ("PIP-02", "stdio"),
     ]
     assert {(each["passed"], each["what"], each["report"]) for each in others} == {(True, "", "")}
@@ -172,22 +175,24 @@ def test_under_hosts_too() -> None:
     result = _contract("anyio+trio", "memory", "--only", "EVT-04,PIP-02", "--hosts", "--json")
     assert (result.status, result.err) == (0, "")
     told = _told(result)
-    by_kind = ["tcp", "native-tcp"]
+    by_channel_type = ["tcp", "native-tcp"]
     found = [
-        (each["rule"], each["kind"]) for each in told["verdicts"] if each["host"] == "trio.run"
+        (each["rule"], each["channel_type"])
+        for each in told["verdicts"]
+        if each["host"] == "trio.run"
     ]
-    assert found == [("EVT-04", kind) for kind in by_kind]
+    assert found == [("EVT-04", channel_type) for channel_type in by_channel_type]
     assert {each["host"] for each in told["verdicts"]} == {"halfclose.run", "trio.run"}
     assert [each["cases"] for each in told["backends"]] == [11, 2]
 
 
 def test_one_does_not_load() -> None:
-    asked = "loading+raises", "anyio+trio", "loading+no-kinds", "--only", "EVT-01"
+    asked = "loading+raises", "anyio+trio", "loading+no-channel types", "--only", "EVT-01"
     result = _contract(*asked)
     assert result.status == 1
-    raises, no_kinds = result.err.splitlines()
+    raises, no_channel_types = result.err.splitlines()
     assert raises.startswith("halfclose: backend 'loading+raises' does not load: ")
-    assert no_kinds.startswith("halfclose: backend 'loading+no-kinds' ")
+    assert no_channel_types.startswith("halfclose: backend 'loading+no-channel types' ")
     lines = result.out.decode().splitlines()
     assert lines[2].startswith("EVT-01 ✓ 8")
     assert lines[-1].startswith("Kept: 1 rule in 8 cases on 1 backend (2 not loaded); ")
@@ -197,7 +202,7 @@ def test_one_does_not_load() -> None:
         "name": "loading+raises",
         "loads": False,
         "error": raises.removeprefix("halfclose: "),
-        "kinds": [],
+        "channel_types": [],
         "cases": 0,
         "broken": 0,
     }
@@ -223,7 +228,7 @@ def test_what_hangs_is_told_where() -> None:
 def test_what_is_left_behind_is_named() -> None:
     result = _contract("leaving+thread", "--only", "EVT-01")
     assert (result.status, result.err) == (1, "")
-    assert "left behind: thread the stranger's" in result.out.decode()
+    assert "left behind: thread the example's" in result.out.decode()
 
 
 def test_standard_input_that_is_closed() -> None:
@@ -324,7 +329,8 @@ def children(command: Command) -> list[int]:
 
 
 def _interrupted(number: signal.Signals, *arguments: str) -> Result:
-    """Stop a run whose first rule was kept on its three kinds and whose second one hangs."""
+    """Stop a run whose first rule was kept on its three channel types and whose second one
+    hangs."""
     # One after another, so that nothing comes after the one that hangs.
     options = "--jobs", "1", "--time-limit", "600", *arguments
     asked = "hanging+in-resolve", "--only", "ERR-01,ERR-10", *options
@@ -374,7 +380,7 @@ def test_without_unicode() -> None:
     assert result.status == 1
     assert b"EVT-02 + 1 " in result.out
     assert b"EVT-04 - 1/1 " in result.out
-    assert b"+ N: kept on all N kinds of channel. - M/N: broken on M of N." in result.out
+    assert b"+ N: kept on all N types of channel. - M/N: broken on M of N." in result.out
 
 
 def _rule(identifier: str) -> Rule:
@@ -387,16 +393,22 @@ def _rule(identifier: str) -> Rule:
     return Rule(identifier, test, ("tcp", "unix"), {}, ())
 
 
-def _verdict(rule: str, backend: str, kind: str, *, passed: bool = True, **seen: str) -> Verdict:
-    return Verdict(rule, backend, kind, passed, 0.1, _rule(rule).text, **seen)
+def _verdict(
+    rule: str, backend: str, channel_type: str, *, passed: bool = True, **seen: str
+) -> Verdict:
+    return Verdict(rule, backend, channel_type, passed, 0.1, _rule(rule).text, **seen)
 
 
 def _proof(*names: str) -> Proof:
-    """Two rules on two kinds of channel: the first is kept, the second kept on one only."""
+    """Two rules on two types of channel: the first is kept, the second kept on one only."""
     proof = Proof([])
     for name in names:
         rules = [_rule("EVT-01"), _rule("VRB-01")]
-        cases = [Case(None, name, kind, rule) for rule in rules for kind in (LaneTCP(), LaneUnix())]
+        cases = [
+            Case(None, name, channel_type, rule)
+            for rule in rules
+            for channel_type in (PollerTCP(), PollerUnix())
+        ]
         verdicts = [
             _verdict("VRB-01", name, "unix", passed=False, what="was seen"),
             _verdict("EVT-01", name, "unix"),
@@ -416,7 +428,7 @@ def _printed(proof: Proof, width: int) -> list[str]:
 
 def test_verdicts_are_in_order() -> None:
     proof = _proof("b", "a")
-    assert [(each.backend, each.rule, each.kind) for each in proof.verdicts] == [
+    assert [(each.backend, each.rule, each.channel_type) for each in proof.verdicts] == [
         ("b", "EVT-01", "tcp"),
         ("b", "EVT-01", "unix"),
         ("b", "VRB-01", "unix"),

@@ -73,12 +73,19 @@ def test_replayed_where_it_passes() -> None:
 
 
 def test_one_does_not_load() -> None:
-    asked = "explore", "loading+raises", "anyio+trio", "loading+no-kinds", "--replay", SCRIPT
+    asked = (
+        "explore",
+        "loading+raises",
+        "anyio+trio",
+        "loading+no-channel types",
+        "--replay",
+        SCRIPT,
+    )
     result = halfclose_(*asked, env=broken_ones())
     assert (result.status, result.out) == (1, b"anyio+trio, tcp: the contract was kept\n")
-    raises, no_kinds = result.err.splitlines()
+    raises, no_channel_types = result.err.splitlines()
     assert raises.startswith("halfclose: backend 'loading+raises' does not load: ")
-    assert no_kinds.startswith("halfclose: backend 'loading+no-kinds' ")
+    assert no_channel_types.startswith("halfclose: backend 'loading+no-channel types' ")
 
 
 @pytest.mark.parametrize(
@@ -89,9 +96,9 @@ def test_one_does_not_load() -> None:
         (["anyio+trio", "--seconds", "0"], "'0' is no number of seconds, more than 0"),
         (["anyio+trio", "--seconds", "soon"], "'soon' is no number of seconds"),
         (["anyio+trio", "--seed", "-1"], "'-1' is no whole number from 0 to "),
-        (["anyio+trio", "--replay", ""], "a script begins with a kind of channel"),
+        (["anyio+trio", "--replay", ""], "a script begins with a type of channel"),
         (["anyio+trio", "--replay", "tcp; a: fly"], "there is no verb 'fly'"),
-        (["anyio+trio", "--replay", "memory"], "there is no kind of channel 'memory'"),
+        (["anyio+trio", "--replay", "memory"], "there is no type of channel 'memory'"),
     ],
 )
 def test_bad_arguments(arguments: list[str], said: str) -> None:

@@ -1,4 +1,4 @@
-"""The contract on the three event loops: the lane, stdio, and anyio's own streams."""
+"""The contract on the three event loops: the poller, stdio, and anyio's own streams."""
 
 from halfclose.testing import ContractSuite
 

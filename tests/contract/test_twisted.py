@@ -1,4 +1,4 @@
-"""The contract on the five reactors: the lane, stdio, and Twisted's own transports."""
+"""The contract on the five reactors: the poller, stdio, and Twisted's own transports."""
 
 from halfclose.testing import ContractSuite
 

@@ -13,7 +13,7 @@ from halfclose import (
     Backend,
     Capabilities,
     Channel,
-    ChannelSink,
+    ChannelHandler,
     Connection,
     ConnectionAborted,
     ConnectionLost,
@@ -30,10 +30,10 @@ class Failing(Channel):
 
     def __init__(self, room: int) -> None:
         self._room = room
-        self.sink: ChannelSink
+        self.handler: ChannelHandler
 
-    def start(self, sink: ChannelSink) -> None:
-        self.sink = sink
+    def start(self, handler: ChannelHandler) -> None:
+        self.handler = handler
 
     def resume_reading(self) -> None:
         pass
@@ -80,8 +80,8 @@ def test_closing_forgets_the_input_and_not_the_failure_behind_it(room: int) -> N
     def use(connection: Connection) -> None:
         connection.write(bytes(100))
         connection.pauseProducing()
-        channel.sink.received(b"not told")
-        channel.sink.failed(error)
+        channel.handler.received(b"not told")
+        channel.handler.failed(error)
         connection.loseConnection()
 
     reason = over(channel, use)
@@ -115,7 +115,7 @@ def test_an_end_of_stream_behind_input_is_no_room() -> None:
         def stop(self) -> None:
             pass
 
-    class Sink:
+    class Handler:
         def __getattr__(self, name: str) -> Callable[..., None]:
             return lambda *args: heard.append(name)
 
@@ -125,7 +125,7 @@ def test_an_end_of_stream_behind_input_is_no_room() -> None:
     ours.setblocking(False)
     with theirs:
         channel = SocketChannel(ours, poller)
-        channel.start(cast(ChannelSink, Sink()))
+        channel.start(cast(ChannelHandler, Handler()))
         channel.resume_reading()
         while channel.write(bytes(1 << 20)):
             pass

@@ -52,8 +52,8 @@ def test_the_thorough_tier_asks_for_every_rule_variant_and_kind() -> None:
     assert len(VARIANTS) == 17
     for rule in rules():
         assert any(f" {rule} " in line for line in whole), rule
-    kinds = {line.split()[2] for line in whole}
-    assert kinds == {
+    channel_types = {line.split()[2] for line in whole}
+    assert channel_types == {
         *("tcp", "unix", "stdio", "native-tcp", "native-unix"),
         *("twisted-tcp", "twisted-unix", "anyio-tcp", "anyio-unix", "trio-tcp", "memory"),
     }
@@ -85,9 +85,9 @@ def test_what_is_left_to_the_thorough_tier_is_there() -> None:
 
 def test_what_the_quick_tier_leaves_out() -> None:
     def name(line: str) -> str:
-        variant, rule, kind = line.split()
+        variant, rule, channel_type = line.split()
         chapter, number = rule.lower().split("-")
-        return f"tests/contract/{variant}::test_{chapter}_{number}_words[{kind}]"
+        return f"tests/contract/{variant}::test_{chapter}_{number}_words[{channel_type}]"
 
     quick = expected(thorough=False)
     for line in expected(thorough=True):

@@ -107,7 +107,7 @@ async def failure(backend: Backend, endpoint: str, timeout: float | None = 15.0)
 
 async def warm(backend: Backend) -> None:
     """Make what a backend makes when it is first needed."""
-    assert backend.lane.poller
+    assert backend.driver.poller
 
 
 def fail(variant: str, endpoint: str, timeout: float | None = 15.0) -> BaseException:
@@ -650,7 +650,7 @@ def test_localhost(variant: str) -> None:
 # -- writing -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 def test_writing_what_is_no_bytes(variant: str, sockets: str) -> None:
     wrong: list[Any] = ["text", None, 1, [b"x"], 1.0, object(), ["x"], {}, (b"x",)]
 
@@ -790,7 +790,7 @@ def test_whatever_fails_in_a_race_ends_it(
 
                 patch.setattr(race, "_start", start)
             elif where == "register":
-                patch.setattr(backend.lane.poller, "register", fail)
+                patch.setattr(backend.driver.poller, "register", fail)
             elif where == "want":
                 patch.setattr(poller.Registration, "want", fail)
             elif where == "stop":

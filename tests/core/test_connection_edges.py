@@ -119,7 +119,7 @@ def test_a_hook_that_raises_no_exception(
 # -- warnings ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 def test_a_prefix_that_raises_in_a_late_write(
     variant: str, sockets: str, caplog: pytest.LogCaptureFixture
 ) -> None:

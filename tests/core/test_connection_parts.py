@@ -12,10 +12,18 @@ from typing import Any, cast
 import halfclose
 import pytest
 from halfclose import Backend, Connection, ConnectionOptions, HalfCloseableProtocol, State
-from halfclose.feeds import Consumer, Feed, PullFeed, PushFeed, Source, SourceFeed, make_feed
-from halfclose.inbox import END_OF_STREAM, Failure, Inbox
+from halfclose.connection.feeds import (
+    Consumer,
+    Feed,
+    PullFeed,
+    PushFeed,
+    Source,
+    SourceFeed,
+    make_feed,
+)
+from halfclose.connection.inbox import END_OF_STREAM, Failure, Inbox
+from halfclose.connection.write_end import WriteEnd
 from halfclose.interfaces import Producer, PushProducer
-from halfclose.write_end import WriteEnd
 
 OPTIONS = ConnectionOptions(high_water=100, low_water=10)
 

@@ -170,7 +170,7 @@ def test_what_is_begun_while_a_backend_is_left_is_asked_to_end_too(variant: str)
 
 
 @each_variant
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 def test_a_factory_that_fails_is_told_of_in_the_listeners_context(
     variant: str, sockets: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -97,7 +97,7 @@ PROGRAM = """
                 process.close()
                 queue.close()
 
-    for sockets in ("lane", "native"):
+    for sockets in ("poller", "native"):
         with tempfile.TemporaryDirectory(prefix="hc") as folder:
             run(main, folder, variant=VARIANT, options={{"sockets": sockets}})
     print("done")
@@ -307,7 +307,7 @@ POINTS = """
                 await until(backend, lambda: accepted)
                 accepted[0].transport.loseConnection()
                 await accepted[0].transport.whenClosed()
-            make, waits = backend.lane.channel, []
+            make, waits = backend.driver.channel, []
 
             def no_room(sock, **known):
                 if "lost" not in known:
@@ -315,7 +315,7 @@ POINTS = """
                     raise OSError(errno.ENOBUFS, "no room is left")
                 return make(sock, **known)
 
-            backend.lane.channel = no_room
+            backend.driver.channel = no_room
             two = await backend.connect(listener.endpoint, Forking)
             await until(backend, lambda: waits)
             assert waits[-1].fileno() >= 0
@@ -330,13 +330,13 @@ POINTS = """
                 os._exit(93 if lingering._oldest_first() or len(backend.lingering) else 0)
             assert os.waitpid(number, 0)[1] == 0
             assert len(backend.lingering) == 1
-            backend.lane.channel = make
+            backend.driver.channel = make
             for client in (one, two, quiet):
                 client.transport.loseConnection()
                 assert isinstance(await client.transport.whenClosed(), halfclose.ConnectionDone)
 
     halfclose.register(Plugin())
-    for sockets in ("lane", "native"):
+    for sockets in ("poller", "native"):
         halfclose.run(
             main, "tcp:127.0.0.1:0", backend=VARIANT, options={{"sockets": sockets}}
         )

@@ -77,7 +77,7 @@ async def exchange(backend: Backend) -> Client:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 def test_each_hook_once(tracer: Tracer, variant: str, sockets: str) -> None:
     client = run(exchange, variant=variant, options={"sockets": sockets})
     # When our end is with the kernel, the answer to it may be there as well.

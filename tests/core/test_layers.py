@@ -113,15 +113,15 @@ def test_a_package_and_its_module_can_be_a_circle() -> None:
 
 def test_a_planted_arrow_upwards_is_named() -> None:
     files = {
-        "p/io/lane.py": "import os\nfrom ..backend import B",
+        "p/io/driver.py": "import os\nfrom ..backend import B",
         "p/backend.py": "",
         "p/host.py": "",
     }
     order = ["host", "io", "backend"]
     assert wrong(arrows(files), order) == [
-        "p.io.lane -> p.backend (line 2): io may import host and what is below"
+        "p.io.poller -> p.backend (line 2): io may import host and what is below"
     ]
-    assert wrong(arrows({**files, "p/io/lane.py": "from ..host import H"}), order) == []
+    assert wrong(arrows({**files, "p/io/driver.py": "from ..host import H"}), order) == []
     assert wrong(arrows({"p/host.py": "from . import io", "p/io/__init__.py": ""}), order) == [
         "p.host -> p.io (line 1): host may import nothing"
     ]

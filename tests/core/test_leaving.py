@@ -97,7 +97,7 @@ def test_the_exception_of_a_body_comes_out_bare(variant: str, error: type[BaseEx
 
 @pytest.mark.parametrize("event", ["connectionMade", "dataReceived", "readConnectionLost"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 def test_a_fatal_event_comes_out_of_run_bare(
     variant: str, event: str, error: type[BaseException], sockets: str
 ) -> None:
@@ -367,7 +367,7 @@ def test_a_task_that_has_not_begun_when_its_backend_is_left(variant: str) -> Non
 
     async def main(backend: Backend) -> None:
         async with await backend.listen("tcp:127.0.0.1:0", EchoBack) as listener:
-            assert backend.lane.poller
+            assert backend.driver.poller
 
             async def leave() -> None:
                 async with open_backend() as inner:
@@ -417,7 +417,7 @@ def test_a_task_that_connects_again_when_it_is_cancelled(variant: str) -> None:
 
     async def main(backend: Backend) -> None:
         async with await backend.listen("tcp:127.0.0.1:0", EchoBack) as listener:
-            assert backend.lane.poller
+            assert backend.driver.poller
             before = descriptors()
             begun: list[int] = []
             async with open_backend(options={"grace": 0.1}) as inner:
@@ -624,7 +624,7 @@ def test_cancelling_one_waiter_affects_no_other(variant: str) -> None:
 # -- leaving -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 def test_leaving_closes_every_connection_cleanly(variant: str, sockets: str) -> None:
     clients: list[Recorder] = []
 
@@ -642,7 +642,7 @@ def test_leaving_closes_every_connection_cleanly(variant: str, sockets: str) -> 
         assert isinstance(client.reason, ConnectionDone)
 
 
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 def test_a_body_that_raises_aborts_at_once(variant: str, sockets: str) -> None:
     clients: list[Recorder] = []
 
@@ -906,7 +906,7 @@ class Leaving(Exception):
     pass
 
 
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 @pytest.mark.parametrize("leaves", ["at once", "after a grace"])
 @pytest.mark.parametrize("peer_ends", [True, False], ids=["peer has ended", "peer has not"])
 def test_what_was_told_as_sent_survives_leaving(

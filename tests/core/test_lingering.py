@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from core.support import TWISTED, VARIANTS, Recorder, run, until
 from halfclose import TCP, Backend, ConnectionDone, ConnectionOptions
-from halfclose.channel import Channel, ChannelSink
+from halfclose.channel import Channel, ChannelHandler
 from halfclose.deadline import Deadlines
 from halfclose.endpoints import Endpoint
 from halfclose.io import lingering
 from halfclose.io.lingering import Lingering
 from halfclose.testing.tools.shortage import no_more_descriptors
 
-LANES = ("lane", "native")
+SOCKETS = ("poller", "native")
 
 
 class Reply(Recorder):
@@ -43,7 +43,7 @@ def dialed(endpoint: Endpoint) -> Iterator[socket.socket]:
         yield sock
 
 
-@pytest.mark.parametrize("sockets", LANES)
+@pytest.mark.parametrize("sockets", SOCKETS)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_an_upload_that_comes_before_the_reply_is_read(variant: str, sockets: str) -> None:
     """64 MiB, to one whose reply is with the peer's kernel at once."""
@@ -114,7 +114,7 @@ SERVER = """
 @pytest.mark.parametrize(
     ("variant", "sockets"),
     [
-        *((variant, sockets) for variant in VARIANTS for sockets in LANES),
+        *((variant, sockets) for variant in VARIANTS for sockets in SOCKETS),
         *((variant, "as_factory") for variant in TWISTED),
     ],
 )
@@ -265,10 +265,10 @@ class Fed(Channel):
         self.left = unsent
         self.reading = False
         self.closed = False
-        self.sink: ChannelSink
+        self.handler: ChannelHandler
 
-    def start(self, sink: ChannelSink) -> None:
-        self.sink = sink
+    def start(self, handler: ChannelHandler) -> None:
+        self.handler = handler
 
     def resume_reading(self) -> None:
         self.reading = True
@@ -315,7 +315,7 @@ def test_an_end_from_the_close_on(clock: Clock) -> None:
     linger(clock, channel)
     for second in range(1, 301):
         assert not channel.closed
-        channel.sink.received(b"u")
+        channel.handler.received(b"u")
         clock.go(second)
     clock.go(302)
     assert channel.closed
@@ -336,7 +336,7 @@ def test_drops_are_no_progress_once_all_is_acknowledged(clock: Clock) -> None:
     linger(clock, channel)
     for second in range(1, 8):
         if not channel.closed:
-            channel.sink.received(b"u")
+            channel.handler.received(b"u")
         clock.go(second)
     assert channel.closed
 
@@ -345,7 +345,7 @@ def test_an_upload_is_progress_for_half_a_minute(clock: Clock) -> None:
     channel = Fed()
     linger(clock, channel)
     for second in range(1, 30):
-        channel.sink.received(b"u" * (8 << 10))
+        channel.handler.received(b"u" * (8 << 10))
         clock.go(second)
         assert not channel.closed, second
     clock.go(32)
@@ -356,13 +356,13 @@ def test_an_upload_is_progress_for_half_a_minute(clock: Clock) -> None:
 def test_bytes_are_counted_once_all_is_acknowledged(clock: Clock, most: int) -> None:
     channel = Fed(unsent=1)
     linger(clock, channel, linger_bytes=most)
-    channel.sink.received(b"u" * 5000)
+    channel.handler.received(b"u" * 5000)
     assert not channel.closed
     channel.left = 0
     if most:
-        channel.sink.received(b"u" * most)
+        channel.handler.received(b"u" * most)
     assert not channel.closed
-    channel.sink.received(b"u")
+    channel.handler.received(b"u")
     assert channel.closed
 
 
@@ -377,7 +377,7 @@ def test_all_that_are_slow_share_one_rate(clock: Clock, monkeypatch: pytest.Monk
     while clock.now < 4:
         for channel in channels:
             if channel.reading:
-                channel.sink.received(piece)
+                channel.handler.received(piece)
                 taken += len(piece)
         clock.go(clock.now + 1 / 256)
     assert taken <= 4 * lingering.RATE + 20 * len(piece) + lingering._AT_ONCE * len(piece)

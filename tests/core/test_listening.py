@@ -499,12 +499,12 @@ def test_a_port_that_is_free_on_every_address(
 
     def opened(backend: Backend) -> list[int]:
         # The poller, made when it was first needed.
-        return [1] if backend.lane._own else []
+        return [1] if backend.driver._own else []
 
     run(main, variant=variant)
 
 
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 def test_every_address_of_both_families(variant: str, sockets: str) -> None:
     served: list[Recorder] = []
 
@@ -540,7 +540,7 @@ def test_every_address_of_both_families(variant: str, sockets: str) -> None:
 # -- accepting that fails ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 @pytest.mark.parametrize("code", ["EINVAL", "EBADF", "ENOTSOCK", "EOPNOTSUPP"])
 def test_a_listener_that_is_dead_says_so(
     variant: str,
@@ -575,7 +575,7 @@ def test_a_listener_that_is_dead_says_so(
     assert [each.getMessage().count("accepts no more") for each in errors] == [1]
 
 
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 @pytest.mark.parametrize("how", ["SHUT_RD", "SHUT_RDWR"])
 @pytest.mark.parametrize("where", ["tcp:127.0.0.1:0", "unix:{}", "unix:@{}"])
 def test_a_listener_that_somebody_has_shut_down(

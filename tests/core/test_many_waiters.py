@@ -79,5 +79,5 @@ def test_an_epoll_that_is_full_is_told_as_the_reason(
         assert closing.reason.__cause__ is full
 
     with caplog.at_level(logging.WARNING, "halfclose"):
-        run(main, variant=variant, options={"sockets": "lane"})
+        run(main, variant=variant, options={"sockets": "poller"})
     assert not [record.getMessage() for record in caplog.records]

@@ -23,7 +23,7 @@ from halfclose.cli.report import one_line, say
 from halfclose.io.addresses import describe, distinct, endpoint_of, literal, unix_address
 from halfclose.text import printable
 
-LANES = ("lane", "native")
+SOCKETS = ("poller", "native")
 
 FORGED = b"x\nERROR forged line\x1b[31m\r\xff\xfe\xe2\x80\xae"
 """A name that would forge a line, colour it, turn it around, and is no UTF-8."""
@@ -142,7 +142,7 @@ def link_local() -> str | None:
 
 
 @pytest.mark.skipif(link_local() is None, reason="no interface has a link-local address")
-@pytest.mark.parametrize("sockets", LANES)
+@pytest.mark.parametrize("sockets", SOCKETS)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_listening_and_connecting_keep_the_zone(variant: str, sockets: str) -> None:
     host = link_local()
@@ -175,7 +175,7 @@ def test_listening_and_connecting_keep_the_zone(variant: str, sockets: str) -> N
 # -- abstract names ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sockets", LANES)
+@pytest.mark.parametrize("sockets", SOCKETS)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_an_abstract_name(variant: str, sockets: str, tmp_path: Path) -> None:
     name = f"@halfclose {os.getpid()} {variant} {sockets} \n"
@@ -243,7 +243,7 @@ class Raises(Protocol):
         raise ZeroDivisionError
 
 
-@pytest.mark.parametrize("sockets", LANES)
+@pytest.mark.parametrize("sockets", SOCKETS)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_peers_name_forges_no_line(
     variant: str, sockets: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

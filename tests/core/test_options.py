@@ -93,7 +93,7 @@ async def nothing(backend: halfclose.Backend) -> str:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_an_unknown_backend_option(variant: str) -> None:
     with pytest.raises(TypeError, match="socket") as caught:
-        halfclose.run(nothing, backend=variant, options={"socket": "lane"})
+        halfclose.run(nothing, backend=variant, options={"socket": "poller"})
     message = str(caught.value)
     assert variant in message
     assert "grace" in message
@@ -103,7 +103,7 @@ def test_an_unknown_backend_option(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("value", ["", "Lane", "fast", 1, True], ids=repr)
+@pytest.mark.parametrize("value", ["", "Poller", "fast", 1, True], ids=repr)
 def test_a_bad_sockets_option(variant: str, value: object) -> None:
     with pytest.raises(ValueError, match="sockets") as caught:
         halfclose.run(nothing, backend=variant, options={"sockets": value})

@@ -15,9 +15,9 @@ from typing import Any, cast
 
 import pytest
 from halfclose import Backend, Channel
+from halfclose.connection.outgoing import Outgoing
 from halfclose.deadline import Deadline, Deadlines
 from halfclose.io.poller import ERROR, READ, WRITE, EpollPoller, Poller, WatchPoller
-from halfclose.outgoing import Outgoing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

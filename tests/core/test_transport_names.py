@@ -40,7 +40,7 @@ class Noting(Recorder):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 def test_the_state_by_twisteds_names(variant: str, sockets: str) -> None:
     async def main(backend: Backend) -> None:
         protocol = Noting()
@@ -77,7 +77,7 @@ def test_the_state_by_twisteds_names(variant: str, sockets: str) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 def test_where_there_is_no_tcp(variant: str, sockets: str, tmp_path: Any) -> None:
     async def main(backend: Backend) -> None:
         async with await backend.listen(f"unix:{tmp_path}/s", EchoBack) as listener:

@@ -78,7 +78,7 @@ class TestInAProgram:
         )
 
     @pytest.mark.parametrize("variant", VARIANTS)
-    @pytest.mark.parametrize("sockets", ["lane", "native"])
+    @pytest.mark.parametrize("sockets", ["poller", "native"])
     @pytest.mark.parametrize("endpoint", ["tmpunix:echo", TemporaryUNIX("echo")])
     def test_connects_and_listens(
         self, folder: Path, variant: str, sockets: str, endpoint: str | TemporaryUNIX

@@ -23,7 +23,7 @@ from halfclose.testing.exploration import (
     search,
     worker,
 )
-from halfclose.testing.exploration.kinds import MEMORY, explorable, kind_of
+from halfclose.testing.exploration.channel_types import MEMORY, channel_type_of, explorable
 from halfclose.testing.exploration.performing import perform
 from halfclose.testing.exploration.reference import compare, is_calm
 from halfclose.testing.exploration.shortening import shorten
@@ -54,7 +54,7 @@ class TestReplay:
         report = replay("memory", BUSY)
         assert report.passed, str(report)
         assert report.rule == ""
-        assert report.kind == "memory"
+        assert report.channel_type == "memory"
         assert report.script == parse_script(BUSY)
         assert str(report) == "memory, memory: the contract was kept"
         assert "b hears connectionMade" in report.trace
@@ -80,16 +80,16 @@ class TestReplay:
         assert "seen once" in str(replace(report, again=False))
 
     def test_on_another_kind(self) -> None:
-        report = replay("anyio+asyncio", "tcp; a: lwc", kind="unix")
+        report = replay("anyio+asyncio", "tcp; a: lwc", channel_type="unix")
         assert report.passed, str(report)
-        assert report.kind == "unix"
+        assert report.channel_type == "unix"
 
     @pytest.mark.parametrize(
         ("backend", "text", "message"),
         [
-            ("memory", "nonsense", "there is no kind of channel 'nonsense'; there are memory"),
-            ("memory", "tcp; a: lwc", "there is no kind of channel 'tcp'"),
-            ("anyio+asyncio", "stdio", "there is no kind of channel 'stdio'"),
+            ("memory", "nonsense", "there is no type of channel 'nonsense'; there are memory"),
+            ("memory", "tcp; a: lwc", "there is no type of channel 'tcp'"),
+            ("anyio+asyncio", "stdio", "there is no type of channel 'stdio'"),
             ("anyio+asyncio", "anyio-tcp; a: lwc", "only a raw peer connects"),
             ("anyio+asyncio", "tcp; stall up", "'tcp' is no simulated network"),
             ("memory", "memory; a: fly", "there is no verb 'fly'"),
@@ -185,14 +185,14 @@ class TestTheReference:
 
     def test_a_difference_is_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
         script = parse_script("tcp; a: write 5; wait; a: lwc")
-        kind = kind_of(explorable("anyio+asyncio"), script)
-        outcome = perform("anyio+asyncio", kind, script, 3.0)
-        assert compare(kind, script, outcome) == outcome
+        channel_type = channel_type_of(explorable("anyio+asyncio"), script)
+        outcome = perform("anyio+asyncio", channel_type, script, 3.0)
+        assert compare(channel_type, script, outcome) == outcome
         assert outcome.broken == ""
         seen = tuple(line.replace("5 received", "4 received") for line in outcome.seen)
-        other = compare(kind, script, replace(outcome, seen=seen))
+        other = compare(channel_type, script, replace(outcome, seen=seen))
         assert other.broken.startswith("EVT-11: otherwise than in memory: b: connectionMade, ")
-        assert compare(kind, script, replace(outcome, seen=seen, free=True)).broken == ""
+        assert compare(channel_type, script, replace(outcome, seen=seen, free=True)).broken == ""
 
     def test_memory_is_its_own(self) -> None:
         script = parse_script("memory; a: write 5")
@@ -235,4 +235,4 @@ def test_the_suite_shows_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_report_knows_its_script() -> None:
     report = Report("mine", parse_script("unix; a: lwc"), "EVT-04: a: late", ("a calls lwc",))
-    assert (report.kind, report.rule, report.passed) == ("unix", "EVT-04", False)
+    assert (report.channel_type, report.rule, report.passed) == ("unix", "EVT-04", False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from core.support import ANYIO, TWISTED, VARIANTS
 from halfclose.testing.exploration import parse_script
-from halfclose.testing.exploration.kinds import explorable
+from halfclose.testing.exploration.channel_types import explorable
 from halfclose.testing.exploration.worker import Worker
 
 FOUND = {

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from halfclose import Connection, State
-from halfclose.feeds import Feed
+from halfclose.connection.feeds import Feed
+from halfclose.connection.outgoing import Outgoing
 from halfclose.io.sockets import SocketChannel
 from halfclose.lifecycle import Move
-from halfclose.outgoing import Outgoing
 from halfclose.testing.exploration import explore, replay, search
 
 SECONDS = 300.0
@@ -161,7 +161,7 @@ def test_a_planted_defect_is_found_and_shown_again(
 ) -> None:
     monkeypatch.setattr(search, "_SHORTENING", SECONDS)
     plant, rules = PLANTS[name]
-    # In memory where the core is broken, which takes no time; a socket's channel has a lane.
+    # In memory where the core is broken, which takes no time; a socket's channel has a poller.
     backend = "anyio+asyncio" if name in ON_SOCKETS else "memory"
     with planted(plant):
         found = explore(backend, SECONDS, seed=1)

@@ -103,8 +103,8 @@ def test_white_space_does_not_matter(script: Script, space: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "script, part 1, '': a script begins with a kind of channel, such as 'tcp'"),
-        ("a: lwc", "script, part 1, 'a: lwc': a script begins with a kind of channel"),
+        ("", "script, part 1, '': a script begins with a type of channel, such as 'tcp'"),
+        ("a: lwc", "script, part 1, 'a: lwc': a script begins with a type of channel"),
         ("tcp; ", "script, part 2, '': it begins with none of water, "),
         ("tcp; c: lwc", "script, part 2, 'c: lwc': it begins with none of water, "),
         ("tcp; a: wrte 5", "script, part 2, 'a: wrte 5': there is no verb 'wrte'; there are write"),

@@ -1,4 +1,4 @@
-"""Puts the backends of tests/stranger on the path, where discovery finds them."""
+"""Puts the backends of tests/third_party on the path, where discovery finds them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-STRANGER = Path(__file__).parents[1] / "stranger"
+THIRD_PARTY = Path(__file__).parents[1] / "third_party"
 
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stranger's backend, and those that are broken."""
+    """The example's backend, and those that are broken."""
     for folder in ("src", "broken"):
-        monkeypatch.syspath_prepend(str(STRANGER / folder))
+        monkeypatch.syspath_prepend(str(THIRD_PARTY / folder))

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("broken")
 
 def judge(backend: str, *rules: str, limit: float = 60.0) -> list[Verdict]:
     """The verdicts on *rules*, over TCP."""
-    chosen = [case for case in plan(backend, rules) if case.kind.name == "tcp"]
+    chosen = [case for case in plan(backend, rules) if case.channel_type.name == "tcp"]
     assert len(chosen) == len(rules)
     return sorted(check(chosen, limit=limit), key=lambda verdict: rules.index(verdict.rule))
 
@@ -28,7 +28,7 @@ def judge(backend: str, *rules: str, limit: float = 60.0) -> list[Verdict]:
         ("loading+raises", "ZeroDivisionError"),
         ("loading+raising-hook", "does not load: its plugin failed"),
         ("loading+offers-none", "its plugin offers none"),
-        ("loading+no-kinds", "is no tuple of halfclose.testing.Kind"),
+        ("loading+no-channel types", "is no tuple of halfclose.testing.ChannelType"),
     ],
 )
 def test_one_that_does_not_load_is_told_before_any_rule(backend: str, said: str) -> None:

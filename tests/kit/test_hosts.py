@@ -13,7 +13,7 @@ import halfclose
 import halfclose.examples
 import pytest
 from halfclose import Backend, BackendLoadError, BackendSpec
-from halfclose.testing import ContractSuite, Host, LaneTCP
+from halfclose.testing import ContractSuite, Host, PollerTCP
 from halfclose.testing import hosts as kit_hosts
 from halfclose.testing.hosts import HALFCLOSE_RUN, check_hosts, find_host, load_hosts
 from halfclose.testing.judging import case as cases
@@ -148,7 +148,7 @@ class Useless(Host):
 
 def judged(host: Host, rule: str = "EVT-01") -> Any:
     suite = suite_of("anyio+asyncio")
-    return Case(suite(), "anyio+asyncio", LaneTCP(), suite.rules()[rule], host).judge()
+    return Case(suite(), "anyio+asyncio", PollerTCP(), suite.rules()[rule], host).judge()
 
 
 def test_a_rule_runs_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,7 @@ def test_programs_beside_a_test_run_by_it() -> None:
             return asyncio.run(self.open_and_run(main, backend, options))
 
     suite = suite_of("anyio+asyncio")
-    trial = Trial(suite(), "anyio+asyncio", LaneTCP(), Told(), suite.rules()["END-03"])
+    trial = Trial(suite(), "anyio+asyncio", PollerTCP(), Told(), suite.rules()["END-03"])
     trial._once(trial._test(trial.try_connection()))
     assert ran[:2] == ["MainThread", "MainThread"]
     assert set(ran[2:]) == {"halfclose raw peer"}
@@ -195,23 +195,26 @@ def test_programs_beside_a_test_run_by_it() -> None:
 def test_the_suite_names_one_that_the_backend_has() -> None:
     suite = suite_of("anyio+trio", host="asyncio.run")
     with pytest.raises(TypeError, match=r"TestMine: .*'asyncio\.run'; there are: halfclose\.run, "):
-        suite.kinds_of(suite.rules()["EVT-01"])
+        suite.channel_types_of(suite.rules()["EVT-01"])
 
 
 def test_it_runs_on_the_kinds_that_it_names() -> None:
     suite = suite_of("anyio+trio", host="trio.run")
     rules = suite.rules()
-    assert [kind.name for kind in suite.kinds_of(rules["EVT-01"])] == ["tcp", "native-tcp"]
-    assert suite.kinds_of(rules["PIP-02"]) == []
+    assert [channel_type.name for channel_type in suite.channel_types_of(rules["EVT-01"])] == [
+        "tcp",
+        "native-tcp",
+    ]
+    assert suite.channel_types_of(rules["PIP-02"]) == []
 
 
 def test_one_with_no_kind_of_the_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Useless, "kinds", ("nothing",))
+    monkeypatch.setattr(Useless, "channel_types", ("nothing",))
     monkeypatch.setattr(kit_hosts, "HOSTS", (Useless(),))
     with defects.installed("Defective") as name:
         suite = suite_of(name, host="useless")
         with pytest.raises(TypeError, match="useless is to run on nothing"):
-            suite.kinds_of(suite.rules()["EVT-01"])
+            suite.channel_types_of(suite.rules()["EVT-01"])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a loop promises is looked at first, and once: it does not depend on the kind of channel."""
+"""What a loop promises is looked at first, and once: it does not depend on the type of channel."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_no_rule_beside_it_is_tried_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "kind"),
+    ("members", "channel_type"),
     [
         ({"backend": "anyio+asyncio"}, "tcp"),
         ({"backend": "anyio+asyncio", "host": "asyncio.run"}, "tcp"),
@@ -37,16 +37,20 @@ def test_no_rule_beside_it_is_tried_once() -> None:
         (
             {
                 "backend": "anyio+asyncio",
-                "kinds": (type("Mine", (NativeTCP,), {"name": "mine"})(),),
+                "channel_types": (type("Mine", (NativeTCP,), {"name": "mine"})(),),
             },
             "tcp",
         ),
     ],
 )
-def test_it_is_tried_on_the_first_kind_of_channel(members: dict[str, Any], kind: str) -> None:
+def test_it_is_tried_on_the_first_kind_of_channel(
+    members: dict[str, Any], channel_type: str
+) -> None:
     mine = suite(**members)
     for name in LOOP:
-        assert [one.name for one in mine.kinds_of(ContractSuite.rules()[name])] == [kind]
+        assert [one.name for one in mine.channel_types_of(ContractSuite.rules()[name])] == [
+            channel_type
+        ]
 
 
 def test_each_is_planned_once_for_a_backend_and_under_each_host() -> None:

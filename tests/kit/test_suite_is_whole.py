@@ -19,7 +19,7 @@ def derive(**members: Any) -> Any:
     return type("TestMine", (ContractSuite,), {"backend": "anyio", **members})
 
 
-def quiet(self: Any, kind: Any) -> None:
+def quiet(self: Any, channel_type: Any) -> None:
     """An override that checks nothing."""
 
 
@@ -29,16 +29,20 @@ def quiet(self: Any, kind: Any) -> None:
         None,
         quiet,
         property(lambda self: None),
-        pytest.mark.skip(reason="not now")(lambda self, kind: None),
-        pytest.mark.skipif(True, reason="not here")(lambda self, kind: None),
-        pytest.mark.xfail(reason="not strict")(lambda self, kind: None),
-        pytest.mark.xfail(strict=False, reason="not strict")(lambda self, kind: None),
-        pytest.mark.xfail(strict=True)(lambda self, kind: None),
-        pytest.mark.xfail(strict=True, reason="")(lambda self, kind: None),
-        pytest.mark.xfail(strict=True, reason="never run", run=False)(lambda self, kind: None),
-        pytest.mark.xfail(False, strict=True, reason="not now")(lambda self, kind: None),
-        pytest.mark.xfail(condition=False, strict=True, reason="x")(lambda self, kind: None),
-        pytest.mark.skip(reason="both")(KNOWN(lambda self, kind: None)),
+        pytest.mark.skip(reason="not now")(lambda self, channel_type: None),
+        pytest.mark.skipif(True, reason="not here")(lambda self, channel_type: None),
+        pytest.mark.xfail(reason="not strict")(lambda self, channel_type: None),
+        pytest.mark.xfail(strict=False, reason="not strict")(lambda self, channel_type: None),
+        pytest.mark.xfail(strict=True)(lambda self, channel_type: None),
+        pytest.mark.xfail(strict=True, reason="")(lambda self, channel_type: None),
+        pytest.mark.xfail(strict=True, reason="never run", run=False)(
+            lambda self, channel_type: None
+        ),
+        pytest.mark.xfail(False, strict=True, reason="not now")(lambda self, channel_type: None),
+        pytest.mark.xfail(condition=False, strict=True, reason="x")(
+            lambda self, channel_type: None
+        ),
+        pytest.mark.skip(reason="both")(KNOWN(lambda self, channel_type: None)),
     ],
 )
 def test_a_rule_cannot_be_taken_away(replaced: Any) -> None:
@@ -48,7 +52,7 @@ def test_a_rule_cannot_be_taken_away(replaced: Any) -> None:
 
 def test_nor_by_a_base_of_another_kind() -> None:
     class Mixin:
-        def test_evt_05_both_halves_end(self, kind: Any) -> None:
+        def test_evt_05_both_halves_end(self, channel_type: Any) -> None:
             """Checks nothing."""
 
     with pytest.raises(TypeError, match="takes rule EVT-05 away"):
@@ -56,7 +60,7 @@ def test_nor_by_a_base_of_another_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["hold_to", "kinds_of", "rules", "pytest_generate_tests", "_let_debug"]
+    "name", ["hold_to", "channel_types_of", "rules", "pytest_generate_tests", "_let_debug"]
 )
 def test_nor_can_what_runs_the_rules_be_replaced(name: str) -> None:
     with pytest.raises(TypeError, match=rf"TestMine\.{name} would replace the suite's own"):
@@ -166,8 +170,8 @@ def test_a_mark_on_the_class_takes_no_rule_away(tmp_path: Any, member: str) -> N
 
 @pytest.mark.parametrize("scheme", ["Memory", "TCP", ""])
 def test_a_kind_on_which_no_rule_can_be_seen_is_refused(tmp_path: Any, scheme: str) -> None:
-    kind = f'type("Mine", (LaneTCP,), {{"name": "mine", "scheme": {scheme!r}}})()'
-    member = f"from halfclose.testing import LaneTCP\n    kinds = ({kind},)"
+    channel_type = f'type("Mine", (PollerTCP,), {{"name": "mine", "scheme": {scheme!r}}})()'
+    member = f"from halfclose.testing import PollerTCP\n    kinds = ({channel_type},)"
     status, output = run_pytest(tmp_path, member, "-k", "evt_01")
     assert status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     assert "a scheme one of tcp, unix, stdio, memory" in output

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from halfclose.testing import ContractSuite, LaneTCP
+from halfclose.testing import ContractSuite, PollerTCP
 from halfclose.testing.judging import case as cases
 from halfclose.testing.judging.case import Case
 from halfclose.testing.judging.verdict import Verdict
@@ -28,7 +28,7 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Verdict]]:
         suite = type("Suite", (ContractSuite,), {"backend": name})()
 
         def judge(defect: Callable[[Any], object], limit: float = 60.0) -> Verdict:
-            case = Case(suite, name, LaneTCP(), RULE)
+            case = Case(suite, name, PollerTCP(), RULE)
             # The first connection of all, which must work for a rule to be tried.
             monkeypatch.setattr(defects.Defective, "defect", lambda backend: None, raising=False)
             case.work(limit)
@@ -41,7 +41,7 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Verdict]]:
 def test_without_a_defect_it_is_kept(judge: Callable[..., Verdict]) -> None:
     verdict = judge(lambda backend: None)
     assert verdict.passed, str(verdict)
-    assert (verdict.rule, verdict.backend, verdict.kind) == ("EVT-01", defects.NAME, "tcp")
+    assert (verdict.rule, verdict.backend, verdict.channel_type) == ("EVT-01", defects.NAME, "tcp")
     assert not verdict.what
     assert not verdict.report
 
@@ -148,10 +148,10 @@ def test_where_no_connection_works_no_rule_is_tried(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(cases, "_tried", {})
     with defects.installed("HangsAtTheEnd") as name:
         suite = type("Suite", (ContractSuite,), {"backend": name})()
-        kind = LaneTCP()
+        channel_type = PollerTCP()
         begun = time.monotonic()
         verdicts = [
-            Case(suite, name, kind, rule).judge(3.0)
+            Case(suite, name, channel_type, rule).judge(3.0)
             for rule in list(ContractSuite.rules().values())[:10]
         ]
         assert time.monotonic() - begun < 20

@@ -227,7 +227,7 @@ def test_descriptors_and_hosts_are_unsupported() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"sockets": "lane"}, "sockets"),
+        ({"sockets": "poller"}, "sockets"),
         ({"busy_poll": 0}, "busy_poll"),
         ({"colour": 1}, "colour"),
         ({"network": "name"}, "Network"),

@@ -48,7 +48,7 @@ def _record(mutant: Mutant, findings: Iterable[Finding]) -> dict[str, Any]:
         "mutant": str(mutant),
         "description": mutant.description,
         "backend": mutant.backend,
-        "kind": mutant.kind,
+        "channel_type": mutant.channel_type,
         "caught": own.catches(mutant),
         "how": own.how,
         "what": own.verdict.what,

@@ -293,8 +293,8 @@ def a_listener_goes_on(patch: Patch) -> None:
 def leaving_aborts(patch: Patch) -> None:
     """Leaving a backend waits for nobody."""
 
-    def leave(real: Any, backend: Backend, kind: Any, error: Any, traceback: Any) -> Any:
-        return real(kind, error or Exception("it was left"), traceback)
+    def leave(real: Any, backend: Backend, channel_type: Any, error: Any, traceback: Any) -> Any:
+        return real(channel_type, error or Exception("it was left"), traceback)
 
     around(patch, Backend, "__aexit__", leave)
 

@@ -874,14 +874,14 @@ def a_channel_that_fails_at_its_end_stays_open(patch: Patch) -> None:
 
 @mutant("ERR-13")
 def a_channel_that_never_started_is_not_released(patch: Patch) -> None:
-    """A channel that has no sink has nothing to end."""
+    """A channel that has no handler has nothing to end."""
     started: WeakSet[MemoryChannel] = WeakSet()
 
     def end(real: Any, channel: MemoryChannel) -> None:
         if channel in started:
             real()
 
-    before(patch, MemoryChannel, "start", lambda channel, sink: started.add(channel))
+    before(patch, MemoryChannel, "start", lambda channel, handler: started.add(channel))
     around(patch, MemoryChannel, "abort", end)
     around(patch, MemoryChannel, "close", end)
 

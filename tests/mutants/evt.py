@@ -11,7 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, finalize, proxy
 
 from halfclose.backend import Backend
-from halfclose.channel import Channel, ChannelSink
+from halfclose.channel import Channel, ChannelHandler
 from halfclose.connection import Connection
 from halfclose.interfaces import HalfCloseableProtocol, Protocol
 from halfclose.io.sockets import SocketChannel
@@ -440,9 +440,9 @@ def data_after_the_end(patch: Patch) -> None:
 def nobody_holds_the_connection(patch: Patch) -> None:
     """The backend and the channel know connections only as long as somebody else does."""
 
-    def start(real: Wrapper, channel: Channel, sink: ChannelSink) -> None:
-        finalize(sink, channel.abort)
-        real(proxy(sink))
+    def start(real: Wrapper, channel: Channel, handler: ChannelHandler) -> None:
+        finalize(handler, channel.abort)
+        real(proxy(handler))
 
     patch.put(Backend, "hold", nothing)
     around(patch, MemoryChannel, "start", start)
@@ -542,14 +542,14 @@ def _recv(channel: Channel, size: int, flags: int = 0) -> bytes | None:
 @mutant("EVT-13", on="tcp")
 def early_input_is_taken_away(patch: Patch) -> None:
     """Whether a new connection is alive is found out by a read, and what was read is forgotten."""
-    before(patch, SocketChannel, "start", lambda channel, sink: _recv(channel, 4))
+    before(patch, SocketChannel, "start", lambda channel, handler: _recv(channel, 4))
 
 
 @mutant("EVT-13", on="tcp")
 def whoever_has_ended_early_is_gone(patch: Patch) -> None:
     """A new connection that has nothing but an end of stream is not served."""
 
-    def start(channel: Channel, sink: ChannelSink) -> None:
+    def start(channel: Channel, handler: ChannelHandler) -> None:
         if _recv(channel, 1, socket.MSG_PEEK) == b"":
             raise ConnectionResetError("the peer has gone")
 

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from halfclose.channel import Capabilities, Channel
 from halfclose.connection import Connection
+from halfclose.connection.outgoing import Outgoing
 from halfclose.io import sockets, stdio, syscalls
 from halfclose.io.poller import ERROR, READ, EpollPoller
 from halfclose.io.sockets import SocketChannel
@@ -15,7 +16,6 @@ from halfclose.io.stdio import StdioChannel
 from halfclose.io.syscalls import end_is_real, end_stream, reset
 from halfclose.lifecycle import ACCEPTING, READING, State
 from halfclose.memory.channel import MemoryChannel
-from halfclose.outgoing import Outgoing
 from halfclose.reasons import ConnectionDone
 from mutants.mutant import mutant
 from mutants.patching import Patch

@@ -46,7 +46,7 @@ class Finding:
     def told(self, mutant: Mutant) -> str:
         """What has become of *mutant*, for people."""
         verdict = self.verdict
-        on = f"{verdict.rule} on {verdict.backend}, {verdict.kind}"
+        on = f"{verdict.rule} on {verdict.backend}, {verdict.channel_type}"
         said = f", {verdict.what}" if verdict.what else ""
         return f"{mutant}: {mutant.description}\n{on}: {self.how}{said}\n\n{verdict.report}"
 
@@ -68,12 +68,12 @@ def finding_of(verdict: Verdict) -> Finding:
 
 @cache
 def _cases(backend: str) -> dict[tuple[str, str], Case]:
-    return {(case.rule.identifier, case.kind.name): case for case in plan(backend)}
+    return {(case.rule.identifier, case.channel_type.name): case for case in plan(backend)}
 
 
 def case_of(mutant: Mutant) -> Case:
     """Where *mutant* is to be caught."""
-    return _cases(mutant.backend)[mutant.rule, mutant.kind]
+    return _cases(mutant.backend)[mutant.rule, mutant.channel_type]
 
 
 def judge(mutant: Mutant) -> Finding:
@@ -94,7 +94,11 @@ def _judge(mutant: Mutant, waits: AbstractContextManager[None]) -> Finding:
 
 def judge_by_all(mutant: Mutant, jobs: int | None = None) -> Iterator[Finding]:
     """What every rule says of *mutant* that can be seen where its own is."""
-    cases = [case for (_, kind), case in _cases(mutant.backend).items() if kind == mutant.kind]
+    cases = [
+        case
+        for (_, channel_type), case in _cases(mutant.backend).items()
+        if channel_type == mutant.channel_type
+    ]
     _make_sure_that_it_works(cases[0])
     with mutant.applied(), _shorter_waits(mutant):
         for verdict in check(cases, jobs, TIME_LIMIT):

@@ -14,24 +14,24 @@ __all__ = ["lingerers", "told"]
 
 
 class _Between:
-    """Has *call* in the place of one of *sink*'s methods."""
+    """Has *call* in the place of one of *handler*'s methods."""
 
-    def __init__(self, sink: Any, name: str, call: Callable[..., object]) -> None:
-        self._sink = sink
+    def __init__(self, handler: Any, name: str, call: Callable[..., object]) -> None:
+        self._handler = handler
         setattr(self, name, call)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._sink, name)
+        return getattr(self._handler, name)
 
 
 def told(patch: Patch, name: str, wrapper: Callable[..., object]) -> None:
     """Have ``wrapper(real, channel, *args)`` for what a channel that lingers tells by *name*."""
 
-    def start(real: Any, channel: MemoryChannel, sink: Any) -> None:
-        if not isinstance(sink, Connection):
-            method = getattr(sink, name)
-            sink = _Between(sink, name, lambda *args: wrapper(method, channel, *args))
-        real(sink)
+    def start(real: Any, channel: MemoryChannel, handler: Any) -> None:
+        if not isinstance(handler, Connection):
+            method = getattr(handler, name)
+            handler = _Between(handler, name, lambda *args: wrapper(method, channel, *args))
+        real(handler)
 
     around(patch, MemoryChannel, "start", start)
 
@@ -40,10 +40,10 @@ def lingerers(patch: Patch) -> list[Any]:
     """Who has begun to read and discard, the last one at the end."""
     found: list[Any] = []
 
-    def start(real: Any, channel: MemoryChannel, sink: Any) -> None:
-        if not isinstance(sink, Connection):
-            found.append(sink)
-        real(sink)
+    def start(real: Any, channel: MemoryChannel, handler: Any) -> None:
+        if not isinstance(handler, Connection):
+            found.append(handler)
+        real(handler)
 
     around(patch, MemoryChannel, "start", start)
     return found

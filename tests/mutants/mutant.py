@@ -14,7 +14,7 @@ __all__ = ["Change", "Mutant", "mutant"]
 Change = Callable[[Patch], None]
 
 BACKENDS = {"memory": "memory"}
-"""By kind of channel, the backend on which mistakes are looked for."""
+"""By type of channel, the backend on which mistakes are looked for."""
 
 OTHERWISE = "anyio+asyncio"
 """Where they are that need descriptors to show."""
@@ -26,14 +26,14 @@ class Mutant:
 
     :param rule: the id of the rule that must catch it.
     :param change: makes the mistake; its docstring says what it is, its name is the mutant's.
-    :param kind: the kind of channel on which it is to be caught.
+    :param channel_type: the type of channel on which it is to be caught.
     :param silent: what never comes, in the words of the wait for it, where that is all that can
         be seen of the mistake; empty, where the rule has to see it without waiting in vain.
     """
 
     rule: str
     change: Change
-    kind: str
+    channel_type: str
     silent: str
 
     @property
@@ -49,7 +49,7 @@ class Mutant:
     @property
     def backend(self) -> str:
         """The backend on which it is to be caught."""
-        return BACKENDS.get(self.kind, OTHERWISE)
+        return BACKENDS.get(self.channel_type, OTHERWISE)
 
     def __str__(self) -> str:
         return f"{self.rule}-{self.name}"
@@ -70,7 +70,7 @@ class Mutant:
 def mutant(rule: str, on: str = "memory", silent: str = "") -> Callable[[Change], Mutant]:
     """Make a mutant of *rule* from the function that patches it; see `Mutant`.
 
-    :param on: the kind of channel: in memory, unless the mistake is made where only descriptors
+    :param on: the type of channel: in memory, unless the mistake is made where only descriptors
         come.
     """
     return lambda change: Mutant(rule, change, on, silent)

@@ -24,7 +24,7 @@ def finding(what: str, report: str = "") -> Finding:
         Verdict(
             rule="EVT-02",
             backend="memory",
-            kind="memory",
+            channel_type="memory",
             passed=not what,
             seconds=0.0,
             text="",

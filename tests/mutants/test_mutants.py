@@ -16,7 +16,7 @@ def test_a_mutant_is_caught(mutant: Mutant) -> None:
         pytest.fail(finding.told(mutant), pytrace=False)
 
 
-_ONE_OF_EACH = {(one.rule, one.backend, one.kind): one for one in MUTANTS}
+_ONE_OF_EACH = {(one.rule, one.backend, one.channel_type): one for one in MUTANTS}
 
 
 @pytest.mark.parametrize("mutant", _ONE_OF_EACH.values(), ids=map(" ".join, _ONE_OF_EACH))

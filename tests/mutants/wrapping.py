@@ -13,7 +13,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from halfclose.connection import Connection
-from halfclose.outgoing import Outgoing
+from halfclose.connection.outgoing import Outgoing
 from mutants.patching import Patch
 
 __all__ = [

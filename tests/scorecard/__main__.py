@@ -31,7 +31,7 @@ def main() -> int:
             seen.outcome.value,
             seen.rule,
             seen.backend,
-            seen.kind,
+            seen.channel_type,
             seen.what,
             file=sys.stderr,
             flush=True,

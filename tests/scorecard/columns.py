@@ -11,10 +11,10 @@ from halfclose.testing.judging.runner import plan
 
 from .outcomes import Outcome
 
-__all__ = ["COLUMNS", "KINDS", "Column", "Telling"]
+__all__ = ["CHANNEL_TYPES", "COLUMNS", "Column", "Telling"]
 
-KINDS = ("tcp", "unix", "stdio")
-"""The kinds of channel that are compared, by name and in the table's order."""
+CHANNEL_TYPES = ("tcp", "unix", "stdio")
+"""The types of channel that are compared, by name and in the table's order."""
 
 OF_CORE = {
     "ERR-12": "the rule's test breaks a channel of halfclose from inside",
@@ -34,19 +34,19 @@ class Telling:
     :param pattern: of what was seen.
     :param outcome: ABSENT or HIDDEN.
     :param because: what is not there, or is broken first.
-    :param kinds: on which kinds of channel.
+    :param channel_types: on which types of channel.
     :param rules: of which rules; by default all but the one that *because* names.
     """
 
     pattern: str
     outcome: Outcome
     because: str
-    kinds: tuple[str, ...] = KINDS
+    channel_types: tuple[str, ...] = CHANNEL_TYPES
     rules: tuple[str, ...] = ()
 
-    def tells(self, rule: str, kind: str, what: str) -> bool:
+    def tells(self, rule: str, channel_type: str, what: str) -> bool:
         """Whether *what* was seen of *rule* is no more than this."""
-        if kind not in self.kinds or self.because.startswith(rule):
+        if channel_type not in self.channel_types or self.because.startswith(rule):
             return False
         return (not self.rules or rule in self.rules) and bool(re.search(self.pattern, what))
 
@@ -62,13 +62,13 @@ OF_ASYNCIO = (
         "^writeConnectionLost did not come",
         Outcome.ABSENT,
         "there is no event that tells that our end of stream was sent",
-        kinds=SOCKETS,
+        channel_types=SOCKETS,
     ),
     Telling(
         "^connectionLost did not come .*readConnectionLost>",
         Outcome.HIDDEN,
         NO_LAST_EVENT,
-        kinds=SOCKETS,
+        channel_types=SOCKETS,
     ),
     Telling(
         "bytes came and",
@@ -90,13 +90,13 @@ OF_UVLOOP = (
         "ConnectionLost'?>? is .*ConnectionDone",
         Outcome.HIDDEN,
         "EVT-05: write_eof on a pipe ends in [Errno 88] Socket operation on non-socket",
-        kinds=("stdio",),
+        channel_types=("stdio",),
     ),
     Telling(
         "the handler is closed",
         Outcome.HIDDEN,
         LATE_WRITE,
-        kinds=SOCKETS,
+        channel_types=SOCKETS,
         rules=("FLU-09", "PIP-04"),
     ),
 )
@@ -111,13 +111,13 @@ OF_TWISTED = (
         "no end came within|of the half-closed connection did not happen",
         Outcome.HIDDEN,
         "PIP-02: descriptor 1 stays open, and its reader sees no end",
-        kinds=("stdio",),
+        channel_types=("stdio",),
     ),
     Telling(
         "ConnectionDone'?>? is .*ConnectionAborted",
         Outcome.ABSENT,
         "StandardIO has no abortConnection",
-        kinds=("stdio",),
+        channel_types=("stdio",),
     ),
     Telling(
         "resumeProducing inside the verb registerProducer",
@@ -167,12 +167,13 @@ class Column:
     telling: tuple[Telling, ...] = ()
 
     def cases(self, only: tuple[str, ...] = ()) -> list[Case]:
-        """What is to be judged: every rule that has a counterpart, on every kind of channel."""
+        """What is to be judged: every rule that has a counterpart, on every type of channel."""
         return [
             case
             for backend in self.backends
             for case in plan(backend, only)
-            if case.kind.name in KINDS and self._absent(case.rule.identifier) is None
+            if case.channel_type.name in CHANNEL_TYPES
+            and self._absent(case.rule.identifier) is None
         ]
 
     def why_absent(self, rule: str) -> str:

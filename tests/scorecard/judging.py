@@ -10,7 +10,7 @@ from halfclose.testing.judging.case import Case
 from halfclose.testing.judging.runner import check
 from halfclose.testing.judging.verdict import Verdict
 
-from .columns import KINDS, Column
+from .columns import CHANNEL_TYPES, Column
 from .outcomes import Outcome
 
 __all__ = ["Seen", "judge", "tidy"]
@@ -23,12 +23,12 @@ ABSENT = "NoCounterpart: "
 
 @dataclass(frozen=True)
 class Seen:
-    """What came of one rule on one kind of channel of one backend."""
+    """What came of one rule on one type of channel of one backend."""
 
     rule: str
     column: str
     backend: str
-    kind: str
+    channel_type: str
     outcome: Outcome
     what: str = ""
 
@@ -36,7 +36,7 @@ class Seen:
 def judge(
     columns: Iterable[Column],
     only: tuple[str, ...] = (),
-    kinds: tuple[str, ...] = KINDS,
+    channel_types: tuple[str, ...] = CHANNEL_TYPES,
     jobs: int | None = None,
     twice: bool = True,
     progress: Callable[[Seen], object] = lambda seen: None,
@@ -44,7 +44,7 @@ def judge(
     """Hold *columns* to the rules.
 
     :param only: ids of rules or of chapters; by default all.
-    :param kinds: on which kinds of channel.
+    :param channel_types: on which types of channel.
     :param jobs: cases at once; many of them only wait.
     :param twice: whether what fails is tried once more before it is called broken.
     :param progress: called with each result as it comes.
@@ -53,7 +53,12 @@ def judge(
     failed: list[Case] = []
     columns = list(columns)
     column_of = {backend: column for column in columns for backend in column.backends}
-    cases = [case for column in columns for case in column.cases(only) if case.kind.name in kinds]
+    cases = [
+        case
+        for column in columns
+        for case in column.cases(only)
+        if case.channel_type.name in channel_types
+    ]
     for case, verdict in _checked(cases, jobs):
         seen = _seen(column_of[case.backend], verdict)
         found[_key(case)] = seen
@@ -64,25 +69,30 @@ def judge(
         if verdict.passed:
             first = found[_key(case)]
             found[_key(case)] = Seen(
-                first.rule, first.column, first.backend, first.kind, Outcome.SOMETIMES, first.what
+                first.rule,
+                first.column,
+                first.backend,
+                first.channel_type,
+                Outcome.SOMETIMES,
+                first.what,
             )
             progress(found[_key(case)])
     return [found[_key(case)] for case in cases]
 
 
 def _key(case: Case) -> tuple[str, str, str]:
-    return case.rule.identifier, case.backend, case.kind.name
+    return case.rule.identifier, case.backend, case.channel_type.name
 
 
 def _checked(cases: list[Case], jobs: int | None) -> Iterator[tuple[Case, Verdict]]:
     by_key = {_key(case): case for case in cases}
     for verdict in check(cases, jobs, LIMIT):
-        yield by_key[verdict.rule, verdict.backend, verdict.kind], verdict
+        yield by_key[verdict.rule, verdict.backend, verdict.channel_type], verdict
 
 
 def _seen(column: Column, verdict: Verdict) -> Seen:
     outcome, what = _interpreted(column, verdict)
-    return Seen(verdict.rule, column.title, verdict.backend, verdict.kind, outcome, what)
+    return Seen(verdict.rule, column.title, verdict.backend, verdict.channel_type, outcome, what)
 
 
 def _interpreted(column: Column, verdict: Verdict) -> tuple[Outcome, str]:
@@ -92,7 +102,7 @@ def _interpreted(column: Column, verdict: Verdict) -> tuple[Outcome, str]:
         return Outcome.ABSENT, verdict.what.removeprefix(ABSENT)
     said = _said(verdict)
     for telling in column.telling:
-        if telling.tells(verdict.rule, verdict.kind, said):
+        if telling.tells(verdict.rule, verdict.channel_type, said):
             return telling.outcome, telling.because
     return Outcome.BROKEN, tidy(said)
 

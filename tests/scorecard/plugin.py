@@ -17,7 +17,7 @@ STOCK = {
     "stock-anyio-uvloop": ("on_anyio:StockAnyioUvloop", "SOCKETS"),
     "stock-anyio-trio": ("on_anyio:StockAnyioTrio", "SOCKETS"),
 }
-"""The adapters and the kinds of channel that they have, by the name of the backend."""
+"""The adapters and the types of channel that they have, by the name of the backend."""
 
 _installed: list[object] = []
 
@@ -29,10 +29,10 @@ def halfclose_backends() -> list[BackendSpec]:
         BackendSpec(
             name,
             f"scorecard.{implementation}",
-            kinds=f"scorecard.kinds:{kinds}",
+            channel_types=f"scorecard.channel_types:{channel_types}",
             automatic=False,
         )
-        for name, (implementation, kinds) in STOCK.items()
+        for name, (implementation, channel_types) in STOCK.items()
     ]
 
 

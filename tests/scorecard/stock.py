@@ -154,7 +154,7 @@ class Muted:
 
 
 class StockListener:
-    """A framework's listener, as the kit's kinds of channel use one."""
+    """A framework's listener, as the kit's types of channel use one."""
 
     def __init__(self, endpoint: Any, stop: Callable[[], Awaitable[object]]) -> None:
         self.endpoint = endpoint

@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 from halfclose.testing.tools.harness import Rule
 
-from .columns import COLUMNS, KINDS, Column
+from .columns import CHANNEL_TYPES, COLUMNS, Column
 from .judging import Seen
 from .outcomes import Outcome
 
@@ -111,8 +111,8 @@ class Cell:
     def __str__(self) -> str:
         """Its mark, and on which kinds of connection if not on all."""
         mark = self.outcome.value
-        on = self._kinds(seen for seen in self._seen if seen.outcome is self.outcome)
-        if not self._seen or on == self._kinds(self._seen):
+        on = self._channel_types(seen for seen in self._seen if seen.outcome is self.outcome)
+        if not self._seen or on == self._channel_types(self._seen):
             return mark
         return f"{mark} {', '.join(on)}"
 
@@ -120,7 +120,7 @@ class Cell:
         """What was seen where it was not kept, each with the kinds of connection."""
         if not self._seen:
             return [(f"no counterpart: {self._missing}", ())]
-        every = self._kinds(self._seen)
+        every = self._channel_types(self._seen)
         found: dict[str, list[Seen]] = {}
         for seen in self._seen:
             if seen.outcome is not Outcome.KEPT:
@@ -132,14 +132,16 @@ class Cell:
                 found.setdefault(words.get(seen.outcome, "") + seen.what, []).append(seen)
         notes = []
         for what, those in found.items():
-            on = self._kinds(those)
+            on = self._channel_types(those)
             notes.append((what, () if on == every else on))
         return notes
 
     @staticmethod
-    def _kinds(seen: Iterable[Seen]) -> tuple[str, ...]:
-        kinds = {one.kind for one in seen}
-        return tuple(kind for kind in KINDS if kind in kinds)
+    def _channel_types(seen: Iterable[Seen]) -> tuple[str, ...]:
+        channel_types = {one.channel_type for one in seen}
+        return tuple(
+            channel_type for channel_type in CHANNEL_TYPES if channel_type in channel_types
+        )
 
 
 def cells(seen: Iterable[Seen]) -> dict[tuple[str, str], Cell]:
@@ -223,9 +225,9 @@ def _notes(rule: str, of: Mapping[tuple[str, str], Cell]) -> list[str]:
         for note in of[rule, column.title].notes():
             by_what.setdefault(note, []).append(column)
     lines = []
-    for (what, kinds), columns in by_what.items():
+    for (what, channel_types), columns in by_what.items():
         where = "; ".join(column.title for column in columns)
-        on = f" ({', '.join(kinds)})" if kinds else ""
+        on = f" ({', '.join(channel_types)})" if channel_types else ""
         lines.append(f"  - {where}{on}: {_escaped(what)}")
     return [f"- {rule}", *lines] if lines else []
 

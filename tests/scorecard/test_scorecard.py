@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 from halfclose import ConnectionOptions, ConnectionRefused
 from scorecard.__main__ import SCORECARD
-from scorecard.columns import COLUMNS, KINDS, Telling
+from scorecard.columns import CHANNEL_TYPES, COLUMNS, Telling
 from scorecard.judging import Seen, judge, tidy
 from scorecard.outcomes import Outcome
 from scorecard.plugin import STOCK, install
@@ -61,31 +61,36 @@ def test_counts_are_those_of_the_rows() -> None:
 def test_every_adapter_makes_connections() -> None:
     install()
     found = judge(STOCK_COLUMNS, ("EVT-02", "EVT-09"), jobs=4)
-    assert {(one.backend, one.kind) for one in found} == {
-        (name, kind) for name in STOCK for kind in KINDS if kind != "stdio" or "anyio" not in name
+    assert {(one.backend, one.channel_type) for one in found} == {
+        (name, channel_type)
+        for name in STOCK
+        for channel_type in CHANNEL_TYPES
+        if channel_type != "stdio" or "anyio" not in name
     }
     assert [one for one in found if one.outcome is not Outcome.KEPT] == []
 
 
 def test_document_says_what_is_seen_now() -> None:
     install()
-    found = judge(STOCK_COLUMNS, FLAGSHIPS, kinds=("tcp",), jobs=30, twice=False)
+    found = judge(STOCK_COLUMNS, FLAGSHIPS, channel_types=("tcp",), jobs=30, twice=False)
     assert len(found) == len(FLAGSHIPS) * len(STOCK_COLUMNS)
     titles = [column.title for column in COLUMNS]
     for one in found:
-        written, *kinds = rows()[one.rule][titles.index(one.column)].replace(",", "").split()
-        if not kinds or "tcp" in kinds:
+        written, *channel_types = (
+            rows()[one.rule][titles.index(one.column)].replace(",", "").split()
+        )
+        if not channel_types or "tcp" in channel_types:
             assert one.outcome is Outcome(written), one
         else:
             assert list(Outcome).index(one.outcome) > list(Outcome).index(Outcome(written)), one
 
 
-def seen(outcome: Outcome, kind: str, what: str = "") -> Seen:
-    return Seen("EVT-05", "Twisted", "stock-twisted", kind, outcome, what)
+def seen(outcome: Outcome, channel_type: str, what: str = "") -> Seen:
+    return Seen("EVT-05", "Twisted", "stock-twisted", channel_type, outcome, what)
 
 
 def test_cell_shows_the_worst_and_where() -> None:
-    kept = [seen(Outcome.KEPT, kind) for kind in KINDS]
+    kept = [seen(Outcome.KEPT, channel_type) for channel_type in CHANNEL_TYPES]
     assert str(Cell(kept, "")) == "✓"
     assert Cell(kept, "").notes() == []
     broken = Cell([*kept[:2], seen(Outcome.BROKEN, "stdio", "nothing")], "")
@@ -121,7 +126,7 @@ def test_tidy_leaves_nothing_that_differs_from_run_to_run() -> None:
 
 
 def test_telling_is_of_its_own_kinds_and_rules() -> None:
-    telling = Telling("^no end", Outcome.HIDDEN, "PIP-02: why", kinds=("stdio",))
+    telling = Telling("^no end", Outcome.HIDDEN, "PIP-02: why", channel_types=("stdio",))
     assert telling.tells("EVT-04", "stdio", "no end came")
     assert not telling.tells("EVT-04", "tcp", "no end came")
     assert not telling.tells("EVT-04", "stdio", "there was no end")

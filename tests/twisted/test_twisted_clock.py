@@ -18,7 +18,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
 each_variant = pytest.mark.parametrize("variant", TWISTED)
-each_lane = pytest.mark.parametrize("sockets", ["lane", "native"])
+each_way = pytest.mark.parametrize("sockets", ["poller", "native"])
 each_step = pytest.mark.parametrize("step", [-3600.0, 3600.0])
 
 
@@ -96,7 +96,7 @@ def test_timers_go_by_the_monotonic_clock(variant: str, step: float) -> None:
 
 
 @each_variant
-@each_lane
+@each_way
 @each_step
 def test_connections_are_not_delayed(variant: str, sockets: str, step: float) -> None:
     """An exchange, a timeout, an abort and leaving, each in the moment of a step."""

@@ -17,7 +17,7 @@ from halfclose import Backend
 FOLDER = str(Path(__file__).parent.parent)
 
 each_variant = pytest.mark.parametrize("variant", TWISTED)
-each_lane = pytest.mark.parametrize("sockets", ["lane", "native"])
+each_way = pytest.mark.parametrize("sockets", ["poller", "native"])
 
 MANY = """
     import contextlib, logging, os, resource, socket, sys
@@ -74,7 +74,7 @@ def many(sockets: str, body: str) -> None:
     assert python(code, warm=True).splitlines() == ["done"]
 
 
-@each_lane
+@each_way
 def test_connecting_and_listening_beyond_what_select_can_watch(sockets: str) -> None:
     """Refused, and served as before once there is room."""
     many(
@@ -141,7 +141,7 @@ def test_accepted_connections_beyond_what_select_can_watch() -> None:
 def test_a_lane_that_was_there_before_goes_on() -> None:
     """select sees one descriptor of it; the sockets' own can have any number."""
     many(
-        "lane",
+        "poller",
         """
         async def main(backend):
             async with await backend.listen("tcp:127.0.0.1:0", EchoBack) as listener:
@@ -154,7 +154,7 @@ def test_a_lane_that_was_there_before_goes_on() -> None:
 
 def test_twisteds_own_endpoints_beyond_what_select_can_watch() -> None:
     many(
-        "lane",
+        "poller",
         """
         async def main(backend):
             from halfclose_twisted import as_factory
@@ -257,7 +257,7 @@ SERVED = {
             port = await endpoint.listen(as_factory(Noting))
             await each_state(clock, ("127.0.0.1", port.getHost().port))
     """,
-    "lane": """
+    "poller": """
             listener = await clock.listen("tcp:127.0.0.1:0", Noting)
             await each_state(clock, (listener.endpoint.host, listener.endpoint.port))
     """,

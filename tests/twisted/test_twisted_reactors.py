@@ -147,7 +147,7 @@ EVERYTHING = """
 
 
 @pytest.mark.parametrize("variant", TWISTED)
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 def test_the_global_reactor_is_never_installed(variant: str, sockets: str, tmp_path: Any) -> None:
     code = EVERYTHING.format(variant=variant, sockets=sockets, tests=folder())
     done = subprocess.run(
@@ -318,7 +318,7 @@ def program(variant: str, body: str) -> list[str]:
 
 
 @pytest.mark.parametrize("variant", TWISTED)
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 def test_open_backend_in_a_program(variant: str, sockets: str) -> None:
     out = program(
         variant,

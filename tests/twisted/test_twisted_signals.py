@@ -139,7 +139,7 @@ def test_interrupts_that_come_too_late_do_not_end_the_next_run(variant: str) -> 
         assert run(next_one, variant=variant) == "done"
 
 
-@pytest.mark.parametrize("sockets", ["lane", "native"])
+@pytest.mark.parametrize("sockets", ["poller", "native"])
 @each_variant
 def test_a_second_interrupt_aborts_connections_on_any_reactor(variant: str, sockets: str) -> None:
     """On the first run of a reactor and on later ones; the next run is whole each time."""

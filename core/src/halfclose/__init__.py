@@ -4,7 +4,7 @@ Start with `HalfCloseableProtocol`, `run`, `Backend.connect` and `Backend.listen
 """
 
 from .backend import Backend
-from .channel import BackendCapabilities, Capabilities, Channel, ChannelSink
+from .channel import BackendCapabilities, Capabilities, Channel, ChannelHandler
 from .connection import Connection
 from .discovery import BackendInfo, available_backends, find_backend, load_backend
 from .endpoints import TCP, UNIX, Endpoint, Memory, StandardIO
@@ -69,7 +69,7 @@ __all__ = [
     "BaseProtocol",
     "Capabilities",
     "Channel",
-    "ChannelSink",
+    "ChannelHandler",
     "CloseTimeout",
     "ConnectError",
     "ConnectTimeout",

@@ -48,8 +48,8 @@ class Backend(SocketHost):
 
     :param name: the backend's full name, such as ``"mine+variant"``.
     :param options: ``grace``, seconds that leaving waits for connections to end (5); ``sockets``,
-        ``"lane"`` or ``"native"`` (rule of thumb: leave it alone); ``busy_poll``, seconds that the
-        loop stays awake for the next message while messages come faster than that (0.0001; 0:
+        ``"poller"`` or ``"native"`` (rule of thumb: leave it alone); ``busy_poll``, seconds that
+        the loop stays awake for the next message while messages come faster than that (0.0001; 0:
         never), which halves a quick exchange and takes the processor meanwhile; and what the
         subclass names in `option_names`.
     :raises TypeError: an option that this backend does not know.
@@ -268,7 +268,7 @@ class Backend(SocketHost):
         for connection in list(self._connections):
             connection.abandon(ConnectionAborted(f"backend {self.name} was left"))
         self.lingering.abort()
-        self.lane.close()
+        self.driver.close()
 
 
 _OWN = frozenset(

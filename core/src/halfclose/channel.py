@@ -1,7 +1,7 @@
 """The channel: one byte pipe below a connection. What the author of a new kind writes.
 
 A channel says how bytes move, and nothing else: order of events, closing, producers, timeouts
-and failures of callbacks belong to `Connection`, which is the channel's sink.
+and failures of callbacks belong to `Connection`, which is the channel's handler.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 
 from .endpoints import Endpoint
 
-__all__ = ["BackendCapabilities", "Capabilities", "Channel", "ChannelSink", "tcp_option"]
+__all__ = ["BackendCapabilities", "Capabilities", "Channel", "ChannelHandler", "tcp_option"]
 
 
 def _all_but(capabilities: Capabilities | BackendCapabilities) -> str:
@@ -63,11 +63,11 @@ class Capabilities:
         return _all_but(self)
 
 
-class ChannelSink(ABC):
+class ChannelHandler(ABC):
     """Whom a channel tells what happens below. Every method is called in the loop's thread.
 
-    A channel never calls its sink from inside a call that the sink made to it, and calls nothing
-    after `failed`, or after it was closed or aborted.
+    A channel never calls its handler from inside a call that the handler made to it, and calls
+    nothing after `failed`, or after it was closed or aborted.
     """
 
     __slots__ = ()
@@ -114,8 +114,8 @@ class Channel(ABC):
     capabilities: Capabilities = Capabilities()
 
     @abstractmethod
-    def start(self, sink: ChannelSink) -> None:
-        """Tell *sink* from now on. Called again, it replaces the sink (for lingering)."""
+    def start(self, handler: ChannelHandler) -> None:
+        """Tell *handler* from now on. Called again, it replaces the handler (for lingering)."""
 
     @abstractmethod
     def resume_reading(self) -> None:
@@ -129,7 +129,7 @@ class Channel(ABC):
     def write(self, data: bytes | memoryview) -> int:
         """Take as much of *data* as fits now and return how many bytes that was.
 
-        If it is less than all, `ChannelSink.writable` follows when more fits, once.
+        If it is less than all, `ChannelHandler.writable` follows when more fits, once.
 
         :param data: immutable; one or more bytes.
         :raises OSError: nothing can be sent any more.
@@ -139,7 +139,7 @@ class Channel(ABC):
     def end_write(self) -> bool:
         """Send the end of stream after everything taken. Called at most once, with nothing left.
 
-        :returns: True if it is with the kernel; False if `ChannelSink.write_ended` will tell.
+        :returns: True if it is with the kernel; False if `ChannelHandler.write_ended` will tell.
         :raises OSError: the connection turns out to be lost.
         """
 

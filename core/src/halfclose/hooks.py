@@ -41,8 +41,9 @@ class BackendSpec:
         nothing (look into ``sys.modules``).
     :param priority: of several that fit, the highest is taken; 0 for a third party's.
     :param install: what to install when *implementation* cannot be imported.
-    :param kinds: ``"module:attribute"`` of a tuple of `halfclose.testing.Kind`, on each of which
-        the contract suite runs; by default the socket lane's and stdio.
+    :param channel_types: ``"module:attribute"`` of a tuple of `halfclose.testing.ChannelType`, on
+        each of which
+        the contract suite runs; by default the poller's and stdio.
     :param hosts: ``"module:attribute"`` of a tuple of `halfclose.testing.Host`, by each of which
         the contract suite can run beside `halfclose.run`; by default none.
     :param automatic: whether it may be chosen where none is named and its framework is not
@@ -57,7 +58,7 @@ class BackendSpec:
     running: Callable[[], bool] = lambda: False
     priority: int = 0
     install: str = ""
-    kinds: str = "halfclose.testing.channels.kinds:KINDS"
+    channel_types: str = "halfclose.testing.channels.channel_types:CHANNEL_TYPES"
     hosts: str = "halfclose.testing.hosts:HOSTS"
     automatic: bool = True
     occupant: Callable[[], str | None] | None = None

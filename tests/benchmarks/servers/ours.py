@@ -115,9 +115,9 @@ _SERVICES: dict[str, type[halfclose.Protocol]] = {
 
 
 def _run(main: Callable[[halfclose.Backend], Awaitable[None]], variant: str) -> None:
-    """Run *main*; a variant says after a colon which way its sockets go, if not by the lane."""
+    """Run *main*; a variant says after a colon which way its sockets go, if not by the poller."""
     name, _, sockets = variant.partition(":")
-    halfclose.run(main, backend=name, options={"sockets": sockets or "lane"})
+    halfclose.run(main, backend=name, options={"sockets": sockets or "poller"})
 
 
 def serve(variant: str, service: str, ready: Ready) -> None:

@@ -20,7 +20,7 @@ from halfclose import (
     Backend,
     Capabilities,
     Channel,
-    ChannelSink,
+    ChannelHandler,
     Endpoint,
     Watch,
 )
@@ -83,7 +83,7 @@ class StreamChannel(Channel):
         self._own_socket = isinstance(below, (socket.socket, anyio.abc.SocketStream)) or (
             isinstance(below, TrioStream) and below.is_socket
         )
-        self._sink: ChannelSink | None = None
+        self._handler: ChannelHandler | None = None
         self._reading: anyio.CancelScope
         self._may_read = backend.create_event()
         self._work = backend.create_event()
@@ -126,15 +126,15 @@ class StreamChannel(Channel):
         return _endpoint(found[0]), _endpoint(found[1])
 
     @property
-    def sink(self) -> ChannelSink:
+    def handler(self) -> ChannelHandler:
         """Who is told; the tasks of a channel begin after it was started."""
-        assert self._sink is not None
-        return self._sink
+        assert self._handler is not None
+        return self._handler
 
-    # -- what the sink calls -------------------------------------------------------------------
+    # -- what the handler calls -------------------------------------------------------------------
 
-    def start(self, sink: ChannelSink) -> None:
-        self._sink = sink
+    def start(self, handler: ChannelHandler) -> None:
+        self._handler = handler
 
     def resume_reading(self) -> None:
         self._may_read.set()
@@ -234,11 +234,13 @@ class StreamChannel(Channel):
                 tasks.cancel_scope.cancel()
         finally:
             if not self._released:
-                interrupted = not self._over and self._sink is not None
+                interrupted = not self._over and self._handler is not None
                 self.abort()
                 if interrupted:
                     # A program may cancel every task that it finds, and the protocol must hear.
-                    self._backend.guarded(self.sink.failed, RuntimeError("its task was cancelled"))
+                    self._backend.guarded(
+                        self.handler.failed, RuntimeError("its task was cancelled")
+                    )
                 await self._release()
                 self._released = True
             self._backend.release_channel(self)
@@ -257,7 +259,7 @@ class StreamChannel(Channel):
             if not isinstance(error, Exception):
                 raise
             self._backend.report(error, "the channel to %s failed", self._peer)
-            self._backend.guarded(self.sink.failed, error)
+            self._backend.guarded(self.handler.failed, error)
             self.abort()
         if self._backend.foreign is not None:
             self._backend.check_process()
@@ -284,7 +286,7 @@ class StreamChannel(Channel):
                 self._stream = await anyio.abc.SocketStream.from_socket(self._sock)
         except Exception as error:
             # anyio calls a socket that was reset meanwhile a wrong argument.
-            self.sink.failed(self.look_for_error() or _system_error(error))
+            self.handler.failed(self.look_for_error() or _system_error(error))
             return False
         self._sock = None
         return True
@@ -325,22 +327,22 @@ class StreamChannel(Channel):
                 return
             except Exception as error:
                 if not self._over:
-                    self.sink.failed(_system_error(error))
+                    self.handler.failed(_system_error(error))
                 return
             if data and not self._over:
-                self.sink.received(bytes(data))
+                self.handler.received(bytes(data))
                 if self._backend.foreign is not None:
                     self._backend.check_process()
             if self._write_error is not None and not self._over and not self.has_input():
                 # After a failed send the input that is there is wanted, and only that.
-                self.sink.failed(self._write_error)
+                self.handler.failed(self._write_error)
                 return
 
     def _read_ended(self) -> None:
         if end_is_real(self._write_error):
-            self.sink.read_ended()
+            self.handler.read_ended()
         else:
-            self.sink.failed(self._write_error)
+            self.handler.failed(self._write_error)
 
     async def _write(self) -> None:
         while True:
@@ -352,7 +354,7 @@ class StreamChannel(Channel):
                 self._piece = None
                 if self._wanted and not self._over:
                     self._wanted = False
-                    self.sink.writable()
+                    self.handler.writable()
                     if self._backend.foreign is not None:
                         self._backend.check_process()
             if self._ending and not self._over:
@@ -361,7 +363,7 @@ class StreamChannel(Channel):
                     self._own_end_sent = True
                     await self._let_the_other_tell()
                     if not self._over:
-                        self.sink.write_ended()
+                        self.handler.write_ended()
                         if self._backend.foreign is not None:
                             self._backend.check_process()
             if self._closing:
@@ -374,12 +376,12 @@ class StreamChannel(Channel):
         except NotImplementedError as error:
             # A stream that cannot end its half, and did not say so before.
             self._write_error = error
-            self.sink.failed(error)
+            self.handler.failed(error)
         except Exception as error:
             self._piece = None
             self._write_error = _system_error(error)
             if not self._over:
-                self.sink.write_failed(self._write_error)
+                self.handler.write_failed(self._write_error)
         else:
             return True
         if self._backend.foreign is not None:

@@ -10,7 +10,7 @@ from halfclose.hooks import BackendSpec, hookimpl
 
 __all__ = ["halfclose_backends"]
 
-_KINDS = "halfclose_anyio.testing:KINDS"
+_CHANNEL_TYPES = "halfclose_anyio.testing:CHANNEL_TYPES"
 
 
 _of_parent: Any = None
@@ -84,7 +84,7 @@ def halfclose_backends() -> list[BackendSpec]:
             "halfclose_anyio.backend:AnyioBackend",
             priority=40,
             install="pip install halfclose-anyio",
-            kinds=_KINDS,
+            channel_types=_CHANNEL_TYPES,
             hosts="halfclose_anyio.hosts:ASYNCIO",
             occupant=_occupant,
         ),
@@ -94,7 +94,7 @@ def halfclose_backends() -> list[BackendSpec]:
             running=_asyncio_runs,
             priority=30,
             install="pip install halfclose-anyio",
-            kinds=_KINDS,
+            channel_types=_CHANNEL_TYPES,
             hosts="halfclose_anyio.hosts:ASYNCIO",
             occupant=_occupant,
         ),
@@ -104,7 +104,7 @@ def halfclose_backends() -> list[BackendSpec]:
             running=_uvloop_runs,
             priority=30,
             install="pip install 'halfclose-anyio[uvloop]'",
-            kinds=_KINDS,
+            channel_types=_CHANNEL_TYPES,
             hosts="halfclose_anyio.hosts:UVLOOP",
             occupant=_occupant,
         ),
@@ -114,7 +114,7 @@ def halfclose_backends() -> list[BackendSpec]:
             running=_trio_runs,
             priority=30,
             install="pip install 'halfclose-anyio[trio]'",
-            kinds="halfclose_anyio.testing:TRIO_KINDS",
+            channel_types="halfclose_anyio.testing:TRIO_CHANNEL_TYPES",
             hosts="halfclose_anyio.hosts:TRIO",
             occupant=_occupant,
         ),

@@ -1,4 +1,4 @@
-"""The contract suite's kinds of channel that are anyio streams."""
+"""The contract suite's types of channel that are anyio streams."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import anyio
 from anyio.abc import SocketAttribute
 from halfclose import TCP, UNIX, Backend, ConnectionOptions, Endpoint, ProtocolFactory
 from halfclose.backend import make_protocol
-from halfclose.testing import Dial, Kind, RawPeer
-from halfclose.testing.channels.kinds import KINDS as EVERYWHERE
-from halfclose.testing.channels.kinds import NativeTCP, NativeUnix
+from halfclose.testing import ChannelType, Dial, RawPeer
+from halfclose.testing.channels.channel_types import CHANNEL_TYPES as EVERYWHERE
+from halfclose.testing.channels.channel_types import NativeTCP, NativeUnix
 from halfclose.testing.channels.sockets import dial, temporary_unix_path
 
 from .channel import StreamChannel
 from .stream import serve_stream
 
-__all__ = ["KINDS", "TRIO_KINDS", "AnyioTCP", "AnyioUnix", "TrioTCP"]
+__all__ = ["CHANNEL_TYPES", "TRIO_CHANNEL_TYPES", "AnyioTCP", "AnyioUnix", "TrioTCP"]
 
 
-class _Listener(Kind):
+class _Listener(ChannelType):
     @abstractmethod
     async def _listen(self, folder: str) -> Any: ...
 
@@ -134,8 +134,8 @@ class TrioTCP(_Listener):
         return TCP("127.0.0.1", listener.port)
 
 
-KINDS = (*EVERYWHERE, AnyioTCP(), AnyioUnix(), NativeTCP(), NativeUnix())
+CHANNEL_TYPES = (*EVERYWHERE, AnyioTCP(), AnyioUnix(), NativeTCP(), NativeUnix())
 """What the contract suite runs on: see `halfclose.BackendSpec`."""
 
-TRIO_KINDS = (*KINDS, TrioTCP())
+TRIO_CHANNEL_TYPES = (*CHANNEL_TYPES, TrioTCP())
 """The same on trio, which has streams of its own."""

@@ -235,7 +235,7 @@ class TwistedBackend(ReactorLoop):
         """The reactor is the program's: when that stops it, every connection is aborted.
 
         Twisted ends what it watches at that moment: no connection that is paused, none whose read
-        side has ended, and none of the socket lane.
+        side has ended, and none of the poller.
         """
 
         def stopped() -> None:

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from halfclose import TCP, Capabilities, Channel, ChannelSink, Endpoint, Watch
+from halfclose import TCP, Capabilities, Channel, ChannelHandler, Endpoint, Watch
 from halfclose.forking import has_forked
 from halfclose.io.addresses import endpoint_of
 from halfclose.io.syscalls import (
@@ -126,7 +126,7 @@ class TwistedChannel(Channel):
     def __init__(self, backend: ReactorLoop, transport: Any, *, untouched: bool = False) -> None:
         self._backend = backend
         self._transport = transport
-        self._sink: ChannelSink | None = None
+        self._handler: ChannelHandler | None = None
         self._sock = _plain_socket(transport)
         self.capabilities = Capabilities(
             can_half_close=self._sock is not None,
@@ -185,13 +185,13 @@ class TwistedChannel(Channel):
         if not self._released:
             function(*args)
 
-    def start(self, sink: ChannelSink) -> None:
-        self._sink = sink
+    def start(self, handler: ChannelHandler) -> None:
+        self._handler = handler
 
     @property
-    def sink(self) -> ChannelSink:
-        assert self._sink is not None
-        return self._sink
+    def handler(self) -> ChannelHandler:
+        assert self._handler is not None
+        return self._handler
 
     def check_watchable(self) -> None:
         """Make sure that the reactor can watch the transport's descriptor.
@@ -222,17 +222,17 @@ class TwistedChannel(Channel):
             self._call("resumeProducing")
 
     def _received(self, data: bytes) -> None:
-        self.sink.received(data)
+        self.handler.received(data)
 
     def read_connection_lost(self) -> None:
         self._tell(self._end_of_stream)
 
     def _end_of_stream(self) -> None:
         if not end_is_real(self._error):
-            self.sink.failed(self._error)
+            self.handler.failed(self._error)
             return
         self._read_ended = True
-        self.sink.read_ended()
+        self.handler.read_ended()
 
     # -- writing -------------------------------------------------------------------------------
 
@@ -303,7 +303,7 @@ class TwistedChannel(Channel):
         except Exception as error:
             # ERR-12: a failure of ours is this connection's alone, and ends it.
             self._backend.report(error, "the channel to %s failed", self.get_peer())
-            self._backend.guarded(self.sink.failed, error)
+            self._backend.guarded(self.handler.failed, error)
             self.abort()
 
     def resumeProducing(self) -> None:
@@ -318,7 +318,7 @@ class TwistedChannel(Channel):
         self._ready = True
         if self._wanted:
             self._wanted = False
-            self._tell(self.sink.writable)
+            self._tell(self.handler.writable)
         elif self._ending:
             self._ending = False
             self._tell(self._end_now)
@@ -346,9 +346,9 @@ class TwistedChannel(Channel):
         try:
             self._end_stream()
         except OSError as error:
-            self.sink.write_failed(error)
+            self.handler.write_failed(error)
         else:
-            self.sink.write_ended()
+            self.handler.write_ended()
 
     def _end_stream(self) -> None:
         """Twisted's own way would swallow what shutdown(2) says (FLU-11)."""
@@ -377,10 +377,10 @@ class TwistedChannel(Channel):
             # A transport without half-close: its peer's end of stream ended both halves.
             self._end_of_stream()
             if self._ready and not self._wanted and not self._released:
-                self.sink.write_ended()
+                self.handler.write_ended()
                 return
         if not self._released:
-            self.sink.failed(None)
+            self.handler.failed(None)
 
     def has_input(self) -> bool:
         return False

@@ -11,7 +11,7 @@ from halfclose.hooks import BackendSpec, hookimpl
 
 __all__ = ["VARIANTS", "halfclose_backends"]
 
-_KINDS = "halfclose_twisted.testing:KINDS"
+_CHANNEL_TYPES = "halfclose_twisted.testing:CHANNEL_TYPES"
 _HOSTS = "halfclose_twisted.hosts:HOSTS"
 
 VARIANTS = ("select", "poll", "epoll", "asyncio", "uvloop")
@@ -92,7 +92,7 @@ def halfclose_backends() -> list[BackendSpec]:
         running=_reactor_runs,
         priority=20,
         install="pip install halfclose-twisted",
-        kinds=_KINDS,
+        channel_types=_CHANNEL_TYPES,
         hosts=_HOSTS,
         occupant=_occupant,
     )
@@ -106,7 +106,7 @@ def halfclose_backends() -> list[BackendSpec]:
             install="pip install 'halfclose-twisted[uvloop]'"
             if variant == "uvloop"
             else "pip install halfclose-twisted",
-            kinds=_KINDS,
+            channel_types=_CHANNEL_TYPES,
             hosts=_HOSTS,
             occupant=_occupant,
         )

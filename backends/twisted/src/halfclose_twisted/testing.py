@@ -1,4 +1,4 @@
-"""The contract suite's kinds of channel that are Twisted transports."""
+"""The contract suite's types of channel that are Twisted transports."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from halfclose import TCP, UNIX, Backend, ConnectionOptions, Endpoint, ProtocolFactory
-from halfclose.testing import Dial, Kind, RawPeer
-from halfclose.testing.channels.kinds import KINDS as EVERYWHERE
-from halfclose.testing.channels.kinds import NativeTCP, NativeUnix
+from halfclose.testing import ChannelType, Dial, RawPeer
+from halfclose.testing.channels.channel_types import CHANNEL_TYPES as EVERYWHERE
+from halfclose.testing.channels.channel_types import NativeTCP, NativeUnix
 from halfclose.testing.channels.sockets import dial, temporary_unix_path
 from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
 
 from .backend import TwistedBackend
 from .factory import as_factory
 
-__all__ = ["KINDS", "TwistedTCP", "TwistedUnix"]
+__all__ = ["CHANNEL_TYPES", "TwistedTCP", "TwistedUnix"]
 
 
-class _Endpoint(Kind):
+class _Endpoint(ChannelType):
     @abstractmethod
     def _endpoint(self, reactor: Any, folder: str) -> Any: ...
 
@@ -74,5 +74,5 @@ class TwistedUnix(_Endpoint):
         return UNIX(os.fsdecode(port.getHost().name))
 
 
-KINDS = (*EVERYWHERE, TwistedTCP(), TwistedUnix(), NativeTCP(), NativeUnix())
+CHANNEL_TYPES = (*EVERYWHERE, TwistedTCP(), TwistedUnix(), NativeTCP(), NativeUnix())
 """What the contract suite runs on: see `halfclose.BackendSpec`."""

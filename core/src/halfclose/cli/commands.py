@@ -452,10 +452,10 @@ def contract(
     jobs: int | None,
     time_limit: float,
 ) -> int:
-    """Hold backends to the contract: every rule, on every kind of channel.
+    """Hold backends to the contract: every rule, on every type of channel.
 
     NAME is a backend or variant, such as anyio+trio; see 'halfclose backends'. Each case, a rule
-    on a kind of channel, runs in a process of its own, started by halfclose.run, and with --hosts
+    on a type of channel, runs in a process of its own, started by halfclose.run, and with --hosts
     in each other way that the backend names too, on TCP. For a rule that is broken it is told what
     was seen, what the rule says, and where to look. Exits with 1 if a rule is broken or a backend
     does not load.
@@ -466,7 +466,7 @@ def contract(
       complete  whether every case was judged; false after ^C
       seconds   how long it took
       backends  objects in the order asked: name, loads, error (or null),
-                kinds (of channel, by name), cases and broken (numbers)
+                channel types (of channel, by name), cases and broken (numbers)
       rules     by id, objects: statement, where (to look)
       verdicts  objects by backend, rule and kind: rule, backend, kind,
                 host (who started the loop), passed, seconds, what (was seen), report (many lines)

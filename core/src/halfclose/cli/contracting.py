@@ -52,7 +52,7 @@ def contract(
             say(f"halfclose: {tried.error}")
     if proof.loaded and not proof.planned:
         raise Problem(
-            f"on no kind of channel of {', '.join(tried.name for tried in proof.loaded)} can "
+            f"on no type of channel of {', '.join(tried.name for tried in proof.loaded)} can "
             f"{', '.join(only)} be seen",
             USAGE,
         )

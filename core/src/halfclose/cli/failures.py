@@ -33,9 +33,11 @@ def print_failures(out: Console, broken: Sequence[Verdict], *, whole: bool) -> N
             first = same[0]
             if not number:
                 _print_rule(out, first)
-            kinds = ", ".join(verdict.place for verdict in same)
+            channel_types = ", ".join(verdict.place for verdict in same)
             # soft_wrap: nothing is cut, and what was seen stays one line where it is piped.
-            out.print(Text(f"\n  {first.backend}, {kinds}: {first.what}", "bold"), soft_wrap=True)
+            out.print(
+                Text(f"\n  {first.backend}, {channel_types}: {first.what}", "bold"), soft_wrap=True
+            )
             if whole:
                 lines = first.report.splitlines()
             elif first.report in shown:

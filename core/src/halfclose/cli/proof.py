@@ -12,7 +12,7 @@ __all__ = ["Count", "Proof", "Tried"]
 
 
 class Count(NamedTuple):
-    """One rule on one backend: on how many kinds of channel it is to be held, is kept, is not."""
+    """One rule on one backend: on how many types of channel it is to be held, is kept, is not."""
 
     planned: int
     kept: int
@@ -34,9 +34,9 @@ class Tried:
     verdicts: list[Verdict] = field(default_factory=list)
 
     @property
-    def kinds(self) -> list[str]:
-        """The kinds of channel, in order."""
-        return list(dict.fromkeys(case.kind.name for case in self.cases))
+    def channel_types(self) -> list[str]:
+        """The types of channel, in order."""
+        return list(dict.fromkeys(case.channel_type.name for case in self.cases))
 
     @property
     def broken(self) -> list[Verdict]:
@@ -52,10 +52,12 @@ class Tried:
     def sort(self) -> None:
         """Put the verdicts, which come as they come, into the order of the cases."""
         place = {
-            (case.rule.identifier, case.kind.name, case.host.name): place
+            (case.rule.identifier, case.channel_type.name, case.host.name): place
             for place, case in enumerate(self.cases)
         }
-        self.verdicts.sort(key=lambda verdict: place[verdict.rule, verdict.kind, verdict.host])
+        self.verdicts.sort(
+            key=lambda verdict: place[verdict.rule, verdict.channel_type, verdict.host]
+        )
 
 
 @dataclass
@@ -113,7 +115,7 @@ class Proof:
                     "name": tried.name,
                     "loads": tried.error is None,
                     "error": tried.error,
-                    "kinds": tried.kinds,
+                    "channel_types": tried.channel_types,
                     "cases": len(tried.cases),
                     "broken": len(tried.broken),
                 }
@@ -127,7 +129,7 @@ class Proof:
                 {
                     "rule": verdict.rule,
                     "backend": verdict.backend,
-                    "kind": verdict.kind,
+                    "channel_type": verdict.channel_type,
                     "host": verdict.host,
                     "passed": verdict.passed,
                     "seconds": round(verdict.seconds, 3),

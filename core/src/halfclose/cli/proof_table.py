@@ -32,7 +32,7 @@ def print_table(out: Console, proof: Proof) -> None:
             out.print(line, soft_wrap=True)
         out.print()
     tick, cross = marks()
-    legend = f"{tick} N: kept on all N kinds of channel. {cross} M/N: broken on M of N."
+    legend = f"{tick} N: kept on all N types of channel. {cross} M/N: broken on M of N."
     out.print(Text(legend, "dim"), soft_wrap=True)
     out.print(Text(_SHORT_NAMES, "dim"), soft_wrap=True)
 

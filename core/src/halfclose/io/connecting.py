@@ -56,7 +56,7 @@ async def connect_channel(
         while True:
             backend.check_open()
             try:
-                return backend.lane.channel(sock, peer=peer, host=host, lost=lost)
+                return backend.driver.channel(sock, peer=peer, host=host, lost=lost)
             except OSError as error:
                 pause = backend.lingering.make_room(error)
                 if pause is None:
@@ -315,7 +315,7 @@ class _Attempt:
                 self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         code = self._sock.connect_ex(address)
         if code in (errno.EINPROGRESS, errno.EINTR):
-            poller = self._race.backend.lane.poller
+            poller = self._race.backend.driver.poller
             self._poll = poller.register(self._sock.fileno(), self._ready, self._broken)
             self._poll.want(WRITE)
         elif code == 0:

@@ -8,7 +8,7 @@ from typing import Any
 from ..host import ConnectionHost
 from ..options import seconds
 from .busy_polling import BUSY_POLL
-from .lane import Lane
+from .driver import Driver
 from .lingering import Lingering
 
 __all__ = ["SocketHost"]
@@ -17,7 +17,7 @@ __all__ = ["SocketHost"]
 class SocketHost(ConnectionHost):
     """A host with the operating system's sockets: connecting, listening and stdio go by it.
 
-    `lane` makes a channel of a connected socket, and has the poller. `lingering` has the channels
+    `poller` makes a channel of a connected socket, and has the poller. `lingering` has the channels
     that are closed and still wait for their peers.
 
     :raises ValueError: the value of the option ``sockets`` or ``busy_poll`` is out of range.
@@ -26,8 +26,8 @@ class SocketHost(ConnectionHost):
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, options)
         busy_poll = seconds("busy_poll", self.options.get("busy_poll", BUSY_POLL))
-        self.lane = Lane(self, self.options.get("sockets"), busy_poll)
+        self.driver = Driver(self, self.options.get("sockets"), busy_poll)
         self.lingering = Lingering(self)
 
     def _disown_pollers(self) -> set[int]:
-        return self.lane.disown()
+        return self.driver.disown()

@@ -22,7 +22,7 @@ import os
 import threading
 from collections import deque
 
-from ..channel import Channel, ChannelSink
+from ..channel import Channel, ChannelHandler
 from ..deadline import Deadline
 from ..host import ClosedChannels, ConnectionHost
 from ..loop import TimerHandle
@@ -198,7 +198,7 @@ class Lingering(ClosedChannels):
             self._timer = self._backend.call_later(pause, self._go_on)
 
 
-class _Lingerer(ChannelSink):
+class _Lingerer(ChannelHandler):
     """Reads and discards one channel's input until the channel may be closed."""
 
     __slots__ = (

@@ -122,7 +122,7 @@ class SocketListener(Listener):
         self, sock: socket.socket, peer: Endpoint | None, host: Endpoint | None
     ) -> OSError | None:
         try:
-            channel = self._backend.lane.channel(sock, peer=peer, host=host)
+            channel = self._backend.driver.channel(sock, peer=peer, host=host)
         except OSError as error:
             if error.errno in OUT_OF_RESOURCES:
                 return error
@@ -208,7 +208,7 @@ class _Accepting:
         self._poll: Registration | None = self._register()
 
     def _register(self) -> Registration:
-        poll = self._backend.lane.poller.register(self._sock.fileno(), self._ready, self._broken)
+        poll = self._backend.driver.poller.register(self._sock.fileno(), self._ready, self._broken)
         poll.want(READ)
         return poll
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from ..channel import Capabilities, Channel, ChannelSink
+from ..channel import Capabilities, Channel, ChannelHandler
 from ..endpoints import Endpoint
 from .addresses import host_of, is_tcp, peer_of
 from .poller import END, ERROR, READ, WRITE, Polled, Poller
@@ -30,7 +30,7 @@ _LARGE_CHUNK = 512 * 1024
 """Bytes that one read asks for after a read got all that it asked for, until one gets little."""
 
 _NOBODY: Any = None
-"""Stands for the sink of a closed channel, which calls its sink no more."""
+"""Stands for the handler of a closed channel, which calls its handler no more."""
 
 _TCP = Capabilities()
 # The kernel has no reset for unix sockets (PIP-01), and of others it is not known.
@@ -53,9 +53,9 @@ class SocketChannel(Channel, Polled):
         "_ended",
         "_error",
         "_events",
+        "_handler",
         "_host",
         "_peer",
-        "_sink",
         "_sock",
         "capabilities",
     )
@@ -73,7 +73,7 @@ class SocketChannel(Channel, Polled):
         self._sock = sock
         self._peer = peer or peer_of(sock)
         self._host = host or host_of(sock)
-        self._sink: ChannelSink
+        self._handler: ChannelHandler
         self._events = 0
         self._chunk = _CHUNK
         self._ended = False
@@ -82,8 +82,8 @@ class SocketChannel(Channel, Polled):
         if not NO_SIGNAL:
             mute(sock)
 
-    def start(self, sink: ChannelSink) -> None:
-        self._sink = sink
+    def start(self, handler: ChannelHandler) -> None:
+        self._handler = handler
 
     def resume_reading(self) -> None:
         if not self._ended:
@@ -116,7 +116,7 @@ class SocketChannel(Channel, Polled):
             self._read()
         if self._events & WRITE and events & ~(READ | END):
             self._want(self._events & ~WRITE)
-            self._sink.writable()
+            self._handler.writable()
 
     def _read(self) -> bool:
         """Read once and deliver it.
@@ -139,7 +139,7 @@ class SocketChannel(Channel, Polled):
             self._chunk = _LARGE_CHUNK
         elif size < _CHUNK:
             self._chunk = _CHUNK
-        self._sink.received(data)
+        self._handler.received(data)
         # After a failed send, only the input that had come before it is still delivered (FLU-09).
         if self._error is not None and self._events & READ and not self.has_input():
             self._fail(self._error)
@@ -150,8 +150,8 @@ class SocketChannel(Channel, Polled):
             self._fail(self._error)
             return
         self._ended = True
-        self._sink.read_ended()
-        # The sink has closed most channels by now, and those want nothing any more.
+        self._handler.read_ended()
+        # The handler has closed most channels by now, and those want nothing any more.
         if self._events & READ:
             self._want(self._events & ~READ)
 
@@ -169,11 +169,11 @@ class SocketChannel(Channel, Polled):
     def _fail(self, error: OSError) -> None:
         self.stop()
         self._events = 0
-        self._sink.failed(error)
+        self._handler.failed(error)
 
     def broken(self, error: Exception) -> None:
-        if self._sink is not _NOBODY:
-            self._sink.failed(error)
+        if self._handler is not _NOBODY:
+            self._handler.failed(error)
 
     def write(self, data: bytes | memoryview) -> int:
         try:
@@ -222,9 +222,9 @@ class SocketChannel(Channel, Polled):
             if not self._ended:
                 let_go(self._sock)
             self._sock.close()
-            # The sink holds this channel. If the channel held the sink too, only the garbage
+            # The handler holds this channel. If the channel held the handler too, only the garbage
             # collector could free them.
-            self._sink = _NOBODY
+            self._handler = _NOBODY
 
     def abort(self) -> None:
         if self._sock.fileno() >= 0:

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
-from ..channel import Capabilities, Channel, ChannelSink
+from ..channel import Capabilities, Channel, ChannelHandler
 from ..endpoints import Endpoint, StandardIO
 from ..reasons import ConnectError
 from ..scheme import Scheme
@@ -58,10 +58,10 @@ def connect_stdio(backend: SocketHost) -> Channel:
     try:
         channel: Channel
         if is_one_stream(stdin, stdout):
-            channel = StdioSocketChannel(backend.lane.shared_poller, stdin, stdout)
+            channel = StdioSocketChannel(backend.driver.shared_poller, stdin, stdout)
         else:
             channel = StdioChannel(
-                backend.lane.shared_poller, backend.call_soon, backend.report, stdin, stdout
+                backend.driver.shared_poller, backend.call_soon, backend.report, stdin, stdout
             )
     except OSError as error:
         raise ConnectError(f"cannot connect to stdio: {error}") from error
@@ -114,12 +114,12 @@ class StdioSocketChannel(SocketChannel):
         self.set_no_delay(True)
         spare_stderr()
 
-    def start(self, sink: ChannelSink) -> None:
+    def start(self, handler: ChannelHandler) -> None:
         if self._started:
             # The second start is that of lingering: the program may go on with its descriptors.
             self._let_go()
         self._started = True
-        super().start(sink)
+        super().start(handler)
 
     def end_write(self) -> bool:
         ended = super().end_write()
@@ -177,7 +177,7 @@ class StdioChannel(Channel):
         stdin: Standard,
         stdout: Standard,
     ) -> None:
-        self._sink: ChannelSink
+        self._handler: ChannelHandler
         self._call_soon = call_soon
         self._report = report
         self._stdout = stdout
@@ -229,8 +229,8 @@ class StdioChannel(Channel):
             self._report(error, "the channel over standard input and output failed")
             self._broken(error)
 
-    def start(self, sink: ChannelSink) -> None:
-        self._sink = sink
+    def start(self, handler: ChannelHandler) -> None:
+        self._handler = handler
         self._want_output()
 
     # -- input ---------------------------------------------------------------------------------
@@ -285,19 +285,19 @@ class StdioChannel(Channel):
             self._end_may_be_silent = False
             if self._output_error is not None:
                 self.pause_reading()
-                self._sink.failed(self._output_error)
+                self._handler.failed(self._output_error)
             return
         except OSError as error:
             if error.errno != errno.EIO or not os.isatty(self._input.fd):
-                self._sink.failed(error)
+                self._handler.failed(error)
                 return
             data = b""  # EIO of a terminal means that it hung up: the end of the input.
         if data:
-            self._sink.received(data)
+            self._handler.received(data)
         else:
             self._input_ended = True
             self.pause_reading()
-            self._sink.read_ended()
+            self._handler.read_ended()
 
     # -- output --------------------------------------------------------------------------------
 
@@ -315,13 +315,13 @@ class StdioChannel(Channel):
         elif self._output_blocked:
             self._output_blocked = False
             self._want_output()
-            self._sink.writable()
+            self._handler.writable()
 
     def _tell_reader_gone(self, error: OSError) -> None:
         if not self._reader_gone_told and self._output is not None and not self._closed:
             self._reader_gone_told = True
             self._release_output()
-            self._sink.reader_gone(error)
+            self._handler.reader_gone(error)
 
     def write(self, data: bytes | memoryview) -> int:
         if self._output is None:
@@ -375,7 +375,7 @@ class StdioChannel(Channel):
     # -- both ----------------------------------------------------------------------------------
 
     def _broken(self, error: Exception) -> None:
-        self._sink.failed(error)
+        self._handler.failed(error)
 
     def close(self) -> None:
         if self._closed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..backend import Backend
-from ..channel import Channel, ChannelSink
+from ..channel import Channel, ChannelHandler
 from ..endpoints import Endpoint
 from .scheduler import Scheduler
 from .wire import End
@@ -16,7 +16,7 @@ _WRITE = 2
 
 
 class MemoryChannel(Channel):
-    """Serves an end when it is ready, once a turn, as the socket lane serves a socket.
+    """Serves an end when it is ready, once a turn, as the poller serves a socket.
 
     :param end: the channel owns it.
     """
@@ -25,14 +25,14 @@ class MemoryChannel(Channel):
         self._backend = backend
         self._scheduler = scheduler
         self._end = end
-        self._sink: ChannelSink
+        self._handler: ChannelHandler
         self._wants = 0
         self._read_ended = False
         self._looked = False
         self._over = False
 
-    def start(self, sink: ChannelSink) -> None:
-        self._sink = sink
+    def start(self, handler: ChannelHandler) -> None:
+        self._handler = handler
         self._end.on_change = self._serve_if_due
         self._serve_if_due()
 
@@ -76,7 +76,7 @@ class MemoryChannel(Channel):
             self._backend.report(error, "the channel to %s failed", self._end.peer)
             self._over = True
             cause = error if isinstance(error, Exception) else None
-            self._backend.guarded(self._sink.failed, cause)
+            self._backend.guarded(self._handler.failed, cause)
         else:
             self._serve_if_due()
 
@@ -90,7 +90,7 @@ class MemoryChannel(Channel):
             self._read()
         if not self._over and self._wants & _WRITE and self._end.writable:
             self._want(self._wants & ~_WRITE)
-            self._sink.writable()
+            self._handler.writable()
 
     def _read(self) -> None:
         try:
@@ -99,17 +99,17 @@ class MemoryChannel(Channel):
             self._fail(error)
             return
         if data:
-            self._sink.received(data)
+            self._handler.received(data)
         elif data is not None:
             self._read_ended = True
             self._want(self._wants & ~_READ)
-            self._sink.read_ended()
+            self._handler.read_ended()
 
     def _fail(self, error: OSError | None) -> None:
         self._over = True
-        self._sink.failed(error)
+        self._handler.failed(error)
 
-    # -- what the sink calls -------------------------------------------------------------------
+    # -- what the handler calls -------------------------------------------------------------------
 
     def write(self, data: bytes | memoryview) -> int:
         taken = self._end.send(data)

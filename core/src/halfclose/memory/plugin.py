@@ -29,7 +29,7 @@ def halfclose_backends() -> list[BackendSpec]:
             running=runs,
             # Inside another event loop, both are running: it is the inner one.
             priority=100,
-            kinds="halfclose.testing.channels.memory:KINDS",
+            channel_types="halfclose.testing.channels.memory:CHANNEL_TYPES",
             automatic=False,
             occupant=_occupant,
         )

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .channels.kinds import (
-    KINDS,
+from .channels.channel_types import (
+    CHANNEL_TYPES,
+    ChannelType,
     Dial,
-    Kind,
-    LaneTCP,
-    LaneUnix,
     NativeTCP,
     NativeUnix,
+    PollerTCP,
+    PollerUnix,
     Stdio,
 )
 from .channels.peers import RawPeer
@@ -32,14 +32,12 @@ if TYPE_CHECKING:
     from .judging.suite import ContractSuite
 
 __all__ = [
-    "KINDS",
+    "CHANNEL_TYPES",
+    "ChannelType",
     "ContractSuite",
     "Dial",
     "ExplorationSuite",
     "Host",
-    "Kind",
-    "LaneTCP",
-    "LaneUnix",
     "NativeTCP",
     "NativeUnix",
     "Net",
@@ -47,6 +45,8 @@ __all__ = [
     "Pair",
     "PipePeer",
     "PlainRecorder",
+    "PollerTCP",
+    "PollerUnix",
     "RawPeer",
     "Recorder",
     "SocketPeer",

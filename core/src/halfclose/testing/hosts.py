@@ -31,8 +31,8 @@ class Host(ABC):
 
     name: ClassVar[str]
     """What the suite's ``host`` and the run's report call it, such as ``"asyncio.run"``."""
-    kinds: ClassVar[tuple[str, ...] | None] = ("tcp", "native-tcp")
-    """Names of the kinds of channel on which rules run there; None: on all.
+    channel_types: ClassVar[tuple[str, ...] | None] = ("tcp", "native-tcp")
+    """Names of the types of channel on which rules run there; None: on all.
 
     Who started the loop decides where calls and tasks come from. How bytes move on a pipe is the
     same, and was seen under `halfclose.run`.
@@ -102,7 +102,7 @@ class HalfcloseRun(Host):
     """`halfclose.run`."""
 
     name = "halfclose.run"
-    kinds = None
+    channel_types = None
 
     def run(self, main: Main[T], backend: str, options: Mapping[str, Any] | None = None) -> T:
         return run(main, backend=backend, options=options)

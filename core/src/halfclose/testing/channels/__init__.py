@@ -1,1 +1,1 @@
-"""Kinds of channel, and the raw peer at the other end of each."""
+"""Types of channel, and the raw peer at the other end of each."""

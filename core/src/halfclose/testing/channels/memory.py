@@ -1,4 +1,4 @@
-"""The kind of channel that needs no operating system: a stream of the network in memory.
+"""The type of channel that needs no operating system: a stream of the network in memory.
 
 A rule that runs on it takes no real time: while everybody waits, the clock jumps.
 """
@@ -28,10 +28,10 @@ from ...memory.wire import End
 from ...options import ConnectionOptions
 from ...running import open_backend
 from ..hosts import Host
-from .kinds import Dial, Kind, Serve
+from .channel_types import ChannelType, Dial, Serve
 from .peers import LIMIT, RawListener, RawPeer
 
-__all__ = ["KINDS", "MemoryPeer", "MemoryStream"]
+__all__ = ["CHANNEL_TYPES", "MemoryPeer", "MemoryStream"]
 
 
 class MemoryPeer(RawPeer):
@@ -179,7 +179,7 @@ def _network_of(backend: Backend) -> Network:
     return backend.network
 
 
-class MemoryStream(Kind):
+class MemoryStream(ChannelType):
     """``backend.listen`` on a name of the network."""
 
     name = "memory"
@@ -212,10 +212,11 @@ class MemoryStream(Kind):
         networks, self._networks = self._networks, {}
         return [end for network in networks for end in network.open_ends()]
 
-    # -- other kinds ---------------------------------------------------------------------------
+    # -- other channel types
+    # ---------------------------------------------------------------------------
 
     @property
-    def lane(self) -> Kind:
+    def polled(self) -> ChannelType:
         return self
 
     # -- the other end, by no backend ----------------------------------------------------------
@@ -268,5 +269,5 @@ class MemoryStream(Kind):
         return nullcontext(self.serve)
 
 
-KINDS: tuple[Kind, ...] = (MemoryStream(),)
+CHANNEL_TYPES: tuple[ChannelType, ...] = (MemoryStream(),)
 """What the contract suite runs on, for the backend ``memory``."""

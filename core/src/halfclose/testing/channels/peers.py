@@ -93,7 +93,7 @@ class RawPeer(ABC):
 
     @abstractmethod
     def holdings(self) -> set[object]:
-        """What of `Kind.holdings` is this end."""
+        """What of `ChannelType.holdings` is this end."""
 
     def unread(self) -> int:
         """Bytes that have reached this end and were not read; 0 if that cannot be told."""

@@ -9,8 +9,8 @@ from dataclasses import replace
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from ..channels.kinds import Kind
-from .kinds import serves_both
+from ..channels.channel_types import ChannelType
+from .channel_types import serves_both
 from .script import ENDS, FAULTS, WAYS, Act, End, Fault, Reaction, Script, Step, Turns, Verb, Wait
 
 __all__ = ["STEPS", "machine"]
@@ -70,14 +70,18 @@ _FAULTS = st.builds(
 ).map(lambda fault: Fault("delay", fault.way, fault.number % 5) if fault.name == "delay" else fault)
 
 
-def _first_ends(kind: Kind, reaching: st.SearchStrategy[End]) -> st.SearchStrategy[End]:
+def _first_ends(
+    channel_type: ChannelType, reaching: st.SearchStrategy[End]
+) -> st.SearchStrategy[End]:
     raw = st.just(End("raw"))
-    return st.one_of(reaching, reaching, raw) if serves_both(kind) else raw
+    return st.one_of(reaching, reaching, raw) if serves_both(channel_type) else raw
 
 
-def machine(kind: Kind, check: Callable[[Script], None]) -> type[RuleBasedStateMachine]:
-    """The state machine whose scripts, on that *kind* of channel, are given to *check*."""
-    simulated = kind.scheme == "memory"
+def machine(
+    channel_type: ChannelType, check: Callable[[Script], None]
+) -> type[RuleBasedStateMachine]:
+    """The state machine whose scripts, on that *channel_type* of channel, are given to *check*."""
+    simulated = channel_type.scheme == "memory"
 
     class TwoEnds(RuleBasedStateMachine):
         """Two ends of one connection, and what they do with each other."""
@@ -85,11 +89,11 @@ def machine(kind: Kind, check: Callable[[Script], None]) -> type[RuleBasedStateM
         def __init__(self) -> None:
             super().__init__()
             self._calm = False
-            self._first = Script(kind.name)
+            self._first = Script(channel_type.name)
             self._steps: list[Step] = []
 
         @initialize(
-            a=_first_ends(kind, _ANY_END),
+            a=_first_ends(channel_type, _ANY_END),
             b=_ANY_END,
             calm=st.one_of(st.none(), st.none(), st.tuples(_CALM_END, _CALM_END)),
             water=_WATER,
@@ -106,11 +110,11 @@ def machine(kind: Kind, check: Callable[[Script], None]) -> type[RuleBasedStateM
             chunk: int,
         ) -> None:
             """Choose what is at the ends, and what it does within its events."""
-            if calm is not None and serves_both(kind):
+            if calm is not None and serves_both(channel_type):
                 # Such a script ends alike wherever it is performed, and is compared.
                 self._calm = True
                 a, b = calm
-            self._first = Script(kind.name, a, b, water, seed, chunk)
+            self._first = Script(channel_type.name, a, b, water, seed, chunk)
 
         @rule(end=st.sampled_from(ENDS), verbs=st.lists(_VERBS, min_size=1, max_size=3))
         def act(self, end: str, verbs: list[Verb]) -> None:

@@ -47,7 +47,7 @@ def parse_script(text: str) -> Script:
 
 class _Parser:
     def __init__(self) -> None:
-        self._kind = ""
+        self._channel_type = ""
         self._protocols = dict.fromkeys(ENDS, "half")
         self._reactions: dict[str, list[Reaction]] = {name: [] for name in ENDS}
         self._water: tuple[int, int] | None = None
@@ -67,7 +67,9 @@ class _Parser:
         a, b = (End(self._protocols[name], tuple(self._reactions[name])) for name in ENDS)
         if a.protocol == "raw" and a.reactions:
             raise ScriptError("script: a raw peer has no events to react to")
-        return Script(self._kind, a, b, self._water, **self._numbers, steps=tuple(self._steps))
+        return Script(
+            self._channel_type, a, b, self._water, **self._numbers, steps=tuple(self._steps)
+        )
 
     def part(self, words: str, *, first: bool) -> None:
         """One part of the text, between semicolons.
@@ -76,8 +78,8 @@ class _Parser:
         """
         if first:
             if not words or not words.replace("-", "").isalnum():
-                raise ScriptError("a script begins with a kind of channel, such as 'tcp'")
-            self._kind = words
+                raise ScriptError("a script begins with a type of channel, such as 'tcp'")
+            self._channel_type = words
             return
         for name in ENDS:
             if words.startswith(f"{name}:"):

@@ -16,7 +16,7 @@ from ...memory.network import Network
 from ...options import ConnectionOptions
 from ...reasons import ConnectError
 from ...running import run
-from ..channels.kinds import Kind
+from ..channels.channel_types import ChannelType
 from ..channels.sockets import temporary_unix_path
 from ..judging.leaks import descriptors
 from ..tools.logs import logged
@@ -63,10 +63,15 @@ class _Performance:
     """
 
     def __init__(
-        self, backend: Backend, kind: Kind, script: Script, limit: float, network: Network | None
+        self,
+        backend: Backend,
+        channel_type: ChannelType,
+        script: Script,
+        limit: float,
+        network: Network | None,
     ) -> None:
         self._backend = backend
-        self._kind = kind
+        self._channel_type = channel_type
         self._script = script
         self._limit = limit
         self._network = network
@@ -105,12 +110,14 @@ class _Performance:
             settings = ConnectionOptions(low_water=low, high_water=high)
         try:
             if self.model.a.raw:
-                serving = self._kind.serve(self._backend, lambda: self._protocol("b"), settings)
+                serving = self._channel_type.serve(
+                    self._backend, lambda: self._protocol("b"), settings
+                )
                 connect = await stack.enter_async_context(serving)
                 peer = stack.enter_context(await connect())
-                self._raw = RawEnd(self.model, peer, self._kind.scheme != "unix")
+                self._raw = RawEnd(self.model, peer, self._channel_type.scheme != "unix")
             else:
-                endpoint = _endpoint(self._kind, stack)
+                endpoint = _endpoint(self._channel_type, stack)
                 listener = await self._backend.listen(
                     endpoint, lambda: self._protocol("b"), settings
                 )
@@ -122,7 +129,7 @@ class _Performance:
             pass
         except ConnectError as error:
             # ERR-11 promises a protocol; but a framework may refuse a socket that is lost.
-            if not (self.model.b.hard and self._kind.options.get("sockets") == "native"):
+            if not (self.model.b.hard and self._channel_type.options.get("sockets") == "native"):
                 seen = f"connect raised {type(error).__name__} from {error.__cause__!r}"
                 self.model.breaks("ERR-11", self.model.a, seen)
             return False
@@ -267,21 +274,21 @@ class _Performance:
                 side.transport.abortConnection()
 
 
-def perform(backend: str, kind: Kind, script: Script, limit: float) -> Outcome:
+def perform(backend: str, channel_type: ChannelType, script: Script, limit: float) -> Outcome:
     """Perform *script* on the backend of that name, in an event loop of its own.
 
     :param limit: seconds without any event after which what must come does not come.
     """
     network: Network | None = None
-    options = dict(kind.options)
-    if kind.scheme == "memory":
+    options = dict(channel_type.options)
+    if channel_type.scheme == "memory":
         network = options["network"] = _network(script)
         limit = VIRTUAL
 
     performed: list[_Performance] = []
 
     async def main(opened: Backend) -> None:
-        performance = _Performance(opened, kind, script, limit, network)
+        performance = _Performance(opened, channel_type, script, limit, network)
         performed.append(performance)
         await performance.run()
         ended.append(_clock(network))
@@ -338,7 +345,7 @@ def _seen(model: Model) -> list[str]:
     return found
 
 
-def _endpoint(kind: Kind, stack: AsyncExitStack) -> Endpoint:
-    if kind.scheme == "unix":
+def _endpoint(channel_type: ChannelType, stack: AsyncExitStack) -> Endpoint:
+    if channel_type.scheme == "unix":
         return UNIX(os.path.join(stack.enter_context(temporary_unix_path()), "s"))
-    return Memory("exploration") if kind.scheme == "memory" else TCP("127.0.0.1", 0)
+    return Memory("exploration") if channel_type.scheme == "memory" else TCP("127.0.0.1", 0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ..channels.kinds import Kind
-from .kinds import MEMORY
+from ..channels.channel_types import ChannelType
+from .channel_types import MEMORY
 from .performing import Outcome, perform
 from .script import ENDS, Act, Script, Verb, Wait
 
@@ -41,14 +41,14 @@ def is_calm(script: Script) -> bool:
     )
 
 
-def compare(kind: Kind, script: Script, outcome: Outcome) -> Outcome:
+def compare(channel_type: ChannelType, script: Script, outcome: Outcome) -> Outcome:
     """*outcome*, or how it differs from what comes of *script* in memory."""
-    if outcome.broken or outcome.free or kind.scheme == "memory" or not is_calm(script):
+    if outcome.broken or outcome.free or channel_type.scheme == "memory" or not is_calm(script):
         return outcome
-    if kind.scheme == "unix" and any(verb.name == "abort" for verb in _acting(script)):
+    if channel_type.scheme == "unix" and any(verb.name == "abort" for verb in _acting(script)):
         # It has no reset, and says something else instead (PIP-01).
         return outcome
-    reference = perform("memory", MEMORY, replace(script, kind=MEMORY.name), 0.0)
+    reference = perform("memory", MEMORY, replace(script, channel_type=MEMORY.name), 0.0)
     if reference.broken or reference.free or reference.seen == outcome.seen:
         return outcome
     mine, other = next(

@@ -39,9 +39,9 @@ class Report:
         return self.broken.partition(":")[0]
 
     @property
-    def kind(self) -> str:
-        """The kind of channel."""
-        return self.script.kind
+    def channel_type(self) -> str:
+        """The type of channel."""
+        return self.script.channel_type
 
     @property
     def command(self) -> str:
@@ -50,7 +50,7 @@ class Report:
 
     def __str__(self) -> str:
         """The whole, for people."""
-        where = f"{self.backend}, {self.kind}"
+        where = f"{self.backend}, {self.channel_type}"
         if self.passed:
             return f"{where}: the contract was kept"
         doubt = [] if self.again else ["It was seen once, and not again: it is a matter of timing."]

@@ -172,7 +172,7 @@ Step: TypeAlias = "Act | Wait | Turns | Fault"
 class Script:
     """A whole run of two ends.
 
-    :param kind: the name of the `halfclose.testing.Kind` of channel, such as "tcp".
+    :param channel_type: the name of the `halfclose.testing.ChannelType` of channel, such as "tcp".
     :param a: the end that connects.
     :param b: the end that listens.
     :param water: the low and the high water mark of both ends, or None: the usual ones.
@@ -181,7 +181,7 @@ class Script:
     :param steps: what happens once both ends are there, in order.
     """
 
-    kind: str = "tcp"
+    channel_type: str = "tcp"
     a: End = End()
     b: End = End()
     water: tuple[int, int] | None = None
@@ -194,7 +194,7 @@ class Script:
         return self.a if name == "a" else self.b
 
     def _parts(self) -> Iterator[str]:
-        yield self.kind
+        yield self.channel_type
         for name in ENDS:
             if self.end(name).protocol != "half":
                 yield f"{name} {self.end(name).protocol}"

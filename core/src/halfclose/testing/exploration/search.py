@@ -1,4 +1,4 @@
-"""Has Hypothesis search one kind of channel for a script that breaks the contract."""
+"""Has Hypothesis search one type of channel for a script that breaks the contract."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from ..channels.kinds import Kind
+from ..channels.channel_types import ChannelType
 from .machine import STEPS, machine
 from .report import Report
 from .script import Script
@@ -39,15 +39,18 @@ class Search:
     """One search.
 
     :param worker: performs the scripts.
-    :param kind: the kind of channel.
+    :param channel_type: the type of channel.
     :param performed: called after each script that was performed.
     """
 
     def __init__(
-        self, worker: Worker, kind: Kind, performed: Callable[[], object] = lambda: None
+        self,
+        worker: Worker,
+        channel_type: ChannelType,
+        performed: Callable[[], object] = lambda: None,
     ) -> None:
         self._worker = worker
-        self._kind = kind
+        self._channel_type = channel_type
         self._performed = performed
         self._found: Report | None = None
         self._end: float | None = None
@@ -64,7 +67,7 @@ class Search:
         :param end: when to stop, by ``time.monotonic``.
         """
         self._end = end
-        target = machine(self._kind, self._check)
+        target = machine(self._channel_type, self._check)
         if start is not None:
             target = seed(start)(target)
         own = settings(

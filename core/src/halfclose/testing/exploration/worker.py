@@ -17,8 +17,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import IO, Any
 
-from ..channels.kinds import Kind
-from .kinds import kind_of
+from ..channels.channel_types import ChannelType
+from .channel_types import channel_type_of
 from .performing import Outcome, perform
 from .reference import compare
 from .script import End, Script
@@ -41,12 +41,12 @@ class Worker:
     The process is begun when it is first needed, and again after it has ended.
 
     :param backend: the backend's name.
-    :param kinds: its kinds of channel.
+    :param channel_types: its types of channel.
     """
 
-    def __init__(self, backend: str, kinds: tuple[Kind, ...]) -> None:
+    def __init__(self, backend: str, channel_types: tuple[ChannelType, ...]) -> None:
         self.backend = backend
-        self.kinds = kinds
+        self.channel_types = channel_types
         self._process: _Process | None = None
 
     def perform(self, script: Script, limit: float = LIMIT) -> Outcome:
@@ -55,7 +55,7 @@ class Worker:
         :param limit: seconds that may go by without any event while one is due.
         :raises ScriptError: see `kind_of`.
         """
-        kind_of(self.kinds, script)
+        channel_type_of(self.channel_types, script)
         if self._process is None:
             self._process = _Process(self._serve)
         try:
@@ -73,13 +73,17 @@ class Worker:
 
         def answer(request: tuple[Script, float]) -> Outcome:
             script, limit = request
-            kind = kind_of(self.kinds, script)
+            channel_type = channel_type_of(self.channel_types, script)
             try:
-                if kind.name not in warm:
+                if channel_type.name not in warm:
                     # The framework opens what it keeps for good, such as a reactor's waker.
-                    perform(self.backend, kind, Script(kind.name, End("raw")), limit)
-                    warm.add(kind.name)
-                return compare(kind, script, perform(self.backend, kind, script, limit))
+                    perform(
+                        self.backend, channel_type, Script(channel_type.name, End("raw")), limit
+                    )
+                    warm.add(channel_type.name)
+                return compare(
+                    channel_type, script, perform(self.backend, channel_type, script, limit)
+                )
             except Exception as error:
                 lines = traceback.format_exc().splitlines()
                 return Outcome(f"ERR-12: both: the run raised {error!r}", tuple(lines))

@@ -1,4 +1,4 @@
-"""One rule on one kind of channel of one backend: what is to be judged."""
+"""One rule on one type of channel of one backend: what is to be judged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from ...discovery import load_backend
 from ...plugins import load_plugins
-from ..channels.kinds import Kind
+from ..channels.channel_types import ChannelType
 from ..hosts import HALFCLOSE_RUN, Host
 from ..tools.harness import Rule
 from .isolation import Died, Work, each
@@ -18,7 +18,7 @@ from .verdict import Verdict
 __all__ = ["CONNECTION_LIMIT", "TIME_LIMIT", "Case", "try_connections"]
 
 TIME_LIMIT = 60.0
-"""Seconds that one rule may take on one kind of channel."""
+"""Seconds that one rule may take on one type of channel."""
 
 CONNECTION_LIMIT = 20.0
 """Seconds that a first connection may take, before any rule is tried."""
@@ -30,14 +30,14 @@ class Case:
 
     :param suite: an instance of the suite whose method the rule is.
     :param backend: the backend's name.
-    :param kind: the kind of channel.
+    :param channel_type: the type of channel.
     :param rule: the rule and its test.
     :param host: who starts the loop.
     """
 
     suite: Any
     backend: str
-    kind: Kind
+    channel_type: ChannelType
     rule: Rule
     host: Host = HALFCLOSE_RUN
 
@@ -52,10 +52,10 @@ class Case:
     def work(self, limit: float) -> Work[Case, Verdict]:
         """What the process is to do: the rule, or nothing where not even a connection works."""
         try_connections([self], 1, limit)
-        useless = _tried[self.backend, self.kind, self.host, min(limit, CONNECTION_LIMIT)]
+        useless = _tried[self.backend, self.channel_type, self.host, min(limit, CONNECTION_LIMIT)]
         if useless is not None:
             return Work(self, lambda: self._failed(useless.what, useless.output, 0.0))
-        trial = Trial(self.suite, self.backend, self.kind, self.host, self.rule)
+        trial = Trial(self.suite, self.backend, self.channel_type, self.host, self.rule)
         return Work(self, trial.run, trial.about)
 
     def conclude(self, result: Verdict | Died, limit: float) -> Verdict:
@@ -68,7 +68,7 @@ class Case:
         return Verdict(
             rule=self.rule.identifier,
             backend=self.backend,
-            kind=self.kind.name,
+            channel_type=self.channel_type.name,
             host=self.host.name,
             passed=False,
             seconds=seconds,
@@ -78,10 +78,10 @@ class Case:
         )
 
 
-_Tried: TypeAlias = "tuple[str, Kind, Host, float]"
+_Tried: TypeAlias = "tuple[str, ChannelType, Host, float]"
 
 _tried: dict[_Tried, Died | None] = {}
-"""By backend, kind of channel, host and limit: why no rule need be tried there, if that is so."""
+"""By backend, type of channel, host and limit: why no rule need be tried there, if that is so."""
 
 
 def try_connections(cases: Iterable[Case], jobs: int, limit: float) -> None:
@@ -93,12 +93,12 @@ def try_connections(cases: Iterable[Case], jobs: int, limit: float) -> None:
     limit = min(limit, CONNECTION_LIMIT)
     works: dict[_Tried, Work[_Tried, str | Died]] = {}
     for case in cases:
-        key = case.backend, case.kind, case.host, limit
+        key = case.backend, case.channel_type, case.host, limit
         if key not in _tried and key not in works:
             # Here, once, rather than in each process.
             load_backend(case.backend)
             load_plugins()
-            works[key] = Work(key, Trial(None, case.backend, case.kind, case.host).attempt)
+            works[key] = Work(key, Trial(None, case.backend, case.channel_type, case.host).attempt)
     for key, outcome in each(works.values(), jobs, limit):
         _tried[key] = None
         if isinstance(outcome, Died):

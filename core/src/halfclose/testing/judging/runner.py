@@ -16,7 +16,7 @@ __all__ = ["check", "plan"]
 
 
 def plan(backend: str, only: Iterable[str] = (), *, hosts: bool = False) -> list[Case]:
-    """Every rule on every kind of channel of the backend of that name.
+    """Every rule on every type of channel of the backend of that name.
 
     :param only: ids of rules, or of chapters such as ``"EVT"``; by default all.
     :param hosts: also under each host that the backend names, beside `halfclose.run`.
@@ -43,11 +43,11 @@ def plan(backend: str, only: Iterable[str] = (), *, hosts: bool = False) -> list
         for host in (HALFCLOSE_RUN, *(load_hosts(backend) if hosts else ()))
     ]
     return [
-        Case(suite(), backend, kind, rule, host)
+        Case(suite(), backend, channel_type, rule, host)
         for rule in rules.values()
         if not asked or {rule.identifier, rule.identifier.partition("-")[0]} & asked
         for suite, host in suites
-        for kind in suite.kinds_of(rule)
+        for channel_type in suite.channel_types_of(rule)
     ]
 
 

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import pytest
 
 from ...reasons import BackendError
-from ..channels.kinds import Kind, check_kinds, load_kinds
+from ..channels.channel_types import ChannelType, check_channel_types, load_channel_types
 from ..hosts import HALFCLOSE_RUN, Host, find_host, load_hosts
-from ..rules import instead  # noqa: F401 - in this process, and not in that of each case
+from ..rules import alternatives  # noqa: F401 - in this process, and not in that of each case
 from ..rules.accepting import AcceptingRules
 from ..rules.closing import ClosingRules
 from ..rules.connecting import ConnectingRules
@@ -60,8 +60,9 @@ class ContractSuite(
     class TestContract(halfclose.testing.ContractSuite):
         backend = "mine"
 
-    Each rule runs in a process of its own, on each kind of channel that the backend names by
-    `BackendSpec.kinds`; under ``--pdb`` or ``--trace`` in pytest's process, without a time limit.
+    Each rule runs in a process of its own, on each type of channel that the backend names by
+    `BackendSpec.channel_types`; under ``--pdb`` or ``--trace`` in pytest's process, without a time
+    limit.
 
     A rule that is known to be broken is marked, and stays checked: should it be kept after all,
     the run fails. To take a rule away in any other manner is a `TypeError`::
@@ -75,16 +76,16 @@ class ContractSuite(
     backend: ClassVar[str]
     """The name of the backend."""
 
-    kinds: ClassVar[tuple[Kind, ...]] = ()
-    """Kinds of channel beside those that the backend names."""
+    channel_types: ClassVar[tuple[ChannelType, ...]] = ()
+    """Types of channel beside those that the backend names."""
 
     host: ClassVar[str] = HALFCLOSE_RUN.name
     """Who starts the loop: ``"halfclose.run"``, or one that the backend names by
     `BackendSpec.hosts`, such as ``"asyncio.run"``. Under another than the first, rules run on the
-    kinds of channel that the host names."""
+    types of channel that the host names."""
 
     time_limit: ClassVar[float] = TIME_LIMIT
-    """Seconds that one rule may take on one kind of channel; then it has failed."""
+    """Seconds that one rule may take on one type of channel; then it has failed."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -108,24 +109,28 @@ class ContractSuite(
         return {rule.identifier: rule for rule in rules}
 
     @classmethod
-    def kinds_of(cls, rule: Rule) -> list[Kind]:
-        """The kinds of channel on which *rule* can be seen, and the host is to run.
+    def channel_types_of(cls, rule: Rule) -> list[ChannelType]:
+        """The types of channel on which *rule* can be seen, and the host is to run.
 
         :raises TypeError: the backend has no host of that name, or the host no such kind.
         :raises BackendError: the backend is not installed or does not load.
         """
-        kinds = check_kinds((*load_kinds(cls.backend), *cls.kinds))
-        shown = cls._host().kinds
+        channel_types = check_channel_types((*load_channel_types(cls.backend), *cls.channel_types))
+        shown = cls._host().channel_types
         if shown is not None:
-            kinds = tuple(kind for kind in kinds if kind.name in shown)
-            if not kinds:
+            channel_types = tuple(
+                channel_type for channel_type in channel_types if channel_type.name in shown
+            )
+            if not channel_types:
                 raise TypeError(
                     f"{cls.__qualname__}: {cls.host} is to run on {', '.join(shown)}, and backend "
                     f"{cls.backend!r} has none of them"
                 )
         if rule.once:
-            return [kinds[0]]
-        return [kind for kind in kinds if kind.scheme in rule.schemes]
+            return [channel_types[0]]
+        return [
+            channel_type for channel_type in channel_types if channel_type.scheme in rule.schemes
+        ]
 
     @classmethod
     def _host(cls) -> Host:
@@ -134,12 +139,12 @@ class ContractSuite(
         except LookupError as error:
             raise TypeError(f"{cls.__qualname__}: backend {cls.backend!r}: {error}") from None
 
-    def hold_to(self, rule: Rule, kind: Kind) -> None:
-        """Fail the test that runs now, unless the backend keeps *rule* on *kind*."""
+    def hold_to(self, rule: Rule, channel_type: ChannelType) -> None:
+        """Fail the test that runs now, unless the backend keeps *rule* on *channel_type*."""
         if self._debugging:
-            Trial(self, self.backend, kind, self._host(), rule).hold()
+            Trial(self, self.backend, channel_type, self._host(), rule).hold()
             return
-        case = Case(self, self.backend, kind, rule, self._host())
+        case = Case(self, self.backend, channel_type, rule, self._host())
         verdict = case.judge(self.time_limit)
         if not verdict.passed:
             pytest.fail(str(verdict), pytrace=False)
@@ -153,7 +158,7 @@ class ContractSuite(
             self._debugging = True
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Run each rule on every kind of channel on which it can be seen."""
+        """Run each rule on every type of channel on which it can be seen."""
         _check_whole(type(self))
         demand_assertions()
         for mark in metafunc.definition.iter_markers():
@@ -165,17 +170,28 @@ class ContractSuite(
         function = _rules().get(metafunc.function.__name__)
         if function is not None:
             try:
-                kinds = self.kinds_of(function.rule)
+                channel_types = self.channel_types_of(function.rule)
             except BackendError as error:
                 raise pytest.Collector.CollectError(str(error)) from None
-            metafunc.parametrize("kind", kinds, ids=[kind.name for kind in kinds])
+            metafunc.parametrize(
+                "channel_type",
+                channel_types,
+                ids=[channel_type.name for channel_type in channel_types],
+            )
 
 
 _HOW_TO_DECLARE = (
     "one that is known to be broken is marked pytest.mark.xfail(strict=True, reason=...)"
 )
 
-_MACHINERY = ("_host", "hold_to", "kinds_of", "rules", "pytest_generate_tests", "_let_debug")
+_MACHINERY = (
+    "_host",
+    "hold_to",
+    "channel_types_of",
+    "rules",
+    "pytest_generate_tests",
+    "_let_debug",
+)
 
 
 @functools.cache

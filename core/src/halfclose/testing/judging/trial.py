@@ -13,7 +13,7 @@ from ...backend import Backend
 from ...channel import Capabilities
 from ...discovery import load_backend
 from ...options import ConnectionOptions
-from ..channels.kinds import Kind
+from ..channels.channel_types import ChannelType
 from ..hosts import Host
 from ..tools.harness import Net, Rule
 from ..tools.recorder import Recorder
@@ -34,11 +34,16 @@ class Trial:
     """See `Case` for the parameters."""
 
     def __init__(
-        self, suite: Any, backend: str, kind: Kind, host: Host, rule: Rule | None = None
+        self,
+        suite: Any,
+        backend: str,
+        channel_type: ChannelType,
+        host: Host,
+        rule: Rule | None = None,
     ) -> None:
         self._suite = suite
         self._backend = backend
-        self._kind = kind
+        self._channel_type = channel_type
         self._host = host
         self._rule = rule
         self._nets: list[Net] = []
@@ -65,7 +70,7 @@ class Trial:
         return Verdict(
             rule=self._rule.identifier,
             backend=self._backend,
-            kind=self._kind.name,
+            channel_type=self._channel_type.name,
             host=self._host.name,
             passed=not what,
             seconds=time.monotonic() - begun,
@@ -109,12 +114,12 @@ class Trial:
             def factory() -> Recorder:
                 return Recorder(connectionMade=connection_made)
 
-            serving = self._kind.serve(backend, factory, ConnectionOptions())
+            serving = self._channel_type.serve(backend, factory, ConnectionOptions())
             async with serving as connect:
                 with await connect():
                     await made.wait()
 
-        self._host.run(main, self._backend, self._kind.options)
+        self._host.run(main, self._backend, self._channel_type.options)
         return seen[0]
 
     def hold(self) -> None:
@@ -136,7 +141,7 @@ class Trial:
         for _ in range(_TIMES):
             footprint = Footprint()
             self._once(test)
-            left = footprint.left() + self._kind.left_behind()
+            left = footprint.left() + self._channel_type.left_behind()
             kept = footprint.kept()
             if left or not kept:
                 return left
@@ -145,22 +150,22 @@ class Trial:
     def _test(self, can: Capabilities) -> Any:
         """The rule's test, or what it says of a backend or channel that declares a need off."""
         # Not before its assertions are explained; the suite has imported it by now.
-        from ..rules.instead import INSTEAD
+        from ..rules.alternatives import ALTERNATIVES
 
         assert self._rule is not None
         backend = load_backend(self._backend).capabilities
         for need in self._rule.needs:
             if not getattr(backend if hasattr(backend, need) else can, need):
-                return INSTEAD[need]
+                return ALTERNATIVES[need]
         return self._rule.test
 
     def _once(self, test: Any) -> None:
         if not inspect.iscoroutinefunction(test):
-            test(self._suite, self._kind, self._host)
+            test(self._suite, self._channel_type, self._host)
             return
 
         async def main(backend: Backend) -> None:
-            net = Net(backend, self._kind, self._host)
+            net = Net(backend, self._channel_type, self._host)
             self._nets.append(net)
             try:
                 await test(self._suite, net)
@@ -168,7 +173,7 @@ class Trial:
                 await net.close()
 
         assert self._rule is not None
-        options = {**self._kind.options, **self._rule.options}
+        options = {**self._channel_type.options, **self._rule.options}
         self._host.run(main, self._backend, options)
         for net in self._nets:
             net.check_order()

@@ -1,4 +1,4 @@
-"""What came of one rule on one kind of channel."""
+"""What came of one rule on one type of channel."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["Verdict"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """One rule, held to on one kind of channel of one backend, under one host.
+    """One rule, held to on one type of channel of one backend, under one host.
 
     :param rule: the rule's id.
     :param backend: the backend's name.
-    :param kind: the kind of channel's name.
+    :param channel_type: the type of channel's name.
     :param passed: whether the rule was kept.
     :param seconds: how long that took.
     :param text: the rule, as the contract has it, and where to look if it is broken.
@@ -24,7 +24,7 @@ class Verdict:
 
     rule: str
     backend: str
-    kind: str
+    channel_type: str
     passed: bool
     seconds: float
     text: str
@@ -44,8 +44,12 @@ class Verdict:
 
     @property
     def place(self) -> str:
-        """The kind of channel, and the host where it is not `halfclose.run`."""
-        return self.kind if self.host == "halfclose.run" else f"{self.kind} under {self.host}"
+        """The type of channel, and the host where it is not `halfclose.run`."""
+        return (
+            self.channel_type
+            if self.host == "halfclose.run"
+            else f"{self.channel_type} under {self.host}"
+        )
 
     def __str__(self) -> str:
         """The whole of a failure, for people."""

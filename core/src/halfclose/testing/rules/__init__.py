@@ -11,5 +11,5 @@ PIP    `pipes`; `descriptors`, of standard input and output as others have left 
 LOOP   `loop`; `running` a program, and leaving it
 =====  ==================================================================================
 
-`instead` is what is tried where a capability is declared off.
+`alternatives` is what is tried where a capability is declared off.
 """

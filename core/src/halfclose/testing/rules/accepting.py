@@ -78,7 +78,9 @@ class AcceptingRules:
             made.append(Recorder())
             return made[-1]
 
-        async with net.kind.lane.serve(net.backend, factory, ConnectionOptions()) as connect:
+        async with net.channel_type.polled.serve(
+            net.backend, factory, ConnectionOptions()
+        ) as connect:
             first = net.closing(await connect())
             assert await eventually(net, lambda: len(made) == 1)
 
@@ -97,7 +99,7 @@ class AcceptingRules:
             # Gone before it is accepted: ECONNABORTED on some systems, a short life on others.
             (await connect()).close()
             aborted = await connect()
-            if net.kind.scheme == "tcp":
+            if net.channel_type.scheme == "tcp":
                 aborted.reset()
             aborted.close()
             last = net.closing(await connect())
@@ -121,7 +123,9 @@ class AcceptingRules:
             return made[-1]
 
         with temporary_unix_path() as folder, logged() as records:
-            endpoint = f"unix:{folder}/s" if net.kind.scheme == "unix" else "tcp:127.0.0.1:0"
+            endpoint = (
+                f"unix:{folder}/s" if net.channel_type.scheme == "unix" else "tcp:127.0.0.1:0"
+            )
             async with await net.backend.listen(endpoint, factory) as listener:
                 peer = net.closing(dial(net.backend, listener.endpoint))
                 assert await eventually(net, lambda: len(made) == 1)

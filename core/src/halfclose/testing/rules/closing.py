@@ -68,7 +68,7 @@ class ClosingRules:
         than ``close`` and ``abort`` returned is named by ``Backend.hold_channel`` until then.
         ``stop`` cancels the tasks of ``start_soon`` and waits for them.
         """
-        if net.kind.scheme != "stdio":
+        if net.channel_type.scheme != "stdio":
             await self._listener_closes(net)
         await self._leaves_gracefully(net)
         await self._leaves_after_grace(net)
@@ -81,7 +81,9 @@ class ClosingRules:
     async def _listener_closes(self, net: Net) -> None:
         made = Recorder()
         net.watch(made)
-        async with net.kind.serve(net.backend, lambda: made, ConnectionOptions()) as connect:
+        async with net.channel_type.serve(
+            net.backend, lambda: made, ConnectionOptions()
+        ) as connect:
             peer = net.closing(await connect())
             await net.until(made, "connectionMade")
         with raises(ConnectError):
@@ -129,7 +131,7 @@ class ClosingRules:
         async def close(backend: Backend) -> None:
             lingers.verb("loseConnection")
             # It is lost before the backend is left, and only lingers then.
-            await Net(backend, net.kind).lost(lingers)
+            await Net(backend, net.channel_type).lost(lingers)
 
         lingers = Recorder()
         async with Program(net, lingers, close, grace=grace) as left:
@@ -165,7 +167,7 @@ class ClosingRules:
         begun = net.backend.time()
         try:
             async with open_backend(net.backend.name) as backend:
-                inner = Net(backend, net.kind.lane)
+                inner = Net(backend, net.channel_type.polled)
                 try:
                     await inner.pair(stuck)
                     raise boom
@@ -187,7 +189,7 @@ class ClosingRules:
 
         async def body(backend: Backend) -> None:
             # What an event raises so, cancels the body (ERR-05).
-            inner = Net(backend, net.kind.lane)
+            inner = Net(backend, net.channel_type.polled)
             try:
                 pair = await inner.recorded(dataReceived=interrupt)
                 pair.peer.send_now(b"!")
@@ -213,7 +215,7 @@ class ClosingRules:
 
         async def task(up: Any) -> None:
             async with open_backend(net.backend.name) as backend:
-                inner = Net(backend, net.kind.lane)
+                inner = Net(backend, net.channel_type.polled)
                 try:
                     await inner.pair(cancelled)
                     up.set()

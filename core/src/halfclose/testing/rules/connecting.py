@@ -93,28 +93,28 @@ class ConnectingRules:
         Where to look: ``Backend.resolve`` raises ``socket.gaierror``, not the framework's own
         exception; cancelling it, or never awaiting it to its end, leaves nothing behind.
         """
-        kind = net.kind
-        with kind.refusing(net.backend) as endpoint:
+        channel_type = net.channel_type
+        with channel_type.refusing(net.backend) as endpoint:
             error: BaseException = await refusal(net, endpoint)
             assert type(error) is ConnectionRefused
             assert isinstance(error.__cause__, OSError)
             assert error.__cause__.errno == errno.ECONNREFUSED
-        with kind.black_hole(net.backend) as endpoint:
+        with channel_type.black_hole(net.backend) as endpoint:
             assert type(await refusal(net, endpoint, timeout=0.02)) is ConnectTimeout
-        with kind.hopeless(net.backend) as endpoint:
+        with channel_type.hopeless(net.backend) as endpoint:
             error = await refusal(net, endpoint)
             assert type(error) is ConnectError
             assert isinstance(error.__cause__, OSError)
-            if kind.scheme == "unix":
+            if channel_type.scheme == "unix":
                 with raises(ListenError):
                     await net.backend.listen(endpoint, no_protocol)
 
-        with kind.listening(net.backend) as taken, raises(ListenError) as caught:
+        with channel_type.listening(net.backend) as taken, raises(ListenError) as caught:
             await net.backend.listen(taken.endpoint, no_protocol)
         assert str(taken.endpoint) in str(caught.value)
         with raises(ListenError):
             await net.backend.listen("stdio:", no_protocol)
-        if kind.scheme != "tcp":
+        if channel_type.scheme != "tcp":
             return
 
         # Names, which only TCP has.
@@ -148,17 +148,17 @@ class ConnectingRules:
         Where to look: nothing is awaited between the making of the protocol and the return of
         ``Backend.connect``; leaving a backend cancels its tasks and waits for their end.
         """
-        with net.kind.listening(net.backend) as listener:
+        with net.channel_type.listening(net.backend) as listener:
             await self._what_connect_gives(net, listener)
 
         # Cancelled on its way, and while the name is looked up.
-        before = net.kind.holdings(net.backend)
-        with net.kind.black_hole(net.backend) as endpoint:
+        before = net.channel_type.holdings(net.backend)
+        with net.channel_type.black_hole(net.backend) as endpoint:
             await _cancel_connecting(net, endpoint)
-        if net.kind.scheme == "tcp":
+        if net.channel_type.scheme == "tcp":
             with resolving(net.backend, None):
                 await _cancel_connecting(net, TCP("slow.invalid", 80), net.backend.resolve)
-        left = net.kind.holdings(net.backend) - before
+        left = net.channel_type.holdings(net.backend) - before
         assert not left, f"held after the connecting was cancelled: {left}"
 
     async def _what_connect_gives(self, net: Net, listener: RawListener) -> None:

@@ -95,12 +95,12 @@ async def check_contexts(net: Net) -> None:
     connect = await net.serve(make)
     _whose.set(_PROGRAM)
     # On the standard descriptors it is the program that connects, and one connection at a time.
-    asked_by = _PROGRAM if net.kind.scheme == "stdio" else "the listener's"
+    asked_by = _PROGRAM if net.channel_type.scheme == "stdio" else "the listener's"
     for use in (_use_from_without, _end):
         peer = net.closing(await connect())
         await net.until_made(made)
         await _check(net, made.pop(), asked_by, peer, use)
-    with net.kind.listening(net.backend) as listener:
+    with net.channel_type.listening(net.backend) as listener:
         await net.backend.connect(listener.endpoint, make)
         peer = net.closing(await listener.accept())
         await _check(net, made.pop(), _PROGRAM, peer, _end)

@@ -26,7 +26,7 @@ BOTH_ENDED = {"readConnectionLost", "writeConnectionLost"}
 
 async def _released(net: Net, ours: set[object]) -> bool:
     """Whether our end of a connection, which is over, is released."""
-    return await eventually(net, lambda: not ours & net.kind.holdings(net.backend))
+    return await eventually(net, lambda: not ours & net.channel_type.holdings(net.backend))
 
 
 def _begun_or_gone(reference: weakref.ref[Recorder]) -> bool:
@@ -144,10 +144,10 @@ class EventRules:
         for order in (peer_first, peer_last, at_once):
             protocol = Recorder()
             connect = await net.serve([protocol].pop)
-            before = net.kind.holdings(net.backend)
+            before = net.channel_type.holdings(net.backend)
             peer = net.closing(await connect())
             await net.until(protocol, "connectionMade")
-            ours = net.kind.holdings(net.backend) - before - peer.holdings()
+            ours = net.channel_type.holdings(net.backend) - before - peer.holdings()
             await order(Pair(protocol, peer))
             reason = await net.lost(protocol)
             assert type(reason) is ConnectionDone, order.__name__
@@ -175,7 +175,7 @@ class EventRules:
         await net.quiet()
         assert pair.protocol.events == ["connectionMade", "dataReceived", "connectionLost"]
 
-        if net.kind.scheme == "stdio":
+        if net.channel_type.scheme == "stdio":
             return
         # Data and a reset, both there before we look.
         racing = await net.recorded(connectionMade=lambda p: p.transport.write(b"unread"))
@@ -192,8 +192,8 @@ class EventRules:
         """No event is ever delivered inside a verb, and no event inside another event of the same
         connection. † (twisted#5210)
 
-        Where to look: a channel never calls its sink from inside a call that the sink made; it
-        schedules it for the next turn.
+        Where to look: a channel never calls its handler from inside a call that the handler made;
+        it schedules it for the next turn.
         """
 
         def everything(protocol: Recorder, *_: object) -> None:
@@ -223,7 +223,7 @@ class EventRules:
         paused.protocol.verb("loseWriteConnection")
         assert paused.protocol.events[-1] == "readConnectionLost"
         await net.lost(paused.protocol)
-        if net.kind.scheme == "stdio":
+        if net.channel_type.scheme == "stdio":
             return
         # Where the verb finds that the connection is lost.
         for verb, *arguments in (
@@ -428,8 +428,8 @@ class EventRules:
         protocol = Recorder(connectionMade=lambda p: p.verb("pauseProducing"))
         channel.attach(net, protocol)
         protocol.verb("write", b"x")
-        channel.sink.received(b"kept")
-        channel.sink.read_ended()
+        channel.handler.received(b"kept")
+        channel.handler.read_ended()
         protocol.verb("resumeProducing")
         protocol.verb("loseConnection")
         await net.turns()

@@ -13,7 +13,7 @@ from ...reasons import (
     ConnectionDone,
 )
 from ...running import open_backend
-from ..channels.kinds import Kind
+from ..channels.channel_types import ChannelType
 from ..channels.peers import LIMIT, RawPeer
 from ..hosts import Host
 from ..tools.failing import (
@@ -39,7 +39,9 @@ class ExitRules:
     """The rules ERR-05 and ERR-14."""
 
     @rule("ERR-05", needs=("can_half_close",))
-    def test_err_05_exceptions_that_end_the_program(self: Any, kind: Kind, host: Host) -> None:
+    def test_err_05_exceptions_that_end_the_program(
+        self: Any, channel_type: ChannelType, host: Host
+    ) -> None:
         """KeyboardInterrupt or SystemExit in an event: the connection aborted, connectionLost(it),
         and then raised, bare, from `run` or `open_backend`; under a caller's own reactor it is
         logged and the reactor stopped. Every other BaseException, a stray CancelledError too, is
@@ -49,13 +51,17 @@ class ExitRules:
         raises what it was given, in no group and with no other exception in its place.
         """
         for event in EVENTS:
-            _check_fatal_event(host, self.backend, kind, event, KeyboardInterrupt())
-        _check_fatal_event(host, self.backend, kind, "dataReceived", SystemExit(3))
-        _check_fatal_in_open_backend(host, self.backend, kind)
-        host.run(lambda opened: _check_strays(opened, kind), self.backend, kind.options)
+            _check_fatal_event(host, self.backend, channel_type, event, KeyboardInterrupt())
+        _check_fatal_event(host, self.backend, channel_type, "dataReceived", SystemExit(3))
+        _check_fatal_in_open_backend(host, self.backend, channel_type)
+        host.run(
+            lambda opened: _check_strays(opened, channel_type), self.backend, channel_type.options
+        )
 
     @rule("ERR-14")
-    def test_err_14_a_backend_that_was_left(self: Any, kind: Kind, host: Host) -> None:
+    def test_err_14_a_backend_that_was_left(
+        self: Any, channel_type: ChannelType, host: Host
+    ) -> None:
         """What is given to call_soon_threadsafe, call_soon, call_later or start_soon of a backend
         that was left is never run, neither there nor in the next program, and the call raises
         nothing, also where the loop is closed; nor is run what was given before and not yet begun
@@ -67,7 +73,7 @@ class ExitRules:
         raise once it is closed.
         """
         ran: list[str] = []
-        host.run(functools.partial(_give_too_late, ran), self.backend, kind.options)
+        host.run(functools.partial(_give_too_late, ran), self.backend, channel_type.options)
         assert not ran, f"run on a backend that was left: {ran}"
 
         kept: list[Backend] = []
@@ -78,16 +84,16 @@ class ExitRules:
 
         async def next_program(backend: Backend) -> None:
             _give(kept[0], "in the next program", ran)
-            await Net(backend, kind, host).quiet()
+            await Net(backend, channel_type, host).quiet()
 
-        host.run(keep, self.backend, kind.options)
+        host.run(keep, self.backend, channel_type.options)
         _give(kept[0], "after its program", ran)
-        host.run(next_program, self.backend, kind.options)
+        host.run(next_program, self.backend, channel_type.options)
         assert not ran, f"run in the next program: {ran}"
 
 
 def _check_fatal_event(
-    host: Host, backend: str, kind: Kind, event: str, error: BaseException
+    host: Host, backend: str, channel_type: ChannelType, event: str, error: BaseException
 ) -> None:
     """*event* raises *error*, which is KeyboardInterrupt or SystemExit."""
     reactions: dict[str, Callable[..., object]] = {event: raising(error)}
@@ -99,7 +105,7 @@ def _check_fatal_event(
     peers: list[RawPeer] = []
 
     async def main(opened: Backend) -> None:
-        async with kind.serve(opened, lambda: protocol, ConnectionOptions()) as connect:
+        async with channel_type.serve(opened, lambda: protocol, ConnectionOptions()) as connect:
             peers.append(await connect())
             if event == "dataReceived":
                 peers[0].send_now(b"x")
@@ -111,7 +117,7 @@ def _check_fatal_event(
     went_on: list[str] = []
     try:
         with logged() as records:
-            raised = raised_by(host, main, backend, kind.options)
+            raised = raised_by(host, main, backend, channel_type.options)
         assert not went_on, f"{event} raised {error!r}, and the program went on"
         check_fatal_told(host, error, raised, records)
         if event == "connectionLost":
@@ -134,7 +140,7 @@ def _check_fatal_event(
             peer.close()
 
 
-def _check_fatal_in_open_backend(host: Host, backend: str, kind: Kind) -> None:
+def _check_fatal_in_open_backend(host: Host, backend: str, channel_type: ChannelType) -> None:
     """The same in a backend that was opened in a loop that is somebody else's."""
     error = KeyboardInterrupt()
     protocol = Recorder(dataReceived=raising(error))
@@ -142,7 +148,7 @@ def _check_fatal_in_open_backend(host: Host, backend: str, kind: Kind) -> None:
 
     async def main(opened: Backend) -> None:
         async with open_backend(opened.name) as inner:
-            serving = kind.lane.serve(inner, lambda: protocol, ConnectionOptions())
+            serving = channel_type.polled.serve(inner, lambda: protocol, ConnectionOptions())
             async with serving as connect:
                 peers.append(await connect())
                 peers[0].send_now(b"x")
@@ -150,7 +156,7 @@ def _check_fatal_in_open_backend(host: Host, backend: str, kind: Kind) -> None:
 
     try:
         with logged() as records:
-            raised = raised_by(host, main, backend, kind.options)
+            raised = raised_by(host, main, backend, channel_type.options)
         assert protocol.reason is error, protocol.reason
         assert protocol.events == ["connectionMade", "dataReceived", "connectionLost"]
         if raised is not error:
@@ -190,9 +196,9 @@ async def _give_too_late(ran: list[str], backend: Backend) -> None:
         await backend.sleep(0.01)
 
 
-async def _check_strays(backend: Backend, kind: Kind) -> None:
+async def _check_strays(backend: Backend, channel_type: ChannelType) -> None:
     """Every other BaseException is one connection's own affair."""
-    net = Net(backend, kind)
+    net = Net(backend, channel_type)
     try:
         async with neighbour(net) as other:
             errors = (StrayCancellation("stray"), GeneratorExit(), Stray())

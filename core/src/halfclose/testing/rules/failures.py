@@ -17,7 +17,7 @@ from ...reasons import (
     ConnectionDone,
     ConnectionLost,
 )
-from ..channels.kinds import Kind
+from ..channels.channel_types import ChannelType
 from ..channels.peers import RawPeer
 from ..channels.threads import join_threads
 from ..hosts import Host
@@ -32,7 +32,7 @@ from ..tools.failing import (
     neighbour,
     trigger,
 )
-from ..tools.fakes import FakeChannel, FaultySink
+from ..tools.fakes import FakeChannel, FaultyHandler
 from ..tools.faults import ENDINGS, Faults, converse
 from ..tools.harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
 from ..tools.logs import logged
@@ -55,7 +55,7 @@ class FailureRules:
         `__cause__` (capability `tells_cause`; † Twisted discards it); abortConnection
         `ConnectionAborted`.
 
-        Where to look: ``ChannelSink.failed`` and ``write_failed`` want the OSError itself, not
+        Where to look: ``ChannelHandler.failed`` and ``write_failed`` want the OSError itself, not
         the framework's exception around it. A channel whose framework keeps it for itself
         declares ``tells_cause`` off, and gives None.
         """
@@ -72,7 +72,7 @@ class FailureRules:
             assert type(await net.lost(pair.protocol)) is kind_of_reason
 
         told = []
-        if net.kind.scheme != "stdio":
+        if net.channel_type.scheme != "stdio":
             was_reset = await net.recorded()
             await reset_by_peer(was_reset)
             reason = await net.lost(was_reset.protocol)
@@ -81,7 +81,7 @@ class FailureRules:
 
         # EPIPE: nobody will ever read what we write.
         broken = await net.recorded()
-        if net.kind.scheme == "stdio":
+        if net.channel_type.scheme == "stdio":
             broken.protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
             broken.peer.stop_reading()
             await net.until(broken.protocol, "writeConnectionLost")
@@ -107,7 +107,7 @@ class FailureRules:
         protocol = Recorder()
         channel.attach(net, protocol)
         error = TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
-        channel.sink.failed(error)
+        channel.handler.failed(error)
         reason = await net.lost(protocol)
         assert type(reason) is ConnectionLost
         assert reason.__cause__ is error
@@ -118,7 +118,7 @@ class FailureRules:
         traceback, the connection aborted, connectionLost(that exception).
 
         Where to look: nothing in a channel, but that ``abort`` works also inside a call to the
-        sink; after it, the channel goes on with nothing that it was doing.
+        handler; after it, the channel goes on with nothing that it was doing.
         """
         for event in ("dataReceived", "readConnectionLost", "writeConnectionLost"):
             error = Boom(event)
@@ -290,7 +290,7 @@ class FailureRules:
                 pair = await net.recorded()
                 error = Boom(call)
                 # What the channel calls fails, as if the channel itself had.
-                pair.transport.channel.start(FaultySink(pair.transport, call, error))
+                pair.transport.channel.start(FaultyHandler(pair.transport, call, error))
                 with logged() as records:
                     if call == "received":
                         pair.peer.send_now(b"x")
@@ -317,7 +317,7 @@ class FailureRules:
             await check_works(net, again)
 
     @rule("ERR-13")
-    def test_err_13_whatever_raises(self: Any, kind: Kind, host: Host) -> None:
+    def test_err_13_whatever_raises(self: Any, channel_type: ChannelType, host: Host) -> None:
         """Whatever a channel or the loop raises, at whichever call, and wherever ^C comes:
         connectionLost still comes, once and last, no verb raises but KeyboardInterrupt or
         SystemExit, which end the run bare, and the next connection works.
@@ -331,7 +331,7 @@ class FailureRules:
             for ending in ENDINGS:
                 for after in (False, True):
                     for number in count():
-                        net = Net(opened, kind, host)
+                        net = Net(opened, channel_type, host)
                         faults = Faults(number, Boom("injected"), after=after)
                         try:
                             await converse(net, ending, faults)
@@ -342,24 +342,26 @@ class FailureRules:
                             break
 
         with logged():
-            host.run(every_call, self.backend, kind.options)
+            host.run(every_call, self.backend, channel_type.options)
             if not host.brings_fatal:
                 # Its loop is stopped where it is, and what the program was about never ends.
                 return
             for ending in ENDINGS:
                 for number in count():
                     faults = Faults(number, KeyboardInterrupt(), after=False)
-                    _check_interrupted(host, self.backend, kind, ending, faults)
+                    _check_interrupted(host, self.backend, channel_type, ending, faults)
                     if faults.raised is None:
                         break
 
 
-def _check_interrupted(host: Host, backend: str, kind: Kind, ending: str, faults: Faults) -> None:
+def _check_interrupted(
+    host: Host, backend: str, channel_type: ChannelType, ending: str, faults: Faults
+) -> None:
     """^C comes at one call of a conversation."""
     nets: list[Net] = []
 
     async def main(opened: Backend) -> None:
-        nets.append(Net(opened, kind, host))
+        nets.append(Net(opened, channel_type, host))
         try:
             await converse(nets[0], ending, faults)
         finally:
@@ -370,7 +372,7 @@ def _check_interrupted(host: Host, backend: str, kind: Kind, ending: str, faults
     raised: BaseException | None = None
     threads = threading.enumerate()
     try:
-        host.run(main, backend, kind.options)
+        host.run(main, backend, channel_type.options)
     except BaseException as error:
         raised = error
     join_threads(threads)

@@ -35,7 +35,7 @@ def _leaving(
     async def body(backend: Backend) -> None:
         if verb is not None:
             protocol.verb(verb)
-        await Net(backend, net.kind).turns()
+        await Net(backend, net.channel_type).turns()
         if error is not None:
             raise error
 
@@ -91,7 +91,7 @@ class FlushingRules:
             if start % 300 == 0:
                 channel.make_room(start % 151)
             if start == len(data) // 2:
-                channel.sink.read_ended()
+                channel.handler.read_ended()
         channel.make_room(len(data))
         assert_same(bytes(channel.sent), data)
         exact.verb("abortConnection")
@@ -288,7 +288,7 @@ class FlushingRules:
         await after_the_end_of_stream()
         await after_our_own()
         await a_peer_that_hung_up()
-        if net.kind.scheme != "stdio":
+        if net.channel_type.scheme != "stdio":
             await a_peer_that_reset()
 
     @rule("FLU-08")
@@ -332,16 +332,16 @@ class FlushingRules:
         channel.attach(net, kept)
         kept.verb("loseWriteConnection")
         await net.until(kept, "writeConnectionLost")
-        channel.sink.received(b"one, ")
+        channel.handler.received(b"one, ")
         await net.turns()
         assert kept.events == ["connectionMade", "writeConnectionLost"]
         kept.verb("resumeProducing")
         await net.until(kept, "dataReceived")
         kept.verb("pauseProducing")
-        channel.sink.received(b"two, ")
+        channel.handler.received(b"two, ")
         kept.verb("resumeProducing")
-        channel.sink.received(b"three")
-        channel.sink.read_ended()
+        channel.handler.received(b"three")
+        channel.handler.read_ended()
         await net.lost(kept)
         assert bytes(kept.received) == b"one, two, three"
 
@@ -357,7 +357,7 @@ class FlushingRules:
         still be read; a framework that closes it then makes the channel declare ``keeps_input``
         off.
         """
-        stdio = net.kind.scheme == "stdio"
+        stdio = net.channel_type.scheme == "stdio"
 
         async def check(pair: Pair[Recorder], events: list[str], paused: bool, case: str) -> None:
             if paused:
@@ -540,7 +540,7 @@ class FlushingRules:
             "tcp": ("reset", "shutdown reset", "reset_unseen"),
             "unix": ("close", "shutdown close"),
             "stdio": ("stop_reading",),
-        }[net.kind.scheme]
+        }[net.channel_type.scheme]
         with _deadly_sigpipe():
             for going, pending, turns in product(goings, (0, MORE_THAN_THE_KERNEL), (0, 1, 3)):
                 pair = await net.recorded()

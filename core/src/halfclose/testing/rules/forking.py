@@ -44,7 +44,7 @@ class ForkingRules:
         children = Children()
         async with neighbour(net) as other:
             await _check_children(net, children, other)
-        if net.kind.scheme != "stdio":
+        if net.channel_type.scheme != "stdio":
             for verb in ("abortConnection", "loseConnection"):
                 await _check_copies(net, children, verb)
 

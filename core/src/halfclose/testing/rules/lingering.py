@@ -45,17 +45,17 @@ class Watched:
         made = Recorder(connectionMade=write_and_lose(reply))
         connect = await net.serve(lambda: made, **options)
         net.watch(made)
-        before = net.kind.holdings(net.backend)
+        before = net.channel_type.holdings(net.backend)
         peer: RawPeer = net.closing(await connect())
         await net.until(made, "connectionMade")
-        ours = net.kind.holdings(net.backend) - before - peer.holdings()
+        ours = net.channel_type.holdings(net.backend) - before - peer.holdings()
         pair = Pair(made, peer)
         assert pair.can.drains, "drains is declared off, which only standard input may"
         return cls(net, pair, ours)
 
     def held(self) -> bool:
         """Whether our end of the connection has not been released."""
-        return bool(self._ours & self._net.kind.holdings(self._net.backend))
+        return bool(self._ours & self._net.channel_type.holdings(self._net.backend))
 
     async def released(self) -> None:
         """Wait until it has."""
@@ -110,7 +110,7 @@ class LingeringRules:
         that; and after 30 seconds from an empty send queue; in bounded memory; no more than 1024
         linger at once, past that the oldest goes.
 
-        Where to look: ``Backend.lingering`` becomes the channel's sink by a second ``start``;
+        Where to look: ``Backend.lingering`` becomes the channel's handler by a second ``start``;
         ``Channel.unsent`` tells the length of the send queue; ``close`` after that releases the
         descriptor at once, whatever task is reading. (stdin: rule PIP-03.)
         """
@@ -151,7 +151,7 @@ class LingeringRules:
         assert clock() - begun < LIMIT / 4, "with linger_timeout=0 it lingered"
 
         # One peer stalls, one goes on sending much, and one reads its reply slowly.
-        step, size = SLOWLY[net.kind.scheme]
+        step, size = SLOWLY[net.channel_type.scheme]
         reader = await Watched.connect(net, b"x" * size, linger_timeout=timeout)
         # Let the queue be ours, not this peer's.
         reader.peer.narrow(1 << 16)
@@ -185,7 +185,7 @@ class LingeringRules:
         assert lingered, "it did not linger"
         assert sender.held(), "input was not taken for progress"
         # On a unix socket it may be too short by now to be seen for longer than the timeout.
-        assert times.get("still sending", 0.0) > 1.3 * timeout or net.kind.scheme == "unix"
+        assert times.get("still sending", 0.0) > 1.3 * timeout or net.channel_type.scheme == "unix"
         assert all(held), "a send queue that shrinks was not taken for progress"
         await stalled.released()
         assert times.get("released", LIMIT) >= timeout * 0.9, "it gave up before its timeout"
@@ -265,7 +265,7 @@ class LingeringRules:
         before, lingering.LONGEST = lingering.LONGEST, 4 * timeout
         try:
             assert before == 300.0
-            reply = b"x" * UNREAD[net.kind.scheme]
+            reply = b"x" * UNREAD[net.channel_type.scheme]
             clock = net.backend.time
             begun = clock()
             watched = await Watched.connect(net, reply, linger_timeout=timeout)
@@ -302,7 +302,7 @@ class LingeringRules:
         every = await self._lingering(net, 3)
         client = Recorder()
         net.watch(client)
-        with net.kind.lane.listening(net.backend) as listener:
+        with net.channel_type.polled.listening(net.backend) as listener:
             with no_more_descriptors():
                 await net.backend.connect(listener.endpoint, lambda: client, LIMIT)
             held = [watched.held() for watched in every]

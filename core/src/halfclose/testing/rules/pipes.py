@@ -44,7 +44,7 @@ class PipeRules:
         assert type(await net.lost(pair.protocol)) is ConnectionAborted
         received = await pair.peer.read_to_eof()
         assert len(received) < MORE_THAN_THE_KERNEL
-        if net.kind.scheme == "stdio":
+        if net.channel_type.scheme == "stdio":
             return
 
         for write_after in (False, True):
@@ -166,7 +166,7 @@ class PipeRules:
         Where to look: a pipe's writing end polls as broken when its reader goes away; tell it by
         ``reader_gone``, once. EPIPE of any other descriptor is a failed write.
         """
-        if net.kind.scheme != "stdio":
+        if net.channel_type.scheme != "stdio":
             await self._never_on_tcp(net)
             return
         await self._idle_reader_goes(net, paused=False)

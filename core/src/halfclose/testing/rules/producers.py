@@ -42,18 +42,18 @@ async def _failed_send(net: Net, *, streaming: bool) -> AsyncIterator[Idle]:
     channel = FakeChannel(Capabilities(), room=0)
     protocol = Recorder(connectionMade=lambda p: p.verb("pauseProducing"))
     channel.attach(net, protocol)
-    channel.sink.received(b"kept")
+    channel.handler.received(b"kept")
     producer = Idle(protocol)
     protocol.verb("registerProducer", producer, streaming)
     await net.turns()
     protocol.verb("write", b"x" * (HIGH_WATER + 1))
-    channel.sink.write_failed(BrokenPipeError(errno.EPIPE, "gone"))
+    channel.handler.write_failed(BrokenPipeError(errno.EPIPE, "gone"))
     await net.turns()
     yield producer
     assert protocol.events == ["connectionMade"]
     protocol.verb("resumeProducing")
     await net.until(protocol, "dataReceived")
-    channel.sink.read_ended()
+    channel.handler.read_ended()
     assert type(await net.lost(protocol)) is ConnectionLost
     assert producer.names[-1] == "stopProducing"
     assert producer.names.count("stopProducing") == 1
@@ -200,7 +200,7 @@ class ProducerRules:
             broken.attach(net, protocol)
             if case == "the input is kept":
                 protocol.verb("pauseProducing")
-                broken.sink.received(b"kept")
+                broken.handler.received(b"kept")
             looping = Push(protocol, data)
             looping.register()
             if case == "aborted":
@@ -357,7 +357,7 @@ class ProducerRules:
             pair.protocol.verb("loseConnection")
             pair.protocol.verb("abortConnection")
 
-        stdio = net.kind.scheme == "stdio"
+        stdio = net.channel_type.scheme == "stdio"
         for end in (abort, give_up) if stdio else (abort, give_up, reset):
             for streaming in (True, False):
                 case = f"{end.__name__}, {'push' if streaming else 'pull'}"

@@ -180,15 +180,15 @@ async def _a_reset_goes_through(net: Net, *, wait: bool) -> None:
 
 async def _a_reset_of_what_is_waited_for(net: Net) -> None:
     """A connection that is to end when its producer is done, and that one is reset."""
-    source, sink = await net.recorded(connectionMade=leave_unread), await net.recorded()
+    source, handler = await net.recorded(connectionMade=leave_unread), await net.recorded()
     await source.peer.until_input()
-    sink.protocol.verb("registerProducer", source.transport, True)
-    sink.protocol.verb("write", b"a part")
-    sink.protocol.verb("loseWriteConnection")
+    handler.protocol.verb("registerProducer", source.transport, True)
+    handler.protocol.verb("write", b"a part")
+    handler.protocol.verb("loseWriteConnection")
     source.peer.reset()
-    data, end = await sink.peer.read_all()
+    data, end = await handler.peer.read_all()
     assert data == b"a part"
-    await check_cut_off(net, sink, end)
+    await check_cut_off(net, handler, end)
 
 
 async def _a_producer_that_has_ended(net: Net) -> None:
@@ -197,29 +197,29 @@ async def _a_producer_that_has_ended(net: Net) -> None:
 
     # It ends while we wait for it: its read side, or all of it.
     for ending in ("shutdown", "abort"):
-        source, sink = await two()
-        sink.protocol.verb("registerProducer", source.transport, True)
-        sink.protocol.verb("loseWriteConnection")
+        source, handler = await two()
+        handler.protocol.verb("registerProducer", source.transport, True)
+        handler.protocol.verb("loseWriteConnection")
         await net.turns()
-        assert sink.protocol.events == ["connectionMade"], ending
+        assert handler.protocol.events == ["connectionMade"], ending
         if ending == "shutdown":
             source.peer.shutdown()
         else:
             source.protocol.verb("abortConnection")
-        await net.until(sink.protocol, "writeConnectionLost")
-        assert await sink.peer.read_to_eof() == b""
+        await net.until(handler.protocol, "writeConnectionLost")
+        assert await handler.peer.read_to_eof() == b""
 
-    # As long as it has not ended, it is waited for: where the sink's own peer has, and where the
-    # sink is not half-closeable.
-    source, sink = await two()
-    sink.peer.shutdown()
-    await net.until(sink.protocol, "readConnectionLost")
-    sink.protocol.verb("registerProducer", source.transport, True)
-    sink.protocol.verb("loseWriteConnection")
+    # As long as it has not ended, it is waited for: where the handler's own peer has, and where the
+    # handler is not half-closeable.
+    source, handler = await two()
+    handler.peer.shutdown()
+    await net.until(handler.protocol, "readConnectionLost")
+    handler.protocol.verb("registerProducer", source.transport, True)
+    handler.protocol.verb("loseWriteConnection")
     await net.quiet()
-    assert sink.protocol.events == ["connectionMade", "readConnectionLost"]
+    assert handler.protocol.events == ["connectionMade", "readConnectionLost"]
     source.peer.shutdown()
-    assert type(await net.lost(sink.protocol)) is ConnectionDone
+    assert type(await net.lost(handler.protocol)) is ConnectionDone
     source = await net.recorded()
     plain = await net.pair(PlainRecorder())
     plain.protocol.verb("registerProducer", source.transport, True)
@@ -230,35 +230,35 @@ async def _a_producer_that_has_ended(net: Net) -> None:
     assert type(await net.lost(plain.protocol)) is ConnectionDone
 
     # It has ended before it is registered.
-    source, sink = await two()
+    source, handler = await two()
     source.peer.shutdown()
     await net.until(source.protocol, "readConnectionLost")
-    sink.protocol.verb("registerProducer", source.transport, True)
-    sink.protocol.verb("write", b"x")
-    sink.protocol.verb("loseWriteConnection")
-    assert await sink.peer.read_to_eof() == b"x"
-    await net.until(sink.protocol, "writeConnectionLost")
+    handler.protocol.verb("registerProducer", source.transport, True)
+    handler.protocol.verb("write", b"x")
+    handler.protocol.verb("loseWriteConnection")
+    assert await handler.peer.read_to_eof() == b"x"
+    await net.until(handler.protocol, "writeConnectionLost")
 
     # The one for which it produces has ended: it is stopped. Where that one is aborted, so is it.
-    source, sink = await two()
-    sink.protocol.verb("registerProducer", source.transport, True)
-    sink.protocol.verb("stopProducing")
-    sink.protocol.verb("unregisterProducer")
-    assert type(await net.lost(sink.protocol)) is ConnectionDone
-    sink.protocol.verb("registerProducer", source.transport, True)
+    source, handler = await two()
+    handler.protocol.verb("registerProducer", source.transport, True)
+    handler.protocol.verb("stopProducing")
+    handler.protocol.verb("unregisterProducer")
+    assert type(await net.lost(handler.protocol)) is ConnectionDone
+    handler.protocol.verb("registerProducer", source.transport, True)
     assert await source.peer.read_to_eof() == b""
     assert type(await net.lost(source.protocol)) is ConnectionDone
     # What was written to it comes first, more than the kernel takes; likewise one whose own
     # reading had ended before it was registered.
     last = pattern(MORE_THAN_THE_KERNEL)
     for ended in (False, True):
-        source, sink = await two()
+        source, handler = await two()
         if ended:
             source.peer.shutdown()
             await net.until(source.protocol, "readConnectionLost")
-        sink.protocol.verb("registerProducer", source.transport, True)
+        handler.protocol.verb("registerProducer", source.transport, True)
         source.protocol.verb("write", last)
-        sink.protocol.verb("abortConnection")
+        handler.protocol.verb("abortConnection")
         data, end = await source.peer.read_all()
         assert_same(data, last)
         await check_cut_off(net, source, end)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...backend import Backend
 from ...running import open_backend, run
-from ..channels.kinds import Kind
+from ..channels.channel_types import ChannelType
 from ..channels.peers import LIMIT
 from ..hosts import Host
 from ..tools.fatal import check_fatal_told, raised_by
@@ -59,7 +59,7 @@ class RunningRules:
         assert ended == ["inner", "outer"], f"the other backend's task: {ended}"
 
     @rule("LOOP-10", once=True)
-    def test_loop_10_run(self: Any, kind: Kind, host: Host) -> None:
+    def test_loop_10_run(self: Any, channel_type: ChannelType, host: Host) -> None:
         """`run` gives what main gives. Where its loop runs already it raises RuntimeError, and so
         does `open_backend` where no loop runs.
 
@@ -84,7 +84,9 @@ class RunningRules:
                 entering.send(None)
 
     @rule("LOOP-11", once=True)
-    def test_loop_11_exceptions_that_end_the_program(self: Any, kind: Kind, host: Host) -> None:
+    def test_loop_11_exceptions_that_end_the_program(
+        self: Any, channel_type: ChannelType, host: Host
+    ) -> None:
         """KeyboardInterrupt or SystemExit in a task, or in what `call_soon` or `call_later` calls,
         ends the program as one in an event does (ERR-05). If there are two, the first counts.
 
@@ -122,7 +124,7 @@ class RunningRules:
                 check_fatal_told(host, error, raised, records)
 
     @rule("LOOP-12", once=True)
-    def test_loop_12_interruption(self: Any, kind: Kind, host: Host) -> None:
+    def test_loop_12_interruption(self: Any, channel_type: ChannelType, host: Host) -> None:
         """SIGINT cancels main, and KeyboardInterrupt is raised once main has ended; under a
         caller's own reactor, the reactor is stopped. The handler of SIGINT is then as it was.
 

@@ -11,7 +11,7 @@ from ...connection import Connection
 from ...endpoints import Endpoint
 from ...lifecycle import State
 from ...reasons import ConnectionAborted, ConnectionDone, ConnectionLost, Unsupported
-from ..channels.kinds import Kind
+from ..channels.channel_types import ChannelType
 from ..hosts import Host
 from ..tools.data import assert_same
 from ..tools.fakes import FakeChannel
@@ -178,7 +178,7 @@ class VerbRules:
         """
         for verb in ("loseWriteConnection", "loseConnection", "abortConnection"):
             pair = await net.recorded()
-            if net.kind.scheme != "unix":
+            if net.channel_type.scheme != "unix":
                 await reset_by_peer(pair, unseen=True)
             else:
                 # Linux never fails here; other systems say ENOTCONN or EPIPE.
@@ -188,7 +188,7 @@ class VerbRules:
             reason = await net.lost(pair.protocol)
             if verb == "abortConnection":
                 assert type(reason) is ConnectionAborted
-            elif net.kind.scheme != "unix":
+            elif net.channel_type.scheme != "unix":
                 assert type(reason) is ConnectionLost, verb
             else:
                 assert type(reason) in (ConnectionDone, ConnectionLost), verb
@@ -464,7 +464,7 @@ class VerbRules:
         protocol.verb("write", b"after")
         assert bytes(channel.sent) == b"before, after"
         assert protocol.transport.droppedBytes == 0
-        channel.sink.received(b"input")
+        channel.handler.received(b"input")
         assert protocol.events == ["connectionMade", "dataReceived"]
         assert not channel.calls
         protocol.verb("loseConnection")
@@ -503,13 +503,13 @@ class VerbRules:
             channel = FakeChannel(Capabilities())
             protocol = Recorder(connectionMade=lambda p: p.verb("pauseProducing"))
             channel.attach(net, protocol)
-            channel.sink.received(b"kept")
+            channel.handler.received(b"kept")
             error = BrokenPipeError(32, "Broken pipe")
             if told_by == "write":
                 channel.error = error
                 protocol.verb("write", b"x")
             else:
-                channel.sink.write_failed(error)
+                channel.handler.write_failed(error)
             failure = protocol.transport.failure
             assert isinstance(failure, ConnectionLost), told_by
             assert failure.__cause__ is error, told_by
@@ -517,7 +517,7 @@ class VerbRules:
             protocol.verb("write", b"dropped")
             assert protocol.transport.droppedBytes >= 7
             assert protocol.events == ["connectionMade"]
-            channel.sink.failed(error)
+            channel.handler.failed(error)
             protocol.verb("resumeProducing")
             assert await net.lost(protocol) is failure
             assert protocol.events == ["connectionMade", "dataReceived", "connectionLost"]
@@ -526,16 +526,16 @@ class VerbRules:
         channel = FakeChannel(Capabilities())
         protocol = Recorder(connectionMade=lambda p: p.verb("pauseProducing"))
         channel.attach(net, protocol)
-        channel.sink.received(b"kept")
+        channel.handler.received(b"kept")
         assert protocol.transport.failure is None
-        channel.sink.failed(ConnectionResetError(104, "Connection reset by peer"))
+        channel.handler.failed(ConnectionResetError(104, "Connection reset by peer"))
         failure = protocol.transport.failure
         assert isinstance(failure, ConnectionLost)
         protocol.verb("resumeProducing")
         assert await net.lost(protocol) is failure
 
         # And on what the rule is run on, if that has a reset.
-        if net.kind.scheme == "stdio":
+        if net.channel_type.scheme == "stdio":
             return
         pair = await net.recorded()
         await reset_by_peer(pair)
@@ -543,7 +543,7 @@ class VerbRules:
         assert pair.transport.failure is reason
 
     @rule("VRB-12")
-    def test_vrb_12_verbs_after_the_run(self: Any, kind: Kind, host: Host) -> None:
+    def test_vrb_12_verbs_after_the_run(self: Any, channel_type: ChannelType, host: Host) -> None:
         """No verb of a connection that is over raises, at any later time: also once its backend
         has been left and its loop has ended.
 
@@ -554,21 +554,21 @@ class VerbRules:
         protocols = [Recorder() for _ in endings]
 
         async def main(backend: Backend) -> None:
-            net = Net(backend, kind, host)
+            net = Net(backend, channel_type, host)
             try:
                 for protocol, ending in zip(protocols, endings, strict=True):
                     await net.pair(protocol)
                     if ending is not None:
                         protocol.verb(ending)
                         await net.lost(protocol)
-                    elif kind.scheme == "stdio":
+                    elif channel_type.scheme == "stdio":
                         # Of which there can be only one at a time.
                         protocol.verb("abortConnection")
                         await net.lost(protocol)
             finally:
                 await net.close()
 
-        host.run(main, self.backend, kind.options)
+        host.run(main, self.backend, channel_type.options)
         for protocol in protocols:
             assert protocol.transport.state is State.CLOSED
             for streaming in (True, False):

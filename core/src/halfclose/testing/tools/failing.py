@@ -85,7 +85,7 @@ async def trigger(net: Net, pair: Pair[Named], event: str) -> None:
     if event == "dataReceived":
         # More input and an end of stream wait behind it, which are never to be delivered.
         pair.peer.send_now(b"x")
-        if net.kind.scheme != "stdio":
+        if net.channel_type.scheme != "stdio":
             pair.peer.shutdown()
     elif event == "readConnectionLost":
         pair.peer.shutdown()
@@ -96,7 +96,7 @@ async def trigger(net: Net, pair: Pair[Named], event: str) -> None:
 @asynccontextmanager
 async def neighbour(net: Net) -> AsyncIterator[Pair[Recorder]]:
     """Another connection of the same backend; over TCP where there can be only one of a kind."""
-    other = Net(net.backend, net.kind.beside)
+    other = Net(net.backend, net.channel_type.beside)
     try:
         yield await other.recorded()
     finally:

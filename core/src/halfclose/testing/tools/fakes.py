@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from ...channel import Capabilities, Channel, ChannelSink
+from ...channel import Capabilities, Channel, ChannelHandler
 from ...connection import Connection
 from ...endpoints import TCP, Endpoint
 from ...options import ConnectionOptions
 from .harness import Net
 from .recorder import Recorder
 
-__all__ = ["FakeChannel", "FaultySink"]
+__all__ = ["FakeChannel", "FaultyHandler"]
 
 
 class FakeChannel(Channel):
-    """The test calls its sink.
+    """The test calls its handler.
 
     :param room: how many bytes it takes until `make_room` is called; None: all.
     """
@@ -21,7 +21,7 @@ class FakeChannel(Channel):
     def __init__(self, capabilities: Capabilities, room: int | None = None) -> None:
         self.capabilities = capabilities
         self._room = room
-        self.sink: ChannelSink
+        self.handler: ChannelHandler
         self.error: OSError | None = None
         """What `write` raises."""
         self.sent = bytearray()
@@ -32,8 +32,8 @@ class FakeChannel(Channel):
         Connection(net.backend, self, ConnectionOptions()).attach(protocol)
         net.watch(protocol)
 
-    def start(self, sink: ChannelSink) -> None:
-        self.sink = sink
+    def start(self, handler: ChannelHandler) -> None:
+        self.handler = handler
 
     def resume_reading(self) -> None:
         pass
@@ -53,7 +53,7 @@ class FakeChannel(Channel):
     def make_room(self, size: int) -> None:
         """Take *size* bytes more, of those that wait."""
         self._room = size
-        self.sink.writable()
+        self.handler.writable()
 
     def end_write(self) -> bool:
         self.calls.append("end_write")
@@ -72,18 +72,18 @@ class FakeChannel(Channel):
         return TCP("192.0.2.2", 2)
 
 
-class FaultySink(ChannelSink):
-    """Raises *error* when *fault* is called, and has *sink* do all else."""
+class FaultyHandler(ChannelHandler):
+    """Raises *error* when *fault* is called, and has *handler* do all else."""
 
-    def __init__(self, sink: ChannelSink, fault: str, error: Exception) -> None:
-        self._sink = sink
+    def __init__(self, handler: ChannelHandler, fault: str, error: Exception) -> None:
+        self._handler = handler
         self._fault = fault
         self._error = error
 
     def _pass_on(self, call: str, *args: object) -> None:
         if call == self._fault:
             raise self._error
-        getattr(self._sink, call)(*args)
+        getattr(self._handler, call)(*args)
 
     def received(self, data: bytes) -> None:
         self._pass_on("received", data)

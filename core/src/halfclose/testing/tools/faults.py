@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ...channel import Capabilities, Channel, ChannelSink
+from ...channel import Capabilities, Channel, ChannelHandler
 from ...connection import Connection
 from ...endpoints import Endpoint
 from ..channels.peers import LIMIT
@@ -106,8 +106,8 @@ class _Faulty(Channel):
     def capabilities(self) -> Capabilities:  # type: ignore[override]
         return self._channel.capabilities
 
-    def start(self, sink: ChannelSink) -> None:
-        self._call("start", self._channel.start, sink)
+    def start(self, handler: ChannelHandler) -> None:
+        self._call("start", self._channel.start, handler)
 
     def resume_reading(self) -> None:
         self._call("resume_reading", self._channel.resume_reading)

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from ...backend import Backend
 from ...channel import Capabilities
 from ...options import ConnectionOptions
-from ..channels.kinds import Dial, Kind
+from ..channels.channel_types import ChannelType, Dial
 from ..channels.peers import LIMIT, RawPeer
 from ..hosts import HALFCLOSE_RUN, Host
 from .recorder import Recorder, _Recording
@@ -49,11 +49,13 @@ class Pair(Generic[R]):
 
 
 class Net:
-    """What a rule's test gets: the backend, the kind of channel, and connections over it."""
+    """What a rule's test gets: the backend, the type of channel, and connections over it."""
 
-    def __init__(self, backend: Backend, kind: Kind, host: Host = HALFCLOSE_RUN) -> None:
+    def __init__(
+        self, backend: Backend, channel_type: ChannelType, host: Host = HALFCLOSE_RUN
+    ) -> None:
         self.backend = backend
-        self.kind = kind
+        self.channel_type = channel_type
         self.host = host
         self.protocols: list[_Recording] = []
         self._stack = AsyncExitStack()
@@ -75,7 +77,7 @@ class Net:
 
     async def serve(self, factory: Callable[[], Any], **options: Any) -> Dial:
         """Attach what *factory* gives to each raw peer that dials."""
-        serving = self.kind.serve(self.backend, factory, ConnectionOptions(**options))
+        serving = self.channel_type.serve(self.backend, factory, ConnectionOptions(**options))
         return await self._stack.enter_async_context(serving)
 
     def watch(self, protocol: _Recording) -> None:
@@ -187,7 +189,7 @@ class Net:
             assert not protocol.broken, f"{protocol!r}: {'; '.join(protocol.broken)}"
 
 
-Test = Callable[[Any, Net], Awaitable[None]] | Callable[[Any, Kind, Host], None]
+Test = Callable[[Any, Net], Awaitable[None]] | Callable[[Any, ChannelType, Host], None]
 
 
 @dataclass(frozen=True)
@@ -196,12 +198,12 @@ class Rule:
 
     :param identifier: such as ``"EVT-05"``.
     :param test: an asynchronous method of the suite, which gets a `Net`; or a plain one, which
-        gets the kind of channel and the host, and runs whole programs by that.
+        gets the type of channel and the host, and runs whole programs by that.
     :param schemes: on which kinds of raw peers the rule can be seen.
     :param options: of the backend.
     :param needs: capabilities of the channel or of the backend without which it says something
-        else; see `instead`.
-    :param once: it says nothing about connections: one kind of channel, the first that the
+        else; see `alternatives`.
+    :param once: it says nothing about connections: one type of channel, the first that the
         backend names, is as good as all.
     """
 
@@ -232,8 +234,8 @@ def rule(
         held = Rule(identifier, test, schemes, options or {}, needs, once)
 
         @functools.wraps(test)
-        def run_rule(self: Any, kind: Kind) -> None:
-            self.hold_to(held, kind)
+        def run_rule(self: Any, channel_type: ChannelType) -> None:
+            self.hold_to(held, channel_type)
 
         del run_rule.__wrapped__
         run_rule.rule = held  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from ...backend import Backend
 from ...channel import Capabilities
 from ...options import ConnectionOptions
-from ..channels.kinds import Serve
+from ..channels.channel_types import Serve
 from ..channels.peers import LIMIT, RawPeer
 from .harness import Net
 from .recorder import Recorder
@@ -51,29 +51,29 @@ class Program:
 
     async def __aenter__(self) -> Program:
         """Run, and wait for the connection."""
-        self._serve = self._stack.enter_context(self._net.kind.outliving(self._net.backend))
+        self._serve = self._stack.enter_context(self._net.channel_type.outliving(self._net.backend))
         self._net.backend.start_soon(self._run)
         await self._net.wait(self._up, "the program's connection")
         return self
 
     async def _run(self) -> None:
-        kind = self._net.kind
-        self.error = await kind.run_program(
+        channel_type = self._net.channel_type
+        self.error = await channel_type.run_program(
             self._net.backend, self._main, self._options, self._net.host
         )
-        self.seconds = kind.time(self._net.backend) - self._begun
+        self.seconds = channel_type.time(self._net.backend) - self._begun
         self._over.set()
         self._up.set()
 
     async def _main(self, backend: Backend) -> None:
         await self._connect(backend)
         self._net.backend.call_soon_threadsafe(self._up.set)
-        self._begun = self._net.kind.time(self._net.backend)
+        self._begun = self._net.channel_type.time(self._net.backend)
         if self._body is not None:
             await self._body(backend)
 
     async def _connect(self, backend: Backend) -> None:
-        inner = Net(backend, self._net.kind)
+        inner = Net(backend, self._net.channel_type)
         async with self._serve(backend, lambda: self.protocol, ConnectionOptions()) as connect:
             self.peer = await connect()
             # From now on it is the test that waits for it.

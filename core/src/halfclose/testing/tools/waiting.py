@@ -120,7 +120,7 @@ async def at_once(net: Net, *scenarios: Scenario) -> None:
     One after another on stdio, of which there can be only one connection. One that was `Late` is
     begun again, with a longer timeout.
     """
-    if net.kind.beside is not net.kind:
+    if net.channel_type.beside is not net.channel_type:
         for scenario in scenarios:
             await _play(net, scenario)
         return
@@ -147,7 +147,7 @@ async def at_once(net: Net, *scenarios: Scenario) -> None:
 
 async def _play(net: Net, scenario: Scenario) -> None:
     for timeout in _TIMEOUTS:
-        inner = Net(net.backend, net.kind)
+        inner = Net(net.backend, net.channel_type)
         try:
             await scenario(inner, timeout)
             return

@@ -1,4 +1,0 @@
-"""Backends that are wrong, each in one way: what the kit must name, survive and not hang on.
-
-With this folder and that of `stranger_loop` on the path, each is found by its entry point.
-"""

@@ -1,7 +1,0 @@
-"""The whole contract, on this package's loop."""
-
-import halfclose.testing
-
-
-class TestContract(halfclose.testing.ContractSuite):
-    backend = "stranger"

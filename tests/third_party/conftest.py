@@ -1,0 +1,3 @@
+"""The example's own tests are run where it is installed: see `test_example`."""
+
+collect_ignore = ["tests"]
