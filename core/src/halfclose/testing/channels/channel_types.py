@@ -172,7 +172,7 @@ class ChannelType(ABC):
         return nullcontext(self.serve)
 
 
-class _Lane(ChannelType):
+class _Polled(ChannelType):
     """A channel type whose `serve` calls ``Backend.listen``."""
 
     @abstractmethod
@@ -193,7 +193,7 @@ class _Lane(ChannelType):
                 yield connect
 
 
-class PollerTCP(_Lane):
+class PollerTCP(_Polled):
     """``backend.listen`` on TCP, with the backend's default option ``sockets``."""
 
     name = "tcp"
@@ -203,7 +203,7 @@ class PollerTCP(_Lane):
         return TCP("127.0.0.1", 0)
 
 
-class PollerUnix(_Lane):
+class PollerUnix(_Polled):
     """``backend.listen`` on a unix socket, with the backend's default option ``sockets``."""
 
     name = "unix"
@@ -301,7 +301,7 @@ def check_channel_types(channel_types: Any) -> tuple[ChannelType, ...]:
                 f"string, and a scheme one of {', '.join(_SCHEMES)}"
             )
         if name in names:
-            raise TypeError(f"two kinds are called {name!r}")
+            raise TypeError(f"two channel types are called {name!r}")
         names.add(name)
     return channel_types
 
