@@ -13,12 +13,12 @@ from halfclose.io.waking import WakeOnSignals
 from .support import VARIANTS, descriptors, python, run
 
 SERVER = """
-    import contextlib, signal, sys, threading, time
+    import contextlib, os, signal, sys, threading, time
     import halfclose
     from halfclose.cli import report, serving
 
     def asleep():
-        main = threading.main_thread().native_id
+        main = os.getpid()
         with open(f"/proc/self/task/{{main}}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] == "S"
 
