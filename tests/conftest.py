@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +23,14 @@ settings.register_profile("quick", _TIMELESS, max_examples=SCRIPTS["quick"])
 settings.register_profile("thorough", _TIMELESS, max_examples=SCRIPTS["thorough"])
 settings.load_profile("quick")
 register_profiles()
+
+# A thousand interpreters are started here. Where the environment forbids bytecode, or an installer
+# has made none, each would compile all that it imports, which takes longer than the rest. So they
+# share a folder for it, away from the sources.
+_COMPILED = str(Path(__file__).parents[1] / ".pytest_cache" / "compiled")
+os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = _COMPILED
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell has what it runs in the background ignore SIGINT, nohup has it ignore SIGHUP, and what a
 # test starts would inherit that.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import halfclose
@@ -21,6 +22,7 @@ def sources(package: object) -> list[Path]:
     return sorted(Path(file).parent.rglob("*.py"))
 
 
+@cache
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), str(path))
 
@@ -97,6 +99,12 @@ def defined(tree: ast.AST) -> set[str]:
     return names
 
 
+@cache
+def made_in(path: Path) -> set[str]:
+    """`defined`, for a file that is asked of again and again."""
+    return defined(parsed(path))
+
+
 BY_NAME = ("getattr", "setattr", "hasattr", "delattr")
 
 
@@ -130,9 +138,7 @@ def private_uses(tree: ast.AST, own: set[str], inherited: set[str]) -> Iterator[
 @pytest.mark.parametrize("path", BACKENDS, ids=label)
 def test_backends_use_nothing_private_of_a_framework(path: Path) -> None:
     tree = parsed(path)
-    inherited: set[str] = set()
-    for other in [*CORE, *path.parent.glob("*.py")]:
-        inherited |= defined(parsed(other))
+    inherited = {name for other in [*CORE, *path.parent.glob("*.py")] for name in made_in(other)}
     assert list(private_uses(tree, defined(tree), inherited)) == []
 
 
