@@ -142,9 +142,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Three workers for each processor, since tests mostly wait: for peers, timeouts, processes.
+    """Four workers for each processor, since tests mostly wait: for peers, timeouts, processes.
 
     Each takes some seconds to begin, which a few tests are not worth.
     """
     processors = len(os.sched_getaffinity(0))
-    return processors if _is_narrow(config) else 3 * processors
+    return processors if _is_narrow(config) else 4 * processors

@@ -118,7 +118,8 @@ def test_connections_are_not_delayed(variant: str, sockets: str, step: float) ->
                 client.transport.loseWriteConnection()
                 clock.offset += step
                 assert isinstance(await client.transport.whenClosed(), halfclose.HalfCloseTimeout)
-                async with halfclose.open_backend(options={"sockets": sockets}) as inner:
+                settings = {"sockets": sockets, "grace": 0.2}
+                async with halfclose.open_backend(options=settings) as inner:
                     client = await inner.connect(listener.endpoint, Recorder)
                     client.transport.abortConnection()
                     await client.transport.whenClosed()
