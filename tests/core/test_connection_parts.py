@@ -12,7 +12,8 @@ from typing import Any, cast
 import halfclose
 import pytest
 from halfclose import Backend, Connection, ConnectionOptions, HalfCloseableProtocol, State
-from halfclose.connection.feeds import (
+from halfclose.connection.inbox import END_OF_STREAM, Failure, Inbox
+from halfclose.connection.producers import (
     Consumer,
     Feed,
     PullFeed,
@@ -21,8 +22,7 @@ from halfclose.connection.feeds import (
     SourceFeed,
     make_feed,
 )
-from halfclose.connection.inbox import END_OF_STREAM, Failure, Inbox
-from halfclose.connection.write_end import WriteEnd
+from halfclose.connection.write_eof import WriteEOF
 from halfclose.interfaces import Producer, PushProducer
 
 OPTIONS = ConnectionOptions(high_water=100, low_water=10)
@@ -291,8 +291,8 @@ def test_another_connection_is_closed_after_a_clean_end_and_cut_off_after_a_fail
 # -- the end of our half -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("end", WriteEnd)
-def test_an_end_that_was_sent_or_has_failed_stays_so(end: WriteEnd) -> None:
+@pytest.mark.parametrize("end", WriteEOF)
+def test_an_end_that_was_sent_or_has_failed_stays_so(end: WriteEOF) -> None:
     assert end.after_sending().sent
     assert end.after_sending().failed == end.failed
     assert end.after_failing().failed
@@ -302,7 +302,7 @@ def test_an_end_that_was_sent_or_has_failed_stays_so(end: WriteEnd) -> None:
 
 
 def test_what_has_only_been_asked_for_is_neither_sent_nor_failed() -> None:
-    for end in (WriteEnd.OPEN, WriteEnd.SENDING):
+    for end in (WriteEOF.OPEN, WriteEOF.SENDING):
         assert not end.sent
         assert not end.failed
 

@@ -22,7 +22,7 @@ from halfclose import (
     hookimpl,
     parse_endpoint,
 )
-from halfclose.schemes import known_schemes, scheme_of
+from halfclose.scheme_registry import known_schemes, scheme_of
 
 
 class Point(Endpoint):

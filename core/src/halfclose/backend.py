@@ -23,7 +23,7 @@ from .listener import Listener
 from .options import ConnectionOptions, seconds
 from .reasons import ConnectError, ConnectionAborted, ListenError
 from .scheme import Scheme
-from .schemes import as_endpoint, scheme_of
+from .scheme_registry import as_endpoint, scheme_of
 from .text import printable
 
 __all__ = ["Backend"]

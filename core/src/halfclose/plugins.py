@@ -66,8 +66,8 @@ class Registry:
         self.made: tuple[Any, ...] = ()
         self.half_closed: tuple[Any, ...] = ()
         self.lost: tuple[Any, ...] = ()
-        # A new tuple each time that a plugin is added or taken away, by which `schemes` sees that
-        # its list of schemes is out of date.
+        # A new tuple each time that a plugin is added or taken away, by which `scheme_registry`
+        # sees that its list of schemes is out of date.
         self.endpoints: tuple[Any, ...] = ()
 
     def register(self, plugin: Any, name: str | None) -> None:

@@ -18,7 +18,7 @@ from ..discovery import available_backends, select_backend
 from ..endpoints import Endpoint
 from ..options import LINGER_TIMEOUT, UNIX_MODE, ConnectionOptions
 from ..reasons import HalfcloseError
-from ..schemes import known_schemes, parse_endpoint, scheme_of
+from ..scheme_registry import known_schemes, parse_endpoint, scheme_of
 from ..text import listed
 from .report import (
     FAILED,

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from ..reasons import BackendError, EndpointError
 from ..text import printable
-from .voice import Voice, VoiceHandler
+from .stderr_writer import Voice, VoiceHandler
 
 __all__ = [
     "FAILED",

@@ -11,10 +11,10 @@ from ..endpoints import Endpoint
 from ..interfaces import Protocol
 from ..options import ConnectionOptions
 from ..reasons import ConnectionDone, ConnectionLost, HalfcloseError
-from ..schemes import scheme_of
+from ..scheme_registry import scheme_of
 from .report import Problem, one_line, say
 from .signals import Signals
-from .standing import was_closed
+from .standard_descriptors import was_closed
 from .stopping import Stopped
 
 __all__ = ["need_standard_io", "serve"]

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from halfclose import HIGH_WATER, HalfCloseableProtocol, State
 from halfclose.backend import Backend
 from halfclose.connection import Connection
-from halfclose.io.sockets import SocketChannel
+from halfclose.io.socket_channel import SocketChannel
 from halfclose.lifecycle import ACCEPTING, ENDED, READING
 from mutants.mutant import mutant
 from mutants.options import with_options
