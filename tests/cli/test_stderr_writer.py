@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from cli.support import ECHO, LIMIT, dial, read_all, start
 from cli.terminal import Terminal
+from halfclose.cli import stderr_writer
 from halfclose.cli.stderr_writer import Voice
 
 

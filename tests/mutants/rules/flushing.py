@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from halfclose.channel import Capabilities, Channel
 from halfclose.connection import Connection
 from halfclose.connection.outgoing import Outgoing
-from halfclose.io import stdio, syscalls
+from halfclose.io import socket_channel, stdio, syscalls
 from halfclose.io.poller import ERROR, READ, EpollPoller
 from halfclose.io.socket_channel import SocketChannel
 from halfclose.io.stdio import StdioChannel
