@@ -97,6 +97,18 @@ def test_what_the_quick_tier_leaves_out() -> None:
     assert is_thorough("tests/mutants/test_mutants.py::test_a_mutant_is_caught[EVT-01-anything]")
 
 
+@pytest.mark.parametrize(
+    "test",
+    [
+        "tests/contract/test_new.py::TestNew::test_evt_05_words[tcp]",
+        "tests/contract/test_anyio.py::TestTrio::test_evt_05_words[new-tcp]",
+        "tests/contract/test_anyio.py::TestTrio::test_evt_99_words[tcp]",
+    ],
+)
+def test_what_no_tier_knows_yet_is_run_by_both(test: str) -> None:
+    assert not is_thorough(test)
+
+
 @TIERS
 def test_a_whole_run_passes(conftest: ModuleType, thorough: bool) -> None:
     assert finish(conftest, expected(thorough=thorough), thorough=thorough) == (0, [])
