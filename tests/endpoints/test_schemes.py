@@ -266,6 +266,25 @@ def test_a_scheme_that_does_not_listen_says_so_before_it_is_asked_to(register: R
     assert GivesNothing("fax").cannot_listen(Point("fax")) is None
 
 
+class Asks:
+    """A plugin whose hook asks for a scheme of core's, and for one that nobody brings."""
+
+    @hookimpl
+    def halfclose_endpoints(self) -> Any:
+        yield PointScheme(parse_endpoint("tcp:a:1").scheme + "-too")
+        parse_endpoint("nonsense:")
+
+
+def test_a_hook_that_asks_for_schemes_is_not_called_within_itself() -> None:
+    plugin = Asks()
+    halfclose.register(plugin, "asks")
+    try:
+        told = said("telex:")
+    finally:
+        halfclose.unregister(plugin)
+    assert told.count("plugin 'asks' failed: EndpointError: endpoint 'nonsense:': no kind") == 1
+
+
 def test_threads_that_look_at_the_same_time_find_the_same(register: Register) -> None:
     """A plugin in whose hook the threads meet, which the interpreter might do anywhere."""
     together = threading.Barrier(2, timeout=10)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -92,10 +93,9 @@ class _Found:
         """The exceptions of the hooks that failed, by the names of the plugins."""
 
 
-def _ask(hooks: tuple[Any, ...]) -> _Found:
-    """Call *hooks*, and give the schemes that they give."""
-    found = _Found(hooks)
-    for hook in hooks:
+def _ask(found: _Found) -> None:
+    """Call the hooks of *found*, and add the schemes that they give."""
+    for hook in found.hooks:
         owner = _owner(hook)
         try:
             schemes = [_checked(scheme) for scheme in hook.function()]
@@ -106,7 +106,6 @@ def _ask(hooks: tuple[Any, ...]) -> _Found:
             continue
         for scheme in schemes:
             found.brought.setdefault(scheme.name, []).append((owner, scheme))
-    return found
 
 
 class _Schemes:
@@ -114,6 +113,7 @@ class _Schemes:
 
     def __init__(self) -> None:
         self._found = _Found(())
+        self._asking = threading.local()
 
     def find(self, name: str) -> Scheme[Any, Any] | None:
         """The scheme called *name*; None if no plugin brings it.
@@ -149,11 +149,20 @@ class _Schemes:
 
     def _look(self) -> _Found:
         """What the hooks give, asked anew if the plugins have changed."""
+        unfinished: _Found | None = getattr(self._asking, "found", None)
+        if unfinished is not None:
+            # A hook asks for a scheme. It gets those of the hooks before it.
+            return unfinished
         found, hooks = self._found, registry.endpoints
         if hooks is not found.hooks:
             # Threads may come here at the same time. Each builds an object of its own, and the
             # other threads see that object when it is whole.
-            self._found = found = _ask(hooks)
+            self._asking.found = found = _Found(hooks)
+            try:
+                _ask(found)
+            finally:
+                self._asking.found = None
+            self._found = found
         return found
 
 
