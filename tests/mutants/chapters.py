@@ -8,7 +8,16 @@ from mutants.mutant import Mutant
 
 __all__ = ["MUTANTS"]
 
-_CHAPTERS = ("evt", "vrb", "flu", "prd", "err", "end", "pip", "loop")
+_CHAPTERS = (
+    "events",
+    "verbs",
+    "flushing",
+    "producing",
+    "failures",
+    "closing",
+    "pipes",
+    "loop",
+)
 
 
 def _mutants(chapter: str) -> list[Mutant]:

@@ -270,7 +270,7 @@ class Backend(SocketHost):
             listener.close()
         for connection in list(self._connections):
             connection.leave()
-        if not self._busy:
+        if not self._unfinished:
             return
         self._quiet = self.create_event()
         timer = self.call_later(self._grace, self._quiet.set)
