@@ -87,6 +87,8 @@ class QuickTier:
 
     left_out = 0
 
+    # After ``-k`` and the like, so that it counts what would be run and is not.
+    @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
@@ -146,5 +148,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
     Each takes some seconds to begin, which a few tests are not worth.
     """
-    processors = len(os.sched_getaffinity(0))
+    # Only Linux tells which of them this process may use.
+    told = getattr(os, "sched_getaffinity", None)
+    processors = len(told(0)) if told is not None else os.cpu_count() or 1
     return processors if _is_narrow(config) else 4 * processors

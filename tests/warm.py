@@ -29,6 +29,9 @@ from typing import IO, Any
 
 PROGRAM = str(Path(sys.executable).with_name("halfclose"))
 
+POSSIBLE = hasattr(os, "pidfd_open")
+"""Whether the system has what `fork` needs, as Linux does; elsewhere a program begins anew."""
+
 _SIZE = 1 << 17
 """More than a request has; arguments and environment together."""
 
@@ -63,7 +66,7 @@ class Fork:
         self.stdin, self.stdout, self.stderr = streams
         self.returncode: int | None = None
         self._connection = connection
-        self.pid = int(connection.recv(64))
+        self.pid = _number(connection)
 
     def poll(self) -> int | None:
         """How it ended, as `subprocess` tells it; None while it runs."""
@@ -83,7 +86,7 @@ class Fork:
         if self.returncode is None:
             self._connection.settimeout(timeout)
             try:
-                self.returncode = int(self._connection.recv(64))
+                self.returncode = _number(self._connection)
             except (TimeoutError, BlockingIOError):
                 return None
             self._connection.close()
@@ -92,7 +95,10 @@ class Fork:
     def send_signal(self, number: int) -> None:
         """Send a signal, if it is there still."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            try:
+                os.kill(self.pid, number)
+            except ProcessLookupError:
+                pass  # it has ended, and we are about to be told
 
     def kill(self) -> None:
         """End it."""
@@ -161,6 +167,20 @@ class Fork:
         self.wait()
 
 
+_ENDED = "tests/warm.py, which forks, has ended; what it said is with the first test that it served"
+
+
+def _number(connection: socket.socket) -> int:
+    """The next number that the program that forks tells.
+
+    :raises RuntimeError: it has ended.
+    """
+    told = connection.recv(64)
+    if not told:
+        raise RuntimeError(_ENDED)
+    return int(told)
+
+
 @functools.cache
 def _server() -> socket.socket:
     """The connection to the program that forks; it ends when this process does."""
@@ -185,6 +205,7 @@ def fork(
     """``halfclose *arguments``, or ``python -c code *arguments``.
 
     :param given: standard input, output and error, as `subprocess.Popen` takes them.
+    :raises RuntimeError: the program that forks has ended.
     """
     streams: list[IO[bytes] | None] = []
     passed: list[int] = []
@@ -207,11 +228,18 @@ def fork(
     connection, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     request = json.dumps([list(arguments), dict(env), cwd, code]).encode(errors="surrogatepass")
     assert len(request) < _SIZE
-    socket.send_fds(_server(), [request], [*passed, far.fileno()])
-    far.close()
-    for descriptor in opened:
-        os.close(descriptor)
-    return Fork(connection, arguments, streams)
+    try:
+        with far:
+            socket.send_fds(_server(), [request], [*passed, far.fileno()])
+        return Fork(connection, arguments, streams)
+    except (ConnectionError, RuntimeError):
+        for one in (connection, *streams):
+            if one is not None:
+                one.close()
+        raise RuntimeError(_ENDED) from None
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 # -- in the process that forks ---------------------------------------------------------------------

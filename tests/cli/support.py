@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import halfclose
-from warm import PROGRAM, Fork, fork
+from warm import POSSIBLE, PROGRAM, Fork, fork
 
 LIMIT = 30.0
 """Seconds that any wait may take; nothing here comes near it unless it hangs."""
@@ -139,7 +139,7 @@ def start(
     full = {key: value for key, value in os.environ.items() if key != "HALFCLOSE_BACKEND"}
     full.update(env or {})
     process: subprocess.Popen[bytes] | Fork
-    if fresh or _is_for_the_interpreter(env or {}, settings):
+    if fresh or not POSSIBLE or _is_for_the_interpreter(env or {}, settings):
         process = subprocess.Popen([PROGRAM, *arguments], env=full, bufsize=0, **settings)
     else:
         given = [settings[name] for name in ("stdin", "stdout", "stderr")]

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import halfclose
 from halfclose import Backend, HalfCloseableProtocol
-from warm import Fork, fork
+from warm import POSSIBLE, Fork, fork
 
 T = TypeVar("T")
 
@@ -161,8 +161,8 @@ def python(
     environment.update(env or {})
     source = textwrap.dedent(code)
     program: subprocess.Popen[bytes] | Fork
-    if warm:
-        assert not flags, "an interpreter that runs already takes no options"
+    assert not (warm and flags), "an interpreter that runs already takes no options"
+    if warm and POSSIBLE:
         streams = (subprocess.DEVNULL, subprocess.PIPE, subprocess.PIPE)
         program = fork(arguments, environment, str(cwd or Path.cwd()), streams, source)
     else:

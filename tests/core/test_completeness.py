@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -177,3 +179,19 @@ def test_what_is_left_out_is_told(conftest: ModuleType) -> None:
     lines: list[str] = []
     reporting.pytest_terminal_summary(SimpleNamespace(write_line=lines.append))
     assert lines == ["1 more with --thorough"]
+
+
+@pytest.mark.parametrize(("words", "told"), [("a_title", False), ("a_title or seen_now", True)])
+def test_what_was_not_asked_for_is_not_told(words: str, told: bool) -> None:
+    chosen = ["tests/scorecard/test_scorecard.py", "-k", words]
+    options = ["-n0", "-q", "--collect-only", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *chosen],
+        cwd=TESTS.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert ("\n1 more with --thorough\n" in done.stdout) is told, done.stdout
+    assert told or "more with" not in done.stdout
