@@ -323,6 +323,9 @@ def import_everything() -> None:
 
 def _settle() -> None:
     import_everything()
+    # Hypothesis looks once who refers to Python's random generator, and would find nobody below.
+    hypothesis = sys.modules["hypothesis"]
+    hypothesis.find(hypothesis.strategies.none(), lambda _: True)
     # No child collects what was there before it, and so none copies it.
     gc.collect()
     gc.freeze()

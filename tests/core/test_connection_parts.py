@@ -217,16 +217,29 @@ def test_another_connection_is_asked_like_any_pull_producer(
     assert told == ["add"]
     writer.turn()
     assert told == ["add", "resume"]
-    feed.written(101)
+    feed.written(100)
     feed.sent(1)
     writer.turn()
-    assert told == ["add", "resume"], "a pull producer is never paused"
+    assert told == ["add", "resume"]
     feed.sent(0)
     feed.written(0)
     writer.turn()
     assert told == ["add", "resume", "resume"]
     feed.unregistered()
     assert told[3:] == ["remove"]
+
+
+def test_another_connection_that_is_asked_cannot_fill_the_memory(
+    told: list[str], writer: Writer
+) -> None:
+    feed = source(told, writer, streaming=False)
+    feed.begin(101)
+    feed.written(101)
+    assert told == ["add", "pause", "pause"]
+    writer.turn()
+    feed.sent(0)
+    writer.turn()
+    assert told[-1] == "resume"
 
 
 def test_a_protocol_that_pauses_after_each_piece_is_asked_for_the_next_one() -> None:

@@ -137,7 +137,7 @@ def make_feed(
     if isinstance(producer, Source):
         if streaming:
             return PushSourceFeed(producer, consumer, options)
-        return PullSourceFeed(producer, consumer)
+        return PullSourceFeed(producer, consumer, options)
     if streaming:
         return PushFeed(producer, consumer, options)
     return PullFeed(producer, consumer)
@@ -367,14 +367,28 @@ class PullSourceFeed(SourceFeed, PullFeed):
     """Another connection, registered as a pull producer.
 
     To ask it is to resume its reading. A protocol that pauses it after each piece has it resumed
-    each time that the buffer has emptied.
+    each time that the buffer has emptied. If no protocol pauses it, it is paused above the
+    high-water mark, so that its peer cannot fill the memory.
     """
 
-    __slots__ = ()
+    __slots__ = ("_high_water",)
+
+    def __init__(self, producer: Source, consumer: Consumer, options: ConnectionOptions) -> None:
+        super().__init__(producer, consumer)
+        self._high_water = options.high_water
 
     def begin(self, pending: int) -> None:
         self.producer.add_consumer(self._consumer)
         super().begin(pending)
+        self._pause_if_full(pending)
+
+    def written(self, pending: int) -> None:
+        super().written(pending)
+        self._pause_if_full(pending)
 
     def dismiss(self) -> None:
         self._ask_soon()
+
+    def _pause_if_full(self, pending: int) -> None:
+        if pending > self._high_water:
+            self.producer.pauseProducing()
