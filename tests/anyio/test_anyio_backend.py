@@ -494,10 +494,18 @@ def test_timers(loop: str) -> None:
     async def main() -> None:
         heard: list[float] = []
         async with open_backend() as backend:
-            handles = [
-                backend.call_later(seconds, heard.append, seconds)
-                for seconds in (0.02, 0, 0.01, 3600, 0.015)
-            ]
+            late = True
+            while late:
+                begun = backend.time()
+                handles = [
+                    backend.call_later(seconds, heard.append, seconds)
+                    for seconds in (0.02, 0, 0.01, 3600, 0.015)
+                ]
+                # Where the machine was busy in between, the third may be due after the first.
+                late = backend.time() - begun > 0.005
+                if late:
+                    for handle in handles:
+                        handle.cancel()
             handles[4].cancel()
             handles[3].cancel()
             handles[3].cancel()

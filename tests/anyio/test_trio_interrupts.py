@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 import halfclose
-import halfclose.io.sockets
+import halfclose.io.socket_channel
 import halfclose_anyio.channel
 import pytest
 import trio
@@ -22,7 +22,7 @@ from halfclose_anyio.backend import AnyioBackend
 both_ways = pytest.mark.parametrize("sockets", ["poller", "native"])
 
 CHANNELS: dict[str, Any] = {
-    "poller": halfclose.io.sockets.SocketChannel,
+    "poller": halfclose.io.socket_channel.SocketChannel,
     "native": halfclose_anyio.channel.StreamChannel,
 }
 

@@ -20,7 +20,7 @@ from halfclose import (
     ConnectionOptions,
 )
 from halfclose.io.poller import END, READ, WRITE, EpollPoller
-from halfclose.io.sockets import SocketChannel
+from halfclose.io.socket_channel import SocketChannel
 
 
 class Failing(Channel):

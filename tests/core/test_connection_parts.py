@@ -11,18 +11,26 @@ from typing import Any, cast
 
 import halfclose
 import pytest
-from halfclose import Backend, Connection, ConnectionOptions, HalfCloseableProtocol, State
-from halfclose.connection.feeds import (
+from halfclose import (
+    Backend,
+    Connection,
+    ConnectionOptions,
+    HalfCloseableProtocol,
+    Protocol,
+    State,
+)
+from halfclose.connection.inbox import END_OF_STREAM, Failure, Inbox
+from halfclose.connection.producers import (
     Consumer,
     Feed,
     PullFeed,
+    PullSourceFeed,
     PushFeed,
+    PushSourceFeed,
     Source,
-    SourceFeed,
     make_feed,
 )
-from halfclose.connection.inbox import END_OF_STREAM, Failure, Inbox
-from halfclose.connection.write_end import WriteEnd
+from halfclose.connection.write_eof import WriteEOF
 from halfclose.interfaces import Producer, PushProducer
 
 OPTIONS = ConnectionOptions(high_water=100, low_water=10)
@@ -127,8 +135,8 @@ def source(told: list[str], writer: Writer, streaming: bool = True) -> Feed:
 def test_the_style_is_the_producers(told: list[str], writer: Writer) -> None:
     assert type(push(told, writer)) is PushFeed
     assert type(pull(told, writer)) is PullFeed
-    assert type(source(told, writer)) is SourceFeed
-    assert type(source(told, writer, streaming=False)) is SourceFeed
+    assert type(source(told, writer)) is PushSourceFeed
+    assert type(source(told, writer, streaming=False)) is PullSourceFeed
     assert push(told, writer).source is None
     assert source(told, writer).source is not None
     assert told == []
@@ -201,15 +209,53 @@ def test_another_connection_knows_of_whom_it_produces_for(told: list[str], write
     assert told == ["add", "pause", "remove"]
 
 
-def test_another_connection_that_was_to_be_asked_is_resumed_once(
+def test_another_connection_is_asked_like_any_pull_producer(
     told: list[str], writer: Writer
 ) -> None:
     feed = source(told, writer, streaming=False)
     feed.begin(0)
-    assert writer.pumps == 1
-    assert feed.resume_if_due()
-    assert not feed.resume_if_due()
+    assert told == ["add"]
+    writer.turn()
     assert told == ["add", "resume"]
+    feed.written(101)
+    feed.sent(1)
+    writer.turn()
+    assert told == ["add", "resume"], "a pull producer is never paused"
+    feed.sent(0)
+    feed.written(0)
+    writer.turn()
+    assert told == ["add", "resume", "resume"]
+    feed.unregistered()
+    assert told[3:] == ["remove"]
+
+
+def test_a_protocol_that_pauses_after_each_piece_is_asked_for_the_next_one() -> None:
+    pieces: list[bytes] = []
+
+    class Kept(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            pieces.append(data)
+
+    class OneByOne(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            self.transport.pauseProducing()
+            onward.transport.write(data)
+
+    async def main(backend: Backend) -> None:
+        source = OneByOne()
+        await backend.listen("memory:in", lambda: source)
+        await backend.listen("memory:out", Kept)
+        await backend.connect("memory:out", lambda: onward)
+        client = await backend.connect("memory:in", Protocol)
+        await backend.sleep(1)
+        onward.transport.registerProducer(source.transport, False)
+        for number in range(5):
+            client.transport.write(b"%d" % number)
+            await backend.sleep(1)
+        assert pieces == [b"0", b"1", b"2", b"3", b"4"]
+
+    onward = Protocol()
+    halfclose.run(main, backend="memory")
 
 
 @pytest.mark.parametrize(
@@ -241,6 +287,9 @@ def test_where_nothing_can_be_sent_a_producer_is_stopped_and_a_connection_goes_o
     writer.turn()
     assert feed.resume_if_due()
     assert told == ["resume"]
+    source(told, writer, streaming=False).dismiss()
+    writer.turn()
+    assert told == ["resume"] * 2
 
 
 def test_who_could_write_and_does_not_is_stopped_when_the_backend_is_left(
@@ -291,8 +340,8 @@ def test_another_connection_is_closed_after_a_clean_end_and_cut_off_after_a_fail
 # -- the end of our half -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("end", WriteEnd)
-def test_an_end_that_was_sent_or_has_failed_stays_so(end: WriteEnd) -> None:
+@pytest.mark.parametrize("end", WriteEOF)
+def test_an_end_that_was_sent_or_has_failed_stays_so(end: WriteEOF) -> None:
     assert end.after_sending().sent
     assert end.after_sending().failed == end.failed
     assert end.after_failing().failed
@@ -302,7 +351,7 @@ def test_an_end_that_was_sent_or_has_failed_stays_so(end: WriteEnd) -> None:
 
 
 def test_what_has_only_been_asked_for_is_neither_sent_nor_failed() -> None:
-    for end in (WriteEnd.OPEN, WriteEnd.SENDING):
+    for end in (WriteEOF.OPEN, WriteEOF.SENDING):
         assert not end.sent
         assert not end.failed
 

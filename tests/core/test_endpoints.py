@@ -10,7 +10,7 @@ import halfclose
 import pytest
 from halfclose import TCP, UNIX, EndpointError, HalfcloseError, StandardIO, parse_endpoint
 from halfclose.endpoints import Endpoint
-from halfclose.schemes import as_endpoint
+from halfclose.scheme_registry import as_endpoint
 from hypothesis import given
 from hypothesis import strategies as st
 

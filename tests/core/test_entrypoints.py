@@ -1,4 +1,4 @@
-"""Plugins are looked up again where something was entrypoints, and only there."""
+"""Plugins are looked up again where something was installed, and only there."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_an_epoll_that_is_full_is_told_as_the_reason(
     variant: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And not raised out of loseConnection, at which the protocol was blamed for it."""
-    from halfclose.io.sockets import SocketChannel
+    from halfclose.io.socket_channel import SocketChannel
 
     full = OSError(errno.ENOSPC, "No space left on device")
 

@@ -9,7 +9,7 @@ import halfclose
 import pytest
 from core.support import LIMIT, VARIANTS, Looks, Recorder, run, until
 from halfclose import TCP, Backend
-from halfclose.io.sockets import SocketChannel
+from halfclose.io.socket_channel import SocketChannel
 
 pytestmark = pytest.mark.parametrize("variant", VARIANTS)
 

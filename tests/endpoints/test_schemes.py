@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from halfclose import (
     hookimpl,
     parse_endpoint,
 )
-from halfclose.schemes import known_schemes, scheme_of
+from halfclose.scheme_registry import known_schemes, scheme_of
 
 
 class Point(Endpoint):
@@ -206,9 +208,133 @@ class Strict(PointScheme):
 def test_what_parsing_gives_is_looked_at(register: Register) -> None:
     register([Elsewhere("elsewhere"), Nowhere("nowhere"), Strict("strict")], "rubbish")
     for name in ("elsewhere", "nowhere"):
-        with pytest.raises(TypeError, match=f"plugin 'rubbish': {name}: .* of the scheme"):
-            parse_endpoint(f"{name}:x")
+        told = said(f"{name}:x")
+        assert told.startswith(f"endpoint '{name}:x': plugin 'rubbish' gave ")
+        assert told.endswith(f", which is no endpoint of the scheme '{name}'")
     assert said("strict:x") == "endpoint 'strict:x': nothing is right; write it like strict:"
+
+
+class Raises(PointScheme):
+    """A scheme that raises *error* wherever it is asked."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        super().__init__(name)
+        self.error = error
+
+    def parse(self, rest: str) -> Point:
+        raise self.error
+
+
+def test_what_parsing_raises_names_the_plugin(register: Register) -> None:
+    register(
+        [
+            Raises("key", KeyError("x")),
+            Raises("silent", ValueError()),
+            Raises("two", OSError("a\nb")),
+        ],
+        "raising",
+    )
+    assert said("key:x") == "endpoint 'key:x': plugin 'raising' failed: KeyError: 'x'"
+    assert said("two:x") == "endpoint 'two:x': plugin 'raising' failed: OSError: a\\nb"
+    assert said("silent:x") == "endpoint 'silent:x': malformed; write it like silent:"
+
+
+class GivesNothing(PointScheme):
+    async def connect(self, *args: object) -> Any:
+        return None
+
+    async def listen(self, *args: object) -> Any:
+        return None
+
+
+def test_what_connecting_and_listening_give_is_looked_at(register: Register) -> None:
+    register([GivesNothing("telex")])
+
+    async def main(backend: Backend) -> None:
+        with pytest.raises(TypeError, match="telex: its plugin gave None, which is no channel"):
+            await backend.connect("telex:", Recorder)
+        with pytest.raises(TypeError, match="telex: its plugin gave None, which is no listener"):
+            await backend.listen("telex:", Recorder)
+
+    halfclose.run(main, backend="memory")
+
+
+def test_a_scheme_that_does_not_listen_says_so_before_it_is_asked_to(register: Register) -> None:
+    register([PointScheme("telex")])
+    endpoint = parse_endpoint("telex:")
+    assert scheme_of(endpoint).cannot_listen(endpoint) == "its scheme can only connect"
+    assert GivesNothing("fax").cannot_listen(Point("fax")) is None
+
+
+class Asks:
+    """A plugin whose hook asks for a scheme of core's, and for one that nobody brings."""
+
+    @hookimpl
+    def halfclose_endpoints(self) -> Any:
+        yield PointScheme(parse_endpoint("tcp:a:1").scheme + "-too")
+        parse_endpoint("nonsense:")
+
+
+def test_a_hook_that_asks_for_schemes_is_not_called_within_itself() -> None:
+    plugin = Asks()
+    halfclose.register(plugin, "asks")
+    try:
+        told = said("telex:")
+    finally:
+        halfclose.unregister(plugin)
+    assert told.count("plugin 'asks' failed: EndpointError: endpoint 'nonsense:': no kind") == 1
+
+
+def test_threads_that_look_at_the_same_time_find_the_same(register: Register) -> None:
+    """A plugin in whose hook the threads meet, which the interpreter might do anywhere."""
+    together = threading.Barrier(2, timeout=10)
+
+    class Slow(list[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            with suppress(threading.BrokenBarrierError):
+                together.wait()
+            return super().__iter__()
+
+    register([PointScheme("telex")], "one")
+    register(Slow([PointScheme("fax")]), "another")
+    with ThreadPoolExecutor() as threads:
+        found = list(threads.map(lambda _: str(parse_endpoint("telex:")), range(2)))
+    assert found == ["telex:", "telex:"]
+    assert str(parse_endpoint("fax:")) == "fax:"
+
+
+def test_a_thread_does_not_miss_what_another_has_begun_to_load(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.module("slow", "import time; time.sleep(0.3)\nfrom telex import *")
+    site.module(
+        "telex",
+        """
+        from halfclose import Endpoint, Scheme, hookimpl
+        class Telex(Endpoint):
+            scheme = "telex"
+            def __str__(self):
+                return "telex:"
+        class TelexScheme(Scheme):
+            name, examples = "telex", ("telex:",)
+            def parse(self, rest):
+                return Telex()
+            async def connect(self, backend, endpoint, timeout):
+                raise OSError
+        @hookimpl
+        def halfclose_endpoints():
+            return [TelexScheme()]
+        """,
+    )
+    site.distribution("telex", {"telex": "slow"}, group="halfclose.plugins")
+    told = site.python(
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        from halfclose import parse_endpoint
+        with ThreadPoolExecutor() as threads:
+            print(*threads.map(lambda _: parse_endpoint("telex:"), range(4)))
+        """
+    )
+    assert told.split() == ["telex:"] * 4
 
 
 def test_what_the_system_says_becomes_an_error_that_names_the_endpoint(register: Register) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from halfclose import Connection, State
-from halfclose.connection.feeds import Feed
 from halfclose.connection.outgoing import Outgoing
-from halfclose.io.sockets import SocketChannel
+from halfclose.connection.producers import Feed
+from halfclose.io.socket_channel import SocketChannel
 from halfclose.lifecycle import Move
 from halfclose.testing.exploration import explore, replay, search
 
@@ -100,7 +100,7 @@ def stuck(original: Any) -> Any:
     """Once our own half has ended, reading does not go on."""
 
     def resume(self: Connection) -> None:
-        if not self._write_end.sent:
+        if not self._write_eof.sent:
             original(self)
 
     return resume

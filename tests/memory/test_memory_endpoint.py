@@ -7,7 +7,7 @@ import dataclasses
 import halfclose
 import pytest
 from halfclose import EndpointError, Memory, parse_endpoint
-from halfclose.schemes import as_endpoint
+from halfclose.scheme_registry import as_endpoint
 from hypothesis import given
 from hypothesis import strategies as st
 

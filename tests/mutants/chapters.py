@@ -8,11 +8,11 @@ from mutants.mutant import Mutant
 
 __all__ = ["MUTANTS"]
 
-_CHAPTERS = ("evt", "vrb", "flu", "prd", "err", "end", "pip", "loop")
+_CHAPTERS = ("events", "verbs", "flushing", "producers", "failures", "endings", "pipes", "loop")
 
 
 def _mutants(chapter: str) -> list[Mutant]:
-    module = importlib.import_module(f"mutants.{chapter}")
+    module = importlib.import_module(f"mutants.rules.{chapter}")
     return [value for value in vars(module).values() if isinstance(value, Mutant)]
 
 

@@ -32,7 +32,7 @@ from halfclose import (
     Endpoint,
     ListenError,
 )
-from halfclose.schemes import as_endpoint
+from halfclose.scheme_registry import as_endpoint
 from halfclose_anyio.backend import AnyioBackend
 from halfclose_anyio.trio import TrioBackend
 from halfclose_anyio.uvloop import UvloopBackend

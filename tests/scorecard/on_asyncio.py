@@ -29,7 +29,7 @@ from halfclose import (
     ListenError,
     StandardIO,
 )
-from halfclose.schemes import as_endpoint
+from halfclose.scheme_registry import as_endpoint
 from halfclose_anyio.backend import AnyioBackend
 from halfclose_anyio.uvloop import UvloopBackend
 

@@ -27,7 +27,7 @@ from halfclose import (
     ListenError,
     StandardIO,
 )
-from halfclose.schemes import as_endpoint
+from halfclose.scheme_registry import as_endpoint
 from halfclose_twisted.backend import TwistedBackend
 from twisted.internet import error as errors
 from twisted.internet import stdio

@@ -138,7 +138,7 @@ def test_accepted_connections_beyond_what_select_can_watch() -> None:
     )
 
 
-def test_a_lane_that_was_there_before_goes_on() -> None:
+def test_a_poller_that_was_there_before_goes_on() -> None:
     """select sees one descriptor of it; the sockets' own can have any number."""
     many(
         "poller",

@@ -46,7 +46,7 @@ from .reasons import (
 )
 from .running import open_backend, run
 from .scheme import Scheme
-from .schemes import as_endpoint, parse_endpoint
+from .scheme_registry import as_endpoint, parse_endpoint
 
 __version__ = "0.1.0"
 

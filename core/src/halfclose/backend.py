@@ -23,7 +23,7 @@ from .listener import Listener
 from .options import ConnectionOptions, seconds
 from .reasons import ConnectError, ConnectionAborted, ListenError
 from .scheme import Scheme
-from .schemes import as_endpoint, scheme_of
+from .scheme_registry import as_endpoint, scheme_of
 from .text import printable
 
 __all__ = ["Backend"]
@@ -147,16 +147,21 @@ class Backend(SocketHost):
         :param timeout: seconds for everything. None means no limit.
         :raises ConnectError: the connection was not made (ERR-10); see `connect`.
         :raises RuntimeError: the backend was left meanwhile.
+        :raises TypeError: the plugin of the scheme is broken, and gave no channel.
         """
         scheme = scheme_of(endpoint)
         why = self.cannot_serve(scheme) or scheme.cannot_connect(endpoint)
         if why is not None:
             raise ConnectError(f"cannot connect to {_named(endpoint)}: {why}")
         try:
-            return await scheme.connect(self, endpoint, timeout)
-        except OSError as error:
+            channel = await scheme.connect(self, endpoint, timeout)
+        except (OSError, UnicodeError) as error:
+            # A resolver raises UnicodeError for a host that cannot be a name.
             what = printable(str(error))
             raise ConnectError(f"cannot connect to {_named(endpoint)}: {what}") from error
+        if not isinstance(channel, Channel):
+            raise TypeError(f"{scheme.name}: its plugin gave {channel!r}, which is no channel")
+        return channel
 
     async def open_listener(
         self, endpoint: Endpoint, options: ConnectionOptions, accepted: Callable[[Channel], None]
@@ -167,17 +172,20 @@ class Backend(SocketHost):
 
         :raises ListenError: nothing can listen on *endpoint*.
         :raises RuntimeError: the backend was left meanwhile.
+        :raises TypeError: the plugin of the scheme is broken, and gave no listener.
         """
         scheme = scheme_of(endpoint)
         why = self.cannot_serve(scheme) or scheme.cannot_listen(endpoint)
         if why is not None:
             raise ListenError(f"cannot listen on {_named(endpoint)}: {why}")
         try:
-            return await scheme.listen(self, endpoint, options, accepted)
+            listener = await scheme.listen(self, endpoint, options, accepted)
         except (OSError, UnicodeError) as error:
-            # A resolver raises UnicodeError for a host that cannot be a name.
             what = printable(str(error))
             raise ListenError(f"cannot listen on {_named(endpoint)}: {what}") from error
+        if not isinstance(listener, Listener):
+            raise TypeError(f"{scheme.name}: its plugin gave {listener!r}, which is no listener")
+        return listener
 
     def accept(
         self,
@@ -262,7 +270,7 @@ class Backend(SocketHost):
             listener.close()
         for connection in list(self._connections):
             connection.leave()
-        if not self._busy:
+        if not self._unfinished:
             return
         self._quiet = self.create_event()
         timer = self.call_later(self._grace, self._quiet.set)

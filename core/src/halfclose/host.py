@@ -168,11 +168,11 @@ class ConnectionHost(AbstractBackend):
     def check_quiet(self) -> None:
         """If leaving the backend waits for connections, and the last one has ended, end the
         wait."""
-        if self._quiet is not None and not self._busy:
+        if self._quiet is not None and not self._unfinished:
             self._quiet.set()
 
     @property
-    def _busy(self) -> bool:
+    def _unfinished(self) -> bool:
         """Whether there is something for which leaving the backend has to wait."""
         return bool(self._connections or self.lingering or self._channels)
 
@@ -193,7 +193,7 @@ class ConnectionHost(AbstractBackend):
     @property
     def in_use(self) -> bool:
         """Whether a child that is forked now must not use the backend."""
-        return (self._entered and not self._was_left) or self._busy
+        return (self._entered and not self._was_left) or self._unfinished
 
     def disown(self, parent: int) -> None:
         """Give everything up, in a forked child, because it belongs to the process *parent*.

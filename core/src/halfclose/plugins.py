@@ -8,6 +8,8 @@ among the backends that the plugins offer.
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from typing import Any
@@ -61,13 +63,17 @@ class Registry:
         self.manager.add_hookspecs(HookSpecs)
         self._failures: dict[str, BaseException] = {}
         self._loaded = False
+        self._loading = threading.local()
+        # Held while a plugin is registered, and never while a plugin is imported: two threads that
+        # import modules would wait for each other.
+        self._lock = threading.RLock()
         # The implementations of each hook. They change only when a plugin is added or taken away,
         # and every connection needs them, so pluggy is not asked each time.
         self.made: tuple[Any, ...] = ()
         self.half_closed: tuple[Any, ...] = ()
         self.lost: tuple[Any, ...] = ()
-        # A new tuple each time that a plugin is added or taken away, by which `schemes` sees that
-        # its list of schemes is out of date.
+        # A new tuple each time that a plugin is added or taken away, by which `scheme_registry`
+        # sees that its list of schemes is out of date.
         self.endpoints: tuple[Any, ...] = ()
 
     def register(self, plugin: Any, name: str | None) -> None:
@@ -76,13 +82,19 @@ class Registry:
         :param name: None lets pluggy choose a name.
         :raises ValueError: *plugin*, or another of that *name*, is registered already.
         """
-        self.manager.register(plugin, name)
-        self._look_who_listens()
+        with self._lock:
+            self.manager.register(plugin, name)
+            self._look_who_listens()
 
     def unregister(self, plugin: Any) -> None:
         """Take *plugin* away, so that its hooks are no longer called."""
-        self.manager.unregister(plugin)
-        self._look_who_listens()
+        with self._lock:
+            self.manager.unregister(plugin)
+            self._look_who_listens()
+
+    def forked(self) -> None:
+        """Forget, in a forked child, a lock that a thread of the parent may have held."""
+        self._lock = threading.RLock()
 
     def _look_who_listens(self) -> None:
         """Ask pluggy anew for the implementations of each hook."""
@@ -109,8 +121,9 @@ class Registry:
             if key in self._failures:
                 raise self._failures[key]
             plugin = entry.load()
-            if not self.manager.is_registered(plugin):
-                self.register(plugin, key)
+            with self._lock:
+                if not self.manager.is_registered(plugin):
+                    self.register(plugin, key)
         except (Exception, SystemExit) as error:
             self._failures[key] = error
             raise BackendLoadError(
@@ -131,11 +144,18 @@ class Registry:
     def load_once(self) -> None:
         """Call `load_all` unless this process has done so already.
 
-        Backends call this, and some programs open a backend for each stream.
+        Backends call this, and some programs open a backend for each stream. If another thread has
+        begun to load the plugins, this loads them too, since it must not return before all are
+        there. If a plugin's own module calls this while it is loaded, this returns at once.
         """
-        if not self._loaded:
-            self._loaded = True
+        if self._loaded or getattr(self._loading, "here", False):
+            return
+        self._loading.here = True
+        try:
             self.load_all()
+            self._loaded = True
+        finally:
+            self._loading.here = False
 
     def failure(self, key: str) -> BaseException | None:
         """The exception with which the plugin of that key failed; None if it has not failed."""
@@ -173,6 +193,9 @@ class Registry:
 
 registry = Registry()
 """The one registry of this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=registry.forked)
 
 
 def register(plugin: Any, name: str | None = None) -> None:

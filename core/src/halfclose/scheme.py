@@ -20,6 +20,9 @@ EndpointT = TypeVar("EndpointT", bound=Endpoint)
 BackendT = TypeVar("BackendT", bound=AbstractBackend)
 
 
+_CONNECT_ONLY = "its scheme can only connect"
+
+
 class Scheme(ABC, Generic[EndpointT, BackendT]):
     """Parses the endpoints of one scheme, connects to them, and listens on them.
 
@@ -93,7 +96,7 @@ class Scheme(ABC, Generic[EndpointT, BackendT]):
             *endpoint*.
         :raises RuntimeError: the backend was left meanwhile.
         """
-        raise ListenError(f"cannot listen on {endpoint}: {self.name}: is to connect to")
+        raise ListenError(f"cannot listen on {endpoint}: {_CONNECT_ONLY}")
 
     def cannot_connect(self, endpoint: EndpointT) -> str | None:
         """Why no connection to *endpoint* can ever be made; None: it may be possible."""
@@ -101,7 +104,10 @@ class Scheme(ABC, Generic[EndpointT, BackendT]):
 
     def cannot_listen(self, endpoint: EndpointT) -> str | None:
         """Why listening on *endpoint* can never succeed; None: it may be possible."""
-        return "it is one connection; connect to it instead" if self.one_connection else None
+        if self.one_connection:
+            return "it is one connection; connect to it instead"
+        # A subclass that does not override `listen` need not say so once more.
+        return _CONNECT_ONLY if type(self).listen is Scheme.listen else None
 
     def cannot_have_mode(self, endpoint: EndpointT) -> str | None:
         """Why `ConnectionOptions.unix_mode` cannot apply to *endpoint*; None: it is a file, to

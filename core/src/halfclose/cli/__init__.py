@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from ..io.standard import spare_stderr
-from .standing import fill_standard_descriptors
+from .standard_descriptors import fill_standard_descriptors
 
 __all__ = ["main"]
 

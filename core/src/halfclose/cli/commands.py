@@ -18,7 +18,7 @@ from ..discovery import available_backends, select_backend
 from ..endpoints import Endpoint
 from ..options import LINGER_TIMEOUT, UNIX_MODE, ConnectionOptions
 from ..reasons import HalfcloseError
-from ..schemes import known_schemes, parse_endpoint, scheme_of
+from ..scheme_registry import known_schemes, parse_endpoint, scheme_of
 from ..text import listed
 from .report import (
     FAILED,
@@ -28,6 +28,7 @@ from .report import (
     fall_silent,
     log_to_stderr,
     one_line,
+    reported,
     say,
     status_of,
 )
@@ -319,7 +320,8 @@ def connect(
     from .relaying import relay
 
     where = _other_end("connect", endpoint, backend)
-    why = scheme_of(where).cannot_connect(where)
+    with reported(f"cannot connect to {where}"):
+        why = scheme_of(where).cannot_connect(where)
     if why is not None:
         raise Problem(f"cannot connect to {where}: {why}", USAGE)
     manner = _manner(half_close_timeout, idle_timeout, exit_on_close, verbose)
@@ -357,7 +359,8 @@ def listen(
     from .relaying import accept_one
 
     where = _other_end("listen", endpoint, backend)
-    why = scheme_of(where).cannot_listen(where)
+    with reported(f"cannot listen on {where}"):
+        why = scheme_of(where).cannot_listen(where)
     if why is not None:
         raise Problem(f"cannot listen on {where}: {why}", USAGE)
     mode = _mode_for(where, unix_mode)
@@ -404,7 +407,8 @@ def _mode_for(where: Endpoint, mode: int | None) -> int:
     """
     if mode is None:
         return UNIX_MODE
-    why = scheme_of(where).cannot_have_mode(where)
+    with reported(f"--unix-mode is not for {where}"):
+        why = scheme_of(where).cannot_have_mode(where)
     if why is not None:
         raise Problem(f"--unix-mode is not for {where}: {why}", USAGE)
     return mode

@@ -14,7 +14,7 @@ from ..endpoints import Endpoint, StandardIO
 from ..interfaces import HalfCloseableProtocol
 from ..options import ConnectionOptions
 from ..reasons import ConnectionAborted, ConnectionDone, HalfCloseTimeout
-from .report import Problem, one_line, say
+from .report import Problem, one_line, reported, say
 from .serving import need_standard_io
 from .signals import Signals
 
@@ -52,7 +52,8 @@ def relay(endpoint: Endpoint, backend: str | None, timeout: float, manner: Manne
     """
 
     async def connect(backend: Backend, talk: _Talk) -> None:
-        await backend.connect(endpoint, lambda: talk.peer, timeout, manner.options)
+        with reported(f"cannot connect to {endpoint}"):
+            await backend.connect(endpoint, lambda: talk.peer, timeout, manner.options)
         there = talk.peer.transport
         talk.tell(f"connected to {there.getPeer()} from {there.getHost()}")
 
@@ -82,7 +83,9 @@ def accept_one(
             came.set()
             return waiting.pop() if waiting else _Refused()
 
-        async with await backend.listen(endpoint, factory, manner.options) as listener:
+        with reported(f"cannot listen on {endpoint}"):
+            listening = await backend.listen(endpoint, factory, manner.options)
+        async with listening as listener:
             say(f"listening on {listener.endpoint}")
             talk.peer.name = f"connection on {listener.endpoint}"
             timer = None if timeout is None else backend.call_later(timeout, came.set)

@@ -6,11 +6,12 @@ import io
 import logging
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-from ..reasons import BackendError, EndpointError
+from ..reasons import BackendError, EndpointError, HalfcloseError
 from ..text import printable
-from .voice import Voice, VoiceHandler
+from .stderr_writer import Voice, VoiceHandler
 
 __all__ = [
     "FAILED",
@@ -20,6 +21,7 @@ __all__ = [
     "fall_silent",
     "log_to_stderr",
     "one_line",
+    "reported",
     "say",
     "status_of",
 ]
@@ -53,6 +55,22 @@ def status_of(error: Exception) -> int:
 def one_line(error: object) -> str:
     """The message of *error*, on one line and printable; without one, the name of its class."""
     return printable(" ".join(str(error).split())) or type(error).__name__
+
+
+@contextmanager
+def reported(what: str) -> Iterator[None]:
+    """Make a `Problem` that begins with *what* of an exception that comes from a broken plugin.
+
+    The traceback is for the plugin's author, who finds it in the log at the level debug.
+    """
+    try:
+        yield
+    except (HalfcloseError, Problem):
+        raise
+    except Exception as error:
+        logging.getLogger("halfclose").debug(what, exc_info=error)
+        failure = f"{type(error).__name__}: {one_line(error)}"
+        raise Problem(f"{what.removesuffix(':')}: {failure}") from error
 
 
 _voice: Voice | None = None

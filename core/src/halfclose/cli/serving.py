@@ -11,10 +11,10 @@ from ..endpoints import Endpoint
 from ..interfaces import Protocol
 from ..options import ConnectionOptions
 from ..reasons import ConnectionDone, ConnectionLost, HalfcloseError
-from ..schemes import scheme_of
-from .report import Problem, one_line, say
+from ..scheme_registry import scheme_of
+from .report import Problem, one_line, reported, say
 from .signals import Signals
-from .standing import was_closed
+from .standard_descriptors import was_closed
 from .stopping import Stopped
 
 __all__ = ["need_standard_io", "serve"]
@@ -84,7 +84,9 @@ async def _listen(
     """Listen until a signal comes, and close the listener."""
     stop = backend.create_event()
     signals.attach(backend, stop.set)
-    async with await backend.listen(endpoint, factory, options) as listener:
+    with reported(f"cannot listen on {endpoint}"):
+        listening = await backend.listen(endpoint, factory, options)
+    async with listening as listener:
         say(f"listening on {listener.endpoint}")
         await stop.wait()
     say("closing; a second signal aborts")
@@ -100,17 +102,26 @@ async def _attach(
     """Make the one connection, and wait until it ends or a signal comes.
 
     :returns: why the connection ended; None: a signal came first.
-    :raises Problem: the factory or connectionMade raised.
+    :raises Problem: the factory, connectionMade or the plugin of the endpoint's scheme raised.
     """
     over = backend.create_event()
     signals.attach(backend, over.set)
+    connected = False
+
+    def make() -> Protocol:
+        nonlocal connected
+        connected = True
+        return factory()
+
     try:
-        protocol: Protocol = await backend.connect(endpoint, factory, options=options)
+        protocol = await backend.connect(endpoint, make, options=options)
     except HalfcloseError:
         raise
     except Exception as error:
-        # The factory or the protocol raised it, and `connect` passes it on.
-        raise Problem(f"the protocol failed: {type(error).__name__}: {one_line(error)}") from error
+        # `connect` passes on what the factory and the protocol raise.
+        what = "the protocol failed" if connected else f"cannot connect to {endpoint}"
+        failure = f"{type(error).__name__}: {one_line(error)}"
+        raise Problem(f"{what.removesuffix(':')}: {failure}") from error
     reasons: list[BaseException] = []
 
     async def wait() -> None:

@@ -9,7 +9,7 @@ it. The second is often behind the first, and most rules of the contract say by 
 *What has happened on the wire.* The channel reports it: bytes came, the peer's end of stream came,
 our own end of stream is with the kernel, a send failed, everything is lost. Each report is noted at
 once. Input goes to the inbox, a failure to `_reason`, the progress of our end of stream to
-`WriteEnd`, and bytes that the channel did not take to `Outgoing`.
+`WriteEOF`, and bytes that the channel did not take to `Outgoing`.
 
 *What the protocol has been told.* This is a state machine. `lifecycle.py` has its table, and
 `transport.state` is its state. It moves when an event is delivered, or when the protocol calls a
@@ -39,10 +39,10 @@ If anything raises, or a KeyboardInterrupt comes at any point, the connection en
 `connectionLost` follows.
 
 The class is built in steps, each a subclass of the one before. `Delivery` has the pump. `Ending`
-has the end, the reason and the timeouts. `WriteHalf` has everything that is written; `feeds.py` has
-the producers. `ReadHalf` has everything that comes in. `Connection` has what needs both halves: the
-order of the events, and closing. All are one object, because a connection has to be small and must
-get by with few calls. Names like EVT-07 are rules of docs/contract.md.
+has the end, the reason and the timeouts. `WriteHalf` has everything that is written; `producers.py`
+has the producers. `ReadHalf` has everything that comes in. `Connection` has what needs both halves:
+the order of the events, and closing. All are one object, because a connection has to be small and
+must get by with few calls. Names like EVT-07 are rules of docs/contract.md.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ from ..reasons import ConnectionAborted, ConnectionDone, ConnectionLost, Unsuppo
 from .ending import lost
 from .inbox import Failure
 from .read_half import ReadHalf
-from .write_end import WriteEnd
+from .write_eof import WriteEOF
 
 __all__ = ["Connection"]
 
@@ -140,7 +140,7 @@ class Connection(ReadHalf):
         """
         state = self._life.state
         self._deliver_at_once = state in READING and not self._paused and not self._inbox
-        self._accepting = state in ACCEPTING and self._write_end is _OPEN
+        self._accepting = state in ACCEPTING and self._write_eof is _OPEN
         self._write_through = (
             self._accepting
             and self._feed is None
@@ -163,7 +163,7 @@ class Connection(ReadHalf):
             if state is State.ENDED:
                 self._deliver_lost()
             return False
-        if self._write_end.sent and self._life.can(Move.WRITE_ENDED):
+        if self._write_eof.sent and self._life.can(Move.WRITE_ENDED):
             self._deliver_write_ended()
             return True
         if self._inbox:
@@ -192,7 +192,7 @@ class Connection(ReadHalf):
             # The peer's end of stream acts as loseConnection (EVT-12), which first sends all bytes
             # that still wait (FLU-03).
             self._release_consumers(broken=self._cut_off)
-            if self._write_end.failed:
+            if self._write_eof.failed:
                 self._finish_lost()
             else:
                 self.loseConnection()
@@ -207,7 +207,7 @@ class Connection(ReadHalf):
             cast(HalfCloseableProtocol, self._protocol).readConnectionLost,
         )
         self._context.run(self._backend.hooks.half_closed, self, "read")
-        if self._write_end.failed:
+        if self._write_eof.failed:
             # FLU-09: all input has been delivered, and now the failed send ends the connection.
             self._finish_lost()
 
@@ -265,19 +265,19 @@ class Connection(ReadHalf):
             # ERR-01: a failure behind that input is still the reason.
             self._finish(failure, abort=True)
             return
-        if self._write_end is WriteEnd.SENT:
+        if self._write_eof is WriteEOF.SENT:
             # FLU-11: nothing is left to send, so no send would report a reset.
             error = self._channel.look_for_error()
             if error is not None:
-                self._write_end = self._write_end.after_failing()
+                self._write_eof = self._write_eof.after_failing()
                 self._reason = lost(error)
         if self._consumers:
-            self._release_consumers(broken=self._cut_off or self._write_end.failed)
+            self._release_consumers(broken=self._cut_off or self._write_eof.failed)
         if self._life.state in ENDED:
             # This connection was its own producer, as for an echo. It was unregistered just now,
             # and with that the close was complete.
             return
-        if self._write_end.failed:
+        if self._write_eof.failed:
             self._finish_lost()
             return
         self._limit_close()
@@ -381,6 +381,6 @@ class Connection(ReadHalf):
         return f"<{type(self).__name__} {self._life.state.value} {self._host} to {self._peer}>"
 
 
-_OPEN = WriteEnd.OPEN
+_OPEN = WriteEOF.OPEN
 """Looked up once, because access to a member of an Enum is slow, and the fast path is computed
 often."""

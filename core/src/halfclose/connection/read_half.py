@@ -14,9 +14,9 @@ from ..host import ConnectionHost
 from ..lifecycle import ENDED, READ_CLOSED, READING, State
 from ..options import ConnectionOptions
 from .ending import lost
-from .feeds import Consumer, Source
 from .inbox import END_OF_STREAM, EndOfStream, Failure, Inbox
-from .write_end import WriteEnd
+from .producers import Consumer, Source
+from .write_eof import WriteEOF
 from .write_half import WriteHalf
 
 __all__ = ["ReadHalf"]
@@ -104,7 +104,7 @@ class ReadHalf(WriteHalf, Source, ChannelHandler):
 
         A failure changes nothing then: the connection has ended cleanly (EVT-05).
         """
-        if self._write_end is not WriteEnd.SENT:
+        if self._write_eof is not WriteEOF.SENT:
             return False
         return self._inbox is not None and self._inbox.has_end_of_stream
 

@@ -1,7 +1,7 @@
 """`WriteHalf`: our half of a connection, which is writing, the producer, and our end of stream.
 
 A write goes to the channel, and bytes that the channel does not take wait in `Outgoing`. After the
-last byte, and after the producer has unregistered, our end of stream follows (`WriteEnd`). Nothing
+last byte, and after the producer has unregistered, our end of stream follows (`WriteEOF`). Nothing
 here calls the protocol; its events are left to the pump.
 """
 
@@ -19,10 +19,10 @@ from ..lifecycle import ENDED, ENDING_WRITE, READING, State
 from ..options import ConnectionOptions
 from ..reasons import ConnectionDone
 from .ending import FATAL, Ending, lost
-from .feeds import Consumer, Feed, Source, make_feed
 from .outgoing import Outgoing
+from .producers import Consumer, Feed, Source, make_feed
 from .reporting import warn_of_dropped_bytes
-from .write_end import WriteEnd
+from .write_eof import WriteEOF
 
 __all__ = ["WriteHalf"]
 
@@ -40,7 +40,7 @@ class WriteHalf(Ending, Consumer):
         "_fed_by",
         "_feed",
         "_outgoing",
-        "_write_end",
+        "_write_eof",
         "_write_through",
     )
 
@@ -53,7 +53,7 @@ class WriteHalf(Ending, Consumer):
     ) -> None:
         super().__init__(backend, channel, options, context)
         self._outgoing = Outgoing(channel)
-        self._write_end = _OPEN
+        self._write_eof = _OPEN
         self._dropped = 0
         # The registered producer, if any.
         self._feed: Feed | None = None
@@ -145,14 +145,14 @@ class WriteHalf(Ending, Consumer):
         """Whether our end of stream is delayed until the producer unregisters (PRD-03)."""
         return (
             self._feed is not None
-            and self._write_end is WriteEnd.OPEN
+            and self._write_eof is WriteEOF.OPEN
             and self._life.state in ENDING_WRITE
         )
 
     def _drop(self, size: int) -> None:
         """Count *size* bytes as dropped, and log a warning if they are the first (VRB-05)."""
         if not self._dropped:
-            state = "failed" if self._write_end.failed else self._life.state.value
+            state = "failed" if self._write_eof.failed else self._life.state.value
             warn_of_dropped_bytes(size, state, self.protocol, self._peer)
         self._dropped += size
 
@@ -174,8 +174,8 @@ class WriteHalf(Ending, Consumer):
 
     def write_ended(self) -> None:
         # After a failed send bytes are missing before the end of stream, so it does not count.
-        if not self._write_end.failed:
-            self._write_end = WriteEnd.SENT
+        if not self._write_eof.failed:
+            self._write_eof = WriteEOF.SENT
             try:
                 self._schedule_end()
             except BaseException as error:
@@ -192,14 +192,14 @@ class WriteHalf(Ending, Consumer):
     def reader_gone(self, error: Exception) -> None:
         # PIP-04: our half is over, and the other half goes on. If bytes were pending, they are
         # lost, and connectionLost will say so.
-        if self._life.state in ENDED or self._write_end.sent:
+        if self._life.state in ENDED or self._write_eof.sent:
             return
         if self._outgoing.size:
-            self._write_end = self._write_end.after_failing()
+            self._write_eof = self._write_eof.after_failing()
             self._reason = lost(error)
             self._drop(self._outgoing.size)
         self._outgoing.clear()
-        self._write_end = self._write_end.after_sending()
+        self._write_eof = self._write_eof.after_sending()
         feed, self._feed = self._feed, None
         try:
             self._update_fast_path()
@@ -226,7 +226,7 @@ class WriteHalf(Ending, Consumer):
         It goes out after every byte (FLU-01, FLU-02, FLU-04) and after the producer has
         unregistered (PRD-03, PRD-04).
         """
-        if self._outgoing.size or self._write_end.failed:
+        if self._outgoing.size or self._write_eof.failed:
             return
         if self._cut_off:
             self._finish_closed()
@@ -239,16 +239,16 @@ class WriteHalf(Ending, Consumer):
                 return
         if self._life.state not in ENDING_WRITE:
             return
-        if self._write_end is WriteEnd.OPEN:
-            self._write_end = WriteEnd.SENDING
+        if self._write_eof is WriteEOF.OPEN:
+            self._write_eof = WriteEOF.SENDING
             try:
                 if self._channel.end_write():
-                    self._write_end = WriteEnd.SENT
+                    self._write_eof = WriteEOF.SENT
             except OSError as error:
                 # The peer has reset the connection. No verb raises that (VRB-03, VRB-04).
                 self._send_failed(error)
                 return
-        if self._write_end.sent:
+        if self._write_eof.sent:
             self._schedule_end()
 
     def _schedule_end(self) -> None:
@@ -271,9 +271,9 @@ class WriteHalf(Ending, Consumer):
         Our end of stream is not delivered as an event after that (ERR-07), unless it had gone out
         before.
         """
-        if self._write_end.failed or self._life.state in ENDED:
+        if self._write_eof.failed or self._life.state in ENDED:
             return
-        self._write_end = self._write_end.after_failing()
+        self._write_eof = self._write_eof.after_failing()
         self._reason = lost(error)
         self._outgoing.clear()
         self._update_fast_path()
@@ -415,5 +415,5 @@ class WriteHalf(Ending, Consumer):
             feed.stop()
 
 
-_OPEN = WriteEnd.OPEN
+_OPEN = WriteEOF.OPEN
 """Looked up once, because access to a member of an Enum is slow, and each connection needs it."""

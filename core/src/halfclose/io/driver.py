@@ -9,7 +9,7 @@ from ..channel import Channel
 from ..endpoints import Endpoint
 from ..loop import EventLoop
 from .poller import EpollPoller, Poller, WatchPoller
-from .sockets import SocketChannel
+from .socket_channel import SocketChannel
 
 __all__ = ["Driver"]
 

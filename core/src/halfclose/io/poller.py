@@ -196,7 +196,7 @@ class EpollPoller(Poller):
 
     def __init__(self, backend: EventLoop, busy_poll: float = BUSY_POLL) -> None:
         super().__init__(backend)
-        self._busy = BusyPolling(busy_poll)
+        self._busy_polling = BusyPolling(busy_poll)
         self._epoll = select.epoll()
         self._fresh: set[int] = set()
         self._watch = backend.watch(self._epoll.fileno(), self._ready)
@@ -222,8 +222,8 @@ class EpollPoller(Poller):
         # again, since epoll is level-triggered.
         batch = self._epoll.poll(0, _BATCH)
         if not batch:
-            return self._busy.again()
-        self._busy.begin(len(batch))
+            return self._busy_polling.again()
+        self._busy_polling.begin(len(batch))
         self.many_ready = len(batch) >= _MANY_READY
         bulk = False
         fresh.clear()
@@ -236,8 +236,8 @@ class EpollPoller(Poller):
                     polled.ready(events)
                 except BaseException as error:
                     self._failed(polled, error)
-                bulk = self._busy.awake and (bulk or polled.bulk)
-        return self._busy.end(bulk)
+                bulk = self._busy_polling.awake and (bulk or polled.bulk)
+        return self._busy_polling.end(bulk)
 
     def close(self) -> None:
         for polled in self._table.values():

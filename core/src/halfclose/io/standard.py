@@ -269,7 +269,7 @@ class _Shared(InputFile, OutputFile):
 
     def __init__(self, fd: int) -> None:
         super().__init__(fd)
-        self._direct = True
+        self._without_asking = True
         is_pipe = stat.S_ISFIFO(os.fstat(fd).st_mode)
         self._piece = select.PIPE_BUF if is_pipe else _FITS_A_TERMINAL
 
@@ -279,7 +279,7 @@ class _Shared(InputFile, OutputFile):
         return bool(poll.poll(0))
 
     def read(self) -> bytes:
-        if self._direct and _NO_WAIT is not None:
+        if self._without_asking and _NO_WAIT is not None:
             buffer = bytearray(_CHUNK)
             try:
                 size = os.preadv(self.fd, [buffer], -1, _NO_WAIT)
@@ -291,7 +291,7 @@ class _Shared(InputFile, OutputFile):
         return os.read(self.fd, _CHUNK)
 
     def write(self, data: bytes | memoryview) -> int:
-        if self._direct and _NO_WAIT is not None:
+        if self._without_asking and _NO_WAIT is not None:
             try:
                 return os.pwritev(self.fd, [data], -1, _NO_WAIT)
             except OSError as error:
@@ -312,7 +312,7 @@ class _Shared(InputFile, OutputFile):
         """Ask before each call from now on, unless *error* is a failure of the file itself."""
         if error.errno not in _NOT_SUPPORTED:
             raise error
-        self._direct = False
+        self._without_asking = False
 
 
 class InheritedSocket(socket.socket):

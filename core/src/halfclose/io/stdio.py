@@ -20,7 +20,7 @@ from ..reasons import ConnectError
 from ..scheme import Scheme
 from .host import SocketHost
 from .poller import READ, WRITE, Poller, Registration
-from .sockets import SocketChannel
+from .socket_channel import SocketChannel
 from .standard import (
     STDIN,
     STDOUT,

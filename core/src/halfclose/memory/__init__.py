@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .accept_queue import RawListener
     from .conditions import BUFFER, Chunks
-    from .listening import RawListener
     from .network import Network, Way
     from .waiting import Cancelled, Deadlock
     from .wire import End

@@ -9,7 +9,7 @@ from ..backend import Backend
 from ..io.listening import ACCEPTS_A_TURN, FOR_GOOD, OUT_OF_RESOURCES, RETRY_DELAY
 from ..listener import Listener
 from ..text import printable
-from .listening import Listening
+from .accept_queue import Listening
 from .scheduler import Scheduler, Timer
 from .wire import End
 

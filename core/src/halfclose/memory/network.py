@@ -15,9 +15,9 @@ from weakref import WeakValueDictionary
 
 from ..endpoints import Memory
 from ..options import seconds as checked_seconds
+from .accept_queue import Listening, RawListener
 from .conditions import BUFFER, Chunks, Conditions, any_sizes, sizes, whole_number
-from .dialing import Dialing
-from .listening import Listening, RawListener
+from .connecting import Dialing
 from .scheduler import Scheduler, running
 from .waiting import Event
 from .wire import End, Wire

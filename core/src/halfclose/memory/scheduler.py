@@ -19,14 +19,14 @@ from .waiting import Deadlock, Event, TaskRunner, Waiter
 
 __all__ = ["Scheduler", "Timer", "running"]
 
-BUSY_TURNS = 1000
+MOST_TURNS = 1000
 """Turns in a row with something to do, after which the clock moves although it need not.
 
 Without that, the timeouts of two protocols that answer each other for ever would never come.
 """
 
-BUSY_STEP = 0.001
-"""Seconds by which the clock moves after `BUSY_TURNS`."""
+STEP = 0.001
+"""Seconds by which the clock moves after `MOST_TURNS`."""
 
 SETTLING = 3
 """Turns that are run while a backend is left, for what its end has begun."""
@@ -106,7 +106,7 @@ class Scheduler(TaskRunner):
         self._from_threads: SimpleQueue[Call] = SimpleQueue()
         self._idle: list[Event] = []
         self._holds = 0
-        self._busy_turns = 0
+        self._turns_at_this_time = 0
 
     # -- what is due ---------------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ class Scheduler(TaskRunner):
     async def idle(self) -> None:
         """Wait until nothing more is due at the present time of the clock.
 
-        If there is always more to do, this waits for up to `BUSY_TURNS` turns.
+        If there is always more to do, this waits for up to `MOST_TURNS` turns.
         """
         event = Event(self)
         self._idle.append(event)
@@ -209,14 +209,14 @@ class Scheduler(TaskRunner):
         """
         self._take_calls()
         if self._soon or self._ready or self._next_deadline() <= self.now:
-            self._busy_turns += 1
-            if self._busy_turns % BUSY_TURNS == 0:
+            self._turns_at_this_time += 1
+            if self._turns_at_this_time % MOST_TURNS == 0:
                 self._tell_idle()
                 if not self._holds:
-                    self.now += BUSY_STEP
+                    self.now += STEP
             self._run_due()
             return True
-        self._busy_turns = 0
+        self._turns_at_this_time = 0
         if self._idle:
             self._tell_idle()
             return True

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from example_loop.backend import ExampleBackend
 from halfclose import BackendCapabilities, ChannelHandler, Scheme
-from halfclose.io.sockets import SocketChannel
+from halfclose.io.socket_channel import SocketChannel
 from halfclose.testing import NativeTCP
 
 __all__ = ["CHANNEL_TYPES", "descriptors_off"]

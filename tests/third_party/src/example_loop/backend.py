@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from halfclose import Address, Backend
-from halfclose.io.sockets import SocketChannel
+from halfclose.io.socket_channel import SocketChannel
 
 from .loop import Cancelled, Event, Loop, Task, Timer, Watch, running
 

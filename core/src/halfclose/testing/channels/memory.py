@@ -20,8 +20,8 @@ from typing import Any
 from ...backend import Backend
 from ...endpoints import Endpoint, Memory
 from ...interfaces import ProtocolFactory
+from ...memory.accept_queue import Listening
 from ...memory.backend import MemoryBackend
-from ...memory.listening import Listening
 from ...memory.network import Network
 from ...memory.waiting import Cancelled
 from ...memory.wire import End

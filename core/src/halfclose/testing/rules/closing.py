@@ -370,7 +370,7 @@ class ClosingRules:
             pair.protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
 
             async def read() -> None:
-                await pair.peer.read_exactly(1 << 17)
+                await pair.peer.read_exactly(1 << 19)
 
             with suppress(ConnectionResetError):
                 await ticking(net, 1.6 * timeout, timeout, read)

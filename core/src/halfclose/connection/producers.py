@@ -7,8 +7,8 @@ are three:
   the low-water mark.
 - `PullFeed` is for a producer that is asked for each piece. It is asked at most once a turn, when
   nothing waits to be sent.
-- `SourceFeed` is for another connection, whose input this one sends on, as a proxy does. It is a
-  push producer, too. If this connection is lost, the other one is not stopped but cut off, so that
+- `SourceFeed` is for another connection, whose input this one sends on, as a proxy does. It is of
+  either style, too. If this connection is lost, the other one is not stopped but cut off, so that
   truncated data never looks complete.
 
 A connection without a producer has no feed, and its writes run none of this code.
@@ -26,7 +26,17 @@ from typing import cast
 from ..interfaces import Producer, PushProducer
 from ..options import ConnectionOptions
 
-__all__ = ["Consumer", "Feed", "PullFeed", "PushFeed", "Source", "SourceFeed", "make_feed"]
+__all__ = [
+    "Consumer",
+    "Feed",
+    "PullFeed",
+    "PullSourceFeed",
+    "PushFeed",
+    "PushSourceFeed",
+    "Source",
+    "SourceFeed",
+    "make_feed",
+]
 
 
 class Consumer(ABC):
@@ -125,7 +135,9 @@ def make_feed(
     :param streaming: what ``registerProducer`` was given.
     """
     if isinstance(producer, Source):
-        return SourceFeed(producer, streaming, consumer, options)
+        if streaming:
+            return PushSourceFeed(producer, consumer, options)
+        return PullSourceFeed(producer, consumer)
     if streaming:
         return PushFeed(producer, consumer, options)
     return PullFeed(producer, consumer)
@@ -286,46 +298,25 @@ class PullFeed(Feed):
         self._consumer.ask_producer(self)
 
 
-class SourceFeed(PushFeed):
-    """Another connection as the producer, or the consumer itself (an echo).
+class SourceFeed(Feed):
+    """A feed whose producer is another connection, or the consumer itself (an echo).
 
-    It produces while its reading is not paused.
+    It produces while its reading is not paused. What follows from this does not depend on the
+    style, which the two subclasses have.
     """
 
-    __slots__ = ("_source", "_streaming")
+    __slots__ = ()
 
-    def __init__(
-        self,
-        source: Source,
-        streaming: bool,
-        consumer: Consumer,
-        options: ConnectionOptions,
-    ) -> None:
-        super().__init__(source, consumer, options)
-        self._source = source
-        self._streaming = streaming
+    producer: Source
 
     @property
     def source(self) -> Source:
-        return self._source
-
-    def begin(self, pending: int) -> None:
-        self._source.add_consumer(self._consumer)
-        super().begin(pending)
-        if not self._streaming:
-            # A pull producer is asked once after it was registered. For a connection that means to
-            # resume reading.
-            self._resume_soon()
+        return self.producer
 
     def dropped(self) -> None:
         # A connection does not write in a loop, so it need not be paused. What it gives is dropped
         # and counted until its input ends.
         pass
-
-    def dismiss(self) -> None:
-        # If it were stopped, it would close, although our protocol may still have input to write to
-        # it.
-        self._resume_soon()
 
     def dismiss_if_idle(self) -> None:
         # That connection is being closed as well, and so ends without being stopped.
@@ -333,12 +324,12 @@ class SourceFeed(PushFeed):
 
     def stop(self) -> None:
         if self._consumer.failure is not None:
-            self._source.cut_off()
+            self.producer.cut_off()
         else:
             super().stop()
 
     def unregistered(self) -> None:
-        self._source.remove_consumer(self._consumer)
+        self.producer.remove_consumer(self._consumer)
 
     def delays_end(self, end_will_be_told: bool) -> bool:
         # A protocol that is not half-closeable hears of its peer's end only by connectionLost, and
@@ -346,11 +337,44 @@ class SourceFeed(PushFeed):
         # for ever (PRD-09).
         return end_will_be_told
 
+    @abstractmethod
+    def dismiss(self) -> None:
+        # If it were stopped, it would close, although our protocol may still have input to write to
+        # it.
+        """Resume the connection soon, because nothing can be sent any more."""
+
+
+class PushSourceFeed(SourceFeed, PushFeed):
+    """Another connection, registered as a push producer."""
+
+    __slots__ = ()
+
+    def begin(self, pending: int) -> None:
+        self.producer.add_consumer(self._consumer)
+        super().begin(pending)
+
+    def dismiss(self) -> None:
+        self._resume_due = True
+        self._consumer.deliver_soon()
+
     def _pause(self) -> None:
         # Called directly: a connection's pauseProducing calls no program and raises nothing.
         self._paused = True
-        self._source.pauseProducing()
+        self.producer.pauseProducing()
 
-    def _resume_soon(self) -> None:
-        self._resume_due = True
-        self._consumer.deliver_soon()
+
+class PullSourceFeed(SourceFeed, PullFeed):
+    """Another connection, registered as a pull producer.
+
+    To ask it is to resume its reading. A protocol that pauses it after each piece has it resumed
+    each time that the buffer has emptied.
+    """
+
+    __slots__ = ()
+
+    def begin(self, pending: int) -> None:
+        self.producer.add_consumer(self._consumer)
+        super().begin(pending)
+
+    def dismiss(self) -> None:
+        self._ask_soon()

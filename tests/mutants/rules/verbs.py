@@ -14,7 +14,7 @@ from halfclose.channel import Capabilities, Channel
 from halfclose.connection import Connection
 from halfclose.interfaces import Producer
 from halfclose.io.addresses import peer_of
-from halfclose.io.sockets import SocketChannel
+from halfclose.io.socket_channel import SocketChannel
 from halfclose.io.syscalls import end_stream
 from halfclose.lifecycle import ACCEPTING, ENDED, State
 from halfclose.memory.channel import MemoryChannel

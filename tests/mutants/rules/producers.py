@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from halfclose import HIGH_WATER, HalfCloseableProtocol, State
 from halfclose.backend import Backend
 from halfclose.connection import Connection
-from halfclose.io.sockets import SocketChannel
+from halfclose.io.socket_channel import SocketChannel
 from halfclose.lifecycle import ACCEPTING, ENDED, READING
 from mutants.mutant import mutant
 from mutants.options import with_options
@@ -721,8 +721,8 @@ def two_that_wait_for_each_other(patch: Patch) -> None:
 
 
 @mutant("PRD-09")
-def a_sink_whose_peer_has_ended_does_not_wait(patch: Patch) -> None:
-    """Where the sink's own reading has ended, a transport that produces for it is cut off."""
+def a_consumer_whose_peer_has_ended_does_not_wait(patch: Patch) -> None:
+    """Where the consumer's own reading has ended, a transport that produces for it is cut off."""
 
     def end(real: Any, connection: Connection) -> None:
         if connection.state is State.READ_CLOSED:
@@ -733,7 +733,7 @@ def a_sink_whose_peer_has_ended_does_not_wait(patch: Patch) -> None:
 
 
 @mutant("PRD-09")
-def a_plain_sink_does_not_wait(patch: Patch) -> None:
+def a_plain_consumer_does_not_wait(patch: Patch) -> None:
     """A transport that produces for a protocol that is not half-closeable is cut off."""
 
     def close(real: Any, connection: Connection) -> None:

@@ -15,7 +15,7 @@ from halfclose.channel import Capabilities
 from halfclose.connection import Connection
 from halfclose.io import standard, stdio, syscalls
 from halfclose.io.poller import Poller
-from halfclose.io.sockets import SocketChannel
+from halfclose.io.socket_channel import SocketChannel
 from halfclose.io.standard import STDERR, Standard
 from halfclose.io.stdio import StdioChannel, StdioSocketChannel
 from halfclose.lifecycle import State

@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 from cli.support import ECHO, LIMIT, dial, read_all, start
 from cli.terminal import Terminal
-from halfclose.cli import voice
-from halfclose.cli.voice import Voice
+from halfclose.cli import stderr_writer
+from halfclose.cli.stderr_writer import Voice
 
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever reads may be kept waiting by other work of the machine's."""
-    monkeypatch.setattr(voice, "_PATIENCE", LIMIT)
-    monkeypatch.setattr(voice, "_LONGEST", LIMIT)
+    monkeypatch.setattr(stderr_writer, "_PATIENCE", LIMIT)
+    monkeypatch.setattr(stderr_writer, "_LONGEST", LIMIT)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_every_line_in_order(pipe: tuple[int, int]) -> None:
 def test_what_nobody_reads_is_dropped_and_counted(
     pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(voice, "_MOST", 20_000)
+    monkeypatch.setattr(stderr_writer, "_MOST", 20_000)
     reading, writing = pipe
     said = Voice(writing)
     total = 10_000
@@ -88,7 +88,7 @@ def test_what_nobody_reads_is_dropped_and_counted(
 def test_close_does_not_wait_for_who_reads_nothing(
     pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(voice, "_PATIENCE", 0.05)
+    monkeypatch.setattr(stderr_writer, "_PATIENCE", 0.05)
     reading, writing = pipe
     said = Voice(writing)
     for _ in range(10_000):
@@ -97,7 +97,7 @@ def test_close_does_not_wait_for_who_reads_nothing(
     # It is in the way of nothing that it still waits.
     reader = Reader(reading)
     reader.start()
-    monkeypatch.setattr(voice, "_PATIENCE", LIMIT)
+    monkeypatch.setattr(stderr_writer, "_PATIENCE", LIMIT)
     said.close()
     os.close(writing)
     reader.join()

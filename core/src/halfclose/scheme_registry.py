@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,9 +30,8 @@ def parse_endpoint(text: str) -> Endpoint:
     """The endpoint that *text* names. To parse ``str(endpoint)`` gives an equal endpoint.
 
     :raises EndpointError: *text* is no endpoint, and the message says what is wrong with it; or two
-        plugins bring its scheme.
-    :raises TypeError: the plugin that brings the scheme has given something that is no endpoint of
-        it.
+        plugins bring its scheme, or the plugin that brings it is broken: it raises something else
+        than a ValueError, or gives something that is no endpoint of the scheme.
     """
     name, colon, rest = text.partition(":")
     # A text without a colon is no endpoint, even if it is a scheme's name.
@@ -39,14 +39,16 @@ def parse_endpoint(text: str) -> Endpoint:
     if scheme is None:
         raise _wrong(text, _unknown(name), _examples(known_schemes()))
     try:
-        endpoint = scheme.parse(rest)
+        endpoint: Endpoint = scheme.parse(rest)
+        right = isinstance(endpoint, Endpoint) and endpoint.scheme == name
     except ValueError as error:
-        raise _wrong(text, str(error), _examples([scheme])) from None
-    if not isinstance(endpoint, Endpoint) or endpoint.scheme != name:
-        raise TypeError(
-            f"plugin {_schemes.owner(name)}: {name}: of {rest!r} is {endpoint!r}, "
-            f"which is no endpoint of the scheme {name!r}"
-        )
+        raise _wrong(text, printable(str(error)) or "malformed", _examples([scheme])) from None
+    except Exception as error:
+        failure = f"{type(error).__name__}: {printable(str(error))}"
+        raise _broken(text, _schemes.owner(name), f"failed: {failure}") from error
+    if not right:
+        what = f"gave {endpoint!r}, which is no endpoint of the scheme {name!r}"
+        raise _broken(text, _schemes.owner(name), what)
     return endpoint
 
 
@@ -80,13 +82,38 @@ def known_schemes() -> list[Scheme[Any, Any]]:
     return _schemes.unique()
 
 
+class _Found:
+    """What *hooks*, the hooks of all plugins, have given."""
+
+    def __init__(self, hooks: tuple[Any, ...]) -> None:
+        self.hooks = hooks
+        self.brought: dict[str, list[tuple[str, Scheme[Any, Any]]]] = {}
+        """The schemes by name, each with its plugin."""
+        self.failures: dict[str, BaseException] = {}
+        """The exceptions of the hooks that failed, by the names of the plugins."""
+
+
+def _ask(found: _Found) -> None:
+    """Call the hooks of *found*, and add the schemes that they give."""
+    for hook in found.hooks:
+        owner = _owner(hook)
+        try:
+            schemes = [_checked(scheme) for scheme in hook.function()]
+        except (Exception, SystemExit) as error:
+            # Reported when somebody asks for a scheme that is missing. The schemes of other
+            # plugins can be used meanwhile.
+            found.failures[owner] = error
+            continue
+        for scheme in schemes:
+            found.brought.setdefault(scheme.name, []).append((owner, scheme))
+
+
 class _Schemes:
     """The schemes of the plugins that are registered now."""
 
     def __init__(self) -> None:
-        self._hooks: tuple[Any, ...] | None = None
-        self._brought: dict[str, list[tuple[str, Scheme[Any, Any]]]] = {}
-        self._failures: dict[str, BaseException] = {}
+        self._found = _Found(())
+        self._asking = threading.local()
 
     def find(self, name: str) -> Scheme[Any, Any] | None:
         """The scheme called *name*; None if no plugin brings it.
@@ -95,10 +122,10 @@ class _Schemes:
 
         :raises EndpointError: two plugins bring the scheme.
         """
-        brought = self._look().get(name)
+        brought = self._look().brought.get(name)
         if brought is None:
             load_plugins()
-            brought = self._look().get(name, [])
+            brought = self._look().brought.get(name, [])
         if len(brought) > 1:
             owners = " and ".join(owner for owner, _ in brought)
             raise EndpointError(
@@ -109,35 +136,34 @@ class _Schemes:
 
     def owner(self, name: str) -> str:
         """The name of the plugin that brings the scheme called *name*."""
-        return self._look()[name][0][0]
+        return self._look().brought[name][0][0]
 
     def unique(self) -> list[Scheme[Any, Any]]:
         """The schemes that exactly one plugin brings."""
-        return [brought[0][1] for brought in self._look().values() if len(brought) == 1]
+        found = self._look().brought.values()
+        return [brought[0][1] for brought in found if len(brought) == 1]
 
     def failures(self) -> dict[str, BaseException]:
         """The exceptions of the plugins whose hook failed, by the plugins' names."""
-        self._look()
-        return self._failures
+        return self._look().failures
 
-    def _look(self) -> dict[str, list[tuple[str, Scheme[Any, Any]]]]:
-        """The schemes by name, each with its plugin, asked for anew if the plugins have changed."""
-        hooks = registry.endpoints
-        if hooks is not self._hooks:
-            self._brought, self._failures = {}, {}
-            for hook in hooks:
-                owner = _owner(hook)
-                try:
-                    schemes = [_checked(scheme) for scheme in hook.function()]
-                except (Exception, SystemExit) as error:
-                    # Reported when somebody asks for a scheme that is missing. The schemes of
-                    # other plugins can be used meanwhile.
-                    self._failures[owner] = error
-                    continue
-                for scheme in schemes:
-                    self._brought.setdefault(scheme.name, []).append((owner, scheme))
-            self._hooks = hooks
-        return self._brought
+    def _look(self) -> _Found:
+        """What the hooks give, asked anew if the plugins have changed."""
+        unfinished: _Found | None = getattr(self._asking, "found", None)
+        if unfinished is not None:
+            # A hook asks for a scheme. It gets those of the hooks before it.
+            return unfinished
+        found, hooks = self._found, registry.endpoints
+        if hooks is not found.hooks:
+            # Threads may come here at the same time. Each builds an object of its own, and the
+            # other threads see that object when it is whole.
+            self._asking.found = found = _Found(hooks)
+            try:
+                _ask(found)
+            finally:
+                self._asking.found = None
+            self._found = found
+        return found
 
 
 _schemes = _Schemes()
@@ -174,6 +200,10 @@ def _checked(scheme: object) -> Scheme[Any, Any]:
 
 def _wrong(text: str, what: str, examples: str) -> EndpointError:
     return EndpointError(f"endpoint {text!r}: {what}; write it like {examples}")
+
+
+def _broken(text: str, plugin: str, what: str) -> EndpointError:
+    return EndpointError(f"endpoint {text!r}: plugin {plugin} {what}")
 
 
 def _unknown(name: str) -> str:

@@ -9,9 +9,9 @@ from weakref import WeakKeyDictionary, WeakSet
 from halfclose.channel import Capabilities, Channel
 from halfclose.connection import Connection
 from halfclose.connection.outgoing import Outgoing
-from halfclose.io import sockets, stdio, syscalls
+from halfclose.io import socket_channel, stdio, syscalls
 from halfclose.io.poller import ERROR, READ, EpollPoller
-from halfclose.io.sockets import SocketChannel
+from halfclose.io.socket_channel import SocketChannel
 from halfclose.io.stdio import StdioChannel
 from halfclose.io.syscalls import end_is_real, end_stream, reset
 from halfclose.lifecycle import ACCEPTING, READING, State
@@ -536,7 +536,7 @@ def a_reset_behind_the_end_is_clean(patch: Patch) -> None:
 @mutant("FLU-12", on="tcp")
 def a_send_may_signal(patch: Patch) -> None:
     """A send to a socket says nothing of the signal."""
-    patch.put(sockets, "NO_SIGNAL", 0)
+    patch.put(socket_channel, "NO_SIGNAL", 0)
 
 
 @mutant("FLU-12", on="stdio")

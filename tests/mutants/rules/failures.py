@@ -33,7 +33,7 @@ from halfclose.reasons import (
     DNSLookupFailed,
     ListenError,
 )
-from halfclose.schemes import as_endpoint
+from halfclose.scheme_registry import as_endpoint
 from halfclose_anyio.backend import AnyioBackend
 from mutants.mutant import mutant
 from mutants.patching import Patch

@@ -14,7 +14,7 @@ from halfclose.backend import Backend
 from halfclose.channel import Channel, ChannelHandler
 from halfclose.connection import Connection
 from halfclose.interfaces import HalfCloseableProtocol, Protocol
-from halfclose.io.sockets import SocketChannel
+from halfclose.io.socket_channel import SocketChannel
 from halfclose.lifecycle import TABLE, Move, State
 from halfclose.memory.backend import MemoryBackend
 from halfclose.memory.channel import MemoryChannel

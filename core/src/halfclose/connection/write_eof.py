@@ -1,13 +1,13 @@
-"""`WriteEnd`: how far our end of stream has come. It goes out after the last byte of `Outgoing`."""
+"""`WriteEOF`: how far our end of stream has come. It goes out after the last byte of `Outgoing`."""
 
 from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["WriteEnd"]
+__all__ = ["WriteEOF"]
 
 
-class WriteEnd(Enum):
+class WriteEOF(Enum):
     """The progress of our end of stream, and whether a send has failed.
 
     The error of a failed send is not kept here: it becomes the connection's reason.
@@ -29,17 +29,17 @@ class WriteEnd(Enum):
     @property
     def sent(self) -> bool:
         """Whether our half is over, and ``writeConnectionLost`` may be told."""
-        return self is WriteEnd.SENT or self is WriteEnd.SENT_THEN_FAILED
+        return self is WriteEOF.SENT or self is WriteEOF.SENT_THEN_FAILED
 
     @property
     def failed(self) -> bool:
         """Whether bytes that were written may have been lost."""
-        return self is WriteEnd.FAILED or self is WriteEnd.SENT_THEN_FAILED
+        return self is WriteEOF.FAILED or self is WriteEOF.SENT_THEN_FAILED
 
-    def after_sending(self) -> WriteEnd:
+    def after_sending(self) -> WriteEOF:
         """The state that follows when our half has ended."""
-        return WriteEnd.SENT_THEN_FAILED if self.failed else WriteEnd.SENT
+        return WriteEOF.SENT_THEN_FAILED if self.failed else WriteEOF.SENT
 
-    def after_failing(self) -> WriteEnd:
+    def after_failing(self) -> WriteEOF:
         """The state that follows when a send has failed or a reset was seen."""
-        return WriteEnd.SENT_THEN_FAILED if self.sent else WriteEnd.FAILED
+        return WriteEOF.SENT_THEN_FAILED if self.sent else WriteEOF.FAILED
