@@ -47,7 +47,7 @@ def finish(
     return int(session.exitstatus), lines
 
 
-def test_the_thorough_tier_asks_for_every_rule_variant_and_kind() -> None:
+def test_the_thorough_tier_asks_for_every_rule_variant_and_channel_type() -> None:
     whole = expected(thorough=True)
     assert len(rules()) == 93
     assert {line.split()[0] for line in whole} == set(VARIANTS)
@@ -61,7 +61,7 @@ def test_the_thorough_tier_asks_for_every_rule_variant_and_kind() -> None:
     }
 
 
-def test_the_quick_tier_asks_for_every_rule_on_every_variant_and_on_every_kind() -> None:
+def test_the_quick_tier_asks_for_every_rule_on_every_variant_and_on_every_channel_type() -> None:
     quick, whole = expected(thorough=False), expected(thorough=True)
     assert quick < whole
     for variants in FRAMEWORKS.values():
@@ -70,9 +70,9 @@ def test_the_quick_tier_asks_for_every_rule_on_every_variant_and_on_every_kind()
         on_variants = {tuple(line.split()[:2]) for line in of}
         assert {tuple(line.split()[:2]) for line in here} == on_variants
         assert len(on_variants) == len(variants) * len(rules())
-        on_kinds = {tuple(line.split()[1:]) for line in of}
-        assert {tuple(line.split()[1:]) for line in here} == on_kinds
-        # And every kind is tried on every variant, with one rule or another.
+        on_types = {tuple(line.split()[1:]) for line in of}
+        assert {tuple(line.split()[1:]) for line in here} == on_types
+        # And every type of channel is tried on every variant, with one rule or another.
         assert {line.split()[0] + line.split()[2] for line in here} == {
             line.split()[0] + line.split()[2] for line in of
         }

@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -21,11 +22,13 @@ from halfclose.testing.exploration import (
     register_profiles,
     replay,
     search,
+    suite,
     worker,
 )
 from halfclose.testing.exploration.channel_types import MEMORY, channel_type_of, explorable
 from halfclose.testing.exploration.performing import perform
 from halfclose.testing.exploration.reference import compare, is_calm
+from halfclose.testing.exploration.script import Script
 from halfclose.testing.exploration.shortening import shorten
 from halfclose.testing.exploration.worker import Worker
 from hypothesis import settings
@@ -231,6 +234,27 @@ def test_the_suite_shows_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(pytest.fail.Exception) as caught:
         _Broken().test_exploration(MEMORY)
     assert "Again: halfclose explore memory --replay memory" in str(caught.value)
+
+
+def test_the_suite_is_seeded_where_the_profile_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts: list[str] = []
+
+    def check(self: search.Search, script: Script) -> None:
+        scripts.append(str(script))
+
+    def performed(derandomize: bool, backend: str = "memory") -> list[str]:
+        chosen = settings(max_examples=5, derandomize=derandomize, database=None)
+        monkeypatch.setattr(suite, "settings", lambda: chosen)
+        monkeypatch.setattr(_Broken, "backend", backend)
+        scripts.clear()
+        _Broken().test_exploration(MEMORY)
+        return list(scripts)
+
+    monkeypatch.setattr(search.Search, "_check", check)
+    monkeypatch.setattr(suite, "Worker", lambda backend, channel_types: nullcontext())
+    assert performed(True) == performed(True)
+    assert performed(True) != performed(True, "anyio+asyncio")
+    assert performed(False) != performed(False)
 
 
 def test_a_report_knows_its_script() -> None:

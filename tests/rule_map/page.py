@@ -20,7 +20,8 @@ _HEAD = """\
 Made from the code by `python -m rule_map` (run in `tests/`); a test compares the two. The rules
 themselves are in [the contract](contract.md). A rule's test stands in the contract suite. The code
 that keeps it is whatever names the rule's id, in a comment or a docstring, outside of the suite: so
-who adds a rule writes its id where it is kept. For the lines themselves, as they are now:
+who adds a rule writes its id where it is kept. Each link leads to the line, and a number to one
+more line of the same function or class. This prints the lines of a rule:
 
 ```sh
 cd tests && ../.uv/bin/uv run python -m rule_map EVT-05
@@ -69,14 +70,33 @@ def _chapters() -> list[tuple[str, list[str]]]:
 
 
 def _test(function: FunctionType) -> str:
-    """A link to the file of a rule's test, called by the test's name."""
+    """A link to a rule's test, called by its name."""
     path = inspect.getsourcefile(function)
     assert path is not None
     where = path[path.index("core/src/") :]
-    return f"[`{function.__name__}`](../{where})"
+    return f"[`{function.__name__}`](../{where}#L{_line(function)})"
+
+
+def _line(function: FunctionType) -> int:
+    """The line of *function*'s ``def``, below its decorators."""
+    lines, first = inspect.getsourcelines(function)
+    return first + next(n for n, line in enumerate(lines) if line.lstrip().startswith(_DEF))
+
+
+_DEF = ("def ", "async def ")
 
 
 def _linked(found: list[Mention]) -> list[str]:
-    """A link to each function that names the rule, once."""
-    places = dict.fromkeys((one.path, one.owner) for one in found)
-    return [f"[`{owner or path.rpartition('/')[2]}`](../{path})" for path, owner in places]
+    """For each function that names the rule, links to the lines where it does."""
+    places: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for one in found:
+        places[one.path, one.owner].append(one.line)
+    return [
+        " ".join(
+            f"[{text}](../{path}#L{line})"
+            for text, line in zip(
+                [f"`{owner or path.rpartition('/')[2]}`", *map(str, lines[1:])], lines, strict=True
+            )
+        )
+        for (path, owner), lines in places.items()
+    ]
