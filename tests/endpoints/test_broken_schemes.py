@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 from cli.support import ECHO, halfclose_
+from endpoints.installing import install
 
 PLUGIN = """
 from halfclose import Endpoint, Scheme, hookimpl
@@ -59,13 +59,8 @@ def halfclose_endpoints():
 @pytest.fixture
 def installed(tmp_path: Path) -> dict[str, str]:
     """An environment in which the plugin is an installed distribution."""
-    info = tmp_path / "broken-1.0.dist-info"
-    info.mkdir()
     (tmp_path / "broken.py").write_text(PLUGIN)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[halfclose.plugins]\nbroken = broken\n")
-    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
-    return {"PYTHONPATH": path}
+    return install(tmp_path, "broken", "broken")
 
 
 @pytest.mark.parametrize(

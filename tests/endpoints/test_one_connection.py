@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 from cli.support import ECHO, halfclose_, listening, read_all, start
+from endpoints.installing import install
 
 PLUGIN = '''
 """``once:PORT``: the connection to a port of this machine, and nobody listens on it."""
@@ -45,13 +45,8 @@ def halfclose_endpoints():
 @pytest.fixture
 def installed(tmp_path: Path) -> dict[str, str]:
     """An environment in which the plugin is an installed distribution."""
-    info = tmp_path / "once-1.0.dist-info"
-    info.mkdir()
     (tmp_path / "once.py").write_text(PLUGIN)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: once\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[halfclose.plugins]\nonce = once\n")
-    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
-    return {"PYTHONPATH": path}
+    return install(tmp_path, "once", "once")
 
 
 def test_run_serves_it_until_it_ends(installed: dict[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import tempfile
@@ -15,6 +14,7 @@ import pytest
 from cli.support import ECHO, dial, halfclose_, start
 from core.support import EchoBack, Recorder, run
 from endpoints import temporary_unix
+from endpoints.installing import install
 from endpoints.temporary_unix import TemporaryUNIX
 from halfclose import (
     UNIX,
@@ -49,14 +49,10 @@ def registered() -> Iterator[None]:
 def installed(tmp_path: Path) -> dict[str, str]:
     """An environment in which the plugin is an installed distribution."""
     site = tmp_path / "site"
-    info = site / "halfclose_tmpunix-1.0.dist-info"
-    info.mkdir(parents=True)
+    site.mkdir()
     source = Path(temporary_unix.__file__)
     (site / source.name).symlink_to(source)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: halfclose-tmpunix\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[halfclose.plugins]\ntmpunix = temporary_unix\n")
-    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
-    return {"PYTHONPATH": path, "TMPDIR": str(tmp_path)}
+    return {**install(site, "tmpunix", "temporary_unix"), "TMPDIR": str(tmp_path)}
 
 
 @pytest.mark.usefixtures("registered")
