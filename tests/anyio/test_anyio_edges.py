@@ -316,7 +316,8 @@ def test_many_timers_on_trio_cost_no_quadratic_work(monkeypatch: pytest.MonkeyPa
 
 
 ENDLESS = """
-    import resource, sys, time
+    import re, sys, time
+    from pathlib import Path
     import halfclose
     from halfclose import HalfCloseableProtocol
 
@@ -346,7 +347,8 @@ ENDLESS = """
             await backend.sleep(0.05)
 
     halfclose.run(main, backend="anyio+asyncio", options={"sockets": "native"})
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    # Not getrusage: its peak counts the memory of the process that started this one, too.
+    print(re.search("VmHWM:[^0-9]*([0-9]+) kB", Path("/proc/self/status").read_text())[1])
 """
 
 
@@ -370,4 +372,4 @@ def test_an_endless_sender_costs_no_memory_where_anyio_does_not_pause(most: int)
         thread.start()
         peak = int(python(ENDLESS, arguments=[str(server.getsockname()[1]), str(most)]))
         thread.join()
-    assert peak < 200 << 10, f"{peak >> 10} MiB"
+    assert peak < 100 << 10, f"{peak >> 10} MiB"

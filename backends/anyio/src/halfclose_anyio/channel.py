@@ -340,7 +340,10 @@ class StreamChannel(Channel):
         plain = isinstance(self._stream, anyio.abc.SocketStream)
         most = _TRANSPORT_PIECE if plain and _has_transport(self._family) else _PIECE
         while not self._over:
-            await self._may_read.wait()
+            # A wait takes a turn even where there is nothing to wait for, and in each turn a
+            # transport reads a piece more: see `_TRANSPORT_PIECE`.
+            if not self._may_read.is_set():
+                await self._may_read.wait()
             try:
                 if isinstance(self._stream, anyio.abc.ByteReceiveStream):
                     data = await self._stream.receive(most)
