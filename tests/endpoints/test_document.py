@@ -1,4 +1,4 @@
-"""docs/writing-an-endpoint.md quotes the plugin of these tests as it is."""
+"""docs/how-to/writing-an-endpoint.md quotes the plugin of these tests as it is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from halfclose import Scheme
 
 ROOT = Path(__file__).parents[2]
 
-DOCUMENT = (ROOT / "docs" / "writing-an-endpoint.md").read_text()
+DOCUMENT = (ROOT / "docs" / "how-to" / "writing-an-endpoint.md").read_text()
 
 QUOTED = re.findall(r"<!-- from: (\S+) -->\n```python\n(.+?)```", DOCUMENT, re.DOTALL)
 

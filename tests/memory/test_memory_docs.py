@@ -1,4 +1,4 @@
-"""The examples of docs/testing-with-memory.md are run as they stand there."""
+"""The examples of docs/how-to/testing-with-memory.md are run as they stand there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from halfclose.testing.networks import network
 from memory.support import drive
 
 DOCS = Path(__file__).parents[2] / "docs"
-TEXT = (DOCS / "testing-with-memory.md").read_text()
+TEXT = (DOCS / "how-to" / "testing-with-memory.md").read_text()
 
 
 def examples() -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:

@@ -1,6 +1,6 @@
 """Other people's runners, for real: each opens a backend in its fixture, and leaves it there.
 
-Each runs in a process of its own, on an example that docs/running-inside.md shows.
+Each runs in a process of its own, on an example that docs/how-to/running-inside.md shows.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ STOP_IN_A_TASK = """\
 
 
 def test_the_page_shows_these_examples() -> None:
-    page = (HERE.parents[1] / "docs" / "running-inside.md").read_text()
+    page = (HERE.parents[1] / "docs" / "how-to" / "running-inside.md").read_text()
     shown = dict(re.findall(r"<!-- example: (\w+) -->\n```python\n(.+?)```\n", page, re.DOTALL))
     assert shown == {file.stem: file.read_text() for file in EXAMPLES.glob("*.py")}
     run = {runner.example for runner in RUNNERS} | {served.example for served in SERVED}

@@ -1,4 +1,4 @@
-"""docs/writing-a-backend.md quotes the example, and quotes it as it is."""
+"""docs/how-to/writing-a-backend.md quotes the example, and quotes it as it is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-DOCUMENT = (ROOT / "docs" / "writing-a-backend.md").read_text()
+DOCUMENT = (ROOT / "docs" / "how-to" / "writing-a-backend.md").read_text()
 
 QUOTED = re.findall(r"<!-- from: (\S+) -->\n```\w+\n(.+?)```", DOCUMENT, re.DOTALL)
 

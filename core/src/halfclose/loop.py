@@ -3,7 +3,7 @@
 A backend is a subclass of `halfclose.Backend`, which is an `EventLoop`. Its author writes the
 abstract methods of `EventLoop`, about a dozen of a few lines each. Connecting, listening, closing
 and leaving are built on them and are inherited. The methods that are not abstract are for the
-author to use. docs/writing-a-backend.md goes through them one by one.
+author to use. docs/how-to/writing-a-backend.md goes through them one by one.
 
 Every method is called in the loop's thread, except `EventLoop.call_soon_threadsafe`.
 """
