@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .stream import serve_stream
 
-__version__ = "0.1.0"
+__version__: str
 
 __all__ = ["__version__", "serve_stream"]
 
@@ -21,4 +21,9 @@ def __getattr__(name: str) -> Any:
         from .stream import serve_stream
 
         return serve_stream
+    if name == "__version__":
+        # The metadata has it from the file that has it for all three distributions.
+        from importlib.metadata import version
+
+        return version("halfclose-anyio")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .factory import as_factory
 
-__version__ = "0.1.0"
+__version__: str
 
 __all__ = ["__version__", "as_factory"]
 
@@ -21,4 +21,9 @@ def __getattr__(name: str) -> Any:
         from .factory import as_factory
 
         return as_factory
+    if name == "__version__":
+        # The metadata has it from the file that has it for all three distributions.
+        from importlib.metadata import version
+
+        return version("halfclose-twisted")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
