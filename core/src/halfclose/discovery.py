@@ -69,12 +69,17 @@ def available_backends() -> dict[str, BackendInfo]:
 def none_installed() -> str:
     """The message for a program that finds no backend at all."""
     # Imported here because importing it takes time, and it is needed only if something is missing.
-    from .install_hints import localized
+    from .install_hints import is_known, localized
+    from .origins import place
 
-    ours = " or ".join(
-        localized(f"pip install {name}") for name in ("halfclose-anyio", "halfclose-twisted")
+    ours = "halfclose-anyio", "halfclose-twisted"
+    commands = [localized(f"pip install {name}") for name in ours if is_known(name)]
+    if commands:
+        return f"no backend is installed; to install one: {' or '.join(commands)}"
+    return (
+        f"no backend is installed; {' or '.join(ours)} is one, and is not where halfclose came "
+        f"from, which is {place()}"
     )
-    return f"no backend is installed; to install one: {ours}"
 
 
 def _not_found(name: str, by: str = "") -> BackendNotFound:
