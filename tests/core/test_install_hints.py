@@ -55,7 +55,7 @@ class Found(Distribution):
 def came(monkeypatch: pytest.MonkeyPatch) -> Came:
     """Say what is installed: by name, what PEP 610 has of where it came from."""
     monkeypatch.setattr(install_hints, "_installer", lambda: ([], ["pip", "install"]))
-    monkeypatch.setattr(install_hints, "_options", list)
+    monkeypatch.setattr(install_hints, "_options", lambda *, pip: [])
 
     def say(needs: dict[str, Sequence[str]] | None = None, **directly: object) -> None:
         def distribution(name: str) -> Distribution:
@@ -235,9 +235,21 @@ def test_in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shlex.split(install_command("x"))[-3:] == ["--target", str(_home()), "x"]
 
 
-def test_installers_use_these_folders() -> None:
+@pytest.mark.parametrize("pip", [False, True])
+def test_in_the_folder_of_the_user(monkeypatch: pytest.MonkeyPatch, pip: bool) -> None:
+    """Root's pip would not choose it by itself, and uv does not know it."""
+    monkeypatch.setattr(install_hints, "find_spec", lambda name: name if pip else None)
+    monkeypatch.setattr(install_hints, "_uv", lambda: "uv")
+    monkeypatch.setattr(sys, "base_prefix", sys.prefix)
+    monkeypatch.setattr(install_hints, "_sites", set)
+    monkeypatch.setattr(site, "getusersitepackages", lambda: str(_home()))
+    words = shlex.split(install_command("x"))
+    assert ("--user" in words) == pip
+    assert ("--target" in words) == (not pip)
+
+
+def test_what_installers_choose_by_themselves() -> None:
     assert Path(sysconfig.get_path("purelib")).resolve() in install_hints._sites()
-    assert Path(site.getusersitepackages()).resolve() in install_hints._sites()
 
 
 def uv_in(folder: Path) -> Path:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["Environment", "build", "run"]
+__all__ = ["Environment", "build", "run", "uv"]
 
 LIMIT = 600.0
 """Seconds that one command may take, a download included."""
@@ -53,7 +53,7 @@ def _must(*command: str | Path, cwd: Path | None = None) -> str:
     return done.stdout
 
 
-def _uv() -> list[str]:
+def uv() -> list[str]:
     """The command uv, as a list; empty where there is none."""
     path = os.environ.get("UV") or shutil.which("uv")
     if path:
@@ -68,8 +68,8 @@ def build(source: Path, folder: Path, *, kind: str = "wheel") -> Path:
     :param kind: "wheel" or "sdist"; without uv, "wheel" only.
     """
     before = set(folder.glob("*")) if folder.exists() else set()
-    if _uv():
-        _must(*_uv(), "build", f"--{kind}", "--quiet", "--out-dir", folder, source)
+    if uv():
+        _must(*uv(), "build", f"--{kind}", "--quiet", "--out-dir", folder, source)
     else:
         assert kind == "wheel", "only uv builds source distributions here"
         builder = Environment(folder / "builder")
@@ -84,14 +84,15 @@ class Environment:
     """A fresh virtual environment.
 
     :param folder: where; it is made.
-    :param python: the interpreter, a path or such as "3.11"; by default this one. Another one
-        takes uv.
+    :param python: the path of the interpreter; by default this one. Another one takes uv.
+    :param seed: whether pip is there, as in an environment that Python itself has made.
     """
 
-    def __init__(self, folder: Path, python: str = sys.executable) -> None:
+    def __init__(self, folder: Path, python: str = sys.executable, *, seed: bool = False) -> None:
         self.folder = folder
-        if _uv():
-            _must(*_uv(), "venv", "--quiet", "--no-project", "--python", python, folder)
+        if uv():
+            options = ["--seed"] if seed else []
+            _must(*uv(), "venv", "--quiet", "--no-project", *options, "--python", python, folder)
         else:
             _must(python, "-m", "venv", folder)
 
@@ -106,8 +107,8 @@ class Environment:
         :param requirements: names, or wheels; a wheel's extras follow it as in "a.whl[extra]".
         :param options: of uv pip install.
         """
-        if _uv():
-            installer: list[str | Path] = [*_uv(), "pip", "install", "--quiet", *options]
+        if uv():
+            installer: list[str | Path] = [*uv(), "pip", "install", "--quiet", *options]
             installer += ["--python", self.python]
         else:
             assert not options, f"only uv has {options}"

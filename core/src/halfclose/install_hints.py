@@ -52,7 +52,7 @@ def install_command(*requirements: str) -> str:
     """
     words = [word for requirement in requirements for word in _words(requirement)]
     before, installer = _installer()
-    command = shlex.join([*installer, *_options(), *words])
+    command = shlex.join([*installer, *_options(pip=find_spec("pip") is not None), *words])
     return f"{shlex.join(before)} && {command}" if before else command
 
 
@@ -121,25 +121,30 @@ def _installer() -> tuple[list[str], list[str]]:
     return [], pip
 
 
-def _options() -> list[str]:
-    """The options with which an installer puts things beside halfclose."""
+def _options(*, pip: bool) -> list[str]:
+    """The options with which an installer puts things beside halfclose.
+
+    :param pip: whether it is this interpreter's pip. Only that knows the user's own folder.
+    """
     if _is_own():
         return []
-    ours = origins.installed(origins.OURS)
-    if ours is not None:
-        home = Path(str(ours.locate_file(""))).resolve()
-        if home not in _sites():
-            # Put into a folder of its own with this option.
-            return ["--target", str(home)]
     # The system's own environment: an installer refuses to touch it without this option (PEP 668).
     # The user must have given it already to install halfclose.
     marker = Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
-    return ["--break-system-packages"] if marker.exists() else []
+    options = ["--break-system-packages"] if marker.exists() else []
+    ours = origins.installed(origins.OURS)
+    home = None if ours is None else Path(str(ours.locate_file(""))).resolve()
+    if home is None or home in _sites():
+        return options
+    if pip and home == Path(site.getusersitepackages()).resolve():
+        return ["--user", *options]
+    # A folder that halfclose was put into by this option, which asks for no other.
+    return ["--target", str(home)]
 
 
 def _sites() -> set[Path]:
-    """The folders in which installers put packages for this interpreter."""
-    folders = [*site.getsitepackages(), site.getusersitepackages()]
+    """The folders in which installers put packages for this interpreter by themselves."""
+    folders = [*site.getsitepackages()]
     folders += [sysconfig.get_path(name) for name in ("purelib", "platlib")]
     return {Path(folder).resolve() for folder in folders}
 
