@@ -149,12 +149,13 @@ def test_from_files(came: Came, tmp_path: Path, ending: str) -> None:
     assert not is_known("halfclose-two")
 
 
-@pytest.mark.parametrize("url", ["https://example.org/h.git", "file:///some/repository"])
+@pytest.mark.parametrize("url", ["https://example.org/h.git", "file:///a%20b", "file:///a b"])
 def test_from_a_repository(came: Came, url: str) -> None:
     """At the same commit."""
     vcs = {"vcs": "git", "commit_id": "c0ffee", "requested_revision": "main"}
     came(halfclose={"url": url, "vcs_info": vcs, "subdirectory": "core"})
     words = shlex.split(install_command("halfclose[cli]", "halfclose-anyio"))
+    url = url.replace(" ", "%20")
     assert words == [
         *("pip", "install"),
         f"halfclose[cli] @ git+{url}@c0ffee#subdirectory=core",

@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
+from string import punctuation
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 __all__ = ["OURS", "folder", "installed", "place", "source"]
@@ -123,7 +124,8 @@ def _remote(record: dict[str, Any], name: str, extras: str, *, own: bool) -> lis
         if within != _SUBDIRECTORIES[OURS] or _normal(name) not in _SUBDIRECTORIES:
             return None
         within = _SUBDIRECTORIES[_normal(name)]
-    url, vcs = record["url"], _vcs(record)
+    # The record may have a path's spaces as they are, which no requirement can have.
+    url, vcs = quote(record["url"], safe=punctuation), _vcs(record)
     if vcs:
         url = f"{vcs.get('vcs')}+{url}@{vcs.get('commit_id')}"
     return [f"{name}{extras} @ {url}" + (f"#subdirectory={within}" if within else "")]

@@ -1,0 +1,78 @@
+"""Makes a release, or tells what is missing for one. ``.ci/release`` runs it.
+
+By default nothing leaves this machine: it checks the commit, builds it twice and compares, writes
+the sums and the bills of materials, and prints the commands that would publish. With ``--publish``
+it runs them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from release.bill import bill
+from release.building import built_twice, git, sums
+from release.checks import problems, unknown, version_of
+from wheels.building import ROOT
+from wheels.environments import uv
+from wheels.steps import say
+
+
+def commands(version: str, commit: str, folder: Path) -> list[list[str]]:
+    """The commands that publish what is in *folder*."""
+    packages = sorted(str(path) for path in folder.iterdir() if path.suffix in (".whl", ".gz"))
+    return [
+        ["git", "tag", "--sign", f"v{version}", "--message", f"halfclose {version}", commit],
+        ["git", "push", "origin", f"v{version}"],
+        [*uv(), "publish", *packages],
+    ]
+
+
+def make(commit: str, folder: Path) -> None:
+    """Make everything that is published, in *folder*, which is made anew."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with tempfile.TemporaryDirectory(prefix="halfclose-release-") as temporary:
+        built = built_twice(commit, Path(temporary))
+        made = [Path(shutil.copy(path, folder)) for path in built]
+        wheels = [path for path in made if path.suffix == ".whl"]
+        bills = [bill(wheel, wheels, Path(temporary)) for wheel in wheels]
+    say(sys.executable, "-m", "twine", "--no-color", "check", "--strict", *made)
+    (folder / "SHA256SUMS").write_text(sums(sorted([*made, *bills])))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog=".ci/release", description=__doc__)
+    parser.add_argument("--publish", action="store_true", help="tag, push the tag, and upload")
+    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="by default dist/")
+    arguments = parser.parse_args()
+    version, commit = version_of(ROOT), git("rev-parse", "HEAD")
+    print(f"halfclose {version}, of commit {commit}", flush=True)
+    wrong = [*problems(ROOT), *unknown(ROOT)]
+    for problem in wrong:
+        print(f"- {problem}", flush=True)
+    if wrong and arguments.publish:
+        print("nothing was done")
+        return 1
+    make(commit, arguments.out)
+    print(f"In {arguments.out}, built twice with the same bytes:")
+    print((arguments.out / "SHA256SUMS").read_text())
+    if wrong:
+        print("It cannot be published: see above.")
+        return 1
+    for command in commands(version, commit, arguments.out):
+        print(shlex.join(command), flush=True)
+        if arguments.publish:
+            subprocess.run(command, cwd=ROOT, check=True)
+    if not arguments.publish:
+        print("None of these was run. With --publish, they are.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
