@@ -118,7 +118,7 @@ class Ask(Logged):
 
     def __init__(self, question: bytes = b"hello, world") -> None:
         self.question = question
-        self.answer = bytearray()
+        self.answer: bytearray = bytearray()
 
     def connectionMade(self) -> None:
         super().connectionMade()

@@ -24,9 +24,9 @@ GROUP = "halfclose"
 PLUGINS_GROUP = "halfclose.plugins"
 """The entry-point group of plugins that bring no backend. An entry may have any name."""
 
-hookspec = pluggy.HookspecMarker(GROUP)
+hookspec: pluggy.HookspecMarker = pluggy.HookspecMarker(GROUP)
 
-hookimpl = pluggy.HookimplMarker(GROUP)
+hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker(GROUP)
 """Marks a plugin's function as the implementation of the hook of the same name."""
 
 

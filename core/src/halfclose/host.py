@@ -98,8 +98,8 @@ class ConnectionHost(AbstractBackend):
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, options)
         # A lambda, since `disown` replaces `fatal` in a forked child.
-        self.hooks = Hooks(lambda error: self.fatal(error), self.report)
-        self.deadlines = Deadlines(self)
+        self.hooks: Hooks = Hooks(lambda error: self.fatal(error), self.report)
+        self.deadlines: Deadlines = Deadlines(self)
         self.leaving = False
         """Whether the backend is being left, and its connections are given time to end."""
         self._connections: dict[HeldConnection, None] = {}
@@ -200,7 +200,7 @@ class ConnectionHost(AbstractBackend):
 
         No event is delivered. From then on nothing can be begun, and `fatal` ends the process.
         """
-        self.foreign = parent
+        self.foreign: int | None = parent
         reason = ConnectionLost(f"the connection is that of process {parent}")
         holders = list(self._holders)
         holders += [listener.descriptors for listener in self._listeners]

@@ -8,6 +8,7 @@ documentation is made from the table, as in h11.
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING
 
 __all__ = [
     "ACCEPTING",
@@ -27,7 +28,8 @@ class State(Enum):
     """Where a connection is in its life."""
 
     # Enum's own hash is written in Python, and each look into a set or a table calls it.
-    __hash__ = object.__hash__
+    if not TYPE_CHECKING:
+        __hash__ = object.__hash__
 
     CONNECTING = "connecting"
     """The protocol is not attached yet."""
@@ -64,7 +66,8 @@ class State(Enum):
 class Move(Enum):
     """What can happen to a connection."""
 
-    __hash__ = object.__hash__
+    if not TYPE_CHECKING:
+        __hash__ = object.__hash__
 
     MADE = "made"
     """The protocol was attached."""
@@ -153,7 +156,7 @@ class Lifecycle:
     __slots__ = ("state",)
 
     def __init__(self) -> None:
-        self.state = State.CONNECTING
+        self.state: State = State.CONNECTING
 
     def can(self, move: Move) -> bool:
         """Whether the table has *move* from the present state."""

@@ -91,7 +91,7 @@ class EventLoop(ABC):
 
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
         self.name = name
-        self.options = dict(options or {})
+        self.options: dict[str, Any] = dict(options or {})
         self.left = False
         """Whether the backend has been left. From then on the loop calls no function that it was
         given before, and begins nothing new."""

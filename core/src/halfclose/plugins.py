@@ -59,7 +59,7 @@ class Registry:
     """The plugins that were loaded in this process, and the failures of those that were not."""
 
     def __init__(self) -> None:
-        self.manager = pluggy.PluginManager(GROUP)
+        self.manager: pluggy.PluginManager = pluggy.PluginManager(GROUP)
         self.manager.add_hookspecs(HookSpecs)
         self._failures: dict[str, BaseException] = {}
         self._loaded = False
@@ -191,7 +191,7 @@ class Registry:
             return []
 
 
-registry = Registry()
+registry: Registry = Registry()
 """The one registry of this process."""
 
 if hasattr(os, "register_at_fork"):

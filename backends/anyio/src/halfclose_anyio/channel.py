@@ -109,7 +109,7 @@ class StreamChannel(Channel):
         self._scope: anyio.CancelScope | None = None
         self._room: Watch | None = None
         self._peer, self._host = self._endpoints()
-        self.capabilities = self._declare()
+        self.capabilities: Capabilities = self._declare()
         backend.hold_channel(self)
 
     def _declare(self) -> Capabilities:

@@ -105,7 +105,7 @@ class _Watch:
     def __init__(self, loop: TrioLoop, fd: int) -> None:
         self._loop = loop
         self.fd = fd
-        self.stopped = False
+        self.stopped: bool = False
 
     def stop(self) -> None:
         if not self.stopped:

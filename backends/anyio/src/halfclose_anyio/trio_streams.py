@@ -28,10 +28,10 @@ class TrioStream(anyio.abc.ByteStream):
         import trio
 
         self.stream = stream
-        self.can_half_close = isinstance(stream, trio.abc.HalfCloseableStream)
-        self.sockets = _sockets_of(stream)
+        self.can_half_close: bool = isinstance(stream, trio.abc.HalfCloseableStream)
+        self.sockets: tuple[Any, ...] = _sockets_of(stream)
         """The sockets below: none, one, or two if each direction has its own."""
-        self.is_socket = len(self.sockets) == 1 and _is_plain(stream)
+        self.is_socket: bool = len(self.sockets) == 1 and _is_plain(stream)
         """Whether the stream passes the bytes of one socket on unchanged, as TLS does not."""
 
     async def receive(self, max_bytes: int = 65536) -> bytes:

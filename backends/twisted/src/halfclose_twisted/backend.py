@@ -157,7 +157,7 @@ class TwistedBackend(ReactorLoop):
     def _tidy(self, outcome: list[Any]) -> None:
         """Release everything that is left on the reactor, which has ended."""
         self._end()
-        self.left = True
+        self.left: bool = True
         if not outcome:
             self._abort_all()
         self._disconnect_all()
@@ -214,7 +214,7 @@ class TwistedBackend(ReactorLoop):
 
     async def start(self) -> None:
         if self.reactor is None:
-            self.reactor = reactors.current() or sys.modules.get("twisted.internet.reactor")
+            self.reactor: Any = reactors.current() or sys.modules.get("twisted.internet.reactor")
         if self.reactor is None or asyncio_task_runs():
             raise RuntimeError(f"backend {self.name!r}: no Twisted reactor is running here")
         if not self.reactor.running:

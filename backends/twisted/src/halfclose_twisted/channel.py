@@ -145,7 +145,7 @@ class TwistedChannel(Channel):
         self._transport = transport
         self._handler: ChannelHandler | None = None
         self._sock = _plain_socket(transport)
-        self.capabilities = Capabilities(
+        self.capabilities: Capabilities = Capabilities(
             can_half_close=self._sock is not None,
             can_reset=self._sock is not None and self._sock.family != socket.AF_UNIX,
             keeps_input=False,

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Any
+from typing import Any, ClassVar
 
 from halfclose import Address, Backend
 from twisted.internet.defer import CancelledError, Deferred
@@ -176,7 +176,7 @@ class ReactorLoop(Backend):
         one of its own, and ``open_backend`` uses the one that is running.
     """
 
-    option_names = frozenset({"reactor"})
+    option_names: ClassVar[frozenset[str]] = frozenset({"reactor"})
 
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, options)

@@ -22,7 +22,7 @@ class Failure:
     __slots__ = ("reason",)
 
     def __init__(self, reason: BaseException) -> None:
-        self.reason = reason
+        self.reason: BaseException = reason
 
 
 END_OF_STREAM = EndOfStream()

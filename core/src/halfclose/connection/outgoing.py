@@ -25,7 +25,7 @@ class Outgoing:
         self._channel = channel
         # None while nothing waits, since there may be ten thousand idle connections.
         self._queue: deque[bytes | memoryview] | None = None
-        self.size = 0
+        self.size: int = 0
 
     def write(self, data: bytes) -> int:
         """Hand *data* to the channel, or queue it behind the bytes that wait.

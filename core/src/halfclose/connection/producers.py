@@ -153,7 +153,7 @@ class Feed(ABC):
     __slots__ = ("_consumer", "producer")
 
     def __init__(self, producer: Producer, consumer: Consumer) -> None:
-        self.producer = producer
+        self.producer: Producer = producer
         self._consumer = consumer
 
     @property

@@ -36,7 +36,7 @@ class BusyPolling:
         self._seconds = seconds
         self._served = 0.0
         self._soon = 0
-        self.awake = False
+        self.awake: bool = False
         """Whether the loop was last told to look again."""
 
     def begin(self, ready: int) -> None:

@@ -27,8 +27,8 @@ class SocketHost(ConnectionHost):
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, options)
         busy_poll = seconds("busy_poll", self.options.get("busy_poll", BUSY_POLL))
-        self.driver = Driver(self, self.options.get("sockets"), busy_poll)
-        self.lingering = Lingering(self)
+        self.driver: Driver = Driver(self, self.options.get("sockets"), busy_poll)
+        self.lingering: Lingering = Lingering(self)
 
     def _disown_pollers(self) -> set[int]:
         return self.driver.disown()

@@ -224,7 +224,7 @@ class EpollPoller(Poller):
         if not batch:
             return self._busy_polling.again()
         self._busy_polling.begin(len(batch))
-        self.many_ready = len(batch) >= _MANY_READY
+        self.many_ready: bool = len(batch) >= _MANY_READY
         bulk = False
         fresh.clear()
         for fd, events in batch:

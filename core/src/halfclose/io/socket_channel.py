@@ -78,7 +78,7 @@ class SocketChannel(Channel, Polled):
         self._chunk = _CHUNK
         self._ended = False
         self._error = lost
-        self.capabilities = _TCP if is_tcp(sock) else _NO_RESET
+        self.capabilities: Capabilities = _TCP if is_tcp(sock) else _NO_RESET
         if not NO_SIGNAL:
             mute(sock)
 

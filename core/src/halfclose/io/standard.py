@@ -356,7 +356,7 @@ class OutputSocket(OutputFile):
     """Standard output that is a socket."""
 
     def __init__(self, standard: int) -> None:
-        self.sock = InheritedSocket.of(standard)
+        self.sock: InheritedSocket = InheritedSocket.of(standard)
         super().__init__(self.sock.fileno())
 
     def write(self, data: bytes | memoryview) -> int:

@@ -75,7 +75,7 @@ class StdioScheme(Scheme[StandardIO, SocketHost]):
     """The scheme ``stdio:``: the standard input and output that the program was started with."""
 
     name = "stdio"
-    examples = ("stdio:",)
+    examples: tuple[str, ...] = ("stdio:",)
     one_connection = True
     standard_io = True
 
@@ -113,7 +113,7 @@ class StdioSocketChannel(SocketChannel):
             sock.close()
             raise
         self._is_tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
-        self.capabilities = Capabilities(can_reset=self._is_tcp)
+        self.capabilities: Capabilities = Capabilities(can_reset=self._is_tcp)
         self.set_no_delay(True)
         spare_stderr()
 
@@ -173,7 +173,7 @@ class StdioChannel(Channel):
     """
 
     # After we stop reading standard input, the rest belongs to the next program (END-02, PIP-03).
-    capabilities = Capabilities(can_reset=False, drains=False)
+    capabilities: Capabilities = Capabilities(can_reset=False, drains=False)
 
     def __init__(
         self,

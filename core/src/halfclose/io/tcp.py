@@ -32,7 +32,7 @@ class TCPScheme(Scheme[TCP, SocketHost]):
     """The scheme ``tcp:``: a port of a host, by IPv4 and IPv6."""
 
     name = "tcp"
-    examples = ("tcp:127.0.0.1:8000", "tcp:[::1]:8000")
+    examples: tuple[str, ...] = ("tcp:127.0.0.1:8000", "tcp:[::1]:8000")
 
     def parse(self, rest: str) -> TCP:
         return TCP.parse(rest)

@@ -22,7 +22,7 @@ class UNIXScheme(Scheme[UNIX, SocketHost]):
     """The scheme ``unix:``: the path of a socket, or an abstract name."""
 
     name = "unix"
-    examples = ("unix:/tmp/echo.sock",)
+    examples: tuple[str, ...] = ("unix:/tmp/echo.sock",)
 
     def parse(self, rest: str) -> UNIX:
         return UNIX.parse(rest)

@@ -22,8 +22,8 @@ class Listening:
     """
 
     def __init__(self, name: str, failures: deque[OSError], released: Callable[[], object]) -> None:
-        self.endpoint = Memory(name)
-        self.closed = False
+        self.endpoint: Memory = Memory(name)
+        self.closed: bool = False
         self.on_change: Callable[[], object] = lambda: None
         """Called when a connection has arrived, and when this was closed. It must not raise."""
         self._failures = failures

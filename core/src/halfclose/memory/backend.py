@@ -58,7 +58,7 @@ class MemoryBackend(Backend):
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, options)
         self.network: Network
-        self.interrupted = False
+        self.interrupted: bool = False
         """Whether an event raised KeyboardInterrupt or SystemExit. If so, each wait in the body of
         ``async with`` raises `Cancelled`."""
         self._tasks: dict[Task, None] = {}

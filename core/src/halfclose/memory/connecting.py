@@ -27,7 +27,7 @@ class Dialing:
     def __init__(
         self, scheduler: Scheduler, trip: float | None, connect: Callable[[], End]
     ) -> None:
-        self.over = Event(scheduler)
+        self.over: Event = Event(scheduler)
         """Set when the answer has arrived, or nobody has answered in time, or after `give_up`."""
         self._connect = connect
         self._end: End | None = None

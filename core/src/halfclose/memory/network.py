@@ -55,7 +55,7 @@ class Network:
         latency: float = 0.0,
     ) -> None:
         random = Random(seed) if seed is not None else None
-        self.scheduler = Scheduler(random)
+        self.scheduler: Scheduler = Scheduler(random)
         _networks[self.scheduler] = self
         self._listening: dict[str, Listening] = {}
         self._wires: dict[Wire, None] = {}

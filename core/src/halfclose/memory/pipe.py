@@ -41,10 +41,10 @@ class Pipe:
     """
 
     def __init__(self, scheduler: Scheduler, conditions: Conditions) -> None:
-        self.conditions = conditions
+        self.conditions: Conditions = conditions
         self.sender: PipeEnd
         self.reader: PipeEnd
-        self.ended = False
+        self.ended: bool = False
         """Whether the end of stream has arrived."""
         self._scheduler = scheduler
         self._arrived = bytearray()

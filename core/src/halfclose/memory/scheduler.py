@@ -92,9 +92,9 @@ class Scheduler(TaskRunner):
     """
 
     def __init__(self, random: Random | None = None) -> None:
-        self.now = 0.0
+        self.now: float = 0.0
         """Seconds of the virtual clock since the scheduler was made."""
-        self.outside = Outside(self)
+        self.outside: Outside = Outside(self)
         self.current: Waiter = self.outside
         self.tasks: dict[Waiter, None] = {}
         self._random = random

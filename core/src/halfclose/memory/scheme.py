@@ -21,7 +21,7 @@ class MemoryScheme(Scheme[Memory, AbstractBackend]):
     """The scheme ``memory:``, which only the backend ``memory`` can connect to and listen on."""
 
     name = "memory"
-    examples = ("memory:echo",)
+    examples: tuple[str, ...] = ("memory:echo",)
     needs_descriptors = False
     within_process = True
 

@@ -56,7 +56,7 @@ class End(PipeEnd):
         self.peer = peer
         self.error: OSError | None = None
         """The error that broke the connection, once it has arrived; `send` and `recv` raise it."""
-        self.closed = False
+        self.closed: bool = False
         """Whether `close` or `reset` was called."""
         self.on_change: Callable[[], object] = _nothing
         """Called after each change: bytes or an end of stream arrived, space to send was made, the
@@ -307,12 +307,12 @@ class Wire:
     ) -> None:
         self.name = name
         self.number = number
-        self.up = Pipe(scheduler, up)
-        self.down = Pipe(scheduler, down)
+        self.up: Pipe = Pipe(scheduler, up)
+        self.down: Pipe = Pipe(scheduler, down)
         server, client = Memory(name), Memory(f"{name}~{number}")
         gone = partial(released, self)
-        self.client = End(scheduler, client, server, self.down, self.up, gone)
-        self.server = End(scheduler, server, client, self.up, self.down, gone)
+        self.client: End = End(scheduler, client, server, self.down, self.up, gone)
+        self.server: End = End(scheduler, server, client, self.up, self.down, gone)
         for pipe in (self.up, self.down):
             pipe.break_if_due()
 

@@ -106,7 +106,7 @@ class HalfcloseRun(Host):
     """The host that starts the framework by `halfclose.run`."""
 
     name = "halfclose.run"
-    channel_types = None
+    channel_types: ClassVar[tuple[str, ...] | None] = None
 
     def run(self, main: Main[T], backend: str, options: Mapping[str, Any] | None = None) -> T:
         return run(main, backend=backend, options=options)

@@ -165,10 +165,10 @@ class SocketListener(RawListener):
     def __init__(self, backend: Backend, scheme: str, backlog: int = 8) -> None:
         self._backend = backend
         with ExitStack() as stack:
-            self.sock = stack.enter_context(_bound(scheme, stack))
+            self.sock: socket.socket = stack.enter_context(_bound(scheme, stack))
             self.sock.listen(backlog)
             self.sock.settimeout(LIMIT)
-            self.endpoint = endpoint_of(self.sock.family, self.sock.getsockname())
+            self.endpoint: Endpoint = endpoint_of(self.sock.family, self.sock.getsockname())
             self._stack = stack.pop_all()
 
     async def accept(self) -> RawPeer:

@@ -11,6 +11,7 @@ from .contents import contents
 from .model import Model
 from .producers import PlannedPull, PlannedPush
 from .script import End, Verb
+from .sides import Side
 
 __all__ = ["Actor", "HalfEnd", "PlainEnd", "Planned"]
 
@@ -43,7 +44,7 @@ class Actor:
 
     def __init__(self, model: Model, name: str, end: End, changed: Callable[[], None]) -> None:
         self.model = model
-        self.side = model.side(name)
+        self.side: Side = model.side(name)
         self.changed = changed
         self.transport: Transport
         # Sorted so that reactions to ``data`` come in the same order however the bytes are cut.

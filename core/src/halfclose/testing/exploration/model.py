@@ -31,17 +31,17 @@ class Model:
     """
 
     def __init__(self, a: str, b: str) -> None:
-        self.a = Side("a", a)
-        self.b = Side("b", b)
-        self.sides = (self.a, self.b)
+        self.a: Side = Side("a", a)
+        self.b: Side = Side("b", b)
+        self.sides: tuple[Side, Side] = (self.a, self.b)
         self.a.peer, self.b.peer = self.b, self.a
         self.broken: list[str] = []
         """Violations of the contract. Each names the rule, the end, and what was seen."""
         self.trace: list[str] = []
         """The calls and the events, in order."""
-        self.noted = 0
+        self.noted: int = 0
         """How many lines were added to the trace."""
-        self.free = False
+        self.free: bool = False
         """Whether timing has decided anything, so that another run may rightly see other things."""
         self._stack: list[tuple[str, Side, str]] = []
 

@@ -37,7 +37,7 @@ class _Planned(ABC):
         # PRD-02: a pull producer that writes nothing when asked is not asked again, so that one
         # with empty pieces would never reach its end.
         produces = count and (size or self.streaming)
-        self.seen = Produced(self.streaming, count if produces else None)
+        self.seen: Produced = Produced(self.streaming, count if produces else None)
 
     @abstractmethod
     def go_on(self) -> None:

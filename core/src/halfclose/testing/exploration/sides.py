@@ -50,12 +50,12 @@ class Side:
 
     def __init__(self, name: str, protocol: str) -> None:
         self.name = name
-        self.half = protocol == "half"
-        self.plain = protocol == "plain"
-        self.raw = protocol == "raw"
+        self.half: bool = protocol == "half"
+        self.plain: bool = protocol == "plain"
+        self.raw: bool = protocol == "raw"
         self.peer: Side
         self.transport: Transport | None = None
-        self.can = Capabilities()
+        self.can: Capabilities = Capabilities()
         self.life = State.CONNECTING
         self.events: list[str] = []
         """The names of its events; several ``dataReceived`` in a row count as one."""

@@ -71,7 +71,7 @@ class Child(Generic[T]):
     def __init__(
         self, function: Callable[[], T], limit: float, about: Callable[[], str] = str
     ) -> None:
-        self.deadline = time.monotonic() + limit
+        self.deadline: float = time.monotonic() + limit
         self._limit = limit
         self._received = bytearray()
         self._result, writing = os.pipe()

@@ -35,8 +35,8 @@ class Watched:
     descriptor. The peer could not see that."""
 
     def __init__(self, net: Net, pair: Pair[Recorder], ours: set[object]) -> None:
-        self.protocol = pair.protocol
-        self.peer = pair.peer
+        self.protocol: Recorder = pair.protocol
+        self.peer: RawPeer = pair.peer
         self._net = net
         self._ours = ours
 

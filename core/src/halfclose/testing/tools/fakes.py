@@ -24,7 +24,7 @@ class FakeChannel(Channel):
         self.handler: ChannelHandler
         self.error: OSError | None = None
         """What `write` raises; None: nothing."""
-        self.sent = bytearray()
+        self.sent: bytearray = bytearray()
         self.calls: list[str] = []
 
     def attach(self, net: Net, protocol: Recorder) -> None:

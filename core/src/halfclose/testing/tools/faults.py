@@ -47,7 +47,7 @@ class Faults:
         self._number = number
         self._error = error
         self._after = after
-        self.count = 0
+        self.count: int = 0
         self.raised: str | None = None
         """The name of the call that has raised; None: none has."""
 

@@ -54,8 +54,8 @@ class Push(Idle):
     def __init__(self, protocol: _Recording, data: bytes) -> None:
         super().__init__(protocol)
         self.data = data
-        self.position = 0
-        self.paused = False
+        self.position: int = 0
+        self.paused: bool = False
 
     def register(self) -> None:
         """Register this producer with the transport, as a streaming one."""
@@ -89,7 +89,7 @@ class Pull(Idle):
         self._answers = iter(answers)
         self._inside_answer = False
         self._asked_this_turn = 0
-        self.asked = 0
+        self.asked: int = 0
 
     def register(self) -> None:
         """Register this producer with the transport, as a pull one."""

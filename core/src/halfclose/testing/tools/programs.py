@@ -37,9 +37,9 @@ class Program:
         self.protocol = protocol
         self.error: BaseException | None = None
         """What the program raised; None: nothing."""
-        self.seconds = 0.0
+        self.seconds: float = 0.0
         """How long the body took, together with leaving the backend."""
-        self.held = False
+        self.held: bool = False
         """Whether the backend itself holds the connection, and not a task of the program."""
         self.peer: RawPeer
         self._net = net

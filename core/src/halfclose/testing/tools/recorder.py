@@ -33,7 +33,7 @@ class _Recording(Protocol):
         self._wakers: list[Callable[[], None]] = []
         self.events: list[str] = []
         """The names of the events; any number of ``dataReceived`` in a row is noted once."""
-        self.received = bytearray()
+        self.received: bytearray = bytearray()
         self.chunks: list[int] = []
         self.reason: BaseException | None = None
         self.broken: list[str] = []
