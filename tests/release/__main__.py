@@ -13,12 +13,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from email import message_from_string
 from pathlib import Path
 
 from release.bill import bill
 from release.building import built_twice, git, sums
 from release.checks import problems, unknown, version_of
-from wheels.building import ROOT
+from wheels.building import ROOT, files_of
 from wheels.environments import uv
 from wheels.steps import say
 
@@ -46,11 +47,23 @@ def make(commit: str, folder: Path) -> None:
     (folder / "SHA256SUMS").write_text(sums(sorted([*made, *bills])))
 
 
+def generator(folder: Path) -> str:
+    """What has built the wheels in *folder*, which decides their bytes too."""
+    (text,) = {
+        text.decode()
+        for wheel in folder.glob("*.whl")
+        for name, text in files_of(wheel).items()
+        if name.endswith(".dist-info/WHEEL")
+    }
+    return str(message_from_string(text)["Generator"])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog=".ci/release", description=__doc__)
     parser.add_argument("--publish", action="store_true", help="tag, push the tag, and upload")
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="by default dist/")
     arguments = parser.parse_args()
+    folder = ROOT / arguments.out
     version, commit = version_of(ROOT), git("rev-parse", "HEAD")
     print(f"halfclose {version}, of commit {commit}", flush=True)
     wrong = [*problems(ROOT), *unknown(ROOT)]
@@ -59,13 +72,13 @@ def main() -> int:
     if wrong and arguments.publish:
         print("nothing was done")
         return 1
-    make(commit, arguments.out)
-    print(f"In {arguments.out}, built twice with the same bytes:")
-    print((arguments.out / "SHA256SUMS").read_text())
+    make(commit, folder)
+    print(f"In {folder}, built twice by {generator(folder)} with the same bytes:")
+    print((folder / "SHA256SUMS").read_text())
     if wrong:
         print("It cannot be published: see above.")
         return 1
-    for command in commands(version, commit, arguments.out):
+    for command in commands(version, commit, folder):
         print(shlex.join(command), flush=True)
         if arguments.publish:
             subprocess.run(command, cwd=ROOT, check=True)

@@ -18,11 +18,24 @@ from wheels.jobs.documented import checkout
 from wheels.jobs.hints import hints
 from wheels.jobs.installed import anyio, core, together, twisted
 from wheels.jobs.published import index
+from wheels.jobs.reproducible import reproducible
 from wheels.jobs.typed import types
 
 JOBS: dict[str, Callable[[Wheels], None]] = {
     job.__name__: job
-    for job in (index, core, twisted, anyio, together, types, checkout, hints, lowest, newest)
+    for job in (
+        index,
+        reproducible,
+        core,
+        twisted,
+        anyio,
+        together,
+        types,
+        checkout,
+        hints,
+        lowest,
+        newest,
+    )
 }
 
 PYTHONS = ("3.11", "3.14")
