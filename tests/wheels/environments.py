@@ -49,7 +49,9 @@ def _must(*command: str | Path, cwd: Path | None = None) -> str:
     done = run(*command, cwd=cwd)
     if done.returncode:
         shown = " ".join(str(part) for part in command)
-        raise AssertionError(f"{shown}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+        # What failed is told at the end; before it may be all that a compiler has said.
+        told = "\n".join([*done.stdout.splitlines()[-60:], *done.stderr.splitlines()[-60:]])
+        raise AssertionError(f"{shown}: exit {done.returncode}\n{told}")
     return done.stdout
 
 
