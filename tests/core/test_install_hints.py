@@ -233,6 +233,10 @@ def test_in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "base_prefix", sys.prefix)
     monkeypatch.setattr(install_hints, "_sites", set)
     assert shlex.split(install_command("x"))[-3:] == ["--target", str(_home()), "x"]
+    # There pip takes nothing for installed.
+    words = shlex.split(install_command("halfclose-other"))
+    core = str(Path(__file__).parents[2] / "core")
+    assert words[words.index("--target") + 2 :] == ["-e", core, "halfclose-other"]
 
 
 @pytest.mark.parametrize("pip", [False, True])

@@ -15,6 +15,7 @@ import shutil
 import site
 import sys
 import sysconfig
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -52,7 +53,11 @@ def install_command(*requirements: str) -> str:
     """
     words = [word for requirement in requirements for word in _words(requirement)]
     before, installer = _installer()
-    command = shlex.join([*installer, *_options(pip=find_spec("pip") is not None), *words])
+    options = _options(pip=find_spec("pip") is not None)
+    if "--target" in options and _depend_on_ours(requirements):
+        # With this option pip takes nothing for installed, and so looks for halfclose too.
+        words = [*(origins.source(origins.OURS) or []), *words]
+    command = shlex.join([*installer, *options, *words])
     return f"{shlex.join(before)} && {command}" if before else command
 
 
@@ -77,6 +82,13 @@ def _words(requirement: str) -> list[str]:
         return [requirement]
     name, extras = match["name"], match["extras"] or ""
     return _needs(name, extras) or origins.source(name, extras) or [requirement]
+
+
+def _depend_on_ours(requirements: Iterable[str]) -> bool:
+    """Whether one of *requirements* is another distribution of ours that is not installed yet."""
+    matches = [_REQUIREMENT.match(requirement) for requirement in requirements]
+    names = [match["name"] for match in matches if match is not None]
+    return any(name.startswith(origins.OURS) and not is_installed(name) for name in names)
 
 
 def _needs(name: str, extras: str) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,90 +34,89 @@ class Installed:
         typed(f"{self.shell} {command}" if self.shell else command, folder)
 
 
-def pip(wheels: Wheels, source: Path) -> Installed:
+def pip(wheels: Wheels, source: Path, place: Path) -> Installed:
     """From a folder, into an environment that has pip."""
-    made = Environment(wheels.folder / "hints-pip", seed=True)
+    made = Environment(place, seed=True)
     typed(f"{_quoted(made.python)} -m pip install -q ./core", source)
     return Installed(_quoted(made.command("halfclose")))
 
 
-def editable(wheels: Wheels, source: Path) -> Installed:
+def editable(wheels: Wheels, source: Path, place: Path) -> Installed:
     """With ``-e``."""
-    made = Environment(wheels.folder / "hints-editable", seed=True)
+    made = Environment(place, seed=True)
     typed(f"{_quoted(made.python)} -m pip install -q -e ./core", source)
     return Installed(_quoted(made.command("halfclose")))
 
 
-def without_pip(wheels: Wheels, source: Path) -> Installed:
+def without_pip(wheels: Wheels, source: Path, place: Path) -> Installed:
     """Into an environment of uv's, by the uv that the README puts into the checkout."""
-    made = Environment(wheels.folder / "hints-uv")
+    made = Environment(place)
     (source / ".uv" / "bin").mkdir(parents=True)
     (source / ".uv" / "bin" / "uv").symlink_to(shutil.which(uv()[0]) or uv()[0])
     typed(f".uv/bin/uv pip install -q --python {_quoted(made.python)} ./core", source)
     return Installed(_quoted(made.command("halfclose")))
 
 
-def without_uv(wheels: Wheels, source: Path) -> Installed:
+def without_uv(wheels: Wheels, source: Path, place: Path) -> Installed:
     """The same where uv is gone."""
-    without_pip(wheels, source)
+    made = without_pip(wheels, source, place)
     shutil.rmtree(source / ".uv")
-    made = wheels.folder / "hints-uv"
-    return Installed(f"{_quoted(made / 'bin' / 'halfclose')}")
+    return made
 
 
-def wheel(wheels: Wheels, source: Path) -> Installed:
+def wheel(wheels: Wheels, source: Path, place: Path) -> Installed:
     """From a file in a folder that has the other wheels too."""
-    made = Environment(wheels.folder / "hints-wheel", seed=True)
+    made = Environment(place, seed=True)
     say(made.python, "-m", "pip", "install", "-q", wheels.paths["halfclose"])
     return Installed(_quoted(made.command("halfclose")))
 
 
-def repository(wheels: Wheels, source: Path) -> Installed:
+def repository(wheels: Wheels, source: Path, place: Path) -> Installed:
     """From a repository."""
-    made = Environment(wheels.folder / "hints-repository", seed=True)
+    made = Environment(place, seed=True)
     who = "-c user.name=x -c user.email=x@example.org"
     typed(f"git init -q && git add -A && git {who} commit -qm x", source)
     url = f"git+{source.as_uri()}#subdirectory=core"
-    typed(f"{_quoted(made.python)} -m pip install -q {shlex.quote(url)}", wheels.folder)
+    typed(f"{_quoted(made.python)} -m pip install -q {shlex.quote(url)}", place)
     return Installed(_quoted(made.command("halfclose")))
 
 
-def user(wheels: Wheels, source: Path) -> Installed:
+def user(wheels: Wheels, source: Path, place: Path) -> Installed:
     """Into the user's folder of the system's Python, which the system manages."""
-    home = wheels.folder / "hints-user"
+    home = place
     shell = f"env PYTHONUSERBASE={_quoted(home)}"
     options = "--user --break-system-packages" if _is_managed() else "--user"
     typed(f"{shell} {SYSTEM} -m pip install -q {options} ./core", source)
     return Installed(f"{SYSTEM} -m halfclose", shell)
 
 
-def target(wheels: Wheels, source: Path) -> Installed:
+def target(wheels: Wheels, source: Path, place: Path) -> Installed:
     """Into a folder, with ``--target``, which pip does in no environment at all."""
-    folder = wheels.folder / "hints-target"
+    folder = place
     typed(f"{SYSTEM} -m pip install -q --target {_quoted(folder)} ./core", source)
     return Installed(f"{SYSTEM} -m halfclose", f"env PYTHONPATH={_quoted(folder)}")
 
 
-def tool(wheels: Wheels, source: Path) -> Installed:
+def tool(wheels: Wheels, source: Path, place: Path) -> Installed:
     """As a tool of uv's."""
-    folder = wheels.folder / "hints-tool"
+    folder = place
     places = f"UV_TOOL_DIR={_quoted(folder)} UV_TOOL_BIN_DIR={_quoted(folder / 'bin')}"
     shell = f"env UV={_quoted(uv()[0])} {places}"
     typed(f"{shell} {shlex.join(uv())} tool install -q ./core", source)
     return Installed(_quoted(folder / "bin" / "halfclose"), shell)
 
 
-def pipx(wheels: Wheels, source: Path) -> Installed:
+def pipx(wheels: Wheels, source: Path, place: Path) -> Installed:
     """By pipx."""
-    made = Environment(wheels.folder / "hints-pipx", seed=True)
+    made = Environment(place / "own", seed=True)
     made.install("pipx")
-    home = wheels.folder / "hints-pipx-home"
+    home = place / "home"
     shell = f"env PIPX_HOME={_quoted(home)} PIPX_BIN_DIR={_quoted(home / 'bin')}"
     typed(f"{shell} {_quoted(made.command('pipx'))} install -q ./core", source)
     return Installed(_quoted(home / "bin" / "halfclose"), shell)
 
 
-WAYS: tuple[Callable[[Wheels, Path], Installed], ...] = (
+WAYS: tuple[Callable[[Wheels, Path, Path], Installed], ...] = (
     pip,
     editable,
     without_pip,
@@ -131,23 +132,32 @@ WAYS: tuple[Callable[[Wheels, Path], Installed], ...] = (
 
 def hints(wheels: Wheels) -> None:
     """After each way of installing core alone, what the command asks for is all that it needs."""
-    for way in WAYS:
-        source = copied(wheels.folder / f"source of {way.__name__}")
-        try:
-            made = way(wheels, source)
-            _follow(made, ["demo"], wheels.folder)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        tries = [pool.submit(_try, way, wheels) for way in WAYS]
+        tries.append(pool.submit(gone, wheels))
+    failed = [str(each.exception()) for each in tries if each.exception()]
+    assert not failed, "\n".join(failed)
+
+
+def _try(way: Callable[[Wheels, Path, Path], Installed], wheels: Wheels) -> None:
+    source = copied(wheels.folder / f"source of {way.__name__}")
+    place = wheels.folder / f"hints {way.__name__}"
+    try:
+        made = way(wheels, source, place)
+        _follow(made, ["demo"], wheels.folder)
+        if way is pip:
             _follow(made, ["contract", "anyio+asyncio", "--only", "EVT-01"], wheels.folder)
-        except AssertionError as failure:
-            raise AssertionError(f"{way.__name__}: {failure}") from failure
-        finally:
-            _forget(wheels)
-    gone(wheels)
+    except AssertionError as failure:
+        raise AssertionError(f"{way.__name__}: {failure}") from failure
+    finally:
+        # So that no other way can find any of it, and none fills the disk.
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def gone(wheels: Wheels) -> None:
     """What core needs is told also where its folder is gone, and no command that cannot work."""
     source = copied(wheels.folder / "source that goes")
-    made = pip(wheels, source)
+    made = pip(wheels, source, wheels.folder / "hints gone")
     shutil.rmtree(source)
     _follow(made, ["backends"], wheels.folder)
     said = _said(made, ["demo"], wheels.folder)
@@ -174,12 +184,6 @@ def _said(made: Installed, command: list[str], folder: Path) -> str:
         return ""
     assert done.stderr, done
     return done.stderr.strip().splitlines()[-1]
-
-
-def _forget(wheels: Wheels) -> None:
-    """Take away what a way has made, so that the next one finds none of it."""
-    for path in wheels.folder.glob("hints-*"):
-        shutil.rmtree(path)
 
 
 def _is_managed() -> bool:
