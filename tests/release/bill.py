@@ -34,6 +34,7 @@ def bill(wheel: Path, beside: list[Path], folder: Path) -> Path:
     for record in made.folder.glob("lib/python*/site-packages/halfclose*/direct_url.json"):
         # Where they were on this machine is nobody's concern.
         record.unlink()
+    folder.mkdir(exist_ok=True)
     described = folder / f"{name}.toml"
     dynamic, static = 'dynamic = ["version"]', f'version = "{version}"'
     text = files_of(_sdist(wheel))["pyproject.toml"].decode()

@@ -27,11 +27,12 @@ PROJECTS = {
 class Wheels:
     """The wheels and source distributions, by their names, and a folder for what is made of them.
 
-    :param pythons: the versions of Python on which the bounds of the dependencies are tried.
+    :param pythons: the versions of Python on which the bounds of the dependencies are tried: of
+        each group the first that is found.
     """
 
     folder: Path
-    pythons: Sequence[str] = ()
+    pythons: Sequence[Sequence[str]] = ()
     paths: dict[str, Path] = field(default_factory=dict)
     sdists: dict[str, Path] = field(default_factory=dict)
 

@@ -38,8 +38,9 @@ JOBS: dict[str, Callable[[Wheels], None]] = {
     )
 }
 
-PYTHONS = ("3.11", "3.14")
-"""The oldest and the newest Python that the wheels say they work with."""
+PYTHONS = (("3.11",), ("3.14", "3.13", "3.12"))
+"""The oldest and the newest Python that the wheels say they work with; where a machine has not the
+newest, the next one."""
 
 
 def main() -> int:
@@ -49,11 +50,12 @@ def main() -> int:
         "--python",
         action="append",
         metavar="VERSION",
-        help=f"on which lowest and newest run; {' and '.join(PYTHONS)}, by default",
+        help="on which lowest and newest run; by default the oldest, and the newest that is found",
     )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="halfclose-wheels-") as temporary:
-        wheels = Wheels(Path(temporary), arguments.python or PYTHONS)
+        pythons = [(version,) for version in arguments.python or ()]
+        wheels = Wheels(Path(temporary), pythons or PYTHONS)
         if not _passes("build", lambda: build_all(wheels)):
             return 1
         chosen = arguments.jobs or list(JOBS)

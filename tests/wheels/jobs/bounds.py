@@ -1,7 +1,7 @@
 """Both ends of what the wheels say they work with: the lowest of each dependency, and the newest.
 
-Each on the oldest and on the newest Python, or on those that ``--python`` names, as far as they are
-found on this machine.
+Each on the oldest and on the newest Python that this machine has, or on those that ``--python``
+names.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def lowest(wheels: Wheels) -> None:
             made = _environment(
                 wheels, f"lowest-{name}-{version}", python, "lowest-direct", [CORE, wanted]
             )
-            _check(made, name, whole=version == wheels.pythons[0])
+            _check(made, name, whole=version in wheels.pythons[0])
             _tell("lowest", version, made, wheels, [CORE, wanted])
 
 
@@ -40,13 +40,16 @@ def newest(wheels: Wheels) -> None:
 
 def _found(wheels: Wheels) -> Iterator[tuple[str, str]]:
     """The interpreters that there are, of those that are asked for."""
-    found = {version: find(version) for version in wheels.pythons}
-    assert any(found.values()), f"there is no Python {' or '.join(wheels.pythons)}"
-    for version, python in found.items():
-        if python is None:
+    tried = False
+    for versions in wheels.pythons:
+        for version in versions:
+            python = find(version)
+            if python is not None:
+                tried = True
+                yield version, str(python)
+                break
             print(f"wheels: there is no Python {version}; not tried on it", flush=True)
-        else:
-            yield version, str(python)
+    assert tried, "there is none of these versions of Python"
 
 
 def _environment(
