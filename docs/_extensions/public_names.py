@@ -1,13 +1,18 @@
-"""Finds the reference of a name by where it is defined.
+"""Finds the reference of a name that a docstring or an annotation mentions in another way.
 
-Annotations name a class by the module that defines it, such as ``halfclose.interfaces.Transport``.
-The reference has it by its public name, ``halfclose.Transport``.
+- An annotation names a class by the module that defines it (``halfclose.interfaces.Transport``);
+  the reference has it by its public name (``halfclose.Transport``).
+- A docstring says ``Backend.connect`` of a method that a base class documents.
+- A field of a dataclass has no entry of its own: its class's docstring describes it.
+- A type variable is described nowhere, and is no link.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 from docutils import nodes
 from sphinx.addnodes import pending_xref
@@ -34,16 +39,44 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 @functools.cache
 def _public() -> dict[str, str]:
-    """The public names, by that of the definition and by the last word."""
+    """The public names, by that of the definition, by the last word, and by themselves."""
     found: dict[str, str] = {}
     for name in _MODULES:
         module = importlib.import_module(name)
         for word in module.__all__:
-            thing = getattr(module, word)
-            where = getattr(thing, "__module__", None)
-            found.setdefault(f"{where}.{word}", f"{name}.{word}")
-            found.setdefault(word, f"{name}.{word}")
+            public = f"{name}.{word}"
+            where = getattr(getattr(module, word), "__module__", None)
+            for known in (f"{where}.{word}", word, public):
+                found.setdefault(known, public)
     return found
+
+
+def _object(name: str) -> Any:
+    """The object that has the dotted *name*; None if there is none."""
+    module, _, word = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module or "builtins"), word, None)
+    except ImportError:
+        return None
+
+
+def _candidates(node: pending_xref) -> Iterator[str]:
+    """The names under which the reference may have what *node* names, the best first."""
+    target = node["reftarget"]
+    if target in _public():
+        yield _public()[target]
+    owner, _, member = target.rpartition(".")
+    inside = f"{node.get('py:module')}.{node.get('py:class')}"
+    public = _public().get(owner or inside)
+    cls = _object(public) if public is not None else None
+    if isinstance(cls, type) and public is not None:
+        if hasattr(cls, member):
+            for base in cls.__mro__:
+                home = _public().get(f"{base.__module__}.{base.__qualname__}")
+                if home is not None:
+                    yield f"{home}.{member}"
+        if hasattr(cls, member) or member in getattr(cls, "__annotations__", ()):
+            yield public
 
 
 def _resolve(
@@ -51,16 +84,13 @@ def _resolve(
 ) -> nodes.Element | None:
     if node.get("refdomain") != "py":
         return None
+    if isinstance(_object(node["reftarget"]), TypeVar):
+        return content
     domain = env.domains["py"]
     assert isinstance(domain, PythonDomain)
-    target = node["reftarget"]
-    # A class, or a member of one.
-    for known, rest in ((target, ""), target.rpartition(".")[::2]):
-        public = _public().get(known)
-        if public is not None:
-            wanted = f"{public}.{rest}" if rest else public
-            if wanted in domain.objects:
-                return domain.resolve_xref(
-                    env, node["refdoc"], app.builder, "obj", wanted, node, content
-                )
+    for name in _candidates(node):
+        if name in domain.objects:
+            return domain.resolve_xref(
+                env, node["refdoc"], app.builder, "obj", name, node, content
+            )
     return None
