@@ -40,7 +40,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"halfclose\.memory\.(\w+\.(Dialing|Listening|Pipe|Scheduler)|backend\..*)"),
     (r"py:class", r"(halfclose\.(io\.)?host\.)?(ConnectionHost|HeldConnection|SocketHost)"),
     (r"py:class", r"halfclose\.io\.unix_paths\.OwnPath|Where"),
-    (r"py:class", r"halfclose\.testing\.(tools\.(harness\.Rule|recorder\._Recording)|.*RawListener)"),
+    (r"py:class", r"halfclose\.testing\..*\.(Rule|RawListener|_Recording)"),
 ]
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_inherit_docstrings = False

@@ -90,7 +90,5 @@ def _resolve(
     assert isinstance(domain, PythonDomain)
     for name in _candidates(node):
         if name in domain.objects:
-            return domain.resolve_xref(
-                env, node["refdoc"], app.builder, "obj", name, node, content
-            )
+            return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, content)
     return None

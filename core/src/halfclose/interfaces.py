@@ -366,7 +366,7 @@ class AbstractBackend(EventLoop):
         :raises ConnectError: the connection was not made: `ConnectionRefused`, `DNSLookupFailed`,
             `ConnectTimeout`, or `ConnectError` itself for any other reason. The message names the
             endpoint and each attempt.
-        :raises TypeError: *factory* gave no protocol.
+        :raises TypeError: *factory* gave no protocol, or *timeout* is no number.
         :raises BaseException: what *factory* or ``connectionMade`` raised.
         """
 

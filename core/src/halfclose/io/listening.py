@@ -87,6 +87,7 @@ NameOf = Callable[[int, Any], Endpoint]
 class SocketListener(Listener):
     """A listener on one or more sockets. At its end it removes the path of a unix socket.
 
+    :param backend: the backend that is to serve the connections.
     :param endpoint: the endpoint that it listens on, with the real port.
     :param socks: non-blocking sockets that listen already. The listener owns them from now on.
     :param accepted: is called with the channel of each new connection.

@@ -56,6 +56,7 @@ class Network:
     ) -> None:
         random = Random(seed) if seed is not None else None
         self.scheduler = Scheduler(random)
+        """What serves the network: the backend's, and not for tests."""
         _networks[self.scheduler] = self
         self._listening: dict[str, Listening] = {}
         self._wires: dict[Wire, None] = {}

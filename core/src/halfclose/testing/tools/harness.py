@@ -66,6 +66,7 @@ class Net:
         self.channel_type = channel_type
         self.host = host
         self.protocols: list[_Recording] = []
+        """The protocols that `watch` was called for."""
         self._stack = AsyncExitStack()
 
     # -- connections ---------------------------------------------------------------------------
