@@ -17,6 +17,7 @@ extensions = [
     "sphinx.ext.linkcode",
     "sphinx_copybutton",
     # Our own, in _extensions.
+    "data_docs",
     "outside_pages",
     "public_names",
     "source_pages",
@@ -38,7 +39,10 @@ nitpick_ignore_regex = [
     # What the library makes and passes on, and no program makes: of what a `Network` consists, how
     # a backend and its connections know each other, and what marks a rule.
     (r"py:class", r"halfclose\.memory\.(\w+\.(Dialing|Listening|Pipe|Scheduler)|backend\..*)"),
-    (r"py:class", r"(halfclose\.(io\.)?host\.)?(ConnectionHost|HeldConnection|SocketHost)"),
+    (
+        r"py:class",
+        r"(halfclose\.(io\.)?host\.)?(ClosedChannels|ConnectionHost|HeldConnection|SocketHost)",
+    ),
     (r"py:class", r"halfclose\.io\.unix_paths\.OwnPath|Where"),
     (r"py:class", r"halfclose\.testing\..*\.(Rule|RawListener|_Recording)"),
 ]

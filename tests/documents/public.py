@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,16 @@ from typing import Any, NamedTuple
 
 from documents.blocks import ROOT
 
-__all__ = ["MODULES", "Entry", "Member", "entries", "members", "names", "own_doc"]
+__all__ = [
+    "Entry",
+    "Member",
+    "constant_doc",
+    "documented",
+    "entries",
+    "members",
+    "names",
+    "own_doc",
+]
 
 MODULES = (
     "halfclose",
@@ -111,6 +121,17 @@ def members(entry: Entry) -> Iterator[Member]:
             if not doc and _inherits(cls, base, name):
                 continue
             yield Member(f"{entry.name}.{name}", thing, doc)
+
+
+def constant_doc(entry: Entry) -> str:
+    """The string below the constant or type alias of *entry*, in the module that defines it."""
+    package, _, word = entry.name.rpartition(".")
+    for home, module in sorted(sys.modules.items()):
+        if f"{home}.".startswith(f"{package}.") and vars(module).get(word) is documented(entry):
+            told = _followed(ast.parse(Path(module.__file__ or "").read_text()).body, of_self=False)
+            if told.get(word):
+                return told[word]
+    return ""
 
 
 def own_doc(thing: Any) -> str:

@@ -83,5 +83,6 @@ def _inventory(path: Path) -> set[str]:
 
 if __name__ == "__main__":
     found = list(complaints(Path(sys.argv[1]).resolve()))
-    print("\n".join(found[:50]))
+    for complaint in found[:50]:
+        print(complaint)
     sys.exit(f"{len(found)} complaints about the site" if found else 0)

@@ -15,7 +15,7 @@ import halfclose
 import halfclose.memory
 import pytest
 from documents.docstrings import fields
-from documents.public import Entry, documented, entries, members, names, own_doc
+from documents.public import Entry, constant_doc, documented, entries, members, names, own_doc
 
 ENTRIES = entries()
 
@@ -28,6 +28,12 @@ def test_every_public_name_is_there_once() -> None:
     there = Counter(entry.name for entry in ENTRIES)
     assert [name for name, times in there.items() if times > 1] == []
     assert sorted(set(names()) - set(there)) == []
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=_id)
+def test_it_says_what_it_is(entry: Entry) -> None:
+    thing = documented(entry)
+    assert own_doc(thing) if isinstance(thing, (type, FunctionType)) else constant_doc(entry)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=_id)
