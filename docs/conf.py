@@ -18,6 +18,7 @@ extensions = [
     "sphinx_copybutton",
     # Our own, in _extensions.
     "data_docs",
+    "linked_names",
     "outside_pages",
     "public_names",
     "source_pages",

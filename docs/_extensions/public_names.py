@@ -38,7 +38,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 @functools.cache
-def _public() -> dict[str, str]:
+def by_public_name() -> dict[str, str]:
     """The public names, by that of the definition, by the last word, and by themselves."""
     found: dict[str, str] = {}
     for name in _MODULES:
@@ -48,6 +48,24 @@ def _public() -> dict[str, str]:
             where = getattr(getattr(module, word), "__module__", None)
             for known in (f"{where}.{word}", word, public):
                 found.setdefault(known, public)
+    return found
+
+
+def home_of(owner: str, member: str) -> list[str]:
+    """The names that the reference may have for *member* of the class *owner*, the best first.
+
+    A class above it may document the member, or its own docstring.
+    """
+    public = by_public_name().get(owner)
+    cls = _object(public) if public is not None else None
+    if not isinstance(cls, type) or public is None:
+        return []
+    found = []
+    if hasattr(cls, member):
+        homes = (f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__)
+        found = [f"{by_public_name()[home]}.{member}" for home in homes if home in by_public_name()]
+    if found or member in getattr(cls, "__annotations__", ()):
+        found.append(public)
     return found
 
 
@@ -63,20 +81,10 @@ def _object(name: str) -> Any:
 def _candidates(node: pending_xref) -> Iterator[str]:
     """The names under which the reference may have what *node* names, the best first."""
     target = node["reftarget"]
-    if target in _public():
-        yield _public()[target]
+    if target in by_public_name():
+        yield by_public_name()[target]
     owner, _, member = target.rpartition(".")
-    inside = f"{node.get('py:module')}.{node.get('py:class')}"
-    public = _public().get(owner or inside)
-    cls = _object(public) if public is not None else None
-    if isinstance(cls, type) and public is not None:
-        if hasattr(cls, member):
-            for base in cls.__mro__:
-                home = _public().get(f"{base.__module__}.{base.__qualname__}")
-                if home is not None:
-                    yield f"{home}.{member}"
-        if hasattr(cls, member) or member in getattr(cls, "__annotations__", ()):
-            yield public
+    yield from home_of(owner or f"{node.get('py:module')}.{node.get('py:class')}", member)
 
 
 def _resolve(

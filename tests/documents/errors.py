@@ -45,7 +45,9 @@ def errors() -> str:
 
 def _name(cls: type) -> str:
     return (
-        f"memory.{cls.__name__}" if cls.__module__.startswith("halfclose.memory") else cls.__name__
+        f"halfclose.memory.{cls.__name__}"
+        if cls.__module__.startswith("halfclose.memory")
+        else cls.__name__
     )
 
 
