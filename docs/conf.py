@@ -24,7 +24,7 @@ extensions = [
     "source_pages",
 ]
 root_doc = "index"
-exclude_patterns = ["_build", "_extensions"]
+exclude_patterns = ["_build", "_extensions", "_static"]
 
 # Headings have the anchors that a forge gives them.
 myst_heading_anchors = 4
@@ -61,6 +61,8 @@ copybutton_only_copy_prompt_lines = True
 
 html_theme = "furo"
 html_title = "halfclose"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False

@@ -35,11 +35,11 @@ def every_error() -> list[type[BaseException]]:
 
 def errors() -> str:
     """The errors of the library, by hierarchy."""
-    rows = ["| error | is also | when |", "| --- | --- | --- |"]
+    rows = ["| error | when | is also |", "| --- | --- | --- |"]
     for cls in every_error():
         bases = ", ".join(f"`{base.__name__}`" for base in cls.__bases__)
         when = markdown(first_paragraph(documentation(cls)))
-        rows.append(f"| `{_name(cls)}` | {bases} | {when} |")
+        rows.append(f"| `{_name(cls)}` | {when} | {bases} |")
     return "\n".join(rows)
 
 
