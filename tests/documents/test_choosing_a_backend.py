@@ -29,7 +29,7 @@ def test_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_table_has_every_backend() -> None:
     table = re.search(r"^\| backend \|.+?\n\n", (ROOT / PAGE).read_text(), re.MULTILINE | re.DOTALL)
     assert table is not None
-    first = [row.split("|")[1] for row in table[0].splitlines()[2:]]
+    first = [row.split("|")[1] for row in table[0].strip().splitlines()[2:]]
     names = re.findall(r"`([a-z+]+)`", " ".join(first))
     # A variant by its last part alone belongs to the one named before it.
     named = {name if name[0] != "+" else f"twisted{name}" for name in names}
