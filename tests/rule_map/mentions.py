@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Mention", "mentions", "sources"]
+from rule_map.contract import ROOT
 
-ROOT = Path(__file__).parents[2]
+__all__ = ["Mention", "mentions", "sources"]
 
 _ID = re.compile(r"\b[A-Z]{3,4}-\d\d\b")
 
