@@ -10,7 +10,7 @@ from types import FunctionType
 
 from halfclose.testing import ContractSuite
 from rule_map.contract import PAGE, anchor, chapters, statements
-from rule_map.mentions import Mention, mentions, sources
+from rule_map.mentions import ID, Mention, mentions, sources
 
 __all__ = ["links", "page", "places", "unkept"]
 
@@ -68,9 +68,16 @@ def links() -> dict[str, str]:
     rules = ContractSuite.rules()
     return {
         rule: f"Test: {_test(rules[rule].test)} · Code: {', '.join(_linked(kept[rule]))} · "
-        f"Scorecard: [{rule}](scorecard.md#{anchor(rule)})"
-        for rule in statements()
+        f"Scorecard: [{rule}](scorecard.md#{anchor(rule)}){_others(rule, text)}"
+        for rule, text in statements().items()
     }
+
+
+def _others(rule: str, text: str) -> str:
+    """Links to the rules that this one names. Its text has none, since a docstring quotes it."""
+    others = [one for one in dict.fromkeys(ID.findall(text)) if one != rule]
+    links = ", ".join(f"[{one}](#{anchor(one)})" for one in others)
+    return f" · See: {links}" if others else ""
 
 
 def _test(function: FunctionType) -> str:

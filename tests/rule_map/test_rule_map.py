@@ -36,12 +36,14 @@ def line_at(link: str) -> str:
 
 @pytest.mark.parametrize("rule", statements())
 def test_each_rule_has_its_three_links(rule: str) -> None:
-    found = re.search(
-        r"^Test: (.+) · Code: (.+) · Scorecard: (.+)$", sections()[rule], re.MULTILINE
+    line = re.search(
+        r"^Test: (.+) · Code: (.+) · Scorecard: (.+?)(?: · See: (.+))?$",
+        sections()[rule],
+        re.MULTILINE,
     )
-    assert found is not None
-    test, code, scorecard = (
-        re.findall(r"\[`?([^\]`]+)`?\]\((\S+)\)", part) for part in found.groups()
+    assert line is not None
+    test, code, scorecard, others = (
+        re.findall(r"\[`?([^\]`]+)`?\]\(([^)]+)\)", part) for part in line.groups("")
     )
     ((name, link),) = test
     assert f"def {name}(" in line_at(link)
@@ -51,6 +53,10 @@ def test_each_rule_has_its_three_links(rule: str) -> None:
         assert rule in line_at(link), link
     assert scorecard == [(rule, f"scorecard.md#{rule.lower()}")]
     assert f"\n### {rule}\n" in (ROOT / "docs" / "scorecard.md").read_text()
+    for other, link in others:
+        assert other in statements()
+        assert other in statements()[rule]
+        assert link == f"#{other.lower()}"
 
 
 def test_the_chapters_lead_to_their_rules() -> None:
