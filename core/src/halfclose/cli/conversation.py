@@ -89,29 +89,29 @@ class Watched(HalfCloseableProtocol):
         ended: Callable[[], object],
         record: Record | None = None,
     ) -> None:
-        self._protocol = protocol
+        self.watched = protocol
         self._ended = ended
         self.record = Record() if record is None else record
 
     def makeConnection(self, transport: Transport) -> None:
         self.record.add("connectionMade")
-        self._protocol.makeConnection(cast(Transport, _Spy(transport, self.record)))
+        self.watched.makeConnection(cast(Transport, _Spy(transport, self.record)))
 
     def dataReceived(self, data: bytes) -> None:
         self.record.add("dataReceived", data)
-        self._protocol.dataReceived(data)
+        self.watched.dataReceived(data)
 
     def readConnectionLost(self) -> None:
         self.record.add("readConnectionLost")
-        self._protocol.readConnectionLost()
+        self.watched.readConnectionLost()
 
     def writeConnectionLost(self) -> None:
         self.record.add("writeConnectionLost")
-        self._protocol.writeConnectionLost()
+        self.watched.writeConnectionLost()
 
     def connectionLost(self, reason: BaseException) -> None:
         self.record.add("connectionLost", type(reason).__name__)
-        self._protocol.connectionLost(reason)
+        self.watched.connectionLost(reason)
         self._ended()
 
 
