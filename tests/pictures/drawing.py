@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from math import hypot
+from math import atan2, degrees, hypot
 
 from .palette import DARK, LIGHT, Palette
 
@@ -112,6 +112,22 @@ class Drawing:
         ]
         path = " ".join(f"{_number(x)},{_number(y)}" for x, y in corners)
         self._parts.append(f'<polygon class="{kind or "head"}" points="{path}"/>')
+
+    def slanted(self, start: Point, stop: Point, text: str, kind: str) -> None:
+        """*text* above the middle of the line from *start* to *stop*, and along it."""
+        (x0, y0), (x1, y1) = sorted((start, stop))
+        x, y = (x0 + x1) / 2, (y0 + y1) / 2
+        angle = degrees(atan2(y1 - y0, x1 - x0))
+        self._parts.append(
+            f'<text class="{kind}" transform="translate({_number(x)} {_number(y)}) '
+            f'rotate({_number(angle)})" y="-5">{escape(text, quote=False)}</text>'
+        )
+
+    def dot(self, x: float, y: float, kind: str) -> None:
+        """A dot with its centre at *x* and *y*."""
+        self._parts.append(
+            f'<circle class="{kind}" cx="{_number(x)}" cy="{_number(y)}" r="3.5"/>'
+        )
 
     def raw(self, svg: str) -> None:
         """*svg* as it is."""
