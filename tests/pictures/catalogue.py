@@ -9,6 +9,7 @@ from .half_close import half_close
 from .ladder_picture import ladder_picture
 from .layers_picture import layers_picture
 from .life_cycle import life_cycle
+from .recording import narrow_recording, recording
 
 __all__ = ["FOLDER", "PICTURES"]
 
@@ -19,4 +20,6 @@ PICTURES: dict[str, Callable[[], str]] = {
     "ladder": ladder_picture,
     "life-cycle": life_cycle,
     "layers": layers_picture,
+    "terminal": recording,
+    "terminal-narrow": narrow_recording,
 }

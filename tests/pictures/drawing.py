@@ -102,7 +102,10 @@ class Drawing:
         """
         (x0, y0), (x, y) = points[-2:]
         length = hypot(x - x0, y - y0)
-        along, across = ((x - x0) / length, (y - y0) / length), ((y0 - y) / length, (x - x0) / length)
+        along, across = (
+            ((x - x0) / length, (y - y0) / length),
+            ((y0 - y) / length, (x - x0) / length),
+        )
         # The line ends inside of the head, so that it does not stick out at the tip.
         stem = (x - 6 * along[0], y - 6 * along[1])
         self.line([*points[:-1], stem], f"line {kind}" if kind else "arrow")
@@ -125,9 +128,7 @@ class Drawing:
 
     def dot(self, x: float, y: float, kind: str) -> None:
         """A dot with its centre at *x* and *y*."""
-        self._parts.append(
-            f'<circle class="{kind}" cx="{_number(x)}" cy="{_number(y)}" r="3.5"/>'
-        )
+        self._parts.append(f'<circle class="{kind}" cx="{_number(x)}" cy="{_number(y)}" r="3.5"/>')
 
     def raw(self, svg: str) -> None:
         """*svg* as it is."""

@@ -59,9 +59,7 @@ def draw(layers: list[Layer]) -> str:
     told = " ".join(f"{each.name}: {', '.join(each.files)}; {each.what}." for each in layers)
     drawing = Drawing(bottom + 6, _TITLE, f"From the lowest to the highest. {told}")
     drawing.text(12, 26, _TITLE, "title")
-    drawing.text(
-        12, 46, "A file imports from below, and in its own layer from its left.", "dim"
-    )
+    drawing.text(12, 46, "A file imports from below, and in its own layer from its left.", "dim")
     y = 60.0
     for (layer, files), height in zip(rows, heights, strict=True):
         drawing.box(_LEFT, y, WIDTH - _LEFT - _EDGE, height, round=6)
