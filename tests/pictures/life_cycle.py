@@ -50,7 +50,8 @@ class _Arrows:
 
     def take(self, state: State, target: State) -> str:
         """What stands on the arrow between these; it counts as drawn."""
-        return self.left.pop((state, target)).value
+        word: str = self.left.pop((state, target)).value
+        return word
 
 
 def _from(move: Move) -> set[State]:

@@ -10,7 +10,6 @@ import pytest
 from documents.blocks import ROOT, pages
 from halfclose.cli.ladder import Entry, Events
 from halfclose.lifecycle import TABLE, Move, State
-
 from pictures import life_cycle
 from pictures.catalogue import FOLDER, PICTURES
 from pictures.drawing import WIDTH
