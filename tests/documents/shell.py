@@ -43,9 +43,9 @@ class Folder:
             # As a terminal has it: a line is shown when it is printed.
             "PYTHONUNBUFFERED": "1",
             "COLUMNS": "80",
-            # Of all the plugins that may be installed here, a reader has this one.
+            # Of all the plugins that may be installed here, a reader has these.
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-            "PYTEST_ADDOPTS": "-p anyio -p no:cacheprovider",
+            "PYTEST_ADDOPTS": "-p anyio -p hypothesispytest",
         }
 
     def save(self, name: str, text: str) -> None:
@@ -58,17 +58,21 @@ class Folder:
         The seconds that it took may differ, and so may blanks at the ends of lines.
         """
         for command, shown in commands(session):
-            result = subprocess.run(
-                ["sh", "-c", command.replace(self._page, self._real)],
-                cwd=self.path,
-                env=self._environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=LIMIT,
-            )
-            printed = result.stdout.replace(self._real, self._page)
+            printed = self.output(command)
             assert _comparable(printed) == _comparable(shown), printed
+
+    def output(self, command: str) -> str:
+        """Run a command, and give what it prints."""
+        result = subprocess.run(
+            ["sh", "-c", command.replace(self._page, self._real)],
+            cwd=self.path,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT,
+        )
+        return result.stdout.replace(self._real, self._page)
 
     @contextmanager
     def serving(self, session: str, *programs: str) -> Iterator[Serving]:
