@@ -14,6 +14,12 @@ MEMORY = functools.partial(example, "docs/tutorial/testing-in-memory.md")
 STOPPED = "closing; a second signal aborts\n"
 """What the command prints on ``^C``."""
 
+ANSWERS_ANYTHING = """
+    def connectionLost(self, reason: BaseException) -> None:
+        print("sorted", len(self.lines), "lines")
+"""
+"""A mistake for the server: whatever ends, it counts as a whole text."""
+
 
 def test_the_command_that_installs_is_that_of_the_readme() -> None:
     installing = CLIENT("README.md", "from")
@@ -75,6 +81,13 @@ def test_a_bug_is_planted_and_found(tmp_path: Path) -> None:
     add("stalled")
     add("broken")
     folder.run(MEMORY("all", "session"))
+
+    # The last two tests would find something too.
+    aborting = MEMORY("repaired").replace("loseWriteConnection", "abortConnection")
+    folder.save("sorting.py", aborting + ANSWERS_ANYTHING)
+    result = folder.output("pytest -q")
+    assert "FAILED test_sorting.py::test_a_stalled_reader_gets_the_whole_answer" in result
+    assert "FAILED test_sorting.py::test_a_text_that_breaks_off_is_not_sorted" in result
 
 
 def test_both_pages_have_the_same_server() -> None:
