@@ -7,11 +7,13 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 from documents.blocks import ROOT, example
+from documents.shell import Folder
 from halfclose.memory import Network
 from memory.support import drive
 
@@ -39,6 +41,16 @@ def test_an_example_passes(name: str) -> None:
     drive(test())
     asyncio.run(test())
     trio.run(test)
+
+
+def test_all_pass_by_the_plugin_of_anyio(tmp_path: Path) -> None:
+    """As one file, with the line that the page says; on each of its two loops."""
+    folder = Folder(tmp_path)
+    line = "pytestmark = pytest.mark.anyio"
+    assert f"`{line}`" in TEXT
+    blocks = "\n\n".join(example(PAGE, name) for name in EXAMPLES)
+    folder.save("test_sum.py", f"import pytest\n{blocks}\n{line}\n")
+    assert f"{2 * len(EXAMPLES)} passed" in folder.output("pytest -q")
 
 
 def test_the_protocol_is_that_of_the_readme() -> None:

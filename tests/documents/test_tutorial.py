@@ -74,6 +74,9 @@ def test_a_bug_is_planted_and_found(tmp_path: Path) -> None:
     folder.run(MEMORY("first-test", "session"))
     folder.save("sorting.py", MEMORY("planted"))
     folder.run(MEMORY("planted-passes", "session"))
+    # The page says that it works by hand.
+    with folder.serving(CLIENT("serve", "session")):
+        folder.run(CLIENT("send", "session"))
     add("any-cut")
     folder.run(MEMORY("found", "session"))
     folder.save("sorting.py", MEMORY("repaired"))
