@@ -19,6 +19,7 @@ extensions = [
     # Our own, in _extensions.
     "data_docs",
     "linked_names",
+    "linked_rules",
     "outside_pages",
     "public_names",
     "source_pages",

@@ -82,8 +82,10 @@ def _entry(text: str, domain: PythonDomain, all_words: bool) -> str | None:
     name = found["name"]
     owner, _, member = name.rpartition(".")
     tried = []
-    if name.startswith("halfclose") or owner in by_public_name():
-        tried = [name, *home_of(owner, member)]
+    if name.startswith(("halfclose", "examples.", "memory.", "testing.")):
+        tried = [name, f"halfclose.{name}", *home_of(owner, member)]
+    elif owner in by_public_name():
+        tried = home_of(owner, member)
     elif name in by_public_name() and (all_words or _OWN_WORD.fullmatch(name)):
         tried = [by_public_name()[name]]
     elif owner in _OBJECTS:
