@@ -15,14 +15,21 @@ from halfclose.cli import main
 from halfclose.install_hints import install_command
 
 
-def _plugin(folder: Path, name: str, source: str, *, distribution: str = "third-party") -> None:
-    """An installed distribution that offers a backend of that *name* by a module of *source*."""
+def _plugin(
+    folder: Path,
+    name: str,
+    source: str,
+    *,
+    distribution: str = "third-party",
+    group: str = "halfclose",
+) -> None:
+    """An installed distribution that offers a plugin of that *name* by a module of *source*."""
     module = distribution.replace("-", "_")
     (folder / f"{module}.py").write_text(source)
     info = folder / f"{module}-1.2.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
-    (info / "entry_points.txt").write_text(f"[halfclose]\n{name} = {module}\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
 
 
 def _with(folder: Path) -> dict[str, str]:
@@ -94,6 +101,21 @@ def test_broken_plugin(tmp_path: Path, source: str, why: str) -> None:
     asked = halfclose_("run", ECHO, "stdio:", "--backend", "third+party", env=env)
     assert asked.status == 2
     assert asked.problem == f"halfclose: {broken['error']}"
+
+
+def test_broken_plugin_without_a_backend(tmp_path: Path) -> None:
+    """A program goes on without its hooks, so somebody has to say that they are missing."""
+    source = "raise ValueError('two\\nlines')"
+    _plugin(tmp_path, "metrics", source, distribution="metrics", group="halfclose.plugins")
+    env = _with(tmp_path)
+    why = "plugin 'metrics' does not load: entry point 'metrics' of distribution metrics failed: "
+    table = halfclose_("backends", env=env)
+    assert (table.status, table.err) == (0, "")
+    assert f"{why}ValueError: two lines" in table.out.decode().splitlines()
+    assert "metrics" not in _rows(halfclose_("backends", "--json", env=env))
+    used = halfclose_("run", ECHO, "stdio:", env=env, data=b"hi")
+    assert (used.status, used.out) == (0, b"hi")
+    assert used.err.count(why) == 1
 
 
 def test_two_plugins_of_one_name(tmp_path: Path) -> None:

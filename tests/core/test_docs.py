@@ -43,29 +43,3 @@ def test_diagram_is_made_from_the_table() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.diagram() in (ROOT / "docs" / "architecture.md").read_text()
-
-
-def test_readme_example_runs() -> None:
-    text = (ROOT / "README.md").read_text()
-    match = re.search(r"<!-- example: sum -->\n```python\n(.+?)```", text, re.DOTALL)
-    assert match is not None
-    example: dict[str, object] = {}
-    exec(compile(match[1], "README.md", "exec"), example)
-    protocol = example["Sum"]
-
-    import hashlib
-    import socket
-
-    import halfclose
-    from halfclose.testing import SocketPeer
-
-    async def main(backend: halfclose.Backend) -> bytes:
-        listener = await backend.listen("tcp:127.0.0.1:0", protocol)  # type: ignore[arg-type]
-        assert isinstance(listener.endpoint, halfclose.TCP)
-        sock = socket.create_connection((listener.endpoint.host, listener.endpoint.port))
-        with SocketPeer(backend, sock) as peer:
-            await peer.send(b"hello" * 1000)
-            peer.shutdown()
-            return await peer.read_to_eof()
-
-    assert halfclose.run(main).decode() == hashlib.sha256(b"hello" * 1000).hexdigest() + "\n"

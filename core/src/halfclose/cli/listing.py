@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..discovery import BackendInfo, available_backends, find_backend, load_backend, none_installed
+from ..plugins import registry
 from ..reasons import BackendError, BackendNotFound
 from .report import one_line
 from .screen import console
@@ -61,30 +62,30 @@ def _row(info: BackendInfo) -> Row:
 
 
 def list_backends(*, as_json: bool) -> int:
-    """Print every installed backend and variant.
+    """Print every installed backend and variant, and why each other plugin fails that does.
 
     :returns: the exit status.
     """
     rows = [_row(info) for info in available_backends().values()]
     if as_json:
         print(json.dumps([asdict(row) for row in rows], indent=2))
-    elif rows:
+        return 0
+    if rows:
         _print_table(rows)
     else:
         print(none_installed())
+    # With soft_wrap rich cuts no line, and leaves each reason on one line in a pipe.
+    reasons = [row.error for row in rows if row.error is not None]
+    for reason in (*reasons, *map(one_line, registry.broken_plugins())):
+        console().print(f"\n{reason}", soft_wrap=True)
     return 0
 
 
 def _print_table(rows: list[Row]) -> None:
-    out = console()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("Backend", "Version", "From", "Entry point", "Loads"):
         table.add_column(heading, overflow="fold")
     for row in rows:
         loads = Text("yes", "green") if row.loads else Text("no", "bold red")
         table.add_row(row.name, row.version, row.distribution, row.entry_point, loads)
-    out.print(table)
-    for row in rows:
-        if row.error is not None:
-            # With soft_wrap rich cuts no line, and leaves each reason on one line in a pipe.
-            out.print(f"\n{row.error}", soft_wrap=True)
+    console().print(table)
