@@ -158,17 +158,28 @@ def _cells(line: str) -> list[str]:
 # -- the programs ------------------------------------------------------------------------------
 
 
-def check_programs(page: str, name: str, folder: Path, backend: str = "") -> None:
-    """The program *name* of *page* sorts, and tells how each of two connections has ended."""
+def check_programs(
+    page: str,
+    name: str,
+    folder: Path,
+    backend: str = "",
+    ends: tuple[str, str] = ("ConnectionDone", "ConnectionLost"),
+) -> None:
+    """The program *name* of *page* sorts, and tells how each connection has ended.
+
+    :param backend: the one that it uses, if it is one of ours.
+    :param ends: what it calls a clean end, and a reset.
+    """
+    clean, broken = (f"lost: {end}" for end in ends)
     with _running(example(page, name), folder, backend) as (line, stop):
         port = int(line().rpartition(" ")[2])
         assert sort(port, b"b\nc\na\n") == b"a\nb\nc\n"
-        assert line() == "lost: ConnectionDone"
+        assert line() == clean
         reset(port, b"b\n")
-        assert line() == "lost: ConnectionLost"
+        assert line() == broken
         many = b"".join(b"%d\n" % number for number in reversed(range(100_000, 200_000)))
         assert sort(port, many) == b"".join(reversed(many.splitlines(keepends=True)))
-        assert line() == "lost: ConnectionDone"
+        assert line() == clean
         stop()
 
 
