@@ -14,9 +14,10 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -343,6 +344,53 @@ def test_a_twisted_application(tmp_path: Path) -> None:
     assert "Server Shut Down" in rest
     # Whoever leaves a backend removes its sockets.
     assert not list(tmp_path.glob("*.sock"))
+
+
+def test_a_twisted_application_in_the_background(tmp_path: Path) -> None:
+    """Without ``--nodaemon``: twistd forks, and its services begin in the child."""
+    file = copied(tmp_path, "with_twistd")
+    (tmp_path / "start.py").write_text("from twisted.scripts.twistd import run\n\nrun()\n")
+    pid, log = tmp_path / "pid", tmp_path / "log"
+    command = ("start.py", f"--pidfile={pid}", f"--logfile={log}", f"--python={file.name}")
+    subprocess.run(
+        [sys.executable, *command],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdin=subprocess.DEVNULL,
+        timeout=LIMIT,
+        check=True,
+    )
+    try:
+        wait_for(lambda: log.exists() and "sums on unix:" in log.read_text())
+        assert answered(tmp_path / "upper.sock") == b"HELLO"
+        assert answered(tmp_path / "sum.sock").startswith(b"2cf24dba")
+    finally:
+        wait_for(lambda: pid.exists() and pid.read_text())
+        os.kill(int(pid.read_text()), signal.SIGTERM)
+        wait_for(lambda: not pid.exists())
+    assert "Server Shut Down" in log.read_text()
+    assert not list(tmp_path.glob("*.sock"))
+
+
+def wait_for(true: Callable[[], object]) -> None:
+    """Look until it is so: a program in the background tells nobody."""
+    end = time.monotonic() + LIMIT
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_under_pytest_twisted_a_reactor_runs_during_every_test(tmp_path: Path) -> None:
+    file = tmp_path / "test_run.py"
+    file.write_text(
+        "import halfclose\nasync def main(backend): ...\ndef test_it():\n    halfclose.run(main)\n"
+    )
+    with_it = (*PYTEST, "-p", "no:asyncio", "-p", "no:trio", "{file}")
+    status, said = launch(tmp_path, with_it, file)
+    assert status != 0
+    assert "a Twisted reactor" in said
+    status, said = launch(tmp_path, (*PYTEST, *ALONE, "{file}"), file)
+    assert status == 0, said
 
 
 def answered(path: Path) -> bytes:
