@@ -318,6 +318,23 @@ def test_an_application_asks_a_server(served: Served, tmp_path: Path) -> None:
     assert "connections: 3 made, 3 lost: ConnectionDone, ConnectionLost, HalfCloseTimeout" in rest
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("example", ["until_a_signal", "until_a_signal_on_trio"])
+def test_a_server_ends_in_order(example: str, number: signal.Signals, tmp_path: Path) -> None:
+    """Whoever is connected reads all that was written, and a clean end."""
+    file = copied(tmp_path, example)
+    words = [LAUNCH, file.stem]
+    with running(tmp_path, words, r"listening on tcp:127\.0\.0\.1:(\d+)") as (process, found):
+        with socket.create_connection(("127.0.0.1", int(found[1])), LIMIT) as sock:
+            sock.sendall(b"x")
+            assert sock.recv(1) == b"X"
+            process.send_signal(number)
+            assert sock.recv(1) == b""
+        rest, _ = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, rest
+    assert "connections: 1 made, 1 lost: ConnectionDone\n" in rest
+
+
 def test_a_program_without_a_loop(tmp_path: Path) -> None:
     file = copied(tmp_path, "without_a_loop")
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -406,6 +423,6 @@ def answered(path: Path) -> bytes:
 RUN = {
     *(runner.example for runner in RUNNERS),
     *(served.example for served in (*SERVED, *UPSTREAMS)),
-    *("without_a_loop", "with_twistd"),
+    *("until_a_signal", "until_a_signal_on_trio", "without_a_loop", "with_twistd"),
 }
 """Every example that is run here."""
