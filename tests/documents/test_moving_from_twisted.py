@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from twisted.python.failure import Failure
 PAGE = "docs/how-to/moving-from-twisted.md"
 
 # Twisted is typed in part only.
+AdoptedStreamServerEndpoint: Any = endpoints.AdoptedStreamServerEndpoint
 TCP4ClientEndpoint: Any = endpoints.TCP4ClientEndpoint
 TCP4ServerEndpoint: Any = endpoints.TCP4ServerEndpoint
 UNIXServerEndpoint: Any = endpoints.UNIXServerEndpoint
@@ -172,6 +174,24 @@ def test_a_client_service_connects_again() -> None:
         return answers[:2]
 
     assert on_reactor(main) == [b"HELLO, WORLD"] * 2
+
+
+def test_a_socket_that_was_inherited() -> None:
+    """What the endpoint ``systemd:`` makes of the descriptor that it finds."""
+
+    async def main(backend: Any) -> bytes:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.setblocking(False)
+            endpoint = AdoptedStreamServerEndpoint(
+                backend.reactor, listening.fileno(), socket.AF_INET
+            )
+            port = await endpoint.listen(as_factory(Upper))
+        client = await backend.connect(halfclose.TCP("127.0.0.1", port.getHost().port), Ask)
+        await client.transport.whenClosed()
+        await port.stopListening()
+        return bytes(client.answer)
+
+    assert on_reactor(main) == b"HELLO, WORLD"
 
 
 def test_a_twisted_protocol_is_refused_and_told_what_to_do() -> None:
