@@ -180,12 +180,11 @@ def test_a_socket_that_was_inherited() -> None:
     """What the endpoint ``systemd:`` makes of the descriptor that it finds."""
 
     async def main(backend: Any) -> bytes:
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            listening.setblocking(False)
-            endpoint = AdoptedStreamServerEndpoint(
-                backend.reactor, listening.fileno(), socket.AF_INET
-            )
-            port = await endpoint.listen(as_factory(Upper))
+        listening = socket.create_server(("127.0.0.1", 0))
+        listening.setblocking(False)
+        descriptor = listening.detach()  # the endpoint closes it
+        endpoint = AdoptedStreamServerEndpoint(backend.reactor, descriptor, socket.AF_INET)
+        port = await endpoint.listen(as_factory(Upper))
         client = await backend.connect(halfclose.TCP("127.0.0.1", port.getHost().port), Ask)
         await client.transport.whenClosed()
         await port.stopListening()
