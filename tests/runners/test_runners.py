@@ -288,7 +288,7 @@ def upstream(listener: socket.socket) -> None:
 @pytest.mark.parametrize("served", UPSTREAMS, ids=by_command)
 def test_an_application_asks_a_server(served: Served, tmp_path: Path) -> None:
     """Only a whole answer is one; each other end has its status."""
-    file = copied(tmp_path, served.example, ("half_close_timeout=10", "half_close_timeout=0.3"))
+    file = copied(tmp_path, served.example, ("LIMIT = 10.0", "LIMIT = 3.0"))
     words = [LAUNCH, *(word.format(name=file.stem) for word in served.command)]
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"tcp:127.0.0.1:{listener.getsockname()[1]}"
@@ -315,7 +315,7 @@ def test_an_application_asks_a_server(served: Served, tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             rest, _ = process.communicate(timeout=LIMIT)
             assert process.returncode in (0, -signal.SIGINT), rest
-    assert "connections: 3 made, 3 lost: ConnectionDone, ConnectionLost, HalfCloseTimeout" in rest
+    assert "connections: 3 made, 3 lost: ConnectionAborted, ConnectionDone, ConnectionLost" in rest
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

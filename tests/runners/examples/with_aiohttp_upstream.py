@@ -3,6 +3,7 @@
 The environment variable UPSTREAM names the server, such as tcp:127.0.0.1:8000.
 """
 
+import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -12,7 +13,8 @@ from aiohttp import web
 from halfclose.examples import Ask
 
 BACKEND = web.AppKey("BACKEND", halfclose.Backend)
-OPTIONS = halfclose.ConnectionOptions(half_close_timeout=10)
+LIMIT = 10.0
+"""Seconds that the server may take for all of it."""
 
 
 async def backend(app: web.Application) -> AsyncIterator[None]:
@@ -23,20 +25,20 @@ async def backend(app: web.Application) -> AsyncIterator[None]:
 async def ask(request: web.Request) -> web.Response:
     question = await request.read()
     try:
-        return web.Response(body=await exchange(request.app[BACKEND], question))
-    except halfclose.HalfCloseTimeout as error:
+        async with asyncio.timeout(LIMIT):
+            return web.Response(body=await exchange(request.app[BACKEND], question))
+    except TimeoutError as error:
         raise web.HTTPGatewayTimeout(text="the server did not answer in time") from error
     except (halfclose.ConnectError, halfclose.ConnectionLost) as error:
         raise web.HTTPBadGateway(text=str(error)) from error
 
 
 async def exchange(backend: halfclose.Backend, question: bytes) -> bytes:
-    server = os.environ["UPSTREAM"]
-    client = await backend.connect(server, lambda: Ask(question), timeout=5, options=OPTIONS)
+    client = await backend.connect(os.environ["UPSTREAM"], lambda: Ask(question))
     try:
         reason = await client.transport.whenClosed()
     finally:
-        client.transport.abortConnection()  # where the request is cancelled meanwhile
+        client.transport.abortConnection()  # where it was too late, or the request was cancelled
     if not isinstance(reason, halfclose.ConnectionDone):
         raise reason  # what has come may be a part of the answer only
     return bytes(client.answer)

@@ -3,6 +3,7 @@
 The environment variable UPSTREAM names the server, such as tcp:127.0.0.1:8000.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,8 @@ import halfclose
 from fastapi import FastAPI, HTTPException, Request, Response
 from halfclose.examples import Ask
 
-OPTIONS = halfclose.ConnectionOptions(half_close_timeout=10)
+LIMIT = 10.0
+"""Seconds that the server may take for all of it."""
 
 
 class State(TypedDict):
@@ -32,20 +34,20 @@ app = FastAPI(lifespan=lifespan)
 async def ask(request: Request) -> Response:
     question = await request.body()
     try:
-        return Response(await exchange(request.state.backend, question))
-    except halfclose.HalfCloseTimeout as error:
+        async with asyncio.timeout(LIMIT):
+            return Response(await exchange(request.state.backend, question))
+    except TimeoutError as error:
         raise HTTPException(504, "the server did not answer in time") from error
     except (halfclose.ConnectError, halfclose.ConnectionLost) as error:
         raise HTTPException(502, str(error)) from error
 
 
 async def exchange(backend: halfclose.Backend, question: bytes) -> bytes:
-    server = os.environ["UPSTREAM"]
-    client = await backend.connect(server, lambda: Ask(question), timeout=5, options=OPTIONS)
+    client = await backend.connect(os.environ["UPSTREAM"], lambda: Ask(question))
     try:
         reason = await client.transport.whenClosed()
     finally:
-        client.transport.abortConnection()  # where the request is cancelled meanwhile
+        client.transport.abortConnection()  # where it was too late, or the request was cancelled
     if not isinstance(reason, halfclose.ConnectionDone):
         raise reason  # what has come may be a part of the answer only
     return bytes(client.answer)
