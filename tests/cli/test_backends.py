@@ -10,7 +10,8 @@ from typing import Any
 
 import halfclose.plugins
 import pytest
-from cli.support import ECHO, Result, halfclose_
+from cli.support import ECHO, Result, halfclose_, start
+from cli.terminal import Terminal
 from halfclose.cli import main
 from halfclose.install_hints import install_command
 
@@ -64,6 +65,22 @@ def test_table() -> None:
     assert lines[0].split() == ["Backend", "Version", "From", "Entry", "point", "Loads"]
     assert lines[1].split()[0] == "anyio"
     assert len(lines) == 1 + len(halfclose.available_backends())
+
+
+@pytest.mark.parametrize("columns", [24, 40, 60, 80])
+def test_no_name_is_broken_on_a_narrow_screen(columns: int) -> None:
+    with (
+        Terminal(columns) as terminal,
+        start("backends", stdout=terminal.program, env={"TERM": "xterm", "COLUMNS": ""}) as command,
+    ):
+        lines = terminal.rest().splitlines()
+        assert command.finish().status == 0
+    assert max(map(len, lines)) <= max(columns, 26)
+    for info in halfclose.available_backends().values():
+        (line,) = (number for number, each in enumerate(lines) if each.split()[0] == info.name)
+        said = " ".join(lines[line : line + 1 if columns == 80 else line + 3])
+        assert {info.distribution, info.version, info.entry_point} <= set(said.split())
+        assert ("yes" if columns == 80 else f"{info.name}  loads ") in said
 
 
 @pytest.mark.parametrize(

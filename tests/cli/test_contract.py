@@ -307,10 +307,11 @@ def test_a_bar_tells_how_far_it_is() -> None:
     assert b"\x1b" not in result.out
 
 
-def test_the_bar_counts_what_is_broken() -> None:
+@pytest.mark.parametrize("columns", [40, COLUMNS])
+def test_the_bar_counts_what_is_broken(columns: int) -> None:
     asked = "contract", "lying+can_half_close-on", "--only", "EVT-04"
     with (
-        Terminal() as terminal,
+        Terminal(columns) as terminal,
         start(
             *asked, env=broken_ones(), stdout=terminal.program, stderr=terminal.program
         ) as command,

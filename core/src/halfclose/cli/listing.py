@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
 from ..discovery import BackendInfo, available_backends, find_backend, load_backend, none_installed
@@ -82,10 +82,36 @@ def list_backends(*, as_json: bool) -> int:
 
 
 def _print_table(rows: list[Row]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("Backend", "Version", "From", "Entry point", "Loads"):
-        table.add_column(heading, overflow="fold")
+    out = console()
+    headings = ("Backend", "Version", "From", "Entry point", "Loads")
+    cells = [
+        (row.name, row.version, row.distribution, row.entry_point, "yes" if row.loads else "no")
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+    if sum(widths) + 2 * (len(widths) - 1) <= out.width:
+        _print_columns(out, headings, cells, widths)
+    else:
+        _print_paragraphs(out, rows)
+
+
+def _print_columns(
+    out: Console, headings: Sequence[str], cells: Sequence[Sequence[str]], widths: Sequence[int]
+) -> None:
+    """A line for each backend."""
+    for number, line in enumerate([headings, *cells]):
+        texts = [each.ljust(width + 2) for each, width in zip(line, widths, strict=True)]
+        loads = line[-1]
+        style = "bold" if not number else "green" if loads == "yes" else "bold red"
+        text = Text("".join(texts[:-1]), "" if number else "bold")
+        text.append(loads, style)
+        out.print(text, soft_wrap=True)
+
+
+def _print_paragraphs(out: Console, rows: Sequence[Row]) -> None:
+    """On a screen too narrow for the table: a few lines for each, so that no name is broken."""
     for row in rows:
-        loads = Text("yes", "green") if row.loads else Text("no", "bold red")
-        table.add_row(row.name, row.version, row.distribution, row.entry_point, loads)
-    console().print(table)
+        text = Text(f"{row.name}  ")
+        text.append(*(("loads", "green") if row.loads else ("does not load", "bold red")))
+        text.append(f"\n  {row.distribution} {row.version}\n  {row.entry_point}", "dim")
+        out.print(text, soft_wrap=True)
