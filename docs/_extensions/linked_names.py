@@ -2,7 +2,8 @@
 
 `ConnectionOptions`, `halfclose.run`, `transport.write`, `backend.connect(...)` and `loseConnection`
 lead to their entries in the reference. A short word that other libraries have too, such as
-`Protocol`, is no link outside of the reference unless it is written with its module.
+`Protocol`, is no link outside of the reference unless it is written with its module; nor is any word
+on a page about other libraries.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ _OBJECTS = {
     "transport.backend": "halfclose.Backend",
 }
 
+# There, `StandardIO` is Twisted's, and `loseConnection` may be.
+_ABOUT_OTHERS = ("benchmarks", "scorecard", "how-to/moving-from-")
+
 _VERBS_AND_EVENTS = ("halfclose.Transport", "halfclose.HalfCloseableProtocol")
 
 
@@ -43,7 +47,10 @@ def _link(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     for literal in list(doctree.findall(nodes.literal)):
         if _is_elsewhere(literal):
             continue
-        name = _entry(literal.astext(), domain, docname.startswith("reference/"))
+        text = literal.astext()
+        if docname.startswith(_ABOUT_OTHERS) and not text.startswith("halfclose"):
+            continue
+        name = _entry(text, domain, docname.startswith("reference/"))
         section = _above(literal, nodes.section, nodes.row)
         if name is None or (id(section), name) in linked:
             continue
