@@ -1,9 +1,9 @@
 """Makes links of the public names that a page mentions as code, once in each section and row.
 
-`ConnectionOptions`, `halfclose.run`, `transport.write`, `backend.connect(...)` and `loseConnection`
-lead to their entries in the reference. Unless it is written with its module, a short word that other
-libraries have too, such as `Protocol`, is a link in the reference only, and no word is one on a page
-about other libraries.
+`ConnectionOptions`, `halfclose.run`, `transport.write`, `backend.connect(...)` and
+`loseConnection` lead to their entries in the reference. Unless it is written with its module, a
+short word that other libraries have too, such as `Protocol`, is a link in the reference only, and
+no word is one on a page about other libraries.
 """
 
 from __future__ import annotations
