@@ -16,7 +16,7 @@ from cli.support import LIMIT
 from documents.blocks import example
 from warm import POSSIBLE, Fork, fork
 
-__all__ = ["LIMIT", "SOME", "line_of", "module", "program", "read_to_end"]
+__all__ = ["LIMIT", "SOME", "line_of", "module", "program", "program_of", "read_to_end"]
 
 SOME = ("anyio+asyncio", "anyio+trio", "twisted+epoll")
 """The backends on which the pages' examples run."""
@@ -37,7 +37,15 @@ def program(
     page: str, name: str, *arguments: str, env: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes] | Fork]:
     """The example *name* of docs/how-to/*page*, run by ``python FILE *arguments``."""
-    source = example(f"docs/how-to/{page}", name)
+    with program_of(example(f"docs/how-to/{page}", name), *arguments, env=env) as running:
+        yield running
+
+
+@contextmanager
+def program_of(
+    source: str, *arguments: str, env: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes] | Fork]:
+    """A program with that *source*, gone at the end of the block."""
     full = {key: value for key, value in os.environ.items() if key != "HALFCLOSE_BACKEND"}
     full.update(env or {})
     pipes = (subprocess.DEVNULL, subprocess.PIPE, subprocess.PIPE)

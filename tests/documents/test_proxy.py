@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from cli.support import accepted, dial, listening, read_all, refusing, reset, wait_until
@@ -77,7 +77,6 @@ def test_a_reset_of_either_side_is_a_reset_of_the_other(proxy: Running) -> None:
                     received += near.recv(5)
                 near.sendall(b"x" * SIZE)
                 reset(near)
-                # All that had come to the proxy, and it had everything but what a reset overtook.
                 data, end = read_to_end(far)
                 assert end == "reset", (side, ended)
                 assert data == b"x" * len(data)
@@ -89,9 +88,10 @@ def test_a_slow_reader_stops_the_sender_on_the_other_side(proxy: Running) -> Non
             near, far = both[side], both[1 - side]
             near.settimeout(0.3)
             sent = 0
-            with pytest.raises(TimeoutError):
+            with suppress(TimeoutError):
                 while sent < 64 << 20:
                     sent += near.send(b"x" * 65536)
+            assert sent < 64 << 20
             near.settimeout(LIMIT)
             near.shutdown(socket.SHUT_WR)
             assert len(read_all(far)) == sent
@@ -131,7 +131,8 @@ def test_sigterm_drains_and_interrupt_resets() -> None:
 
 def _listens(endpoint: str) -> bool:
     try:
-        dial(endpoint).close()
+        # Whatever the proxy makes of it ends at once.
+        reset(dial(endpoint))
     except ConnectionRefusedError:
         return False
     return True
