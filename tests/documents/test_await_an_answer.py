@@ -99,6 +99,10 @@ def test_what_is_not_an_answer(ask: Any, variant: str) -> None:
             await ask.ask(backend, endpoint, b"question", limit=100)
         assert type(caught.value.__cause__) is ValueError
 
+    def talk_on(sock: socket.socket) -> None:
+        sock.sendall(b"x" * 101)
+        wait_silently(sock)
+
     def begin(sock: socket.socket) -> None:
         assert read_all(sock) == b"question"
         sock.sendall(b"begun")
@@ -106,7 +110,7 @@ def test_what_is_not_an_answer(ask: Any, variant: str) -> None:
 
     serve(broken, begin, variant)
     serve(silent, wait_silently, variant)
-    serve(long, lambda sock: (sock.sendall(b"x" * 101), read_to_end(sock)), variant)
+    serve(long, talk_on, variant)
     with refusing() as endpoint:
         run(refused, endpoint, variant=variant)
 

@@ -93,9 +93,16 @@ def serving_sums(place: Place) -> Iterator[None]:
 
 
 @linux
-@pytest.mark.parametrize("kind", ["right", "wrong", "deaf"])
-def test_the_client_ends_first(place: Place, kind: str) -> None:
-    commands, shown = session(f"client ends, {kind}")
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("right", "client ends, right"),
+        ("wrong", "client ends, wrong"),
+        ("deaf", "client ends, deaf"),
+    ],
+)
+def test_the_client_ends_first(place: Place, kind: str, name: str) -> None:
+    commands, shown = session(name)
     assert commands == ([SUM, ASK] if kind == "right" else [ASK])
     # The page waits longer than this test does.
     limit = "0.5" if kind == "deaf" else "5"
@@ -116,9 +123,11 @@ UPLOAD = "head -c 10000000 /dev/zero | halfclose connect tcp:127.0.0.1:9000"
 
 
 @linux
-@pytest.mark.parametrize("kind", ["right", "wrong"])
-def test_the_server_ends_first(place: Place, kind: str) -> None:
-    commands, shown = session(f"server ends, {kind}")
+@pytest.mark.parametrize(
+    ("kind", "name"), [("right", "server ends, right"), ("wrong", "server ends, wrong")]
+)
+def test_the_server_ends_first(place: Place, kind: str, name: str) -> None:
+    commands, shown = session(name)
     assert commands == [SINK, UPLOAD]
     with (
         place.proxy(kind),
@@ -146,9 +155,11 @@ TAKE = "halfclose connect tcp:127.0.0.1:9000 ; echo status $?"
 
 
 @linux
-@pytest.mark.parametrize("kind", ["right", "wrong"])
-def test_the_server_is_reset(place: Place, kind: str) -> None:
-    commands, shown = session(f"server resets, {kind}")
+@pytest.mark.parametrize(
+    ("kind", "name"), [("right", "server resets, right"), ("wrong", "server resets, wrong")]
+)
+def test_the_server_is_reset(place: Place, kind: str, name: str) -> None:
+    commands, shown = session(name)
     assert commands == ([ANSWER, TAKE] if kind == "right" else [TAKE])
     with place.proxy(kind), start("listen", place.behind) as server:
         server.endpoint()
