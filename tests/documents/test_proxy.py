@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 from cli.support import accepted, dial, listening, read_all, refusing, reset, wait_until
-from documents.programs import LIMIT, SOME, line_of, program, read_to_end
+from documents.programs import LIMIT, SOME, line_of, module, program, read_to_end
+from halfclose.memory.wire import End
+from halfclose.testing.networks import OpenNetwork, network
 from warm import Fork
 
 SIZE = 200_000
@@ -127,6 +131,78 @@ def test_sigterm_drains_and_interrupt_resets() -> None:
         proxy.process.send_signal(signal.SIGINT)
         assert read_to_end(server)[1] == "reset"
         assert read_to_end(client)[1] == "reset"
+
+
+def test_a_process_that_is_killed_ends_as_if_it_were_complete() -> None:
+    """What no proxy can prevent, and the page says."""
+    with serving("anyio+asyncio") as proxy, proxy.pair() as (client, server):
+        client.sendall(b"begun")
+        assert server.recv(5) == b"begun"
+        proxy.process.kill()
+        assert read_to_end(server) == read_to_end(client) == (b"", "eof")
+
+
+async def _pair_in_memory(net: OpenNetwork, target: str = "memory:target") -> tuple[Any, End]:
+    """The proxy on the network's backend, and a client of it."""
+    made = module("proxy.md", "proxy").Proxy(target)
+    await net.backend.listen("memory:proxy", made.accept)
+    return made, await net.raw("proxy")
+
+
+def test_in_memory_a_target_that_does_not_answer() -> None:
+    async def main() -> None:
+        async with network() as net:
+            net.black_hole("target")
+            made, client = await _pair_in_memory(net)
+            with client:
+                await net.advance(9)
+                assert client.recv(1) is None
+                await net.advance(2)
+                with pytest.raises(ConnectionResetError):
+                    client.recv(1)
+            assert not made.open
+
+    asyncio.run(main())
+
+
+def test_in_memory_a_client_that_is_lost_while_the_proxy_connects() -> None:
+    async def main() -> None:
+        async with network(latency=1) as net:
+            with net.raw_listen("target") as target:
+                made, client = await _pair_in_memory(net)
+                await net.advance(0)
+                client.reset()
+                with await target.accept() as server:
+                    await net.advance(5)
+                    with pytest.raises(ConnectionResetError):
+                        server.recv(1)
+                assert not made.open
+                assert net.ends() == []
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("drains", [True, False])
+def test_in_memory_leaving_in_the_middle(drains: bool) -> None:
+    """Without `drain`, what is cut off looks complete: the page says so."""
+
+    async def main() -> None:
+        async with network() as net:
+            with net.raw_listen("target") as target:
+                made, client = await _pair_in_memory(net)
+                server = await target.accept()
+                await client.send_all(b"begun")
+                assert await server.receive_exactly(5) == b"begun"
+                if drains:
+                    await made.drain(net.backend, 10)
+        with client, server:
+            if drains:
+                with pytest.raises(ConnectionResetError):
+                    server.recv(1)
+            else:
+                assert server.recv(1) == b""
+
+    asyncio.run(main())
 
 
 def _listens(endpoint: str) -> bool:
