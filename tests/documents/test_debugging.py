@@ -6,14 +6,16 @@ import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import halfclose
 import pytest
-from cli.support import Result, start, wait_until
+from cli.support import Result, accepted, dial, listening, reset, start, wait_until
 from documents.blocks import ROOT, example
 from documents.programs import line_of, module, program, program_of
 from halfclose.testing import network
@@ -211,6 +213,63 @@ def test_ss_shows_who_has_not_ended(place: Place) -> None:
             wait_until(lambda: [row[:-1] for row in states(now())] == expected)
         except AssertionError:
             assert states(now()) == expected
+
+
+@linux
+@pytest.mark.skipif(shutil.which("ss") is None, reason="ss is not there")
+def test_the_states_are_what_the_page_says() -> None:
+    """Without a program that reads, so that the queues show what has come."""
+
+    def line(ours: socket.socket, theirs: socket.socket) -> tuple[str, int, int]:
+        command = ["ss", "-tan", f"( sport = :{ours.getsockname()[1]} )"]
+        asked = subprocess.run(command, capture_output=True, text=True, check=True)
+        port = f":{theirs.getsockname()[1]}"
+        for row in asked.stdout.splitlines():
+            if row.split()[4].endswith(port):
+                return row.split()[0], int(row.split()[1]), int(row.split()[2])
+        return "", 0, 0
+
+    with (
+        listening() as (listener, endpoint),
+        dial(endpoint) as client,
+        accepted(listener) as server,
+    ):
+        client.shutdown(socket.SHUT_WR)
+        wait_until(lambda: line(client, server) == ("FIN-WAIT-2", 0, 0))
+        assert line(server, client) == ("CLOSE-WAIT", 1, 0)
+        assert server.recv(1) == b""
+        assert line(server, client) == ("CLOSE-WAIT", 0, 0)
+        fill(server)
+        server.shutdown(socket.SHUT_WR)
+        wait_until(lambda: line(server, client)[0] == "LAST-ACK")
+        assert line(server, client)[2] > 0
+        assert line(client, server)[1] > 0
+        reset(client)
+    with (
+        listening() as (listener, endpoint),
+        dial(endpoint) as client,
+        accepted(listener) as server,
+    ):
+        fill(client)
+        client.shutdown(socket.SHUT_WR)
+        wait_until(lambda: line(client, server)[0] == "FIN-WAIT-1")
+        assert line(client, server)[2] > 0
+        (state, received, _) = line(server, client)
+        assert (state, received > 0) == ("ESTAB", True)
+        reset(client)
+
+
+def fill(sock: socket.socket) -> None:
+    """Send until nothing more is taken."""
+    sock.setblocking(False)
+    idle = 0
+    while idle < 10:
+        try:
+            sock.send(bytes(65536))
+            idle = 0
+        except BlockingIOError:
+            idle += 1
+            time.sleep(0.01)
 
 
 def test_a_transport_tells_where_it_is() -> None:
