@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import halfclose
@@ -106,8 +107,8 @@ def serving_sums(place: Place) -> Iterator[None]:
 def test_the_client_ends_first(place: Place, kind: str, name: str) -> None:
     commands, shown = session(name)
     assert commands == ([SUM, ASK] if kind == "right" else [ASK])
-    # The page waits longer than this test does.
-    limit = "0.5" if kind == "deaf" else "5"
+    # The page's 5 seconds are too long for this test, and too short for a busy machine.
+    limit = "0.5" if kind == "deaf" else "60"
     with (
         place.proxy(kind),
         serving_sums(place),
@@ -134,11 +135,13 @@ def test_the_server_ends_first(place: Place, kind: str, name: str) -> None:
     with (
         place.proxy(kind),
         start("listen", place.behind, stdin=subprocess.DEVNULL) as server,
+        ThreadPoolExecutor() as pool,
     ):
         server.endpoint()
+        counting = pool.submit(server.finish)
         with start("connect", place.front) as client:
             uploaded = client.finish(bytes(10_000_000))
-        received = server.finish()
+        received = counting.result()
     if kind == "right":
         assert uploaded.status == 0
         count = f"{len(received.out)}\n"
