@@ -14,16 +14,18 @@ from sums import Sum
 
 log = logging.getLogger("draining")
 
+conversations: "set[Counted]" = set()
+
 
 class Counted(Sum):
-    open: "set[Counted]" = set()
+    """A conversation that is among `conversations` from its beginning to its end."""
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        self.open.add(self)
+        conversations.add(self)
 
     def connectionLost(self, reason: BaseException) -> None:
-        self.open.discard(self)
+        conversations.discard(self)
         super().connectionLost(reason)
 
 
@@ -44,15 +46,15 @@ async def main(backend: halfclose.Backend, endpoint: str, seconds: float) -> Non
         log.info("listening on %s", listener.endpoint)
         await stop.wait()
 
-    log.info("stopping; open conversations: %d", len(Counted.open))
+    log.info("stopping; open conversations: %d", len(conversations))
     backend.call_later(seconds, give_up)
-    for conversation in list(Counted.open):
+    for conversation in list(conversations):
         await conversation.transport.whenClosed()
 
 
 def give_up() -> None:
     """Reset what is left, so that nobody takes half an answer for a whole one."""
-    for conversation in list(Counted.open):
+    for conversation in list(conversations):
         conversation.transport.abortConnection()
 
 
