@@ -288,7 +288,7 @@ def test_grace(variant: str) -> None:
     ):
         fill(command, peer)
         command.send(signal.SIGTERM)
-        # What the peer has not taken by then is reset, and the server was asked to end all the same.
+        # What the peer has not taken by then is reset; the server has ended in order all the same.
         command.wait_for("Echo: connectionLost: ConnectionAborted(")
         assert command.finish().status == 0
         with pytest.raises(ConnectionResetError):

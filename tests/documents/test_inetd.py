@@ -41,9 +41,9 @@ def served(program: Path) -> Iterator[tuple[socket.socket, subprocess.Popen[byte
         process = subprocess.Popen(
             [program.name],
             executable=str(program),
-            stdin=accepted,
-            stdout=accepted,
-            stderr=accepted,
+            stdin=accepted.fileno(),
+            stdout=accepted.fileno(),
+            stderr=accepted.fileno(),
             env=WITH_COMMANDS,
         )
         accepted.close()
