@@ -202,7 +202,7 @@ STATUSES = {
     "no_such_file.py:Sum tcp:127.0.0.1:0": 2,
     "sums.py:Nothing tcp:127.0.0.1:0": 2,
     "sums.py:Sum tcp:127.0.0.1:0 --backend bogus": 2,
-    "sums.py:Sum tcp:nobody.invalid:0": 1,
+    "sums.py:Sum unix:no/such/folder/sock": 1,
 }
 
 
