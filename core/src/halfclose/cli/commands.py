@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..backend import GRACE
 from ..discovery import available_backends, select_backend
 from ..endpoints import Endpoint
 from ..options import LINGER_TIMEOUT, UNIX_MODE, ConnectionOptions
@@ -197,6 +198,14 @@ def cli(ctx: click.Context) -> None:
     show_default=True,
 )
 @click.option(
+    "--grace",
+    metavar="S",
+    callback=_seconds,
+    default=str(GRACE),
+    help="After the first signal, wait S seconds for connections to end, and abort the rest.",
+    show_default=True,
+)
+@click.option(
     "--log-level",
     type=click.Choice(_LEVELS),
     default="info",
@@ -211,6 +220,7 @@ def run(
     half_close_timeout: float | None,
     close_timeout: float | None,
     linger: float,
+    grace: float,
     log_level: str,
 ) -> int:
     """Serve a protocol on ENDPOINT, or attach it to stdio:.
@@ -236,7 +246,7 @@ def run(
         half_close_timeout=half_close_timeout,
         unix_mode=_mode_for(where, unix_mode),
     )
-    return serve(load_protocol(protocol), where, backend, options)
+    return serve(load_protocol(protocol), where, backend, options, grace)
 
 
 def _talking(command: Callable[..., int]) -> Callable[..., int]:
