@@ -53,16 +53,6 @@ def test_all_pass_by_the_plugin_of_anyio(tmp_path: Path) -> None:
     assert f"{2 * len(EXAMPLES)} passed" in folder.output("pytest -q")
 
 
-def test_the_protocol_is_that_of_the_readme() -> None:
-    def protocol(text: str) -> list[str]:
-        found = re.search(r"class Sum.+?writeConnectionLost", text, re.DOTALL)
-        assert found is not None
-        lines = (line.partition("#")[0].strip() for line in found[0].splitlines())
-        return [line for line in lines if line]
-
-    assert protocol(TEXT) == protocol(example("README.md", "sum"))
-
-
 def test_every_method_that_is_named_is_there() -> None:
     table = re.findall(r"^\| (`.+?`) \|", TEXT, re.MULTILINE)
     calls = [call for row in table for call in re.findall(r"`(\w+)\((.*?)\)`", row)]

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+from documents.blocks import example as block
 from rule_map.contract import statements
 from wheels.environments import Environment, build, run
 
@@ -50,7 +51,10 @@ def test_the_example_keeps_the_contract(tmp_path: Path) -> None:
     assert " passed" in suite.stdout
     assert "skipped" not in suite.stdout
 
-    proof = run(clean.command("halfclose"), "contract", "example", "--json", cwd=away)
+    # What the document shows, for a program to read.
+    shown = block("docs/how-to/writing-a-backend.md", "contract", "session").split()
+    assert shown[:2] == ["$", "halfclose"]
+    proof = run(clean.command("halfclose"), *shown[2:], "--json", cwd=away)
     assert proof.returncode == 0, proof.stdout + proof.stderr
     told = json.loads(proof.stdout)
     assert told["kept"]

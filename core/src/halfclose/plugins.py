@@ -238,6 +238,7 @@ def register(plugin: Any, name: str | None = None) -> None:
 def unregister(plugin: Any) -> None:
     """Take a plugin away that was registered. Its hooks are no longer called.
 
+    :param plugin: what `register` was given.
     :raises ValueError: *plugin* is not registered.
     """
     if not registry.manager.is_registered(plugin):

@@ -47,6 +47,7 @@ async def connect_channel(
 
     If it is cancelled, every socket is closed.
 
+    :param backend: the backend that is to serve the connection.
     :param endpoint: the endpoint that the errors name.
     :param where: the addresses, or a function that looks them up.
     :param timeout: seconds for everything; None: no limit.
