@@ -17,6 +17,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+from rule_map.contract import statements
+
 __all__ = ["CELL", "THOROUGH", "VARIANTS", "expected", "is_thorough", "rules"]
 
 ROOT = Path(__file__).parents[1]
@@ -114,8 +116,7 @@ CELL = re.compile(r"tests/contract/(\S+?)::test_([a-z]{3,4})_(\d\d)_\w+\[(\S+)\]
 @cache
 def rules() -> tuple[str, ...]:
     """The rules' ids, from the contract."""
-    text = (ROOT / "docs" / "contract.md").read_text()
-    return tuple(re.findall(r"^- ([A-Z]{3,4}-\d\d) ", text, re.MULTILINE))
+    return tuple(statements())
 
 
 @cache

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .catalogue import CATALOGUE
 from .charts import chart
-from .headline import headline
+from .headline import by_loop, headline
 from .metric import Metric
 from .results import Measured, Results, Run, save
 from .table import measured_bars
@@ -54,6 +54,10 @@ def _lines(results: Results) -> Iterator[str]:
     yield ", ".join(f"{name} {value}" for name, value in results.machine.items()) + "."
     yield ""
     run = results.runs[0]
+    yield "### By event loop"
+    yield ""
+    yield from by_loop(results.runs)
+    yield ""
     yield "### Charts"
     yield ""
     for name, measured in run.works.items():

@@ -8,7 +8,7 @@ from .bars import Versus, native
 from .catalogue import OURS
 from .results import Run
 
-__all__ = ["HEADLINE", "headline"]
+__all__ = ["HEADLINE", "by_loop", "headline"]
 
 _COLUMNS = (
     ("echo-64", "cpu", "processor time of a message, 64 connections"),
@@ -20,6 +20,15 @@ _COLUMNS = (
 
 
 def headline(runs: Sequence[Run]) -> Iterator[str]:
+    """Four numbers for the README: the least and the greatest of what `by_loop` has."""
+    yield "| a server written by hand takes | times as much |"
+    yield "| --- | ---: |"
+    for work, metric, title in _COLUMNS:
+        found = [ratio for ours in OURS for ratio in _ratios(runs, _versus(work, metric, ours))]
+        yield f"| {title} | {_between(found)} |"
+
+
+def by_loop(runs: Sequence[Run]) -> Iterator[str]:
     """A table in Markdown: by what our figure is to be multiplied to come to the native one.
 
     The least and the greatest of the runs, where there is more than one.
@@ -27,7 +36,9 @@ def headline(runs: Sequence[Run]) -> Iterator[str]:
     yield "| | " + " | ".join(title for _, _, title in _COLUMNS) + " |"
     yield "| --- " + "| ---: " * len(_COLUMNS) + "|"
     for ours in OURS:
-        cells = [_times(runs, _versus(work, metric, ours)) for work, metric, _ in _COLUMNS]
+        cells = [
+            _between(_ratios(runs, _versus(work, metric, ours))) for work, metric, _ in _COLUMNS
+        ]
         yield f"| {ours} | " + " | ".join(cells) + " |"
 
 
@@ -39,9 +50,12 @@ HEADLINE = tuple(_versus(work, metric, ours) for work, metric, _ in _COLUMNS for
 """What the table needs, each as a bar that it is good to clear."""
 
 
-def _times(runs: Sequence[Run], versus: Versus) -> str:
-    found = [ratio.median for run in runs if (ratio := versus.measured(run)) is not None]
-    if not found:
+def _ratios(runs: Sequence[Run], versus: Versus) -> list[float]:
+    return [ratio.median for run in runs if (ratio := versus.measured(run)) is not None]
+
+
+def _between(ratios: Sequence[float]) -> str:
+    if not ratios:
         return "-"
-    least, most = f"{min(found):.1f}", f"{max(found):.1f}"
+    least, most = f"{min(ratios):.1f}", f"{max(ratios):.1f}"
     return least if least == most else f"{least} to {most}"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from html import escape
 
+from pictures.palette import DARK, LIGHT, Palette
+
 __all__ = ["Drawing"]
 
 
-def _palette(page: str, text: str, dim: str, ours: str, others: str) -> str:
+def _colours(of: Palette) -> str:
     return (
-        f".page{{fill:#{page}}}text{{fill:#{text}}}.dim{{fill:#{dim}}}"
-        f".axis,.spread,.limit,.leader{{stroke:#{dim}}}.break{{stroke:#{page}}}"
-        f".ours{{fill:#{ours}}}.others{{fill:#{others}}}"
-        f".line.ours{{fill:none;stroke:#{ours}}}.line.others{{fill:none;stroke:#{others}}}"
+        f".page{{fill:#{of.page}}}text{{fill:#{of.text}}}.dim{{fill:#{of.dim}}}"
+        f".axis,.spread,.limit,.leader{{stroke:#{of.dim}}}.break{{stroke:#{of.page}}}"
+        f".ours{{fill:#{of.ours}}}.others{{fill:#{of.others}}}"
+        f".line.ours{{fill:none;stroke:#{of.ours}}}.line.others{{fill:none;stroke:#{of.others}}}"
     )
 
 
@@ -21,9 +23,9 @@ _STYLE = (
     ".end{text-anchor:end}.middle{text-anchor:middle}"
     "polyline{fill:none}.line,.axis{stroke-width:2}.spread,.limit,.leader{stroke-width:1}"
     ".limit{stroke-dasharray:5 4}.leader{opacity:.5}.break{stroke-width:4}"
-    + _palette("ffffff", "1f2328", "656d76", "0969da", "afb8c1")
+    + _colours(LIGHT)
     + "@media(prefers-color-scheme:dark){"
-    + _palette("0d1117", "e6edf3", "8d96a0", "58a6ff", "484f58")
+    + _colours(DARK)
     + "}"
 )
 

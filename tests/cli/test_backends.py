@@ -10,19 +10,27 @@ from typing import Any
 
 import halfclose.plugins
 import pytest
-from cli.support import ECHO, Result, halfclose_
+from cli.support import ECHO, Result, halfclose_, start
+from cli.terminal import Terminal
 from halfclose.cli import main
 from halfclose.install_hints import install_command
 
 
-def _plugin(folder: Path, name: str, source: str, *, distribution: str = "third-party") -> None:
-    """An installed distribution that offers a backend of that *name* by a module of *source*."""
+def _plugin(
+    folder: Path,
+    name: str,
+    source: str,
+    *,
+    distribution: str = "third-party",
+    group: str = "halfclose",
+) -> None:
+    """An installed distribution that offers a plugin of that *name* by a module of *source*."""
     module = distribution.replace("-", "_")
     (folder / f"{module}.py").write_text(source)
     info = folder / f"{module}-1.2.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
-    (info / "entry_points.txt").write_text(f"[halfclose]\n{name} = {module}\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
 
 
 def _with(folder: Path) -> dict[str, str]:
@@ -57,6 +65,22 @@ def test_table() -> None:
     assert lines[0].split() == ["Backend", "Version", "From", "Entry", "point", "Loads"]
     assert lines[1].split()[0] == "anyio"
     assert len(lines) == 1 + len(halfclose.available_backends())
+
+
+@pytest.mark.parametrize("columns", [24, 40, 60, 80])
+def test_no_name_is_broken_on_a_narrow_screen(columns: int) -> None:
+    with (
+        Terminal(columns) as terminal,
+        start("backends", stdout=terminal.program, env={"TERM": "xterm", "COLUMNS": ""}) as command,
+    ):
+        lines = terminal.rest().splitlines()
+        assert command.finish().status == 0
+    assert max(map(len, lines)) <= max(columns, 26)
+    for info in halfclose.available_backends().values():
+        (line,) = (number for number, each in enumerate(lines) if each.split()[0] == info.name)
+        said = " ".join(lines[line : line + 1 if columns == 80 else line + 3])
+        assert {info.distribution, info.version, info.entry_point} <= set(said.split())
+        assert ("yes" if columns == 80 else f"{info.name}  loads ") in said
 
 
 @pytest.mark.parametrize(
@@ -94,6 +118,21 @@ def test_broken_plugin(tmp_path: Path, source: str, why: str) -> None:
     asked = halfclose_("run", ECHO, "stdio:", "--backend", "third+party", env=env)
     assert asked.status == 2
     assert asked.problem == f"halfclose: {broken['error']}"
+
+
+def test_broken_plugin_without_a_backend(tmp_path: Path) -> None:
+    """A program goes on without its hooks, so somebody has to say that they are missing."""
+    source = "raise ValueError('two\\nlines')"
+    _plugin(tmp_path, "metrics", source, distribution="metrics", group="halfclose.plugins")
+    env = _with(tmp_path)
+    why = "plugin 'metrics' does not load: entry point 'metrics' of distribution metrics failed: "
+    table = halfclose_("backends", env=env)
+    assert (table.status, table.err) == (0, "")
+    assert f"{why}ValueError: two lines" in table.out.decode().splitlines()
+    assert "metrics" not in _rows(halfclose_("backends", "--json", env=env))
+    used = halfclose_("run", ECHO, "stdio:", env=env, data=b"hi")
+    assert (used.status, used.out) == (0, b"hi")
+    assert used.err.count(why) == 1
 
 
 def test_two_plugins_of_one_name(tmp_path: Path) -> None:

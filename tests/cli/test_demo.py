@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import halfclose.running
 import pytest
 from cli.support import VARIANTS, halfclose_, start
 from cli.terminal import Terminal
 from halfclose import BackendLoadError
 from halfclose.cli import demo, listing, main
+from halfclose.cli.agreement import Agreement
+from halfclose.cli.conversation import Record
+from halfclose.cli.demo_table import table
 from halfclose.cli.ladder import Entry, Events, ladder, present
 
 LADDER = """\
@@ -24,6 +30,7 @@ writeConnectionLost
 dataReceived b'hello, world'
 readConnectionLost
 connectionLost ConnectionDone
+and nothing else
 """.splitlines()
 
 
@@ -40,21 +47,96 @@ def test_all_variants_agree() -> None:
     assert max(map(len, lines)) <= 80
 
 
-@pytest.mark.parametrize("columns", [24, 40, 60, 75, 120])
-def test_every_tick_is_shown_on_every_screen(columns: int) -> None:
+def marks_shown(screen: str) -> dict[str, str]:
+    """The marks of each variant, as somebody who reads the screen finds them."""
+    found = dict.fromkeys(VARIANTS, "")
+    numbers = {f"{number} {name}": name for number, name in enumerate(VARIANTS, 1)}
+    legend = [name for label, name in numbers.items() if label in screen]
+    assert legend in ([], list(VARIANTS))
+    letters, below = "", ""
+    for line in screen.splitlines():
+        marks = "".join(each for each in line if each in "✓✗")
+        if set(line) <= set("abcdefghijklmn "):
+            letters = line.strip() or letters
+        if line in VARIANTS:
+            below = line
+        elif marks and legend:
+            for name, mark in zip(VARIANTS, marks, strict=True):
+                found[name] += mark
+        elif marks:
+            assert len(marks) == len(letters)
+            assert line.split()[0] in (below, marks) if below else line.split()[0] in VARIANTS
+            found[below or line.split()[0]] += marks
+    return found
+
+
+@pytest.mark.parametrize("columns", [24, 31, 40, 54, 60, 80, 120])
+@pytest.mark.parametrize(
+    "environment",
+    [{"TERM": "xterm"}, {"TERM": "dumb"}, {"TERM": "xterm", "NO_COLOR": "1"}],
+    ids=["colours", "dumb", "no-colour"],
+)
+def test_what_the_verdict_counts_is_on_every_screen(
+    columns: int, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = _on_a_screen(columns, environment, monkeypatch, differing="")
+    assert marks_shown(said) == dict.fromkeys(VARIANTS, "✓" * 4)
+    assert said.splitlines()[-1] == f"All {len(VARIANTS)} variants agree."
+    said = _on_a_screen(columns, environment, monkeypatch, differing="twisted+poll")
+    found = marks_shown(said)
+    assert found.pop("twisted+poll") == "✓✓✓✗"
+    assert set(found.values()) == {"✓" * 4}
+    assert said.splitlines()[-1].startswith("They do not agree: ")
+    if columns >= 31:
+        table = said.partition("differs")[0].splitlines()[:-1]
+        assert max(map(len, table)) <= columns
+
+
+def _on_a_screen(
+    columns: int, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, *, differing: str
+) -> str:
+    """What the command writes on a screen, if one variant does something more than all others."""
+
+    def run(main: object, signals: object, backend: str) -> Events:
+        client, server = (Entry("connectionMade"),), (Entry("write", "b'x'", True),)
+        more = (Entry("writeConnectionLost"),) if backend == differing else ()
+        return Events((*client, Entry("dataReceived", "b'x'"), *more), server)
+
+    for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(halfclose.running, "run", run)
+    with Terminal(columns) as terminal:
+        with open(os.dup(terminal.program), "w") as screen, monkeypatch.context() as patched:
+            patched.setattr(sys, "stdout", screen)
+            patched.setenv("COLUMNS", str(columns))
+            assert main(["demo"]) == (1 if differing else 0)
+        return terminal.rest()
+
+
+@pytest.mark.parametrize(("columns", "kind"), [(40, "xterm"), (60, "dumb"), (80, "xterm")])
+def test_the_command_in_a_terminal(columns: int, kind: str) -> None:
     with (
         Terminal(columns) as terminal,
-        start("demo", stdout=terminal.program, env={"TERM": "xterm", "COLUMNS": ""}) as command,
+        start("demo", stdout=terminal.program, env={"TERM": kind, "COLUMNS": ""}) as command,
     ):
         said = terminal.rest()
         assert command.finish().status == 0
-    assert said.count("✓") == len(LADDER) * len(VARIANTS)
-    lines = said.splitlines()
-    for number, name in enumerate(VARIANTS, 1):
-        assert f"{number} {name}" in said
-    if columns >= 60:
-        assert max(map(len, lines)) <= columns
-    assert lines[-1] == f"All {len(VARIANTS)} variants agree."
+    assert marks_shown(said) == dict.fromkeys(VARIANTS, "✓" * len(LADDER))
+    assert max(map(len, said.splitlines())) <= columns
+    assert said.splitlines()[-1] == f"All {len(VARIANTS)} variants agree."
+
+
+def test_many_variants_have_a_line_each() -> None:
+    """As many as do not fit beside each other."""
+    events = _events("")
+    seen = {f"backend-{number}": events for number in range(60)}
+    lines = [line.plain for line in table(Agreement(events, seen), 80)]
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if line.startswith("backend-")] == [
+        f"{name:<10} {'✓' * (len(events.client) + len(events.server) + 1)}" for name in seen
+    ]
 
 
 def test_without_unicode() -> None:
@@ -127,7 +209,7 @@ def test_backend_without_variants_takes_part(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_how_the_network_cut_the_data_is_not_seen() -> None:
-    record = demo._Record()
+    record = Record()
     record.add("dataReceived", b"he")
     record.add("write", b"he", verb=True)
     record.add("dataReceived", b"llo")

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import signal
 import socket
-import subprocess
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from cli.support import dial, halfclose_, read_all, start
@@ -54,33 +50,6 @@ def test_daytime() -> None:
             it.wait_for("Daytime: connectionLost: ConnectionDone(")
         it.send(signal.SIGTERM)
         assert it.finish().status == 0
-
-
-def _of_the_readme(marker: str) -> str:
-    text = (Path(__file__).parents[2] / "README.md").read_text()
-    match = re.search(f"<!-- {marker} -->\n```[a-z]+\n(.+?)```", text, re.DOTALL)
-    assert match is not None
-    return match[1]
-
-
-def test_session_of_the_readme(tmp_path: Path) -> None:
-    """What one sees who saves the example and runs it; on a port that is free."""
-    prompt, listening, asking, answer = _of_the_readme("session: sum").splitlines()
-    assert prompt == "$ python sums.py &"
-    port = "tcp:127.0.0.1:8000"
-    source = _of_the_readme("example: sum")
-    assert source.count(port) == 1
-    (tmp_path / "sums.py").write_text(source.replace(port, "tcp:127.0.0.1:0"))
-    with subprocess.Popen(
-        [sys.executable, "sums.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-    ) as program:
-        assert program.stdout is not None
-        endpoint = program.stdout.readline().removeprefix("listening on ").rstrip()
-        assert listening.replace(port, endpoint) == f"listening on {endpoint}"
-        assert asking == f"$ echo hello | halfclose connect {port}"
-        result = halfclose_("connect", endpoint, data=b"hello\n")
-        program.kill()
-    assert result == (0, answer.encode() + b"\n", "")
 
 
 @pytest.mark.parametrize("name", ["Discard", "Daytime", "Ask"])

@@ -281,6 +281,20 @@ def test_close_timeout() -> None:
         assert command.finish().status == 0
 
 
+def test_grace(variant: str) -> None:
+    with (
+        start("run", ECHO, "tcp:127.0.0.1:0", "--grace", "0.1", "--backend", variant) as command,
+        dial(command.endpoint()) as peer,
+    ):
+        fill(command, peer)
+        command.send(signal.SIGTERM)
+        # What the peer has not taken by then is reset; the server has ended in order all the same.
+        command.wait_for("Echo: connectionLost: ConnectionAborted(")
+        assert command.finish().status == 0
+        with pytest.raises(ConnectionResetError):
+            read_all(peer)
+
+
 def test_no_lingering() -> None:
     with (
         start("run", ECHO, "tcp:127.0.0.1:0", "--linger", "0") as command,

@@ -31,7 +31,7 @@ def shell(redirections: str, *arguments: str) -> subprocess.CompletedProcess[byt
 SOME = ("anyio+uvloop", "anyio+trio", "twisted+epoll")
 """Those that met it each in its own way; what is in core is tested on all by the contract."""
 
-EXPLORE = ("explore", "anyio+uvloop", "--seconds", "0.5", "--seed", "1")
+EXPLORE = ("explore", "anyio+uvloop", "--seconds", "2", "--seed", "1")
 
 
 @pytest.mark.parametrize(

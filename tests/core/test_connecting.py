@@ -6,6 +6,8 @@ import contextlib
 import errno
 import math
 import socket
+import struct
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Sized
 from functools import partial
 from pathlib import Path
@@ -368,6 +370,33 @@ def test_a_server_that_resets_at_once(variant: str) -> None:
     assert client.events == ["made", "lost"]
     assert type(client.reason) is ConnectionLost
     assert isinstance(client.reason.__cause__, ConnectionResetError)
+
+
+def test_the_peer_of_a_connection_that_was_reset_at_once(variant: str) -> None:
+    """The system has forgotten it when the library asks."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = f"tcp:127.0.0.1:{server.getsockname()[1]}"
+
+        def reset_each() -> None:
+            for _ in range(20):
+                accepted, _ = server.accept()
+                accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                accepted.close()
+
+        async def main(backend: Backend) -> set[str]:
+            peers = set()
+            for _ in range(20):
+                client = await backend.connect(endpoint, Recorder)
+                await client.transport.whenClosed()
+                peers.add(str(client.transport.getPeer()))
+            return peers
+
+        resetting = threading.Thread(target=reset_each)
+        resetting.start()
+        try:
+            assert run(main, variant=variant) == {endpoint}
+        finally:
+            resetting.join()
 
 
 # -- cancelled ---------------------------------------------------------------------------------

@@ -344,11 +344,14 @@ def test_a_host_that_is_not_ours(variant: str, host: str) -> None:
 def test_listening_on_every_address_of_a_name(
     variant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Addresses of this process: another test, in another process, may have the same port.
+    first, second = (f"127.{os.getpid() >> 8 & 255}.{os.getpid() & 255}.{n}" for n in (1, 2))
+
     async def main(backend: Backend) -> None:
         async def resolve(host: str, port: int) -> list[tuple[int, object]]:
             return [
-                (socket.AF_INET, ("127.0.0.1", port)),
-                (socket.AF_INET, ("127.0.0.2", port)),
+                (socket.AF_INET, (first, port)),
+                (socket.AF_INET, (second, port)),
                 (socket.AF_INET6, ("::1", port, 0, 0)),
             ]
 
@@ -356,16 +359,16 @@ def test_listening_on_every_address_of_a_name(
         async with await backend.listen("tcp:name.example:0", EchoBack) as listener:
             endpoint = listener.endpoint
             assert isinstance(endpoint, TCP)
-            for host in ("127.0.0.1", "127.0.0.2", "::1"):
+            for host in (first, second, "::1"):
                 client = await backend.connect(TCP(host, endpoint.port), Recorder)
                 client.transport.loseWriteConnection()
                 await client.transport.whenClosed()
         # One of the addresses is taken: none remains listened on.
-        with socket.create_server(("127.0.0.2", 0)) as taken:
+        with socket.create_server((second, 0)) as taken:
             port = taken.getsockname()[1]
             await refusal(backend, f"tcp:name.example:{port}")
             with pytest.raises(HalfcloseError):
-                await backend.connect(TCP("127.0.0.1", port), Recorder)
+                await backend.connect(TCP(first, port), Recorder)
 
     run(main, variant=variant)
 

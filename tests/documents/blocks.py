@@ -5,9 +5,7 @@ how the tests look at it:
 
 - ``<!-- example: NAME -->``: a test runs it, and asks `example` for it;
 - ``<!-- session: NAME -->``: a test does what it shows, and compares what it prints;
-- ``<!-- from: PATH -->``: it quotes that file, word for word (`test_blocks`);
-- ``<!-- excerpt: NAME -->``: it is part of the example of that name on the same page, word for
-  word but for its indentation (`test_blocks`).
+- ``<!-- from: PATH -->``: it quotes that file, word for word (`test_blocks`).
 """
 
 from __future__ import annotations

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import textwrap
 
 import pytest
-from documents.blocks import ROOT, Block, blocks, example, pages
+from documents.blocks import ROOT, Block, blocks, pages
 
 CODE = ("python", "console", "pycon")
 
@@ -19,7 +18,7 @@ def _id(block: Block) -> str:
 
 @pytest.mark.parametrize("block", EVERY, ids=_id)
 def test_a_block_says_how_it_is_checked(block: Block) -> None:
-    assert block.mark in ("example", "session", "from", "excerpt"), block.text
+    assert block.mark in ("example", "session", "from"), block.text
 
 
 @pytest.mark.parametrize("block", [b for b in EVERY if b.mark in ("example", "session")], ids=_id)
@@ -37,10 +36,3 @@ def _tests() -> list[str]:
 @pytest.mark.parametrize("block", [b for b in EVERY if b.mark == "from"], ids=_id)
 def test_a_quotation_is_word_for_word(block: Block) -> None:
     assert block.text in (ROOT / block.name).read_text()
-
-
-@pytest.mark.parametrize("block", [b for b in EVERY if b.mark == "excerpt"], ids=_id)
-def test_an_excerpt_is_part_of_its_example(block: Block) -> None:
-    whole = "\n".join(line.strip() for line in example(block.page, block.name).splitlines())
-    part = "\n".join(line.strip() for line in textwrap.dedent(block.text).splitlines())
-    assert part in whole

@@ -210,10 +210,10 @@ FORBIDDEN = {
     "an end over truncated data": "FLU-05",
     "an end while paused": "FLU-06",
     "a second end": "EVT-02",
-    "wcl without lwc": "PIP-04",
-    "a second wcl": "VRB-01",
-    "wcl after loseConnection": "EVT-14",
-    "wcl with a producer": "PRD-03",
+    "our end that nobody asked for": "PIP-04",
+    "a second end of ours": "VRB-01",
+    "our end after loseConnection": "EVT-14",
+    "our end with a producer": "PRD-03",
     "done with a producer": "PRD-06",
     "done without closing": "ERR-01",
     "done after an abort": "ERR-01",
@@ -323,19 +323,19 @@ class Forbidden:
         self.told.read(self.a)
         self.told.read(self.a)
 
-    def wcl_without_lwc(self) -> None:
+    def our_end_that_nobody_asked_for(self) -> None:
         self.told.wrote(self.a)
 
-    def a_second_wcl(self) -> None:
+    def a_second_end_of_ours(self) -> None:
         self.told.verb(self.a, "lwc")
         self.told.wrote(self.a)
         self.told.wrote(self.a)
 
-    def wcl_after_loseConnection(self) -> None:
+    def our_end_after_loseConnection(self) -> None:
         self.told.verb(self.a, "lose")
         self.told.wrote(self.a)
 
-    def wcl_with_a_producer(self) -> None:
+    def our_end_with_a_producer(self) -> None:
         self._register()
         self.told.verb(self.a, "lwc")
         self.told.wrote(self.a)

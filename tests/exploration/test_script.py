@@ -119,7 +119,7 @@ def test_white_space_does_not_matter(script: Script, space: str) -> None:
         ("tcp; a:", "there is no verb ''"),
         ("tcp; a: lwc,", "there is no verb ''"),
         ("tcp; a: raise", "'raise' has a meaning inside an event only"),
-        ("tcp; a on rcl: lwc", "there is no event 'rcl'; there are made, data, read, write, lost"),
+        ("tcp; a on end: lwc", "there is no event 'end'; there are made, data, read, write, lost"),
         ("tcp; a on read", "a colon and verbs are missing"),
         ("tcp; a on read 5: lwc", "only 'data' takes a number"),
         ("tcp; a on data 0: lwc", "'0' is no number from 1 to 16777216"),

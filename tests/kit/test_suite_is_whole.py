@@ -92,8 +92,10 @@ def run_pytest(tmp_path: Any, member: str, *arguments: str) -> tuple[int, str]:
     import sys
 
     (tmp_path / "test_mine.py").write_text(SUITE.format(member=member))
+    # pytest-twisted, where it is installed, runs a reactor in pytest's own process.
+    without = ("-p", "no:cacheprovider", "-p", "no:twisted")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments],
+        [sys.executable, "-m", "pytest", *without, "-q", *arguments],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import logging
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +22,7 @@ from halfclose import (
     ListenError,
     Memory,
 )
+from halfclose.examples import Echo
 from halfclose.memory import Deadlock, End, Network
 from halfclose.memory.backend import MemoryBackend
 from halfclose.testing.networks import OpenNetwork, network
@@ -682,3 +685,13 @@ def test_what_the_body_raises_comes_before_a_failure() -> None:
 
     with pytest.raises(KeyError):
         drive(main())
+
+
+def test_the_example_of_the_docstring_passes() -> None:
+    doc = inspect.getdoc(network) or ""
+    found = re.search(r"::\n\n(    async with .+?)\n\n", doc, re.DOTALL)
+    assert found is not None
+    assert "receive_all() ==" in found[1]
+    module: dict[str, Any] = {"halfclose": halfclose, "Echo": Echo}
+    exec(f"async def test():\n{found[1]}", module)
+    drive(module["test"]())

@@ -1,10 +1,12 @@
-"""Writes docs/rules.md; or, given ids of rules, prints the lines of the library that name them."""
+"""Writes the links of docs/contract.md; or, given ids of rules, prints the lines of the library
+that name them."""
 
 from __future__ import annotations
 
 import sys
 
-from rule_map.page import PAGE, page, places
+from rule_map.contract import PAGE
+from rule_map.page import page, places
 
 
 def main(identifiers: list[str]) -> None:

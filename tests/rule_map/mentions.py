@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Mention", "mentions", "sources"]
+from rule_map.contract import ROOT
 
-ROOT = Path(__file__).parents[2]
+__all__ = ["ID", "Mention", "mentions", "sources"]
 
-_ID = re.compile(r"\b[A-Z]{3,4}-\d\d\b")
+ID = re.compile(r"\b[A-Z]{3,4}-\d\d\b")
+"""The id of a rule, in any text."""
 
 _TEXT = {tokenize.COMMENT, tokenize.STRING}
 
@@ -54,7 +55,7 @@ def mentions(path: Path) -> Iterator[Mention]:
         if token.type not in _TEXT:
             continue
         for number, line in enumerate(token.string.splitlines(), token.start[0]):
-            for rule in dict.fromkeys(_ID.findall(line)):
+            for rule in dict.fromkeys(ID.findall(line)):
                 yield Mention(str(path.relative_to(ROOT)), owners.get(number, ""), number, rule)
 
 

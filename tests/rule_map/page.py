@@ -1,4 +1,5 @@
-"""docs/rules.md: each rule, its test, and the code that keeps it."""
+"""The parts of docs/contract.md that are made from the code: the table of the chapters, and the
+links below each rule."""
 
 from __future__ import annotations
 
@@ -8,25 +9,13 @@ from collections import defaultdict
 from types import FunctionType
 
 from halfclose.testing import ContractSuite
-from rule_map.mentions import ROOT, Mention, mentions, sources
+from rule_map.contract import PAGE, anchor, chapters, statements
+from rule_map.mentions import ID, Mention, mentions, sources
 
-__all__ = ["PAGE", "page", "places", "unkept"]
+__all__ = ["links", "page", "places", "unkept"]
 
-PAGE = ROOT / "docs" / "rules.md"
-
-_HEAD = """\
-# Each rule, its test and its code
-
-Made from the code by `python -m rule_map` (run in `tests/`); a test compares the two. The rules
-themselves are in [the contract](contract.md). A rule's test stands in the contract suite. The code
-that keeps it is whatever names the rule's id, in a comment or a docstring, outside of the suite: so
-who adds a rule writes its id where it is kept. Each link leads to the line, and a number to one
-more line of the same function or class. This prints the lines of a rule:
-
-```sh
-cd tests && ../.uv/bin/uv run python -m rule_map EVT-05
-```
-"""
+_CHAPTERS = "| chapter | what it promises |"
+"""How the table of the chapters begins."""
 
 
 def places() -> dict[str, list[Mention]]:
@@ -44,29 +33,51 @@ def unkept() -> list[str]:
 
 
 def page() -> str:
-    """The page's text."""
-    kept = places()
-    rules = ContractSuite.rules()
-    lines = [_HEAD.rstrip()]
-    for title, identifiers in _chapters():
-        lines += ["", f"## {title}", "", "| rule | test | kept in |", "| --- | --- | --- |"]
-        for identifier in identifiers:
-            lines.append(
-                f"| {identifier} | {_test(rules[identifier].test)} | "
-                f"{', '.join(_linked(kept[identifier]))} |"
-            )
+    """The page's text, with those parts made anew."""
+    text = re.sub(
+        rf"^{re.escape(_CHAPTERS)}.*\n(\|.*\n)*",
+        lambda _: _table(),
+        PAGE.read_text(),
+        flags=re.MULTILINE,
+    )
+    # What was made before is taken away, and what is made now is put below each rule.
+    text = re.sub(r"^Test: .*\n\n?", "", text, flags=re.MULTILINE)
+    made = links()
+
+    def with_links(section: re.Match[str]) -> str:
+        return f"{section[0].rstrip()}\n\n{made[section[1]]}\n\n"
+
+    text = re.sub(
+        r"^### ([A-Z]{3,4}-\d\d)\n.+?(?=^##|\Z)", with_links, text, flags=re.MULTILINE | re.DOTALL
+    )
+    return text.rstrip() + "\n"
+
+
+def _table() -> str:
+    lines = [f"{_CHAPTERS} {len(statements())} rules |", "| --- | --- | --- |"]
+    for chapter in chapters():
+        rules = " ".join(f"[{rule[-2:]}](#{anchor(rule)})" for rule in chapter.rules)
+        name = f"[{chapter.name}](#{anchor(chapter.title)})"
+        lines.append(f"| {name} | {chapter.about} | {len(chapter.rules)}: {rules} |")
     return "\n".join(lines) + "\n"
 
 
-def _chapters() -> list[tuple[str, list[str]]]:
-    """The contract's chapters, each with the ids of its rules."""
-    text = (ROOT / "docs" / "contract.md").read_text()
-    found = []
-    for chapter in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
-        identifiers = re.findall(r"^- ([A-Z]{3,4}-\d\d) ", chapter, re.MULTILINE)
-        if identifiers:
-            found.append((chapter.splitlines()[0], identifiers))
-    return found
+def links() -> dict[str, str]:
+    """By id, the line of links below each rule of the page."""
+    kept = places()
+    rules = ContractSuite.rules()
+    return {
+        rule: f"Test: {_test(rules[rule].test)} · Code: {', '.join(_linked(kept[rule]))} · "
+        f"Scorecard: [{rule}](scorecard.md#{anchor(rule)}){_others(rule, text)}"
+        for rule, text in statements().items()
+    }
+
+
+def _others(rule: str, text: str) -> str:
+    """Links to the rules that this one names. Its text has none, since a docstring quotes it."""
+    others = [one for one in dict.fromkeys(ID.findall(text)) if one != rule]
+    links = ", ".join(f"[{one}](#{anchor(one)})" for one in others)
+    return f" · See: {links}" if others else ""
 
 
 def _test(function: FunctionType) -> str:

@@ -1,16 +1,25 @@
 """Other people's runners, for real: each opens a backend in its fixture, and leaves it there.
 
-Each runs in a process of its own, on an example that docs/how-to/running-inside.md shows.
+Each runs in a process of its own, on an example that a page docs/how-to/inside-*.md shows.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
+import threading
+import time
+import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +33,13 @@ LIMIT = 60.0
 """Seconds that any of them may take; nothing here comes near it unless it hangs."""
 
 PYTEST = ("pytest", "-v", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "error", "--rootdir=.")
+ALONE = ("-p", "no:asyncio", "-p", "no:trio", "-p", "no:twisted")
+"""Without the plugins that an example does not use; each of them takes what is a coroutine."""
+
 RIGHT, WRONG = 'b"HELLO, WORLD"', 'b"planted"'
+
+
+DIGEST = hashlib.pbkdf2_hmac("sha256", b"hello, world", b"salt", 1000).hex()
 
 
 class Runner(NamedTuple):
@@ -33,32 +48,57 @@ class Runner(NamedTuple):
     :param example: the name of its file, without the suffix.
     :param command: the module that runs it, and its arguments.
     :param passes: what it says of tests that pass.
-    :param fails: what it says once their assertion is a wrong one.
-    :param backends: how many backends are opened.
+    :param fails: what it says once their assertion is a wrong one; empty if it has none.
+    :param connections: how many there are, each counted at both of its ends that are ours.
     """
 
     example: str
     command: tuple[str, ...]
     passes: str
-    fails: str
-    backends: int = 1
+    fails: str = ""
+    connections: int = 4
 
 
 RUNNERS = (
     Runner(
         "with_pytest_asyncio",
-        (*PYTEST, "-o", "asyncio_default_fixture_loop_scope=function", "{file}"),
+        (
+            *PYTEST,
+            *("-p", "no:trio", "-p", "no:twisted"),
+            *("-o", "asyncio_default_fixture_loop_scope=function", "{file}"),
+        ),
         "1 passed",
         "1 failed",
     ),
-    Runner("with_pytest_trio", (*PYTEST, "-p", "no:asyncio", "{file}"), "1 passed", "1 failed"),
-    Runner("with_anyio_plugin", (*PYTEST, "-p", "no:asyncio", "{file}"), "3 passed", "3 failed", 3),
-    Runner("with_fastapi", (*PYTEST, "-p", "no:asyncio", "{file}"), "1 passed", "1 failed"),
-    Runner("with_unittest", ("unittest", "-v", "{name}"), "Ran 3 tests", "failures=3", 3),
+    Runner(
+        "with_pytest_trio",
+        (*PYTEST, "-p", "no:asyncio", "-p", "no:twisted", "{file}"),
+        "1 passed",
+        "1 failed",
+    ),
+    Runner(
+        "with_pytest_twisted",
+        (*PYTEST, "-p", "no:asyncio", "-p", "no:trio", "{file}"),
+        "1 passed",
+        "1 failed",
+    ),
+    Runner("with_anyio_plugin", (*PYTEST, *ALONE, "{file}"), "3 passed", "3 failed", 12),
+    Runner("with_fastapi", (*PYTEST, *ALONE, "{file}"), "1 passed", "1 failed"),
+    Runner("with_starlette", (*PYTEST, *ALONE, "{file}"), "1 passed", "1 failed"),
+    Runner("with_unittest", ("unittest", "-v", "{name}"), "Ran 3 tests", "failures=3", 12),
     Runner("with_trial", ("twisted.trial", "{name}"), "successes=1", "failures=1"),
     Runner("start_and_stop", ("{name}",), "", "AssertionError"),
     Runner("start_and_stop_on_trio", ("{name}",), "", "AssertionError"),
     Runner("with_a_reactor", ("{name}",), "", "AssertionError"),
+    Runner("with_asyncio_run", ("{name}",), "anyio+asyncio HELLO, WORLD"),
+    Runner("with_uvloop_run", ("{name}",), "anyio+uvloop HELLO, WORLD"),
+    Runner("with_trio_run", ("{name}",), "anyio+trio HELLO, WORLD"),
+    Runner("with_anyio_listener", ("{name}",), "HELLO, WORLD", connections=2),
+    Runner("with_anyio_listener", ("{name}", "trio"), "HELLO, WORLD", connections=2),
+    Runner("with_trio_listener", ("{name}",), "HELLO, WORLD", connections=2),
+    Runner("with_as_factory", ("{name}",), "HELLO, WORLD", connections=2),
+    Runner("beside_a_loop", ("{name}",), "HELLO, WORLD"),
+    Runner("with_a_worker_thread", ("{name}",), DIGEST, connections=2),
 )
 
 
@@ -98,7 +138,11 @@ def launch(folder: Path, command: tuple[str, ...], file: Path) -> tuple[int, str
 
 
 def by_example(runner: Runner) -> str:
-    return runner.example
+    return (
+        " ".join((runner.example, *runner.command[1:]))
+        if len(runner.command) == 2
+        else (runner.example)
+    )
 
 
 @pytest.mark.parametrize("runner", RUNNERS, ids=by_example)
@@ -108,12 +152,12 @@ def test_a_backend_is_opened_and_left(runner: Runner, tmp_path: Path) -> None:
     assert status == 0, said
     assert runner.passes in said
     assert "skipped" not in said
-    # Both ends of two connections, of which leaving has closed one.
-    number = 4 * runner.backends
+    # One of them was left open, where there are two or more, and leaving has closed it.
+    number = runner.connections
     assert f"connections: {number} made, {number} lost: ConnectionDone\n" in said
 
 
-@pytest.mark.parametrize("runner", RUNNERS, ids=by_example)
+@pytest.mark.parametrize("runner", [runner for runner in RUNNERS if runner.fails], ids=by_example)
 def test_a_failure_is_reported(runner: Runner, tmp_path: Path) -> None:
     file = copied(tmp_path, runner.example, (RIGHT, WRONG))
     status, said = launch(tmp_path, runner.command, file)
@@ -143,14 +187,15 @@ def by_command(served: Served) -> str:
     return " ".join((served.example, *served.command[:-1]))
 
 
-@pytest.mark.parametrize("served", SERVED, ids=by_command)
-def test_an_application_serves_by_it(served: Served, tmp_path: Path) -> None:
-    file = copied(tmp_path, served.example)
-    words = [word.format(name=file.stem) for word in served.command]
+@contextmanager
+def running(
+    folder: Path, words: list[str], started: str, **variables: str
+) -> Iterator[tuple[subprocess.Popen[str], re.Match[str]]]:
+    """A program, once it has said what *started* looks for; it is killed unless it has ended."""
     with subprocess.Popen(
-        [sys.executable, "-u", LAUNCH, *words],
-        cwd=tmp_path,
-        env=environment(tmp_path),
+        [sys.executable, "-u", *words],
+        cwd=folder,
+        env={**environment(folder), **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -159,18 +204,29 @@ def test_an_application_serves_by_it(served: Served, tmp_path: Path) -> None:
         try:
             assert process.stdout is not None
             said = ""
-            while not (found := re.search(r"unning on (http://127\.0\.0\.1:\d+)", said)):
+            while not (found := re.search(started, said)):
                 line = process.stdout.readline()
                 assert line, said
                 said += line
-            url = f"{found[1]}/upper?question=half"
-            with urllib.request.urlopen(url, timeout=LIMIT) as answer:
-                assert answer.read() == b"HALF"
-            process.send_signal(signal.SIGINT)
-            rest, _ = process.communicate(timeout=LIMIT)
+            yield process, found
         finally:
             process.kill()
-    assert process.returncode in (0, -signal.SIGINT), said + rest
+
+
+SERVES = r"unning on (http://127\.0\.0\.1:\d+)"
+
+
+@pytest.mark.parametrize("served", SERVED, ids=by_command)
+def test_an_application_serves_by_it(served: Served, tmp_path: Path) -> None:
+    file = copied(tmp_path, served.example)
+    words = [LAUNCH, *(word.format(name=file.stem) for word in served.command)]
+    with running(tmp_path, words, SERVES) as (process, found):
+        url = f"{found[1]}/upper?question=half"
+        with urllib.request.urlopen(url, timeout=LIMIT) as answer:
+            assert answer.read() == b"HALF"
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=LIMIT)
+        assert process.returncode in (0, -signal.SIGINT), rest
     assert "connections: 4 made, 4 lost: ConnectionDone\n" in rest
 
 
@@ -204,11 +260,169 @@ STOP_IN_A_TASK = """\
 """
 
 
-def test_the_page_shows_these_examples() -> None:
-    page = (HERE.parents[1] / "docs" / "how-to" / "running-inside.md").read_text()
-    shown = dict(re.findall(r"<!-- example: (\w+) -->\n```python\n(.+?)```\n", page, re.DOTALL))
-    assert shown == {file.stem: file.read_text() for file in EXAMPLES.glob("*.py")}
-    run = {runner.example for runner in RUNNERS} | {served.example for served in SERVED}
-    assert set(shown) == run
-    # No other code is shown as Python: it would not be run.
-    assert page.count("```python") == len(shown)
+UPSTREAMS = (
+    Served("with_fastapi_upstream", ("uvicorn", "--port=0", "{name}:app")),
+    Served("with_aiohttp_upstream", ("{name}",)),
+)
+
+
+def upstream(listener: socket.socket) -> None:
+    """A server that does what it is asked for, once it has read to the end; until it is closed."""
+    with ExitStack() as held:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            held.enter_context(connection)
+            question = b"".join(iter(partial(connection.recv, 65536), b""))
+            if question == b"silence":
+                continue
+            connection.sendall(b"half of it")
+            if question == b"reset":
+                reset = struct.pack("ii", 1, 0)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            connection.close()
+
+
+@pytest.mark.parametrize("served", UPSTREAMS, ids=by_command)
+def test_an_application_asks_a_server(served: Served, tmp_path: Path) -> None:
+    """Only a whole answer is one; each other end has its status."""
+    file = copied(tmp_path, served.example, ("LIMIT = 10.0", "LIMIT = 3.0"))
+    words = [LAUNCH, *(word.format(name=file.stem) for word in served.command)]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"tcp:127.0.0.1:{listener.getsockname()[1]}"
+        thread = threading.Thread(target=upstream, args=(listener,), daemon=True)
+        thread.start()
+        with running(tmp_path, words, SERVES, UPSTREAM=address) as (process, found):
+
+            def ask(question: bytes) -> tuple[int, bytes]:
+                try:
+                    with urllib.request.urlopen(f"{found[1]}/ask", question, LIMIT) as answer:
+                        return answer.status, answer.read()
+                except urllib.error.HTTPError as error:
+                    with error:
+                        return error.code, error.read()
+
+            assert ask(b"all of it") == (200, b"half of it")
+            assert ask(b"reset")[0] == 502
+            assert ask(b"silence")[0] == 504
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+            thread.join(LIMIT)
+            status, text = ask(b"nobody")
+            assert (status, address.encode() in text) == (502, True)
+            process.send_signal(signal.SIGINT)
+            rest, _ = process.communicate(timeout=LIMIT)
+            assert process.returncode in (0, -signal.SIGINT), rest
+    assert "connections: 3 made, 3 lost: ConnectionAborted, ConnectionDone, ConnectionLost" in rest
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("example", ["until_a_signal", "until_a_signal_on_trio"])
+def test_a_server_ends_in_order(example: str, number: signal.Signals, tmp_path: Path) -> None:
+    """Whoever is connected reads all that was written, and a clean end."""
+    file = copied(tmp_path, example)
+    words = [LAUNCH, file.stem]
+    with running(tmp_path, words, r"listening on tcp:127\.0\.0\.1:(\d+)") as (process, found):
+        with socket.create_connection(("127.0.0.1", int(found[1])), LIMIT) as sock:
+            sock.sendall(b"x")
+            assert sock.recv(1) == b"X"
+            process.send_signal(number)
+            assert sock.recv(1) == b""
+        rest, _ = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, rest
+    assert "connections: 1 made, 1 lost: ConnectionDone\n" in rest
+
+
+def test_a_program_without_a_loop(tmp_path: Path) -> None:
+    file = copied(tmp_path, "without_a_loop")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"tcp:127.0.0.1:{listener.getsockname()[1]}"
+        threading.Thread(target=upstream, args=(listener,), daemon=True).start()
+        status, said = launch(tmp_path, ("{name}", address), file)
+        listener.shutdown(socket.SHUT_RDWR)
+    assert (status, said.startswith("half of it\n")) == (0, True)
+
+
+def test_a_twisted_application(tmp_path: Path) -> None:
+    """twistd ends by the signal that it got, so `launch` could tell nothing of it."""
+    file = copied(tmp_path, "with_twistd")
+    (tmp_path / "start.py").write_text("from twisted.scripts.twistd import run\n\nrun()\n")
+    words = ["start.py", "--nodaemon", "--pidfile=", f"--python={file.name}"]
+    with running(tmp_path, words, "sums on unix:") as (process, _):
+        assert answered(tmp_path / "upper.sock") == b"HELLO"
+        assert (
+            answered(tmp_path / "sum.sock") == hashlib.sha256(b"hello").hexdigest().encode() + b"\n"
+        )
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=LIMIT)
+    assert process.returncode == -signal.SIGTERM
+    assert "Server Shut Down" in rest
+    # Whoever leaves a backend removes its sockets.
+    assert not list(tmp_path.glob("*.sock"))
+
+
+def test_a_twisted_application_in_the_background(tmp_path: Path) -> None:
+    """Without ``--nodaemon``: twistd forks, and its services begin in the child."""
+    file = copied(tmp_path, "with_twistd")
+    (tmp_path / "start.py").write_text("from twisted.scripts.twistd import run\n\nrun()\n")
+    pid, log = tmp_path / "pid", tmp_path / "log"
+    command = ("start.py", f"--pidfile={pid}", f"--logfile={log}", f"--python={file.name}")
+    subprocess.run(
+        [sys.executable, *command],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdin=subprocess.DEVNULL,
+        timeout=LIMIT,
+        check=True,
+    )
+    try:
+        wait_for(lambda: log.exists() and "sums on unix:" in log.read_text())
+        assert answered(tmp_path / "upper.sock") == b"HELLO"
+        assert answered(tmp_path / "sum.sock").startswith(b"2cf24dba")
+    finally:
+        wait_for(lambda: pid.exists() and pid.read_text())
+        os.kill(int(pid.read_text()), signal.SIGTERM)
+        wait_for(lambda: not pid.exists())
+    assert "Server Shut Down" in log.read_text()
+    assert not list(tmp_path.glob("*.sock"))
+
+
+def wait_for(true: Callable[[], object]) -> None:
+    """Look until it is so: a program in the background tells nobody."""
+    end = time.monotonic() + LIMIT
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_under_pytest_twisted_a_reactor_runs_during_every_test(tmp_path: Path) -> None:
+    file = tmp_path / "test_run.py"
+    file.write_text(
+        "import halfclose\nasync def main(backend): ...\ndef test_it():\n    halfclose.run(main)\n"
+    )
+    with_it = (*PYTEST, "-p", "no:asyncio", "-p", "no:trio", "{file}")
+    status, said = launch(tmp_path, with_it, file)
+    assert status != 0
+    assert "a Twisted reactor" in said
+    status, said = launch(tmp_path, (*PYTEST, *ALONE, "{file}"), file)
+    assert status == 0, said
+
+
+def answered(path: Path) -> bytes:
+    """What the server there answers to a greeting."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(LIMIT)
+        sock.connect(str(path))
+        sock.sendall(b"hello")
+        sock.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+RUN = {
+    *(runner.example for runner in RUNNERS),
+    *(served.example for served in (*SERVED, *UPSTREAMS)),
+    *("until_a_signal", "until_a_signal_on_trio", "without_a_loop", "with_twistd"),
+}
+"""Every example that is run here."""

@@ -27,7 +27,7 @@ CHAPTERS = {
 }
 
 MARKS = {
-    Outcome.KEPT: "kept, on every kind of connection that the column has",
+    Outcome.KEPT: "kept, on every type of channel that the column has",
     Outcome.BROKEN: "not kept: something else was seen, twice",
     Outcome.SOMETIMES: "seen to be broken and seen to be kept",
     Outcome.HIDDEN: "could not be told: another rule, which the note names, is broken first",
@@ -68,6 +68,9 @@ adapter; with anyio everything is sent before `send_eof` is called. `whenClosed`
 framework has, is what programs make of it: a shared Deferred on Twisted, a shared future on
 asyncio. Rules ask for more than frameworks promise, so a cross says that a protocol cannot rely
 on the rule there, not always that there is a defect.
+
+Each chapter begins with a table. Below it, each rule has a part of its own, with what was seen in
+the columns that do not keep it, and a link to the rule.
 """
 
 
@@ -109,7 +112,7 @@ class Cell:
         return next(outcome for outcome in Outcome if outcome in outcomes)
 
     def __str__(self) -> str:
-        """Its mark, and on which kinds of connection if not on all."""
+        """Its mark, and on which types of channel if not on all."""
         mark = self.outcome.value
         on = self._channel_types(seen for seen in self._seen if seen.outcome is self.outcome)
         if not self._seen or on == self._channel_types(self._seen):
@@ -117,7 +120,7 @@ class Cell:
         return f"{mark} {', '.join(on)}"
 
     def notes(self) -> list[tuple[str, tuple[str, ...]]]:
-        """What was seen where it was not kept, each with the kinds of connection."""
+        """What was seen where it was not kept, each with the types of channel."""
         if not self._seen:
             return [(f"no counterpart: {self._missing}", ())]
         every = self._channel_types(self._seen)
@@ -168,7 +171,7 @@ def _marks() -> list[str]:
         "",
         *(f"- {outcome.value} {meaning}" for outcome, meaning in MARKS.items()),
         "",
-        "A mark with kinds of connection holds for those, and a better one for the others.",
+        "A mark with types of channel holds for those, and a better one for the others.",
         "",
     ]
 
@@ -211,11 +214,12 @@ def _chapters(of: Mapping[tuple[str, str], Cell]) -> list[str]:
         lines.append(_row("---", "---", *("---" for _ in COLUMNS)))
         for rule in those:
             marks = (of[rule, column.title] for column in COLUMNS)
-            lines.append(_row(f"[{rule}](contract.md)", about[rule], *marks))
-        lines += ["", "What was seen where it is not kept:", ""]
-        for rule in those:
-            lines += _notes(rule, of)
+            lines.append(_row(f"[{rule}](#{rule.lower()})", about[rule], *marks))
         lines.append("")
+        for rule in those:
+            # A heading of its own is an address that a forge and the site agree on.
+            lines += [f"### {rule}", "", f"[The rule](contract.md#{rule.lower()}): {about[rule]}."]
+            lines += ["", *(_notes(rule, of) or ["Kept in every column."]), ""]
     return lines[:-1]
 
 
@@ -228,8 +232,8 @@ def _notes(rule: str, of: Mapping[tuple[str, str], Cell]) -> list[str]:
     for (what, channel_types), columns in by_what.items():
         where = "; ".join(column.title for column in columns)
         on = f" ({', '.join(channel_types)})" if channel_types else ""
-        lines.append(f"  - {where}{on}: {_escaped(what)}")
-    return [f"- {rule}", *lines] if lines else []
+        lines.append(f"- {where}{on}: {_escaped(what)}")
+    return lines
 
 
 def _escaped(text: str) -> str:

@@ -23,7 +23,7 @@ STOCK_COLUMNS = COLUMNS[1:]
 
 def rows() -> dict[str, list[str]]:
     """The marks of docs/scorecard.md, by rule."""
-    found = re.findall(r"^\| \[(\w{3,4}-\d\d)\]\(contract\.md\) \| (.+) \|$", text(), re.MULTILINE)
+    found = re.findall(r"^\| \[(\w{3,4}-\d\d)\]\(#\S+\) \| (.+) \|$", text(), re.MULTILINE)
     return {rule: rest.split(" | ")[1:] for rule, rest in found}
 
 
@@ -39,6 +39,22 @@ def test_document_has_every_rule_and_every_column() -> None:
     for rule, marks in rows().items():
         assert len(marks) == len(COLUMNS), rule
         assert all(mark.split()[0] in "✓✗±?○" for mark in marks), rule
+
+
+def test_each_rule_has_a_part_that_is_linked_both_ways() -> None:
+    parts = re.findall(
+        r"^### (\S+)\n\n\[The rule\]\(contract\.md#(\S+)\): (.+)\.\n\n"
+        r"(- .+|Kept in every column\.)\n",
+        text(),
+        re.MULTILINE,
+    )
+    assert [rule for rule, *_ in parts] == list(rules())
+    links = re.findall(r"^\| \[(\S+)\]\(#(\S+)\)", text(), re.MULTILINE)
+    assert links == [(rule, rule.lower()) for rule in rules()]
+    for rule, anchor, title, seen in parts:
+        assert (anchor, title) == (rule.lower(), titles()[rule])
+        everywhere = set(rows()[rule]) == {"✓"}
+        assert (seen == "Kept in every column.") == everywhere, rule
 
 
 def test_halfclose_keeps_every_rule() -> None:
@@ -125,7 +141,7 @@ def test_tidy_leaves_nothing_that_differs_from_run_to_run() -> None:
     assert tidy("b'" + "x" * 99) == "b'…"
 
 
-def test_telling_is_of_its_own_kinds_and_rules() -> None:
+def test_telling_is_of_its_own_types_of_channel_and_rules() -> None:
     telling = Telling("^no end", Outcome.HIDDEN, "PIP-02: why", channel_types=("stdio",))
     assert telling.tells("EVT-04", "stdio", "no end came")
     assert not telling.tells("EVT-04", "tcp", "no end came")

@@ -134,6 +134,8 @@ class Backend(SocketHost):
         """The reason why this backend cannot serve endpoints of *scheme*; None if it can.
 
         A backend may override it.
+
+        :param scheme: the scheme of the endpoint that a program asks for.
         """
         if scheme.needs_descriptors and not self.capabilities.descriptors:
             return f"the backend {self.name!r} has no descriptors, which {scheme.name}: needs"
@@ -144,6 +146,7 @@ class Backend(SocketHost):
 
         `connect` is built on it, and so can be a scheme that reaches its endpoints through others.
 
+        :param endpoint: where to connect.
         :param timeout: seconds for everything. None means no limit.
         :raises ConnectError: the connection was not made (ERR-10); see `connect`.
         :raises RuntimeError: the backend was left meanwhile.
@@ -170,6 +173,10 @@ class Backend(SocketHost):
 
         `listen` is built on it, and so can be a scheme that reaches its endpoints through others.
 
+        :param endpoint: where to listen.
+        :param options: those of each connection; ``unix_mode`` is for the socket itself.
+        :param accepted: is called in the loop's thread with each new channel, which is its own from
+            then on.
         :raises ListenError: nothing can listen on *endpoint*.
         :raises RuntimeError: the backend was left meanwhile.
         :raises TypeError: the plugin of the scheme is broken, and gave no listener.
@@ -196,6 +203,9 @@ class Backend(SocketHost):
     ) -> Protocol | None:
         """Attach what *factory* gives to *channel*, which was accepted by a listener (rule ERR-08).
 
+        :param channel: the new connection's channel, which is the backend's from now on.
+        :param factory: any callable that gives a protocol. It is called once.
+        :param options: the settings of the connection.
         :param context: where the connection's events run. No other connection may use it (rule
             EVT-16). By default a copy of the caller's; for a listener it is a copy of the context
             in which the program called `listen`.

@@ -45,7 +45,7 @@ class Capabilities:
     :param can_half_close: the channel can end one half and keep the other. Off:
         ``loseWriteConnection`` raises `Unsupported`.
     :param can_reset: `Channel.abort` makes the peer see a reset, so that truncated data never
-        looks complete. Off: `abort` discards what is pending and closes.
+        looks complete. Off: `Channel.abort` discards what is pending and closes.
     :param keeps_input: after a failed send, input that the peer had sent before is still delivered.
     :param bounds_input: while reading is paused, what the peer sends stays in the kernel. Off:
         the framework may go on reading into memory.
@@ -100,11 +100,17 @@ class ChannelHandler(ABC):
     @abstractmethod
     def write_failed(self, error: Exception) -> None:
         """Nothing can be sent any more. Input that has arrived can still be read, and the
-        connection delivers it before it ends (FLU-09)."""
+        connection delivers it before it ends (FLU-09).
+
+        :param error: what the system said.
+        """
 
     @abstractmethod
     def reader_gone(self, error: Exception) -> None:
-        """Nobody reads the pipe to which we write. The other half goes on (PIP-04)."""
+        """Nobody reads the pipe to which we write. The other half goes on (PIP-04).
+
+        :param error: what the system said.
+        """
 
     @abstractmethod
     def failed(self, error: Exception | None) -> None:
@@ -125,10 +131,14 @@ class Channel(ABC):
     __slots__ = ()
 
     capabilities: Capabilities = Capabilities()
+    """What the channel can do: everything, unless the subclass declares otherwise."""
 
     @abstractmethod
     def start(self, handler: ChannelHandler) -> None:
-        """Call *handler* from now on. A second call replaces the handler, for lingering."""
+        """Call *handler* from now on. A second call replaces the handler, for lingering.
+
+        :param handler: who is told what happens.
+        """
 
     @abstractmethod
     def resume_reading(self) -> None:
@@ -203,7 +213,10 @@ class Channel(ABC):
         return None
 
     def set_no_delay(self, enabled: bool) -> None:  # noqa: B027 - nothing to do where not TCP
-        """Set ``TCP_NODELAY`` if the channel is a TCP socket."""
+        """Set ``TCP_NODELAY`` if the channel is a TCP socket.
+
+        :param enabled: whether small writes are sent at once.
+        """
 
     def get_no_delay(self) -> bool:
         """Whether ``TCP_NODELAY`` is set. False if the channel is no TCP socket."""
@@ -214,7 +227,10 @@ class Channel(ABC):
         return tcp_option(self.get_handle(), socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
     def set_keep_alive(self, enabled: bool) -> None:  # noqa: B027 - likewise
-        """Set ``SO_KEEPALIVE`` if the channel is a TCP socket."""
+        """Set ``SO_KEEPALIVE`` if the channel is a TCP socket.
+
+        :param enabled: whether the kernel probes an idle peer.
+        """
 
 
 def tcp_option(handle: object, level: int, option: int) -> bool:

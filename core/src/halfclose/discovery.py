@@ -107,6 +107,7 @@ def find_backend(name: str) -> BackendSpec:
 
     The backend's framework is not imported.
 
+    :param name: the backend's full name, such as ``"anyio+trio"``.
     :raises BackendNotFound: no backend of that name is installed. The message has the names of the
         installed ones, the similar names among them, and the install command.
     :raises BackendLoadError: the backend's plugin does not load, or two distributions offer a
@@ -181,6 +182,7 @@ def locate(name: str) -> Located:
 def load_backend(name: str) -> type[Backend]:
     """The `Backend` subclass of the backend *name*. This imports its framework.
 
+    :param name: the backend's full name, such as ``"anyio+trio"``.
     :raises BackendNotFound: see `find_backend`.
     :raises BackendLoadError: the backend is installed but does not load, or two distributions offer
         a backend of that name.

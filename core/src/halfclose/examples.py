@@ -119,6 +119,7 @@ class Ask(Logged):
     def __init__(self, question: bytes = b"hello, world") -> None:
         self.question = question
         self.answer: bytearray = bytearray()
+        """What has come so far."""
 
     def connectionMade(self) -> None:
         super().connectionMade()

@@ -5,9 +5,9 @@ is not copied but shared: the connections, the listening sockets, the epoll inst
 registered there, the settings of a terminal. If the child closed them in the usual way, it would
 change them for the parent. If it kept them open, peers would not see the parent's end of stream.
 
-So in the child, every backend that was in use belongs to the parent (rule ERR-18; docs/how-to/forking.md).
-The child sees its connections as closed, /dev/null takes the place of its descriptors, and a child
-that comes back to its loop is ended.
+So in the child, every backend that was in use belongs to the parent (rule ERR-18;
+docs/how-to/forking.md). The child sees its connections as closed, /dev/null takes the place of its
+descriptors, and a child that comes back to its loop is ended.
 """
 
 from __future__ import annotations

@@ -78,15 +78,24 @@ class HookSpecs:
 
     @hookspec
     def halfclose_connection_made(self, transport: Transport, protocol: BaseProtocol) -> None:
-        """Called once for each connection, after ``connectionMade`` has returned."""
+        """Called once for each connection, after ``connectionMade`` has returned.
+
+        :param transport: the connection.
+        :param protocol: its protocol.
+        """
 
     @hookspec
     def halfclose_half_closed(self, transport: Transport, side: str) -> None:
         """Called after a half has ended and the protocol was told of it.
 
+        :param transport: the connection.
         :param side: the half that ended: "read" or "write".
         """
 
     @hookspec
     def halfclose_connection_lost(self, transport: Transport, reason: BaseException) -> None:
-        """Called once for each connection, after ``connectionLost`` has returned."""
+        """Called once for each connection, after ``connectionLost`` has returned.
+
+        :param transport: the connection, which is over.
+        :param reason: what ``connectionLost`` got.
+        """

@@ -94,12 +94,15 @@ class ConnectionHost(AbstractBackend):
     """
 
     lingering: ClosedChannels
+    """The channels that were closed and still wait for their peers (END-01)."""
 
     def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(name, options)
         # A lambda, since `disown` replaces `fatal` in a forked child.
         self.hooks: Hooks = Hooks(lambda error: self.fatal(error), self.report)
+        """Calls the hooks of the plugins that listen to connections."""
         self.deadlines: Deadlines = Deadlines(self)
+        """The timeouts of the connections."""
         self.leaving = False
         """Whether the backend is being left, and its connections are given time to end."""
         self._connections: dict[HeldConnection, None] = {}
@@ -127,42 +130,66 @@ class ConnectionHost(AbstractBackend):
     # -- what is open --------------------------------------------------------------------------
 
     def hold(self, connection: HeldConnection) -> None:
-        """Keep *connection* alive until `release` (EVT-10)."""
+        """Keep *connection* alive until `release` (EVT-10).
+
+        :param connection: a new connection.
+        """
         self._connections[connection] = None
         if self.leaving and not self.left:
             # The others have been closed already; this one is new.
             self.call_soon(connection.leave)
 
     def release(self, connection: HeldConnection) -> None:
-        """Forget *connection*, which is lost."""
+        """Forget *connection*, which is lost.
+
+        :param connection: the connection, which was held.
+        """
         self._connections.pop(connection, None)
         self.check_quiet()
 
     def hold_channel(self, channel: Channel) -> None:
-        """Wait for *channel*, which is closed, and needs more turns to release its descriptor."""
+        """Wait for *channel*, which is closed, and needs more turns to release its descriptor.
+
+        :param channel: the channel.
+        """
         self._channels.add(channel)
 
     def release_channel(self, channel: Channel) -> None:
-        """Forget *channel*, which has released its descriptor."""
+        """Forget *channel*, which has released its descriptor.
+
+        :param channel: the channel.
+        """
         self._channels.discard(channel)
         self.check_quiet()
 
     def holds_channel(self, channel: Channel) -> bool:
-        """Whether `hold_channel` was called for *channel*, and `release_channel` not yet."""
+        """Whether `hold_channel` was called for *channel*, and `release_channel` not yet.
+
+        :param channel: the channel.
+        """
         return channel in self._channels
 
     def forget(self, listener: Listener) -> None:
-        """Forget *listener*, which is closed."""
+        """Forget *listener*, which is closed.
+
+        :param listener: the listener.
+        """
         self._listeners.pop(listener, None)
 
     # -- leaving -------------------------------------------------------------------------------
 
     def on_leaving(self, leave: Callable[[], None]) -> None:
-        """Call *leave* when the backend is left, unless `forget_leaving` comes before."""
+        """Call *leave* when the backend is left, unless `forget_leaving` comes before.
+
+        :param leave: what to call, in the loop's thread.
+        """
         self._leaving[leave] = None
 
     def forget_leaving(self, leave: Callable[[], None]) -> None:
-        """Take back `on_leaving`. Idempotent."""
+        """Take back `on_leaving`. Idempotent.
+
+        :param leave: what `on_leaving` was given.
+        """
         self._leaving.pop(leave, None)
 
     def check_quiet(self) -> None:
@@ -183,11 +210,16 @@ class ConnectionHost(AbstractBackend):
 
         For those that belong to no channel and no listener, and that the poller does not watch.
         `release_descriptors` takes it back.
+
+        :param descriptors: gives the descriptors. It is called in the child.
         """
         self._holders[descriptors] = None
 
     def release_descriptors(self, descriptors: Callable[[], Iterable[int]]) -> None:
-        """Take back `hold_descriptors`. Idempotent."""
+        """Take back `hold_descriptors`. Idempotent.
+
+        :param descriptors: what `hold_descriptors` was given.
+        """
         self._holders.pop(descriptors, None)
 
     @property
@@ -199,6 +231,8 @@ class ConnectionHost(AbstractBackend):
         """Give everything up, in a forked child, because it belongs to the process *parent*.
 
         No event is delivered. From then on nothing can be begun, and `fatal` ends the process.
+
+        :param parent: the id of the parent process.
         """
         self.foreign: int | None = parent
         reason = ConnectionLost(f"the connection is that of process {parent}")

@@ -42,10 +42,14 @@ class BaseProtocol(ABC):
     """
 
     transport: Transport
+    """The connection, from `connectionMade` on."""
 
     def makeConnection(self, transport: Transport) -> None:
         """Attach *transport* and call `connectionMade`. Called once, before any other event
-        (rule EVT-01)."""
+        (rule EVT-01).
+
+        :param transport: the connection, which is up.
+        """
         self.transport = transport
         self.connectionMade()
 
@@ -127,6 +131,7 @@ class PushProducer(Interface):
 
 
 Producer: TypeAlias = "PullProducer | PushProducer"
+"""What `Transport.registerProducer` takes."""
 
 
 class Transport(ABC):
@@ -211,6 +216,7 @@ class Transport(ABC):
     def writeSequence(self, data: Iterable[bytes | bytearray | memoryview]) -> None:
         """Send the concatenation of *data*, as `write` does.
 
+        :param data: the pieces, each as `write` takes it.
         :raises TypeError: an item is not bytes, bytearray or memoryview.
         """
 
@@ -264,6 +270,7 @@ class Transport(ABC):
         If `loseWriteConnection` or `loseConnection` has been called before, or the connection is
         lost, *producer* is not registered. Its ``stopProducing`` is called in the next turn then.
 
+        :param producer: what writes to this transport, and is told when to pause and when to go on.
         :param streaming: true for a `PushProducer`, false for a `PullProducer`.
         :raises RuntimeError: a producer is registered already. That one stays registered.
         """
@@ -293,6 +300,8 @@ class Transport(ABC):
         """Send small writes at once (``TCP_NODELAY``, on by default), or not.
 
         Does nothing if the connection is not TCP, or is over.
+
+        :param enabled: True: send at once. False: let the kernel collect small writes.
         """
 
     @abstractmethod
@@ -308,6 +317,8 @@ class Transport(ABC):
         """Have the kernel probe an idle peer (``SO_KEEPALIVE``), or not.
 
         Does nothing if the connection is not TCP, or is over.
+
+        :param enabled: True: probe. False: do not.
         """
 
     @abstractmethod
@@ -320,6 +331,7 @@ class Transport(ABC):
 
 
 ProtocolFactory: TypeAlias = Callable[[], Protocol]
+"""Anything that gives a protocol when it is called without arguments, such as its class."""
 
 P = TypeVar("P", bound=Protocol)
 
@@ -354,7 +366,7 @@ class AbstractBackend(EventLoop):
         :raises ConnectError: the connection was not made: `ConnectionRefused`, `DNSLookupFailed`,
             `ConnectTimeout`, or `ConnectError` itself for any other reason. The message names the
             endpoint and each attempt.
-        :raises TypeError: *factory* gave no protocol.
+        :raises TypeError: *factory* gave no protocol, or *timeout* is no number.
         :raises BaseException: what *factory* or ``connectionMade`` raised.
         """
 

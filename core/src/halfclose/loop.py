@@ -120,6 +120,10 @@ class EventLoop(ABC):
         ``main`` (LOOP-12). Leave no descriptor, thread, task or signal handler behind: the method
         can be called again, also in another thread at the same time.
 
+        :param name: the backend's full name.
+        :param options: what the program gave to `halfclose.run`.
+        :param main: the program's asynchronous function.
+        :param args: what *main* gets after the backend.
         :raises KeyboardInterrupt: on SIGINT, once ``main`` has cleaned up.
         :raises BaseException: whatever ``main`` raised, or `fatal` was given. It is the same
             object, in no exception group.
@@ -167,10 +171,13 @@ class EventLoop(ABC):
         It must not be called earlier (LOOP-01), because an event that a protocol's verb causes is
         never delivered inside that verb (EVT-07).
 
-        The function runs in a copy of the caller's context (`contextvars`). The same is true for
+        The function runs in a copy of the caller's context (``contextvars``). The same is true for
         `call_later`, `call_soon_threadsafe` and `start_soon` (EVT-16). An exception that it raises
         is logged and stops nothing else (LOOP-07); `guarded` does that. Once the backend has been
         left, nothing is called, and nothing is raised either (ERR-14).
+
+        :param function: what to call, in the loop's thread.
+        :param args: its arguments.
         """
 
     @abstractmethod
@@ -181,6 +188,10 @@ class EventLoop(ABC):
 
         It may be called late, but never early (LOOP-02). Context, exceptions and a backend that has
         been left are as for `call_soon`; a handle is always returned.
+
+        :param seconds: how long to wait, 0 or more.
+        :param function: what to call, in the loop's thread.
+        :param args: its arguments.
         """
 
     @abstractmethod
@@ -189,6 +200,9 @@ class EventLoop(ABC):
 
         Once the backend has been left it does nothing and raises nothing, even if the loop has
         ended or is closed, because a thread cannot know that in time (ERR-14).
+
+        :param function: what to call, in the loop's thread.
+        :param args: its arguments.
         """
 
     # -- tasks ---------------------------------------------------------------------------------
@@ -200,11 +214,18 @@ class EventLoop(ABC):
         Leaving the backend cancels the task. An exception of the task is logged by `report`; a
         KeyboardInterrupt or SystemExit is given to `fatal`. Call `check_process` when the task has
         ended. Once the backend has been left, no task is begun, and nothing is raised.
+
+        :param function: an asynchronous function.
+        :param args: its arguments.
         """
 
     @abstractmethod
     async def sleep(self, seconds: float) -> None:
-        """Wait for *seconds*."""
+        """Wait for *seconds*.
+
+        :param seconds: how long to wait, 0 or more. If the call is cancelled, nothing is left
+            behind.
+        """
 
     @abstractmethod
     def create_event(self) -> Event:
@@ -224,6 +245,8 @@ class EventLoop(ABC):
         The loop should call *ready* again in its next turn then, whether the descriptor is ready or
         not. A backend that ignores what *ready* returns is correct too, but slower.
 
+        :param fd: the descriptor, which stays the caller's.
+        :param ready: what to call, in the loop's thread.
         :param write: watch for *fd* being writable instead.
         """
 
@@ -234,6 +257,8 @@ class EventLoop(ABC):
         *host* is always a name, never an address. If the lookup itself cannot be cancelled, a task
         that is cancelled must not wait for it.
 
+        :param host: the name.
+        :param port: the port that the addresses are to have.
         :raises OSError: the name has no address, such as ``socket.gaierror`` (LOOP-08).
         """
 
@@ -243,6 +268,7 @@ class EventLoop(ABC):
 
         The channel owns the socket from now on.
 
+        :param sock: the socket.
         :raises OSError: the framework cannot take the socket, which stays the caller's. If a
             resource is missing (EMFILE), the caller tries again later; any other error means that
             the connection is lost.
@@ -256,6 +282,8 @@ class EventLoop(ABC):
         KeyboardInterrupt and SystemExit are given to `fatal`, everything else is logged by
         `report`. If *function* has forked, the child ends afterwards (see `check_process`).
 
+        :param function: what to call.
+        :param args: its arguments.
         :returns: what the function returned; None if it raised.
         """
         result = None
@@ -274,6 +302,9 @@ class EventLoop(ABC):
         """Call *function* by `guarded`, unless the backend has been left.
 
         `call_later`, `call_soon` and `call_soon_threadsafe` can give it to the framework's loop.
+
+        :param function: what to call.
+        :param args: its arguments.
         """
         if not self.left:
             self.guarded(function, *args)
@@ -287,7 +318,10 @@ class EventLoop(ABC):
         It is called once for each such error, and logs to the logger ``halfclose``, with the
         traceback. A backend can override it to tell its framework too. It must raise nothing.
 
+        :param error: what was raised.
         :param message: what failed; with *args*, as for ``logging``.
+        :param args: what is put into *message*.
+        :param level: the level of the log.
         """
         _log.log(level, message, *args, exc_info=error)
 
@@ -297,6 +331,8 @@ class EventLoop(ABC):
         A backend whose loop can outlive it overrides this. It is the one exception to the rule
         that nothing is called once the backend has been left (ERR-14).
 
+        :param function: what to call, in the loop's thread.
+        :param args: its arguments.
         :returns: whether *function* will be called. Unless overridden, it never is.
         """
         return False

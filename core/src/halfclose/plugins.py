@@ -8,6 +8,7 @@ among the backends that the plugins offer.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from .entrypoints import distribution_name, installed_plugins
 from .hooks import GROUP, PLUGINS_GROUP, BackendSpec, HookSpecs
 from .interfaces import BaseProtocol, Transport
 from .reasons import BackendLoadError
+from .text import printable
 
 __all__ = [
     "Hooks",
@@ -32,6 +34,8 @@ __all__ = [
     "registry",
     "unregister",
 ]
+
+_log = logging.getLogger("halfclose")
 
 
 def distribution_of(entry: EntryPoint) -> str:
@@ -63,6 +67,7 @@ class Registry:
         self.manager.add_hookspecs(HookSpecs)
         self._failures: dict[str, BaseException] = {}
         self._loaded = False
+        self._told = False
         self._loading = threading.local()
         # Held while a plugin is registered, and never while a plugin is imported: two threads that
         # import modules would wait for each other.
@@ -126,20 +131,40 @@ class Registry:
                     self.register(plugin, key)
         except (Exception, SystemExit) as error:
             self._failures[key] = error
+            what = "plugin" if entry.group == PLUGINS_GROUP else "backend"
             raise BackendLoadError(
-                f"backend {entry.name!r} does not load: entry point {entry.value!r} of "
+                f"{what} {entry.name!r} does not load: entry point {entry.value!r} of "
                 f"distribution {distribution_of(entry)} failed: {type(error).__name__}: {error}"
             ) from error
         return plugin
 
     def load_all(self) -> None:
-        """Load every plugin. Failures are kept, for the time when somebody wants that plugin."""
-        of_backends = [entry for entries in installed_entries().values() for entry in entries]
-        for entry in (*of_backends, *installed_plugins(PLUGINS_GROUP)):
+        """Load every plugin. Failures are kept, for the time when somebody wants that plugin.
+
+        Nobody ever asks for a plugin that brings no backend, so its failure is logged: without its
+        hooks, a program would go on and count or log nothing.
+        """
+        for entries in installed_entries().values():
+            for entry in entries:
+                try:
+                    self.load(entry)
+                except BackendLoadError:
+                    pass
+        broken = self.broken_plugins()
+        if not self._told:
+            for error in broken:
+                _log.warning("%s", printable(" ".join(str(error).split())))
+        self._told = True
+
+    def broken_plugins(self) -> list[BackendLoadError]:
+        """Load every plugin that brings no backend, and give the errors of those that fail."""
+        found = []
+        for entry in installed_plugins(PLUGINS_GROUP):
             try:
                 self.load(entry)
-            except BackendLoadError:
-                pass
+            except BackendLoadError as error:
+                found.append(error)
+        return found
 
     def load_once(self) -> None:
         """Call `load_all` unless this process has done so already.
@@ -213,6 +238,7 @@ def register(plugin: Any, name: str | None = None) -> None:
 def unregister(plugin: Any) -> None:
     """Take a plugin away that was registered. Its hooks are no longer called.
 
+    :param plugin: what `register` was given.
     :raises ValueError: *plugin* is not registered.
     """
     if not registry.manager.is_registered(plugin):

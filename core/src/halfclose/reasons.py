@@ -32,22 +32,26 @@ class HalfcloseError(Exception):
 
 
 class ConnectionClosed(HalfcloseError):
-    """The base of the reasons that ``connectionLost`` gets."""
+    """The base of the reasons that ``connectionLost`` gets, and that ``whenClosed`` gives.
 
-
-class ConnectionDone(ConnectionClosed):
-    """The connection ended cleanly.
-
-    Both halves ended, or we closed it and the kernel took all that we had written.
+    An event of the protocol that raised ends the connection too. The reason is then what it raised.
     """
 
 
+class ConnectionDone(ConnectionClosed):
+    """A clean end: both halves ended, or we closed the connection and the kernel took everything
+    that we had written."""
+
+
 class ConnectionLost(ConnectionClosed):
-    """The connection ended in any other way, for example by a reset."""
+    """The connection ended in any other way: the peer has reset it, the network has failed, or a
+    send has failed."""
 
 
 class ConnectionAborted(ConnectionLost):
-    """We ended the connection at once, by ``abortConnection`` or because the backend was left."""
+    """We ended the connection at once: by ``abortConnection``, because the backend was left before
+    the connection had ended, or because this was one side of a proxy and the other side was
+    lost."""
 
 
 class CloseTimeout(ConnectionLost):
@@ -59,7 +63,8 @@ class HalfCloseTimeout(ConnectionLost):
 
 
 class ConnectError(HalfcloseError):
-    """A connection could not be made. The message names the endpoint and every attempt."""
+    """A connection could not be made, for a reason that has no class of its own, such as an
+    unreachable network. The message names the endpoint and every attempt."""
 
 
 class ConnectionRefused(ConnectError):
@@ -67,23 +72,26 @@ class ConnectionRefused(ConnectError):
 
 
 class ConnectTimeout(ConnectError):
-    """The endpoint did not answer within the timeout, which includes the name lookup."""
+    """The endpoint did not answer within *timeout* seconds, which include the name lookup."""
 
 
 class DNSLookupFailed(ConnectError):
-    """The host name has no address."""
+    """The name lookup failed: the host name has no address, or no name server has answered."""
 
 
 class ListenError(HalfcloseError):
-    """Listening failed. The message names the endpoint."""
+    """Nothing can listen on the endpoint: it is taken, not allowed, not of this machine, or of a
+    scheme that can only connect. The message names the endpoint."""
 
 
 class EndpointError(HalfcloseError, ValueError):
-    """An endpoint is malformed. The message quotes it and shows a valid one."""
+    """An endpoint is malformed, or no plugin brings its scheme, or two do. The message quotes the
+    endpoint and shows a valid one."""
 
 
 class Unsupported(HalfcloseError):
-    """The channel or the backend cannot do what was asked. Nothing has changed."""
+    """The channel or the backend cannot do what was asked; see `Capabilities`. Nothing has
+    changed."""
 
 
 class BackendError(HalfcloseError):
@@ -91,8 +99,10 @@ class BackendError(HalfcloseError):
 
 
 class BackendNotFound(BackendError, LookupError):
-    """No backend of that name is installed."""
+    """No backend of that name is installed, or none at all. The message lists those that there are,
+    and the command that installs one."""
 
 
 class BackendLoadError(BackendError, ImportError):
-    """A backend is installed but does not load. The ``__cause__``, if there is one, says why."""
+    """A backend is installed but does not load, or two distributions offer it. The message says
+    what to do; the ``__cause__``, if there is one, says what failed."""

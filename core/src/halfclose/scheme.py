@@ -58,6 +58,7 @@ class Scheme(ABC, Generic[EndpointT, BackendT]):
     def parse(self, rest: str) -> EndpointT:
         """The endpoint that is written as `name`, a colon and *rest*.
 
+        :param rest: what stands after the colon.
         :raises ValueError: this is no valid endpoint. The message only has to say what is wrong;
             the caller adds the endpoint's whole text and the examples.
         """
@@ -71,6 +72,8 @@ class Scheme(ABC, Generic[EndpointT, BackendT]):
         If it is cancelled, it must leave nothing open. A scheme that reaches its endpoints by way
         of another endpoint calls ``backend.open_channel`` for that one.
 
+        :param backend: the backend that the program has asked to connect.
+        :param endpoint: where to connect, an endpoint of this scheme.
         :param timeout: seconds for everything; None: no limit.
         :raises ConnectError: the connection cannot be made. The message names *endpoint*.
         :raises OSError: the connection cannot be made. The caller makes it a `ConnectError` that
@@ -90,6 +93,9 @@ class Scheme(ABC, Generic[EndpointT, BackendT]):
         A scheme that reaches its endpoints by way of another endpoint calls
         ``backend.open_listener`` for that one. Without an override, listening is refused.
 
+        :param backend: the backend that the program has asked to listen.
+        :param endpoint: where to listen, an endpoint of this scheme.
+        :param options: those of the connections; ``unix_mode`` is for the endpoint itself.
         :param accepted: to be called with the channel of each new connection.
         :raises ListenError: listening failed. The message names *endpoint*.
         :raises OSError: listening failed. The caller makes it a `ListenError` that names
@@ -99,11 +105,17 @@ class Scheme(ABC, Generic[EndpointT, BackendT]):
         raise ListenError(f"cannot listen on {endpoint}: {_CONNECT_ONLY}")
 
     def cannot_connect(self, endpoint: EndpointT) -> str | None:
-        """Why no connection to *endpoint* can ever be made; None: it may be possible."""
+        """Why no connection to *endpoint* can ever be made; None: it may be possible.
+
+        :param endpoint: an endpoint of this scheme.
+        """
         return None
 
     def cannot_listen(self, endpoint: EndpointT) -> str | None:
-        """Why listening on *endpoint* can never succeed; None: it may be possible."""
+        """Why listening on *endpoint* can never succeed; None: it may be possible.
+
+        :param endpoint: an endpoint of this scheme.
+        """
         if self.one_connection:
             return "it is one connection; connect to it instead"
         # A subclass that does not override `listen` need not say so once more.
@@ -111,5 +123,8 @@ class Scheme(ABC, Generic[EndpointT, BackendT]):
 
     def cannot_have_mode(self, endpoint: EndpointT) -> str | None:
         """Why `ConnectionOptions.unix_mode` cannot apply to *endpoint*; None: it is a file, to
-        which it applies."""
+        which it applies.
+
+        :param endpoint: an endpoint of this scheme.
+        """
         return "only a file has permissions"

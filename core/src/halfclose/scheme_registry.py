@@ -29,6 +29,7 @@ register(core_plugin, "halfclose")
 def parse_endpoint(text: str) -> Endpoint:
     """The endpoint that *text* names. To parse ``str(endpoint)`` gives an equal endpoint.
 
+    :param text: the endpoint as a string, such as ``"tcp:[::1]:80"``.
     :raises EndpointError: *text* is no endpoint, and the message says what is wrong with it; or two
         plugins bring its scheme, or the plugin that brings it is broken: it raises something else
         than a ValueError, or gives something that is no endpoint of the scheme.
@@ -55,6 +56,7 @@ def parse_endpoint(text: str) -> Endpoint:
 def as_endpoint(value: str | Endpoint) -> Endpoint:
     """*value* if it is an endpoint, or the endpoint that it names if it is a string.
 
+    :param value: an endpoint, or one as a string.
     :raises EndpointError: the string is malformed, or *value* is neither; see `parse_endpoint`.
     """
     if isinstance(value, str):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..backend import GRACE
 from ..discovery import available_backends, select_backend
 from ..endpoints import Endpoint
 from ..options import LINGER_TIMEOUT, UNIX_MODE, ConnectionOptions
@@ -158,7 +159,12 @@ def cli(ctx: click.Context) -> None:
     """Serve and use half-closeable protocols, on any event loop.
 
     ENDPOINT is tcp:HOST:PORT (tcp:[::1]:80; tcp:*:80 listens on every address), unix:PATH
-    (unix:@NAME is abstract), or stdio:. Plugins bring others.
+    (unix:@NAME is abstract), or stdio:. Plugins bring others. S is a number of seconds, such as
+    0.5. If --backend names no backend, HALFCLOSE_BACKEND does, or else one that is installed is
+    used.
+
+    The status is 0 if all went well, 1 if something went wrong, and 2 if the arguments are wrong.
+    A command that a signal ends dies by the signal.
     """
     if ctx.invoked_subcommand is None:
         raise click.UsageError(f"no command; there are: {', '.join(sorted(cli.commands))}", ctx)
@@ -192,6 +198,14 @@ def cli(ctx: click.Context) -> None:
     show_default=True,
 )
 @click.option(
+    "--grace",
+    metavar="S",
+    callback=_seconds,
+    default=str(GRACE),
+    help="After the first signal, wait S seconds for connections to end, and abort the rest.",
+    show_default=True,
+)
+@click.option(
     "--log-level",
     type=click.Choice(_LEVELS),
     default="info",
@@ -206,6 +220,7 @@ def run(
     half_close_timeout: float | None,
     close_timeout: float | None,
     linger: float,
+    grace: float,
     log_level: str,
 ) -> int:
     """Serve a protocol on ENDPOINT, or attach it to stdio:.
@@ -217,7 +232,8 @@ def run(
     SIGINT or SIGTERM closes every connection gracefully, a second one aborts them. After one
     SIGTERM, which asks a server to end, the status is 0. After SIGINT or a second signal the
     command dies by the signal, so that ^C also ends a shell's loop around it. On stdio: the
-    command ends with the connection, and dies by any signal that ended it.
+    command ends with the connection, and dies by any signal that ended it. The status is 1 if it
+    cannot listen on ENDPOINT, or the connection of stdio: was lost.
     """
     from .loading import load_protocol
     from .serving import serve
@@ -230,7 +246,7 @@ def run(
         half_close_timeout=half_close_timeout,
         unix_mode=_mode_for(where, unix_mode),
     )
-    return serve(load_protocol(protocol), where, backend, options)
+    return serve(load_protocol(protocol), where, backend, options, grace)
 
 
 def _talking(command: Callable[..., int]) -> Callable[..., int]:
@@ -298,7 +314,7 @@ def _manner(
     callback=_seconds,
     default="30",
     show_default=True,
-    help="Seconds for connecting, the name lookup included.",
+    help="Give up if connecting takes longer than S seconds, the name lookup included.",
 )
 @_talking
 def connect(
@@ -417,7 +433,16 @@ def _mode_for(where: Endpoint, mode: int | None) -> int:
 @cli.command(short_help="List every backend, and whether it loads.")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON list of objects.")
 def backends(as_json: bool) -> int:
-    """List every backend and variant: where it comes from, whether it loads, and why not."""
+    """List every backend and variant: where it comes from, whether it loads, and why not.
+
+    The status is 0, whether they load or not.
+
+    \b
+    --json prints a list of objects:
+      name, distribution, version, entry_point
+      loads     whether it can be used
+      error     why not, or null
+    """
     from .listing import list_backends
 
     return list_backends(as_json=as_json)
@@ -460,7 +485,7 @@ def demo() -> int:
     callback=_time_limit,
     default="60",
     show_default=True,
-    help="Seconds for each case; one that takes longer is killed, and has failed.",
+    help="A case that takes longer than S seconds is killed, and has failed.",
 )
 def contract(
     names: tuple[str, ...],
@@ -509,7 +534,7 @@ def contract(
     callback=_time_limit,
     default="30",
     show_default=True,
-    help="How long to search each backend.",
+    help="Search each backend for S seconds.",
 )
 @click.option(
     "--seed", metavar="N", callback=_whole(0, (1 << 64) - 1), help="Draw the scripts from N."

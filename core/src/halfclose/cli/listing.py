@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
 from ..discovery import BackendInfo, available_backends, find_backend, load_backend, none_installed
+from ..plugins import registry
 from ..reasons import BackendError, BackendNotFound
 from .report import one_line
 from .screen import console
@@ -61,30 +62,56 @@ def _row(info: BackendInfo) -> Row:
 
 
 def list_backends(*, as_json: bool) -> int:
-    """Print every installed backend and variant.
+    """Print every installed backend and variant, and why each other plugin fails that does.
 
     :returns: the exit status.
     """
     rows = [_row(info) for info in available_backends().values()]
     if as_json:
         print(json.dumps([asdict(row) for row in rows], indent=2))
-    elif rows:
+        return 0
+    if rows:
         _print_table(rows)
     else:
         print(none_installed())
+    # With soft_wrap rich cuts no line, and leaves each reason on one line in a pipe.
+    reasons = [row.error for row in rows if row.error is not None]
+    for reason in (*reasons, *map(one_line, registry.broken_plugins())):
+        console().print(f"\n{reason}", soft_wrap=True)
     return 0
 
 
 def _print_table(rows: list[Row]) -> None:
     out = console()
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("Backend", "Version", "From", "Entry point", "Loads"):
-        table.add_column(heading, overflow="fold")
+    headings = ("Backend", "Version", "From", "Entry point", "Loads")
+    cells = [
+        (row.name, row.version, row.distribution, row.entry_point, "yes" if row.loads else "no")
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+    if sum(widths) + 2 * (len(widths) - 1) <= out.width:
+        _print_columns(out, headings, cells, widths)
+    else:
+        _print_paragraphs(out, rows)
+
+
+def _print_columns(
+    out: Console, headings: Sequence[str], cells: Sequence[Sequence[str]], widths: Sequence[int]
+) -> None:
+    """A line for each backend."""
+    for number, line in enumerate([headings, *cells]):
+        texts = [each.ljust(width + 2) for each, width in zip(line, widths, strict=True)]
+        loads = line[-1]
+        style = "bold" if not number else "green" if loads == "yes" else "bold red"
+        text = Text("".join(texts[:-1]), "" if number else "bold")
+        text.append(loads, style)
+        out.print(text, soft_wrap=True)
+
+
+def _print_paragraphs(out: Console, rows: Sequence[Row]) -> None:
+    """On a screen too narrow for the table: a few lines for each, so that no name is broken."""
     for row in rows:
-        loads = Text("yes", "green") if row.loads else Text("no", "bold red")
-        table.add_row(row.name, row.version, row.distribution, row.entry_point, loads)
-    out.print(table)
-    for row in rows:
-        if row.error is not None:
-            # With soft_wrap rich cuts no line, and leaves each reason on one line in a pipe.
-            out.print(f"\n{row.error}", soft_wrap=True)
+        text = Text(f"{row.name}  ")
+        text.append(*(("loads", "green") if row.loads else ("does not load", "bold red")))
+        text.append(f"\n  {row.distribution} {row.version}\n  {row.entry_point}", "dim")
+        out.print(text, soft_wrap=True)

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 
 __all__ = ["Advance", "progress"]
+
+_WIDE = 72
+"""How many columns a screen has at least that shows the bar itself, the time, and colours."""
 
 
 class Advance(Protocol):
@@ -39,13 +42,22 @@ def progress(total: float, unit: str = "") -> Iterator[Advance]:
     if sys.stderr is None or not sys.stderr.isatty():
         yield _nothing
         return
-    bar = Progress(
+    out = Console(stderr=True)
+    far = f"{{task.completed:.0f}}/{{task.total:.0f}}{unit}"
+    came, doing = "{task.fields[came]}", "{task.description}"
+    columns: list[ProgressColumn] = [
         BarColumn(),
-        TextColumn(f"{{task.completed:.0f}}/{{task.total:.0f}}{unit}", "green", markup=False),
+        TextColumn(far, "green", markup=False),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[came]}", "red", markup=False),
-        TextColumn("{task.description}", markup=False),
-        console=Console(stderr=True),
+        TextColumn(came, "red", markup=False),
+        TextColumn(doing, markup=False),
+    ]
+    if out.width < _WIDE:
+        # rich would cut each column a little. So it is one, which is cut at its end.
+        columns = [TextColumn(f"{far} {came} {doing}", markup=False)]
+    bar = Progress(
+        *columns,
+        console=out,
         # Else rich would draw in a thread, whose locks a forked process could find taken.
         auto_refresh=False,
         transient=True,

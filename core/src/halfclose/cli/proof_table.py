@@ -13,8 +13,6 @@ from .screen import marks
 
 __all__ = ["print_table"]
 
-_SHORT_NAMES = "lwc, rcl, wcl: loseWriteConnection, readConnectionLost, writeConnectionLost."
-
 _READABLE = 24
 """How many columns of the screen must be left to show the beginning of a rule's text."""
 
@@ -34,7 +32,6 @@ def print_table(out: Console, proof: Proof) -> None:
     tick, cross = marks()
     legend = f"{tick} N: kept on all N types of channel. {cross} M/N: broken on M of N."
     out.print(Text(legend, "dim"), soft_wrap=True)
-    out.print(Text(_SHORT_NAMES, "dim"), soft_wrap=True)
 
 
 def _fitting(proof: Proof, room: int) -> Iterator[list[Tried]]:

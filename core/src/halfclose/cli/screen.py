@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 from rich.console import Console
@@ -27,6 +28,9 @@ def console() -> Console:
     if not out.is_terminal:
         # The reader of a pipe has a width of its own, so lines are not made to fit one.
         out.width = _WIDE
+    elif out.is_dumb_terminal:
+        # rich takes each of these for 80 columns wide.
+        out.width, out.height = shutil.get_terminal_size()
     return out
 
 

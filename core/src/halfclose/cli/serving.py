@@ -35,6 +35,7 @@ def serve(
     endpoint: Endpoint,
     backend: str | None,
     options: ConnectionOptions,
+    grace: float,
 ) -> int:
     """Serve until a signal comes, or at an endpoint like stdio until its one connection ends.
 
@@ -45,6 +46,7 @@ def serve(
     :param factory: makes the protocols.
     :param backend: the name of the backend; None: the one that is found.
     :param options: of each connection.
+    :param grace: seconds that connections have to end, after a signal.
     :returns: the exit status.
     :raises HalfcloseError: the backend or the endpoint cannot be used.
     :raises Problem: the one connection was lost, or a standard descriptor was closed.
@@ -52,11 +54,14 @@ def serve(
         SIGPIPE if nobody reads standard output.
     """
     scheme = scheme_of(endpoint)
+    leaving = {"grace": grace}
     if scheme.one_connection:
         if scheme.standard_io:
             need_standard_io()
         with Signals() as signals:
-            reason = running.run(_attach, signals, factory, endpoint, options, backend=backend)
+            reason = running.run(
+                _attach, signals, factory, endpoint, options, backend=backend, options=leaving
+            )
         assert reason is not None, "only a signal comes before the end"
         if scheme.standard_io and _has_no_reader(reason):
             # A filter whose output nobody reads dies by SIGPIPE.
@@ -65,7 +70,9 @@ def serve(
             raise Problem(f"connection with {endpoint} lost: {one_line(reason)}")
     else:
         with Signals(signal.SIGTERM) as signals:
-            running.run(_listen, signals, factory, endpoint, options, backend=backend)
+            running.run(
+                _listen, signals, factory, endpoint, options, backend=backend, options=leaving
+            )
     return 0
 
 

@@ -71,6 +71,7 @@ class Connection(ReadHalf):
     :param backend: schedules calls, keeps the connection alive until it is lost, and lingers for
         it.
     :param channel: a new channel, which the connection owns from now on.
+    :param options: the settings of the connection.
     :param context: where the protocol's events and its producers run. No other connection may use
         it (EVT-16). By default a copy of the caller's.
     """
@@ -94,6 +95,7 @@ class Connection(ReadHalf):
 
         Input that came before is delivered after ``connectionMade`` (EVT-13).
 
+        :param protocol: the protocol, which has no transport yet.
         :returns: the exception that ``connectionMade`` raised, if it did; ``connectionLost`` has
             been called with it by then.
         """
@@ -340,7 +342,10 @@ class Connection(ReadHalf):
             self._feed.dismiss_if_idle()
 
     def disown(self, reason: ConnectionLost) -> None:
-        """Be over, in a forked child, and call nothing (ERR-18)."""
+        """Be over, in a forked child, and call nothing (ERR-18).
+
+        :param reason: what `whenClosed` gives from then on.
+        """
         # Not by a move of the table: the connection is the parent's, and nothing happens to it.
         self._life.state = State.CLOSED
         self._reason = self._reason or reason

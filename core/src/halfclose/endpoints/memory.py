@@ -34,6 +34,7 @@ class Memory(Endpoint):
     def parse(cls, rest: str) -> Memory:
         """The endpoint that is written as ``memory:`` and *rest*.
 
+        :param rest: what stands after the colon.
         :raises EndpointError: *rest* is no valid name. The message says why.
         """
         if not rest:

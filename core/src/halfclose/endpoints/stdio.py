@@ -20,6 +20,7 @@ class StandardIO(Endpoint):
     def parse(cls, rest: str) -> StandardIO:
         """The endpoint ``stdio:``.
 
+        :param rest: what stands after the colon, which is nothing.
         :raises EndpointError: *rest* is not empty.
         """
         if rest:

@@ -46,6 +46,7 @@ class TCP(Endpoint):
     def parse(cls, rest: str) -> TCP:
         """The endpoint that is written as ``tcp:`` and *rest*.
 
+        :param rest: what stands after the colon, such as ``[::1]:80``.
         :raises EndpointError: *rest* is no host and port. The message says what is wrong.
         """
         host, colon, port = rest.rpartition(":")

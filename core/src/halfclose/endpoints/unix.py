@@ -24,7 +24,7 @@ class UNIX(Endpoint):
 
     A path that begins with ``@`` is an abstract name. It is no file, so nothing has to be removed
     after use, and every process may connect to it. A file whose name begins with ``@`` is written
-    ``./@name``. The system's abstract names are bytes; `os.fsdecode` makes the string of them.
+    ``./@name``. The system's abstract names are bytes; ``os.fsdecode`` makes the string of them.
 
     :param path: empty for the end of a connection that has no name.
     :raises EndpointError: the path is longer than 107 bytes (the ``@`` of an abstract name is not
@@ -57,6 +57,7 @@ class UNIX(Endpoint):
 
         In *rest*, ``\\x`` and two hexadecimal digits stand for one byte.
 
+        :param rest: what stands after the colon.
         :raises EndpointError: *rest* is no valid path. The message says why.
         """
         if not rest:

@@ -103,9 +103,14 @@ def _is_mapped(host: str) -> bool:
     return host.startswith(_MAPPED) and "." in host
 
 
-def peer_of(sock: socket.socket) -> Endpoint:
-    """The endpoint of the peer of *sock*; an unspecified one if the system has forgotten it."""
-    return _ask(sock, socket.socket.getpeername)
+def peer_of(sock: socket.socket, connected_to: Address | None = None) -> Endpoint:
+    """The endpoint of the peer of *sock*; an unspecified one if the system has forgotten it.
+
+    :param connected_to: the address that *sock* was connected to, if it was we who did that. It is
+        taken if the system has forgotten the peer, which it does once the peer has reset. The log
+        of a reset is where the peer is wanted most.
+    """
+    return _ask(sock, socket.socket.getpeername, connected_to)
 
 
 def host_of(sock: socket.socket) -> Endpoint:
@@ -113,12 +118,18 @@ def host_of(sock: socket.socket) -> Endpoint:
     return _ask(sock, socket.socket.getsockname)
 
 
-def _ask(sock: socket.socket, question: Any) -> Endpoint:
+def _ask(sock: socket.socket, question: Any, otherwise: Address | None = None) -> Endpoint:
     try:
         return endpoint_of(sock.family, question(sock))
     except (OSError, TypeError, ValueError):
         # The peer reset the connection before we asked, or has an address that no endpoint has.
-        return UNIX("") if sock.family == socket.AF_UNIX else TCP("0.0.0.0", 0)
+        pass
+    try:
+        if otherwise is not None:
+            return endpoint_of(*otherwise)
+    except (TypeError, ValueError):
+        pass
+    return UNIX("") if sock.family == socket.AF_UNIX else TCP("0.0.0.0", 0)
 
 
 def literal(host: str, port: int) -> Address | None:

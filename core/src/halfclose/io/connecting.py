@@ -18,7 +18,7 @@ from ..endpoints import Endpoint
 from ..loop import Address, TimerHandle
 from ..reasons import ConnectError, ConnectionRefused, ConnectTimeout, DNSLookupFailed
 from ..text import printable
-from .addresses import describe, is_tcp
+from .addresses import describe, is_tcp, peer_of
 from .host import SocketHost
 from .poller import WRITE, Registration
 from .syscalls import let_go, pending_error
@@ -47,6 +47,7 @@ async def connect_channel(
 
     If it is cancelled, every socket is closed.
 
+    :param backend: the backend that is to serve the connection.
     :param endpoint: the endpoint that the errors name.
     :param where: the addresses, or a function that looks them up.
     :param timeout: seconds for everything; None: no limit.
@@ -56,8 +57,10 @@ async def connect_channel(
     :raises OSError: the socket is connected, but the backend can make no channel of it.
     :raises RuntimeError: the backend was left meanwhile.
     """
-    sock, lost = await _connect_socket(backend, endpoint, where, timeout)
+    sock, lost, address = await _connect_socket(backend, endpoint, where, timeout)
     try:
+        if peer is None:
+            peer = peer_of(sock, address)
         while True:
             backend.check_open()
             try:
@@ -87,13 +90,13 @@ async def _keep(backend: SocketHost, sock: socket.socket, pause: float) -> None:
 
 async def _connect_socket(
     backend: SocketHost, endpoint: Endpoint, where: Where, timeout: float | None
-) -> tuple[socket.socket, OSError | None]:
+) -> tuple[socket.socket, OSError | None, Address]:
     """Connect a non-blocking socket, and give it.
 
     If the connection is lost again already, there is no failure: the program gets its protocol, and
     the protocol is told (ERR-11).
 
-    :returns: the socket, and the error that ended its connection, or None.
+    :returns: the socket; the error that ended its connection, or None; and its address.
     """
     race = _Race(backend, endpoint, where, timeout)
     backend.on_leaving(race.leave)
@@ -128,6 +131,7 @@ class _Race:
         self._lookup_failure: Exception | None = None
         self._sock: socket.socket | None = None
         self._lost: OSError | None = None
+        self._address: Address | None = None
         self._timed_out = False
         self._left = False
         self._next_timer: TimerHandle | None = None
@@ -193,12 +197,14 @@ class _Race:
             self._next_timer = self.backend.call_later(ATTEMPT_DELAY, self.guard, self._next)
         attempt.start()
 
-    def connected(self, sock: socket.socket, lost: OSError | None) -> None:
+    def connected(self, sock: socket.socket, address: Address, lost: OSError | None) -> None:
         """End the race, which *sock* has won.
 
+        :param address: where it is connected to.
         :param lost: the error that has ended the connection since, if one has.
         """
         self._sock = sock
+        self._address = address
         self._lost = lost
         self.over.set()
         self._stop_attempts()
@@ -248,16 +254,18 @@ class _Race:
             self._sock.close()
             self._sock = None
 
-    def winner(self) -> tuple[socket.socket, OSError | None]:
+    def winner(self) -> tuple[socket.socket, OSError | None, Address]:
         """The connected socket, which belongs to the caller from now on.
 
-        :returns: the socket, and the error that ended its connection, if it is lost already.
+        :returns: the socket; the error that ended its connection, if it is lost already; and where
+            it is, or was, connected to.
         :raises ConnectError: no attempt has connected.
         :raises RuntimeError: the backend was left meanwhile.
         """
         sock, self._sock = self._sock, None
         if sock is not None:
-            return sock, self._lost
+            assert self._address is not None
+            return sock, self._lost, self._address
         if self._left:
             raise RuntimeError(f"backend {self.backend.name!r} has been left")
         if self._broken_by is not None:
@@ -389,7 +397,7 @@ class _Attempt:
             self._poll.stop()
         sock, self._sock = self._sock, None
         assert sock is not None
-        self._race.connected(sock, lost)
+        self._race.connected(sock, self.address, lost)
 
     def _fail(self, error: Exception) -> None:
         self.stop()

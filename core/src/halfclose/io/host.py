@@ -28,6 +28,7 @@ class SocketHost(ConnectionHost):
         super().__init__(name, options)
         busy_poll = seconds("busy_poll", self.options.get("busy_poll", BUSY_POLL))
         self.driver: Driver = Driver(self, self.options.get("sockets"), busy_poll)
+        """Makes the channels of connected sockets, and has the poller."""
         self.lingering: Lingering = Lingering(self)
 
     def _disown_pollers(self) -> set[int]:

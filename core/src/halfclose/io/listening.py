@@ -87,6 +87,7 @@ NameOf = Callable[[int, Any], Endpoint]
 class SocketListener(Listener):
     """A listener on one or more sockets. At its end it removes the path of a unix socket.
 
+    :param backend: the backend that is to serve the connections.
     :param endpoint: the endpoint that it listens on, with the real port.
     :param socks: non-blocking sockets that listen already. The listener owns them from now on.
     :param accepted: is called with the channel of each new connection.
@@ -166,6 +167,8 @@ class ListeningSocket(socket.socket):
 
     Python's ``accept`` asks a socket for both, and to look up the members of the two enumerations
     takes as long as to accept.
+
+    :param family: the address family, such as ``socket.AF_UNIX``.
     """
 
     def __init__(self, family: int) -> None:
@@ -356,7 +359,11 @@ def _is_shut_down(sock: socket.socket) -> bool:
 
 @contextmanager
 def undone_if_it_fails(socks: list[socket.socket], path: OwnPath | None = None) -> Iterator[None]:
-    """Remove *path* and close *socks* if the block raises."""
+    """Remove *path* and close *socks* if the block raises.
+
+    :param socks: the sockets. Those that the block adds to the list are closed too.
+    :param path: the path of a unix socket; None if there is none.
+    """
     try:
         yield
     except BaseException:

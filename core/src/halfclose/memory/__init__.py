@@ -33,7 +33,7 @@ _HOMES = {
     "Deadlock": "waiting",
     "End": "wire",
     "Network": "network",
-    "RawListener": "listening",
+    "RawListener": "accept_queue",
     "Way": "network",
 }
 

@@ -69,6 +69,9 @@ class RawListener:
     """A listener whose connections a test accepts by hand; see `Network.raw_listen`.
 
     It has to be closed, and can be used as a context manager for that.
+
+    :param scheduler: what serves the network.
+    :param listening: the queue of the connections that arrive.
     """
 
     def __init__(self, scheduler: Scheduler, listening: Listening) -> None:

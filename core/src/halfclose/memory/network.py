@@ -56,6 +56,7 @@ class Network:
     ) -> None:
         random = Random(seed) if seed is not None else None
         self.scheduler: Scheduler = Scheduler(random)
+        """What serves the network: the backend's, and not for tests."""
         _networks[self.scheduler] = self
         self._listening: dict[str, Listening] = {}
         self._wires: dict[Wire, None] = {}
@@ -86,6 +87,7 @@ class Network:
 
         With 0, everything happens that needs no time to pass.
 
+        :param seconds: of the virtual clock, 0 or more.
         :raises ValueError: *seconds* is negative.
         :raises TypeError: *seconds* is no number.
         """
@@ -112,6 +114,7 @@ class Network:
 
         If it is cancelled, no connection stays open.
 
+        :param name: the name, without ``memory:``.
         :raises OSError: ECONNREFUSED: nobody listens on *name*. ETIMEDOUT: nobody answered; see
             `black_hole`. Another: see `refuse`.
         """
@@ -128,6 +131,7 @@ class Network:
     def raw_listen(self, name: str) -> RawListener:
         """Listen on *name*, and give a listener whose connections are accepted by hand.
 
+        :param name: the name, without ``memory:``.
         :raises EndpointError: *name* is no valid name.
         :raises OSError: EADDRINUSE: somebody listens on *name* already.
         """
@@ -168,7 +172,12 @@ class Network:
 
         :param chunks: one size; several sizes, which are used in turn; a function that is called
             before each read; or None: a read gives all that has arrived.
-        :raises ValueError: a size is less than 1, or no size is given.
+        :param name: the name that the fault is for, without ``memory:``; None: every name.
+        :param index: the number of the connection to that name, counted from 0; None: every
+            connection.
+        :param way: the direction; None: both.
+        :raises ValueError: a size is less than 1, no size is given, *index* is negative, or *way*
+            is unknown.
         :raises TypeError: a size is no whole number.
         """
         sizes(chunks)
@@ -179,7 +188,12 @@ class Network:
     ) -> None:
         """Let up to *size* bytes be sent and not read yet. Beyond that, a send takes nothing.
 
-        :raises ValueError: *size* is less than 1.
+        :param size: bytes, 1 or more.
+        :param name: the name that the fault is for, without ``memory:``; None: every name.
+        :param index: the number of the connection to that name, counted from 0; None: every
+            connection.
+        :param way: the direction; None: both.
+        :raises ValueError: *size* is less than 1, *index* is negative, or *way* is unknown.
         :raises TypeError: *size* is no whole number.
         """
         whole_number("a buffer's size", size, least=1)
@@ -194,7 +208,12 @@ class Network:
     ) -> None:
         """Have bytes, ends of stream, resets and connecting take *seconds* on their way.
 
-        :raises ValueError: *seconds* is negative.
+        :param seconds: of the virtual clock, 0 or more.
+        :param name: the name that the fault is for, without ``memory:``; None: every name.
+        :param index: the number of the connection to that name, counted from 0; None: every
+            connection.
+        :param way: the direction; None: both.
+        :raises ValueError: *seconds* is negative, *index* is negative, or *way* is unknown.
         :raises TypeError: *seconds* is no number.
         """
         checked_seconds("latency", seconds)
@@ -209,7 +228,12 @@ class Network:
     ) -> None:
         """Have each end of stream (FIN) take *seconds* longer than the bytes before it.
 
-        :raises ValueError: *seconds* is negative.
+        :param seconds: of the virtual clock, 0 or more.
+        :param name: the name that the fault is for, without ``memory:``; None: every name.
+        :param index: the number of the connection to that name, counted from 0; None: every
+            connection.
+        :param way: the direction; None: both.
+        :raises ValueError: *seconds* is negative, *index* is negative, or *way* is unknown.
         :raises TypeError: *seconds* is no number.
         """
         checked_seconds("delay", seconds)
@@ -228,9 +252,13 @@ class Network:
         No further byte arrives. With 0, a connection breaks as soon as it is made, or now if it is
         open.
 
+        :param size: bytes, 0 or more.
+        :param name: the name that the fault is for, without ``memory:``; None: every name.
+        :param index: the number of the connection to that name, counted from 0; None: every
+            connection.
         :param way: the direction whose bytes are counted; None: both, each counted by itself.
         :param code: the errno that both ends are told, such as ECONNRESET or ETIMEDOUT.
-        :raises ValueError: *size* is negative.
+        :raises ValueError: *size* is negative, *index* is negative, or *way* is unknown.
         :raises TypeError: *size* is no whole number.
         """
         whole_number("reset_after's number of bytes", size, least=0)
@@ -243,13 +271,26 @@ class Network:
 
         `release` ends this. It also ends when the connection breaks: what has arrived can be read
         before the failure is told.
+
+        :param name: the name that the fault is for, without ``memory:``; None: every name.
+        :param index: the number of the connection to that name, counted from 0; None: every
+            connection.
+        :param way: the direction; None: both.
+        :raises ValueError: *index* is negative, or *way* is unknown.
         """
         self._set(name, index, way, lambda: {"stalled": True})
 
     def release(
         self, name: str | None = None, index: int | None = None, way: Way | None = None
     ) -> None:
-        """End what `stall` began, so that what has arrived can be read."""
+        """End what `stall` began, so that what has arrived can be read.
+
+        :param name: the name that the fault is for, without ``memory:``; None: every name.
+        :param index: the number of the connection to that name, counted from 0; None: every
+            connection.
+        :param way: the direction; None: both.
+        :raises ValueError: *index* is negative, or *way* is unknown.
+        """
         self._set(name, index, way, lambda: {"stalled": False})
 
     def _set(
@@ -290,6 +331,7 @@ class Network:
 
         `mend` ends this.
 
+        :param name: the name, without ``memory:``.
         :param code: the errno of the failure.
         """
         self._refused[name] = code
@@ -298,6 +340,8 @@ class Network:
         """Have nobody answer attempts to connect to *name*.
 
         `mend` ends this. As in a kernel, an attempt fails with ETIMEDOUT after about two minutes.
+
+        :param name: the name, without ``memory:``.
         """
         self._holes[name] = None
 
@@ -306,11 +350,18 @@ class Network:
 
         As with accept(2), after an error such as EMFILE the connection can still be accepted. Any
         other error costs the connection that would have been accepted.
+
+        :param name: the name, without ``memory:``.
+        :param error: what accepting raises.
+        :param times: how many times.
         """
         self._failures.setdefault(name, deque()).extend([error] * times)
 
     def mend(self, name: str) -> None:
-        """End what `refuse`, `black_hole` and `fail_accept` began for *name*. Idempotent."""
+        """End what `refuse`, `black_hole` and `fail_accept` began for *name*. Idempotent.
+
+        :param name: the name, without ``memory:``.
+        """
         self._refused.pop(name, None)
         self._holes.pop(name, None)
         self._failures.setdefault(name, deque()).clear()
@@ -320,6 +371,7 @@ class Network:
     def listen(self, name: str) -> Listening:
         """Begin to listen on *name*.
 
+        :param name: the name, without ``memory:``.
         :raises EndpointError: *name* is no valid name.
         :raises OSError: EADDRINUSE: somebody listens on *name* already.
         """
@@ -331,7 +383,10 @@ class Network:
         return self._listening[name]
 
     def dial(self, name: str) -> Dialing:
-        """Begin to connect to *name*."""
+        """Begin to connect to *name*.
+
+        :param name: the name, without ``memory:``.
+        """
         trip = None if name in self._holes else self._trip(name)
         return Dialing(self.scheduler, trip, partial(self.connect, name))
 
@@ -344,6 +399,7 @@ class Network:
     def connect(self, name: str) -> End:
         """Make a connection to *name*, whose other end then waits to be accepted.
 
+        :param name: the name, without ``memory:``.
         :returns: our end.
         :raises OSError: ECONNREFUSED: nobody listens on *name*; or the errno that `refuse` was
             called with.

@@ -36,6 +36,7 @@ class End(PipeEnd):
     any event loop; they are for tests that drive an end by hand. An end has to be closed, and can
     be used as a context manager for that.
 
+    :param scheduler: what serves the network.
     :param name: the address of this end.
     :param peer: the address of the other end.
     :param incoming: carries what the peer sends.
@@ -61,7 +62,7 @@ class End(PipeEnd):
         self.on_change: Callable[[], object] = _nothing
         """Called after each change: bytes or an end of stream arrived, space to send was made, the
         connection broke, this end was closed. It must not raise. It is called inside calls of the
-        other end, so it should only note the change, with `Scheduler.serve`."""
+        other end, so it should only note the change."""
         self._scheduler = scheduler
         self._incoming = incoming
         self._outgoing = outgoing
@@ -102,6 +103,7 @@ class End(PipeEnd):
     def send(self, data: bytes | memoryview) -> int:
         """Send as much of *data* as there is space for.
 
+        :param data: the bytes to send.
         :returns: how many bytes were taken, which may be 0.
         :raises OSError: EBADF: this end is closed. EPIPE: this end was shut down, or the peer has
             ended its stream and then closed. ECONNRESET or another: the connection broke.
@@ -116,6 +118,7 @@ class End(PipeEnd):
     def recv(self, limit: int = _PIECE) -> bytes | None:
         """Read what has arrived.
 
+        :param limit: how many bytes at most.
         :returns: up to *limit* bytes; ``b""`` at the peer's end of stream; None if nothing has
             arrived yet.
         :raises OSError: EBADF: this end is closed. ECONNRESET or another: the connection broke, and
@@ -227,6 +230,7 @@ class End(PipeEnd):
 
         If this raises or is cancelled, part of *data* may have been sent.
 
+        :param data: the bytes to send.
         :raises OSError: see `send`.
         """
         view = memoryview(data)
@@ -237,6 +241,7 @@ class End(PipeEnd):
     async def receive(self, limit: int = _PIECE) -> bytes:
         """Wait for bytes or the end of stream, and read up to *limit* bytes.
 
+        :param limit: how many bytes at most.
         :returns: ``b""`` at the peer's end of stream. If it is cancelled, nothing is lost.
         :raises OSError: see `recv`.
         """
@@ -251,6 +256,7 @@ class End(PipeEnd):
 
         If this raises or is cancelled, the bytes that it has read are lost.
 
+        :param size: how many bytes.
         :raises EOFError: the stream ended before *size* bytes.
         :raises OSError: see `recv`.
         """

@@ -51,6 +51,7 @@ class Host(ABC):
 
         It may be called any number of times, and leaves nothing behind.
 
+        :param main: the asynchronous function to run.
         :param backend: the name of the backend.
         :param options: options of the backend.
         :returns: what *main* returned.
@@ -65,6 +66,7 @@ class Host(ABC):
         By default this calls `run` in a thread. A framework that can have only one loop in a
         process overrides this method and calls `run_beside`.
 
+        :param main: the program, an asynchronous function.
         :param backend: the test's backend, in whose loop the test waits for the program.
         :param options: options of the program's own backend.
         :returns: what the program raised; None: nothing.
@@ -83,7 +85,12 @@ class Host(ABC):
     async def open_and_run(
         main: Main[T], backend: str, options: Mapping[str, Any] | None = None
     ) -> T:
-        """Open the backend and run ``main(backend)`` in it: `run` has the framework run this."""
+        """Open the backend and run ``main(backend)`` in it: `run` has the framework run this.
+
+        :param main: the asynchronous function to run.
+        :param backend: the name of the backend.
+        :param options: options of the backend.
+        """
         async with open_backend(backend, options) as opened:
             return await main(opened)
 
@@ -92,6 +99,9 @@ class Host(ABC):
     ) -> BaseException | None:
         """Do what `run_program` does, with a second backend that is opened in the test's own loop.
 
+        :param main: the program, an asynchronous function.
+        :param backend: the test's backend.
+        :param options: options of the program's own backend.
         :returns: the Exception that the program raised; None: nothing.
         """
         try:

@@ -107,17 +107,25 @@ class ChannelType(ABC):
         return SocketListener(backend, self.polled.scheme)
 
     def refusing(self, backend: Backend) -> AbstractContextManager[Endpoint]:
-        """An endpoint that refuses connections: nobody listens, and nobody else can take it."""
+        """An endpoint that refuses connections: nobody listens, and nobody else can take it.
+
+        :param backend: the backend in whose loop the test waits.
+        """
         return refusing(self.polled.scheme)
 
     def black_hole(self, backend: Backend) -> AbstractContextManager[Endpoint]:
-        """An endpoint that never answers an attempt to connect."""
+        """An endpoint that never answers an attempt to connect.
+
+        :param backend: the backend in whose loop the test waits.
+        """
         return black_hole(backend, self.polled.scheme)
 
     def hopeless(self, backend: Backend) -> AbstractContextManager[Endpoint]:
         """An endpoint to which connecting fails at once with a plain `ConnectError`.
 
         The reason is one for which there is no subclass.
+
+        :param backend: the backend in whose loop the test waits.
         """
         if self.scheme == "unix":
             return nullcontext(UNIX("/nonexistent/halfclose"))
@@ -128,6 +136,8 @@ class ChannelType(ABC):
         """The identities of all ends of connections that are open now, with those of raw peers.
 
         By this a test sees whether our end was released. A peer cannot tell that from a shutdown.
+
+        :param backend: the backend in whose loop the test waits.
         """
         return open_sockets()
 
@@ -149,6 +159,7 @@ class ChannelType(ABC):
         The program has a backend of the same name, under the same host.
 
         :param backend: the test's backend, in whose loop the test waits for the program.
+        :param main: the program, an asynchronous function.
         :param options: options of the program's own backend.
         :param host: the host that runs the test.
         :returns: what the program raised; None: nothing.

@@ -16,7 +16,7 @@ LIMIT = 10.0
 class RawPeer(ABC):
     """The raw other end of one connection. Close it when done: it is a context manager.
 
-    Each method that waits raises AssertionError after `LIMIT` seconds.
+    Each method that waits raises AssertionError after ten seconds.
 
     :param backend: the backend in whose loop the test waits for this peer; the attribute may be
         replaced by another backend.
@@ -30,6 +30,7 @@ class RawPeer(ABC):
     def send_now(self, data: bytes) -> None:
         """Send *data*, which has to be small enough to fit at once.
 
+        :param data: the bytes to send.
         :raises AssertionError: it does not fit.
         """
         sent = self.send_some(data)
@@ -39,6 +40,7 @@ class RawPeer(ABC):
     def send_some(self, data: bytes) -> int:
         """Send as much of *data* as fits now.
 
+        :param data: the bytes to send.
         :returns: how many bytes that was.
         :raises ConnectionError: the other end is gone.
         """
@@ -47,6 +49,7 @@ class RawPeer(ABC):
     def receive_now(self, limit: int) -> bytes | None:
         """Read up to *limit* bytes of what is there, without waiting.
 
+        :param limit: how many bytes at most.
         :returns: the bytes; ``b""`` at the end of stream; None: there is nothing yet.
         :raises ConnectionResetError: the connection was reset.
         """
@@ -105,7 +108,10 @@ class RawPeer(ABC):
         return 0
 
     def narrow(self, size: int) -> None:  # noqa: B027 - not every peer has a buffer to set
-        """Make the input buffer of this end about *size* bytes; more has to wait at the other."""
+        """Make the input buffer of this end about *size* bytes; more has to wait at the other.
+
+        :param size: bytes that the buffer is to hold.
+        """
 
     # -- waiting -------------------------------------------------------------------------------
 
@@ -113,6 +119,7 @@ class RawPeer(ABC):
     async def send(self, data: bytes) -> int:
         """Send *data*, however slowly the other end reads, or until the other end goes away.
 
+        :param data: the bytes to send.
         :returns: how many bytes were sent.
         """
 
@@ -124,6 +131,7 @@ class RawPeer(ABC):
     async def receive(self, limit: int) -> bytes:
         """Wait for something to read, and read up to *limit* bytes of it.
 
+        :param limit: how many bytes at most.
         :returns: the bytes; ``b""`` at the end of stream.
         :raises ConnectionResetError: the connection was reset.
         """
@@ -155,6 +163,7 @@ class RawPeer(ABC):
     async def read_exactly(self, size: int) -> bytes:
         """Read *size* bytes.
 
+        :param size: how many bytes.
         :raises AssertionError: the stream ended before that many came.
         :raises ConnectionResetError: the connection was reset before that many came.
         """

@@ -26,7 +26,12 @@ STDIN, STDOUT = 0, 1
 
 
 class PipePeer(ThreadedPeer):
-    """The raw peer at the other ends of the pipes at our standard input and output."""
+    """The raw peer at the other ends of the pipes at our standard input and output.
+
+    :param backend: the backend in whose loop the test waits for this peer.
+    :param to_stdin: the descriptor that writes to our standard input.
+    :param from_stdout: the descriptor that reads from our standard output.
+    """
 
     def __init__(self, backend: Backend, to_stdin: int, from_stdout: int) -> None:
         super().__init__(backend)

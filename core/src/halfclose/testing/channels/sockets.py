@@ -33,7 +33,11 @@ __all__ = [
 
 
 class SocketPeer(ThreadedPeer):
-    """A blocking TCP or unix socket."""
+    """A blocking TCP or unix socket.
+
+    :param backend: the backend in whose loop the test waits for this peer.
+    :param sock: the connected socket, which is the peer's from now on.
+    """
 
     def __init__(self, backend: Backend, sock: socket.socket) -> None:
         super().__init__(backend)

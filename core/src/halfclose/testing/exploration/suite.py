@@ -25,7 +25,7 @@ class ExplorationSuite:
 
     There is one test for each type of channel that the backend names by
     `BackendSpec.channel_types`, except standard input and output. Hypothesis's profile decides how
-    many scripts a test performs, whether they are the same each time (`derandomize`), and where
+    many scripts a test performs, whether they are the same each time (``derandomize``), and where
     failures are kept.
     """
 
@@ -36,7 +36,11 @@ class ExplorationSuite:
     """More types of channel than the backend names."""
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Make one test of each type of channel."""
+        """Make one test of each type of channel.
+
+        :param metafunc: pytest's, for one test of the class.
+        :raises CollectError: pytest's: the backend is not installed or does not load.
+        """
         if "channel_type" in metafunc.fixturenames:
             try:
                 channel_types = (*explorable(self.backend), *self.channel_types)
@@ -49,7 +53,10 @@ class ExplorationSuite:
             )
 
     def test_exploration(self, channel_type: ChannelType) -> None:
-        """Search for a script that breaks the contract, and fail if there is one."""
+        """Search for a script that breaks the contract, and fail if there is one.
+
+        :param channel_type: on which the scripts are performed.
+        """
         chosen = settings()
         # Hypothesis by itself would draw the same scripts for every backend and type of channel.
         name = f"{self.backend} {channel_type.name}"

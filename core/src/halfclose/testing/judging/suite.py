@@ -57,8 +57,8 @@ class ContractSuite(
 ):
     """Every rule of the contract, for pytest to run on a backend of yours::
 
-    class TestContract(halfclose.testing.ContractSuite):
-        backend = "mine"
+        class TestContract(halfclose.testing.ContractSuite):
+            backend = "mine"
 
     Each rule runs on each channel type that the backend names in `BackendSpec.channel_types`, and
     each time in a process of its own. With pytest's options ``--pdb`` and ``--trace`` it runs in
@@ -67,10 +67,9 @@ class ContractSuite(
     If your backend is known to break a rule, mark the test as below. It still runs, and fails as
     soon as the rule is kept. To remove a rule in any other way is a `TypeError`::
 
-    test_evt_05_both_halves_end = pytest.mark.xfail(strict=True, reason="…")(
-        halfclose.testing.ContractSuite.test_evt_05_both_halves_end
-    )
-
+        test_evt_05_both_halves_end = pytest.mark.xfail(strict=True, reason="…")(
+            halfclose.testing.ContractSuite.test_evt_05_both_halves_end
+        )
     """
 
     backend: ClassVar[str]
@@ -113,6 +112,7 @@ class ContractSuite(
     def channel_types_of(cls, rule: Rule) -> list[ChannelType]:
         """The channel types on which *rule* can be tested under this suite's host.
 
+        :param rule: one of `rules`.
         :raises TypeError: the backend has no host of that name, or none of the channel types that
             the host names.
         :raises BackendError: the backend is not installed or does not load.
@@ -142,7 +142,11 @@ class ContractSuite(
             raise TypeError(f"{cls.__qualname__}: backend {cls.backend!r}: {error}") from None
 
     def hold_to(self, rule: Rule, channel_type: ChannelType) -> None:
-        """Fail the current test unless the backend keeps *rule* on *channel_type*."""
+        """Fail the current test unless the backend keeps *rule* on *channel_type*.
+
+        :param rule: one of `rules`.
+        :param channel_type: one of those that `channel_types_of` gives for it.
+        """
         if self._debugging:
             Trial(self, self.backend, channel_type, self._host(), rule).hold()
             return
@@ -160,7 +164,12 @@ class ContractSuite(
             self._debugging = True
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Have pytest run each rule once for every channel type on which it can be tested."""
+        """Have pytest run each rule once for every channel type on which it can be tested.
+
+        :param metafunc: pytest's, for one test of the class.
+        :raises TypeError: a rule is taken away, by a mark or by a method that replaces it.
+        :raises CollectError: pytest's: the backend is not installed or does not load.
+        """
         _check_whole(type(self))
         demand_assertions()
         for mark in metafunc.definition.iter_markers():

@@ -26,8 +26,8 @@ class AcceptingRules:
 
     @rule("ERR-08", schemes=("tcp", "unix", "memory"))
     async def test_err_08_a_factory_that_fails(self, net: Net) -> None:
-        """A factory that raises, or gives something that is no protocol: logged, that connection
-        aborted, the listener goes on.
+        """If a factory raises, or gives something that is no protocol, this is logged, that
+        connection is aborted, and the listener goes on.
 
         Where to look: the code that accepts a connection. It must call the factory inside a
         ``try`` of its own, and close the channel itself until a ``Connection`` has it.
@@ -66,7 +66,7 @@ class AcceptingRules:
 
     @rule("ERR-09", schemes=("tcp", "unix", "memory"), needs=("descriptors",))
     async def test_err_09_accepting_fails(self, net: Net) -> None:
-        """accept(2) failing with EMFILE, ENFILE, ECONNABORTED: the listener goes on and does not
+        """If accept(2) fails with EMFILE, ENFILE or ECONNABORTED, the listener goes on and does not
         spin.
 
         Where to look: core's listener stops watching for a moment. A backend breaks this only if
@@ -109,10 +109,11 @@ class AcceptingRules:
 
     @rule("ERR-16", schemes=("tcp", "unix", "memory"), needs=("descriptors",))
     async def test_err_16_accepting_fails_for_good(self, net: Net) -> None:
-        """accept(2) failing for good (EINVAL once somebody has shut the listening socket down,
-        EBADF, ENOTSOCK, EOPNOTSUPP): logged once, `Listener.failure` is that error, and the
-        listener does not spin; connections that it has accepted go on. An error of one
-        connection costs that one only, and any other error is met again a little later.
+        """If accept(2) fails for good, that is logged once, `Listener.failure` is that error, and
+        the listener does not spin. Connections that it has accepted go on. Such errors are EINVAL,
+        which comes once somebody has shut the listening socket down, EBADF, ENOTSOCK and
+        EOPNOTSUPP. An error of one connection costs that connection only. After any other error,
+        accept is tried again a little later.
 
         Where to look: core closes the socket; a backend has no part in it. (On Linux, accept(2)
         on a unix socket that is shut down fails with EAGAIN, while poll(2) always says that the

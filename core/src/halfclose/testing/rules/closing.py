@@ -57,10 +57,10 @@ class ClosingRules:
 
     @rule("END-03")
     async def test_end_03_leaving(self, net: Net) -> None:
-        """A listener's aclose only stops accepting. Leaving a backend calls loseConnection on
-        every connection, waits `grace` seconds (5) for them and for the lingering ones, and
-        aborts the rest; where the body raised or was cancelled, it aborts at once. An exception
-        of the body leaves `run` and `open_backend` bare, in no exception group.
+        """A listener's aclose only stops accepting. Leaving a backend calls loseConnection on every
+        connection, waits `grace` seconds (5 by default) for them and for the lingering ones, and
+        aborts the rest. Where the body raised or was cancelled, it aborts at once. An exception of
+        the body leaves `run` and `open_backend` bare, in no exception group.
 
         Where to look: ``Backend.__aexit__`` does all of this before it calls ``stop`` with the
         body's exception, so the loop must go on until then. If the framework wraps exceptions in
@@ -239,9 +239,10 @@ class ClosingRules:
 
     @rule("END-04")
     async def test_end_04_close_timeout(self, net: Net) -> None:
-        """`close_timeout`: seconds without progress after loseConnection, producer's wait
-        included, then aborted with connectionLost(CloseTimeout), a ConnectionLost; off by
-        default. (twisted#8902)
+        """With `close_timeout`, a connection that makes no progress for so many seconds after
+        loseConnection, the wait for a producer included, is aborted with
+        connectionLost(CloseTimeout), which is a ConnectionLost. It is off by default.
+        (twisted#8902)
 
         Where to look: the connection keeps the time. It sees progress if the channel's ``write``
         takes bytes, or ``unsent`` returns less than before. Without ``unsent`` it would abort
@@ -331,9 +332,10 @@ class ClosingRules:
 
     @rule("END-05", needs=("can_half_close",))
     async def test_end_05_half_close_timeout(self, net: Net) -> None:
-        """`half_close_timeout`: armed only once one half has ended, reset by any byte, never
-        reaps a connection that is open both ways; when it runs out,
-        connectionLost(HalfCloseTimeout), a ConnectionLost. Off by default. (outline-sdk#633)
+        """`half_close_timeout` is armed only once one half has ended. Any byte resets it, and it
+        never ends a connection that is open both ways. When it runs out,
+        connectionLost(HalfCloseTimeout) comes, which is a ConnectionLost. It is off by default.
+        (outline-sdk#633)
 
         Where to look: the connection keeps the time. Bytes that the channel gives to ``received``
         count, and bytes that its ``write`` takes, and a smaller ``unsent``, as for
@@ -405,12 +407,12 @@ class ClosingRules:
 
     @rule("END-06")
     async def test_end_06_producers_at_leaving(self, net: Net) -> None:
-        """Leaving a backend tells a streaming producer that is not paused stopProducing, once, in
-        the next turn, and counts it as unregistered: it could write and does not, and nothing
-        else would tell it that the end is wanted. A paused one is resumed first, and told a turn
-        after that unless it is paused again or has unregistered. A pull producer is asked until
-        it is done. One that is told and has more to send calls abortConnection, or what it has
-        sent looks complete.
+        """Leaving a backend tells stopProducing to a streaming producer that is not paused, once,
+        in the next turn, and counts it as unregistered: it could write and does not, and nothing
+        else would tell it that the end is wanted. A paused one is resumed first, and is told a turn
+        after that, unless it is paused again or has unregistered. A pull producer is asked until it
+        is done. A producer that is told and has more to send calls abortConnection; otherwise what
+        it has sent looks complete.
 
         Where to look: the connection calls the producer, by ``call_soon``, while the backend
         waits for the connection. The loop must go on meanwhile.

@@ -86,10 +86,11 @@ class ConnectingRules:
 
     @rule("ERR-10", schemes=("tcp", "unix", "memory"))
     async def test_err_10_connecting_fails(self, net: Net) -> None:
-        """connect to a closed port, an unknown host, a black hole: `ConnectionRefused`,
-        `DNSLookupFailed`, `ConnectTimeout`, the same classes everywhere, all `ConnectError`, each
-        naming the endpoint and, with several addresses, each attempt; any other errno a plain
-        ConnectError. The timeout covers the name lookup. listen fails with `ListenError`.
+        """connect to a closed port raises `ConnectionRefused`, to an unknown host
+        `DNSLookupFailed`, and to an address that never answers `ConnectTimeout`: the same classes
+        everywhere, and each a `ConnectError`. Any other errno is a plain ConnectError. Each error
+        names the endpoint and, with several addresses, each attempt. The timeout covers the name
+        lookup. listen fails with `ListenError`.
 
         Where to look: ``Backend.resolve`` must raise ``socket.gaierror``, not an exception of the
         framework's own. If it is cancelled, or never awaited to its end, it must leave nothing
@@ -143,9 +144,9 @@ class ConnectingRules:
 
     @rule("ERR-11", schemes=("tcp", "unix", "memory"))
     async def test_err_11_what_connect_gives(self, net: Net) -> None:
-        """connect returns the protocol even if it is lost already; raises what the factory or
-        connectionMade raised; cancelled, it leaks nothing, and a protocol that was made hears
-        connectionLost(ConnectionAborted).
+        """connect returns the protocol even if it is lost already. It raises what the factory or
+        connectionMade raised. If it is cancelled, it leaks nothing, and a protocol that was made
+        hears connectionLost(ConnectionAborted).
 
         Where to look: ``Backend.connect`` awaits nothing between making the protocol and
         returning it, so that it cannot be cancelled there. Leaving a backend must cancel its

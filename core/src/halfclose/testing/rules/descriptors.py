@@ -194,12 +194,12 @@ class DescriptorRules:
 
     @rule("PIP-06", schemes=("stdio", "memory"), needs=("descriptors",))
     async def test_pip_06_inherited_descriptions_keep_their_flags(self, net: Net) -> None:
-        """Inherited descriptions keep their flags: O_NONBLOCK on a shared description makes other
-        processes, and our own stderr, fail, and for good if we are killed. A pipe or terminal is
-        opened anew, for a description of its own; where that cannot be (another user's), and of
-        a socket, it is asked call by call not to wait, also after `socket.setdefaulttimeout`. A
-        regular file must not be opened anew: its offset is shared. The loop waits for none. A
-        second `stdio:` while one is open is an error.
+        """Inherited descriptions keep their flags, because O_NONBLOCK on a shared description makes
+        other processes, and our own stderr, fail, and for good if we are killed. A pipe or terminal
+        is opened anew, for a description of its own. Where that cannot be done (it is another
+        user's), and for a socket, the kernel is asked call by call not to wait, also after
+        `socket.setdefaulttimeout`. A regular file must not be opened anew, since its offset is
+        shared. The loop waits for none of them. A second `stdio:` while one is open is an error.
 
         Where to look: a duplicate shares its description, and so its flags, with the original.
         Either open it anew by /dev/fd, and check that the flags are those that were asked for. Or
@@ -363,9 +363,9 @@ class DescriptorRules:
     @rule("PIP-07", schemes=("stdio", "memory"), needs=("descriptors",))
     async def test_pip_07_a_descriptor_that_is_not_ours(self, net: Net) -> None:
         """A standard descriptor that was closed at the start, or that this process has opened for
-        something else since (the event loop's own, which gets the number that was free), is a
-        ConnectError, and is not touched. Nor is what was put at descriptor 1 while `stdio:` was
-        open: only what we were given is replaced at our end.
+        something else since, is a ConnectError, and is not touched. (The event loop's own
+        descriptor may be one: it gets the number that was free.) Nor is touched what was put at
+        descriptor 1 while `stdio:` was open: only what we were given is replaced at our end.
 
         Where to look: descriptors that a process opens for itself are closed on exec; those that
         it was given, or has put there by dup2, are not. Look at 0 and 1 before opening anything,
@@ -410,11 +410,11 @@ class DescriptorRules:
 
     @rule("PIP-08", schemes=("stdio", "memory"), needs=("descriptors",))
     async def test_pip_08_one_stream_socket(self, net: Net) -> None:
-        """Descriptors 0 and 1 are one stream socket, as inetd gives it to a server: `stdio:` is
-        then a connection as any other, and has no next program. It drains and lingers (END-01),
-        abort is a reset where it is TCP (ERR-06) and an end of stream elsewhere, a reset is told
-        after the input (FLU-09). At the end 0 and 1 are /dev/null. Where 2 is the same socket,
-        it is /dev/null from the start: what is logged there would come to the peer.
+        """If descriptors 0 and 1 are one stream socket, as inetd gives it to a server, `stdio:` is
+        a connection as any other, and has no next program. It drains and lingers (END-01). Abort is
+        a reset where it is TCP (ERR-06), and an end of stream elsewhere. A reset is reported after
+        the input (FLU-09). At the end 0 and 1 are /dev/null. Where 2 is the same socket, it is
+        /dev/null from the start, since what is logged there would come to the peer.
 
         Where to look: use the channel of a socket on a duplicate, and ask each call not to block.
         A reset is sent only when the last descriptor of the socket is closed, so put /dev/null at
@@ -497,10 +497,10 @@ class DescriptorRules:
 
     @rule("PIP-09", schemes=("stdio", "memory"), needs=("descriptors",))
     async def test_pip_09_open_the_other_way_only(self, net: Net) -> None:
-        """Standard input that is open for writing only (nohup's) is no input, and not its end:
-        nothing comes from it, our half goes on, and only once that has ended is there an rcl,
-        since nothing is left that could come. Standard output that is open for reading only is a
-        ConnectError.
+        """Standard input that is open for writing only (nohup's) is no input, and not the end of
+        one: nothing comes from it, and our half goes on. Only once our half has ended does
+        readConnectionLost come, since nothing is left that could come. Standard output that is open
+        for reading only is a ConnectError.
 
         Where to look: read(2) fails with EBADF, which means neither an end of stream nor a loss.
         Look at the access mode before reading, and log that there is no input.

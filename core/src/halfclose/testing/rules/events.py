@@ -60,8 +60,8 @@ class EventRules:
 
     @rule("EVT-02")
     async def test_evt_02_peers_end_of_stream(self, net: Net) -> None:
-        """The peer's FIN with nothing pending: exactly one rcl, no connectionLost, and writes
-        still reach the peer.
+        """The peer's end of stream, where nothing is pending, leads to exactly one
+        readConnectionLost and to no connectionLost, and what we write still reaches the peer.
 
         Where to look: the channel calls ``read_ended`` once, and keeps its descriptor open.
         """
@@ -77,7 +77,8 @@ class EventRules:
 
     @rule("EVT-03")
     async def test_evt_03_data_and_end_of_stream_together(self, net: Net) -> None:
-        """Data and FIN in one segment: the data first, whole, then rcl. (anyio#701)
+        """Data and an end of stream in one segment: the data comes first, whole, and then
+        readConnectionLost. (anyio#701)
 
         Where to look: read until the system says that there is no more, and only then call
         ``read_ended``.
@@ -94,8 +95,9 @@ class EventRules:
 
     @rule("EVT-04", needs=("can_half_close",))
     async def test_evt_04_our_end_of_stream(self, net: Net) -> None:
-        """lwc: exactly one wcl, after every accepted byte and the FIN have been handed to the
-        kernel, never inside the call.
+        """loseWriteConnection leads to exactly one writeConnectionLost. It comes after every
+        accepted byte and the end of stream have been handed to the kernel, and never inside the
+        call.
 
         Where to look: ``Channel.end_write`` may return True, or call ``write_ended``, only when
         the end of stream is with the kernel. If the framework has a buffer of its own, wait until
@@ -119,9 +121,10 @@ class EventRules:
 
     @rule("EVT-05", needs=("can_half_close",))
     async def test_evt_05_both_halves_end(self, net: Net) -> None:
-        """Both halves end, in either order or at once, and nobody calls loseConnection: rcl and
-        wcl once each, then connectionLost(ConnectionDone), unaided, and the descriptor is
-        released. † ‡ (twisted#5662)
+        """Both halves end, in either order or at once, and nobody calls loseConnection:
+        readConnectionLost and writeConnectionLost come once each, then
+        connectionLost(ConnectionDone), without any further call, and the descriptor is released. †
+        ‡ (twisted#5662)
 
         Where to look: the channel reports ``read_ended`` and the end of ``end_write``, each when
         it happens. It releases its descriptor in ``Channel.close``, which the connection calls.
@@ -160,9 +163,9 @@ class EventRules:
 
     @rule("EVT-06")
     async def test_evt_06_connection_lost_once_and_last(self, net: Net) -> None:
-        """connectionLost comes exactly once, last, whatever races; it always comes; nothing is
-        called after it. † (data and RST in one poll on Twisted over uvloop: the data, then
-        nothing ever) (asyncio#359)
+        """connectionLost comes exactly once and last, whatever races with it. It always comes, and
+        nothing is called after it. † (On Twisted over uvloop, where data and a reset came in one
+        poll: the data, then nothing ever.) (asyncio#359)
 
         Where to look: the channel calls nothing after ``failed``. If an error comes together with
         data, it reports the data first.
@@ -242,8 +245,9 @@ class EventRules:
 
     @rule("EVT-08", needs=("can_half_close",))
     async def test_evt_08_lose_write_then_lose_inside_the_events(self, net: Net) -> None:
-        """lwc inside rcl, then loseConnection inside wcl: one connectionLost, after wcl returned.
-        † (twisted#3037)
+        """loseWriteConnection inside readConnectionLost, and then loseConnection inside
+        writeConnectionLost, lead to one connectionLost, after writeConnectionLost has returned. †
+        (twisted#3037)
 
         Where to look: ``Connection`` orders the events; a channel has no part in it.
         """
@@ -260,8 +264,8 @@ class EventRules:
 
     @rule("EVT-09")
     async def test_evt_09_data_is_bytes_and_never_empty(self, net: Net) -> None:
-        """`dataReceived` never gets empty bytes, never comes after rcl, and its argument is
-        `bytes`.
+        """`dataReceived` never gets empty bytes and never comes after readConnectionLost, and its
+        argument is `bytes`.
 
         Where to look: never call ``received`` with empty input: it is the end of stream, or means
         nothing. Convert a bytearray or a memoryview to bytes before.
@@ -272,16 +276,17 @@ class EventRules:
             await net.turns(2)
         pair.peer.shutdown()
         await net.until(pair.protocol, "readConnectionLost")
-        # The recorder complains of any argument that is empty or not bytes, and of data after rcl.
+        # The recorder complains of any argument that is empty or not bytes, and of data after
+        # readConnectionLost.
         assert len(pair.protocol.received) == 2002
         assert all(pair.protocol.chunks)
         await net.quiet()
 
     @rule("EVT-10", needs=("can_half_close",))
     async def test_evt_10_lives_without_references(self, net: Net) -> None:
-        """A connection that is idle, half-closed or paused, and to which user code holds no
-        reference, lives until connectionLost. † ‡ (twisted#3313; uvloop crashes here: hold a
-        strong reference until connectionLost)
+        """A connection that is idle, half-closed or paused lives until connectionLost, also where
+        user code holds no reference to it. † ‡ (twisted#3313. uvloop crashes here, so hold a strong
+        reference until connectionLost.)
 
         Where to look: ``Backend.hold`` keeps a reference to the connection. A channel that is
         served by a task must keep a reference to the task.
@@ -314,7 +319,7 @@ class EventRules:
 
     @rule("EVT-11")
     async def test_evt_11_any_chunking_gives_the_same(self, net: Net) -> None:
-        """The same byte stream cut into chunks of 1, 2, 7, 1448 and 65536 bytes gives the same
+        """The same byte stream, cut into chunks of 1, 2, 7, 1448 or 65536 bytes, gives the same
         events and bytes.
 
         Where to look: code that depends on how much one read gives, or takes a short read for the
@@ -344,9 +349,9 @@ class EventRules:
 
     @rule("EVT-12", needs=("can_half_close",))
     async def test_evt_12_a_protocol_that_is_not_half_closeable(self, net: Net) -> None:
-        """A `Protocol` that is not half-closeable: the peer's FIN acts as loseConnection (pending
-        bytes are flushed, then one connectionLost(ConnectionDone)). Its lwc works, without a wcl.
-        † (twisted#7546)
+        """If a `Protocol` is not half-closeable, the peer's end of stream acts as loseConnection:
+        pending bytes are flushed, and then one connectionLost(ConnectionDone) comes.
+        loseWriteConnection works for it, without a writeConnectionLost. † (twisted#7546)
 
         Where to look: ``Connection`` does this. The channel reports the end of stream and stays
         open, whatever the protocol is.
@@ -370,8 +375,8 @@ class EventRules:
 
     @rule("EVT-13")
     async def test_evt_13_early_input_is_kept(self, net: Net) -> None:
-        """Bytes or FIN that arrive before the protocol is attached are kept and delivered after
-        connectionMade.
+        """Bytes or an end of stream that arrive before the protocol is attached are kept, and are
+        delivered after connectionMade.
 
         Where to look: a new channel must not read before ``resume_reading`` is called.
         """
@@ -394,8 +399,9 @@ class EventRules:
 
     @rule("EVT-14", needs=("can_half_close",))
     async def test_evt_14_nothing_but_connection_lost_after_closing(self, net: Net) -> None:
-        """After loseConnection or abortConnection the only event is connectionLost: no
-        dataReceived, rcl or wcl, also where an lwc was still pending.
+        """After loseConnection or abortConnection the only event is connectionLost. No
+        dataReceived, readConnectionLost or writeConnectionLost comes, also where a
+        loseWriteConnection was still pending.
 
         Where to look: ``Connection`` drops whatever a channel reports after the verb.
         """
@@ -444,9 +450,9 @@ class EventRules:
 
     @rule("EVT-15")
     async def test_evt_15_when_closed(self, net: Net) -> None:
-        """`whenClosed()` returns, never raises, the reason, after connectionLost has returned;
-        any number of tasks may await it, again and later too; cancelling one waiter affects no
-        other. (A shared asyncio future or Deferred fails this.)
+        """`whenClosed()` returns the reason, and never raises it, after connectionLost has
+        returned. Any number of tasks may await it, again and later too. Cancelling one waiter
+        affects no other. (A shared asyncio future or Deferred fails this.)
 
         Where to look: the event of ``Backend.create_event`` must make a new future, or whatever
         the framework waits for, for each waiter.
@@ -486,11 +492,12 @@ class EventRules:
 
     @rule("EVT-16")
     async def test_evt_16_a_context_of_its_own(self, net: Net) -> None:
-        """Each connection has a context (contextvars) of its own, copied where connect was called
-        or, for one that was accepted, where listen was: its factory, its events and its
-        producers' calls run in it, and what they give to start_soon, call_soon and call_later in
-        a copy of it. (Elsewhere they run in whoever's context is current when bytes arrive, and
-        tenants and request ids leak from one connection into another.)
+        """Each connection has a context (contextvars) of its own. It is copied where connect was
+        called or, for a connection that was accepted, where listen was called. The factory, the
+        events and the producers' calls run in it, and what these give to start_soon, call_soon and
+        call_later runs in a copy of it. (On the stock frameworks they run in whoever's context is
+        current when bytes arrive, and tenants and request ids leak from one connection into
+        another.)
 
         Where to look: a listener must give ``Backend.accept`` a copy of the context in which
         ``listen`` was called. ``call_soon``, ``call_later`` and ``start_soon`` must take

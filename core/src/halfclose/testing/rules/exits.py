@@ -42,10 +42,10 @@ class ExitRules:
     def test_err_05_exceptions_that_end_the_program(
         self: Any, channel_type: ChannelType, host: Host
     ) -> None:
-        """KeyboardInterrupt or SystemExit in an event: the connection aborted, connectionLost(it),
-        and then raised, bare, from `run` or `open_backend`; under a caller's own reactor it is
-        logged and the reactor stopped. Every other BaseException, a stray CancelledError too, is
-        ERR-02 and stops nothing else. † ‡
+        """KeyboardInterrupt or SystemExit in an event: the connection is aborted, connectionLost
+        gets the exception, and then it is raised, bare, from `run` or `open_backend`. Under a
+        caller's own reactor it is logged and the reactor is stopped. Every other BaseException, a
+        stray CancelledError too, is treated as in ERR-02 and stops nothing else. † ‡
 
         Where to look: ``Backend.fatal`` must end the body of ``async with``. Then ``stop`` or
         ``run`` must raise the exception that ``fatal`` was given, neither in a group nor replaced
@@ -65,9 +65,9 @@ class ExitRules:
     ) -> None:
         """What is given to call_soon_threadsafe, call_soon, call_later or start_soon of a backend
         that was left is never run, neither there nor in the next program, and the call raises
-        nothing, also where the loop is closed; nor is run what was given before and not yet begun
-        when it was left. (A Twisted reactor that is run again runs it in the next program, and
-        asyncio raises.)
+        nothing, also where the loop is closed. What was given before, and had not yet begun when
+        the backend was left, is not run either. (A Twisted reactor that is run again runs it in the
+        next program, and asyncio raises.)
 
         Where to look: each of these must look at ``Backend.left`` twice: when it is called, and
         again when the function is to run. A framework's loop may run again for the next program,

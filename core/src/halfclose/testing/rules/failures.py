@@ -50,10 +50,10 @@ class FailureRules:
 
     @rule("ERR-01", needs=("can_half_close",))
     async def test_err_01_reasons(self, net: Net) -> None:
-        """Reasons are exception instances, the same on every backend: the peer's FIN or our own
-        close `ConnectionDone`; RST, EPIPE, ETIMEDOUT `ConnectionLost` with the OSError as
-        `__cause__` (capability `tells_cause`; † Twisted discards it); abortConnection
-        `ConnectionAborted`.
+        """Reasons are exception instances, the same on every backend: `ConnectionDone` for the
+        peer's end of stream or our own close; `ConnectionLost` for a reset, EPIPE or ETIMEDOUT,
+        with the OSError as its `__cause__` (capability `tells_cause`; † Twisted discards it);
+        `ConnectionAborted` for abortConnection.
 
         Where to look: ``ChannelHandler.failed`` and ``write_failed`` want the OSError itself, not
         the framework's exception around it. If the framework does not give the OSError, the
@@ -114,8 +114,9 @@ class FailureRules:
 
     @rule("ERR-02", needs=("can_half_close",))
     async def test_err_02_an_event_raises(self, net: Net) -> None:
-        """dataReceived, rcl or wcl raises: logged once with the protocol's logPrefix and its
-        traceback, the connection aborted, connectionLost(that exception).
+        """If dataReceived, readConnectionLost or writeConnectionLost raises, the exception is
+        logged once, with the protocol's logPrefix and the traceback, the connection is aborted, and
+        connectionLost gets that exception.
 
         Where to look: ``Channel.abort`` must work inside a call of the handler, too. When that
         call returns, the channel must not go on with what it was doing.
@@ -160,7 +161,8 @@ class FailureRules:
 
     @rule("ERR-03")
     async def test_err_03_connection_made_raises(self, net: Net) -> None:
-        """connectionMade raises: the same. † ‡ (it stays open there, and on uvloop is never read)
+        """If connectionMade raises, the same happens as in ERR-02. † ‡ (There the connection stays
+        open, and on uvloop it is never read.)
 
         Where to look: ``Connection.attach`` returns the exception. ``Channel.abort`` must work as
         soon as ``start`` was called, before the first read.
@@ -190,8 +192,8 @@ class FailureRules:
 
     @rule("ERR-04", needs=("can_half_close",))
     async def test_err_04_connection_lost_raises(self, net: Net) -> None:
-        """connectionLost raises: logged, and it reaches no verb's caller and no other connection.
-        †
+        """If connectionLost raises, the exception is logged, and it reaches no verb's caller and no
+        other connection. †
 
         Where to look: ``Connection`` does this. It has released the channel before it calls
         ``connectionLost``.
@@ -217,8 +219,8 @@ class FailureRules:
 
     @rule("ERR-06", needs=("can_half_close",))
     async def test_err_06_abort(self, net: Net) -> None:
-        """abortConnection: the peer sees RST (capability `can_reset`), pending bytes are
-        discarded. ‡
+        """After abortConnection the peer sees a reset (capability `can_reset`), and pending bytes
+        are discarded. ‡
 
         Where to look: ``Channel.abort`` sets SO_LINGER to zero seconds and then closes, whatever
         the framework's own transport still holds. If the channel cannot reset, it throws away
@@ -252,7 +254,8 @@ class FailureRules:
 
     @rule("ERR-07", schemes=("tcp", "unix", "memory"), needs=("can_half_close",))
     async def test_err_07_reset_while_our_end_is_pending(self, net: Net) -> None:
-        """RST while lwc is pending: connectionLost(ConnectionLost), no wcl.
+        """A reset while a loseWriteConnection is pending leads to connectionLost(ConnectionLost),
+        and to no writeConnectionLost.
 
         Where to look: a channel must not call ``writable`` or ``write_ended`` after a reset. If a
         send fails, report the error; do not take it for the end of sending.
@@ -319,8 +322,8 @@ class FailureRules:
     @rule("ERR-13")
     def test_err_13_whatever_raises(self: Any, channel_type: ChannelType, host: Host) -> None:
         """Whatever a channel or the loop raises, at whichever call, and wherever ^C comes:
-        connectionLost still comes, once and last, no verb raises but KeyboardInterrupt or
-        SystemExit, which end the run bare, and the next connection works.
+        connectionLost still comes, once and last, and the next connection works. No verb raises
+        anything but KeyboardInterrupt or SystemExit, which end the run bare.
 
         Where to look: when a call fails that never should, the connection calls ``abort`` of its
         channel, and ``close`` if that fails. So each must release the descriptor by itself,

@@ -62,7 +62,8 @@ class FlushingRules:
 
     @rule("FLU-01", needs=("can_half_close",))
     async def test_flu_01_a_lot_then_the_end_of_stream(self, net: Net) -> None:
-        """64 MiB written, then lwc: the raw peer reads every byte, then EOF.
+        """64 MiB are written, then loseWriteConnection is called: the raw peer reads every byte,
+        then the end of stream.
 
         Where to look: ``Channel.write`` must return how much it took, and must call ``writable``
         later each time that it took less than it was given. The connection calls ``end_write``
@@ -102,7 +103,8 @@ class FlushingRules:
 
     @rule("FLU-02")
     async def test_flu_02_a_lot_then_the_close(self, net: Net) -> None:
-        """64 MiB written, then loseConnection: likewise.
+        """64 MiB are written, then loseConnection is called: the raw peer reads every byte, then
+        the end of stream.
 
         Where to look: as for FLU-01. Besides, ``Channel.close`` must let the kernel send what it
         has taken. The kernel does not if SO_LINGER is set to zero, or if input is unread.
@@ -129,7 +131,7 @@ class FlushingRules:
 
     @rule("FLU-03", needs=("can_half_close",))
     async def test_flu_03_pending_at_the_peers_end_of_stream(self, net: Net) -> None:
-        """Pending bytes when the peer's FIN comes: all delivered.
+        """Bytes that are pending when the peer's end of stream comes are all delivered.
 
         Where to look: the peer's end of stream must end the reading only. If the framework's
         transport closes then by itself, tell it not to: on asyncio, ``eof_received`` returns True.
@@ -146,8 +148,8 @@ class FlushingRules:
 
     @rule("FLU-04", needs=("can_half_close",))
     async def test_flu_04_end_of_stream_while_a_send_is_blocked(self, net: Net) -> None:
-        """lwc while a send is blocked never truncates. ‡ (anyio on trio: 4.1 of 8 MB, then a
-        clean EOF)
+        """loseWriteConnection while a send is blocked never truncates. ‡ (anyio on trio: 4.1 of 8
+        MB, then a clean end of stream)
 
         Where to look: if a send of the channel's own has not finished, ``end_write`` must neither
         interrupt nor overtake it, nor fail because of it. Note that the end is wanted, and send it
@@ -169,7 +171,7 @@ class FlushingRules:
 
     @rule("FLU-05", needs=("can_half_close",))
     async def test_flu_05_a_program_that_is_left_in_the_middle(self, net: Net) -> None:
-        """A cancelled task never leaves a clean EOF over truncated data (capability
+        """A cancelled task never leaves a clean end of stream after truncated data (capability
         `can_reset`). ‡
 
         Where to look: ``Channel.abort``, and the ``finally`` of a task that serves a channel. If
@@ -195,13 +197,15 @@ class FlushingRules:
                 assert len(received) < len(data), case
                 assert_same(received, data[: len(received)])
                 if left.can.can_reset:
-                    assert end == "reset", f"{case}: {len(received)} bytes and a clean EOF"
+                    assert end == "reset", (
+                        f"{case}: {len(received)} bytes and a clean end of stream"
+                    )
                 assert protocol.events == ["connectionMade", "connectionLost"], case
 
     @rule("FLU-06", needs=("can_half_close",))
     async def test_flu_06_data_and_end_of_stream_while_paused(self, net: Net) -> None:
-        """Paused, then data and FIN arrive: nothing is delivered; on resume, the data, then one
-        rcl. (netty#6303)
+        """Reading is paused, and then data and an end of stream arrive: nothing is delivered. After
+        the resume comes the data, then one readConnectionLost. (netty#6303)
 
         Where to look: after ``pause_reading`` the channel must not look for the end of stream
         either. It reads that in its turn, after the data.
@@ -229,9 +233,10 @@ class FlushingRules:
 
     @rule("FLU-07", needs=("can_half_close",))
     async def test_flu_07_idle_costs_nothing(self, net: Net) -> None:
-        """pause and resume after EOF, a half-closed idle connection, a peer that reset or hung up
-        while we are paused: no second rcl, and no busy loop (under 5 % of a core over a second).
-        † ‡ (EPOLLHUP and EPOLLERR cannot be masked: unregister.)
+        """Pausing and resuming after the end of stream, a half-closed connection that is idle, a
+        peer that resets or hangs up while we are paused: none of these causes a second
+        readConnectionLost or a busy loop (it takes under 5 % of a core over a second). † ‡
+        (EPOLLHUP and EPOLLERR cannot be masked, so unregister the descriptor.)
 
         Where to look: stop watching a descriptor when neither reading nor writing is wanted. As
         long as it is watched, poll and epoll report a hang-up or an error without end.
@@ -298,8 +303,8 @@ class FlushingRules:
 
     @rule("FLU-08")
     async def test_flu_08_pause_inside_data_received(self, net: Net) -> None:
-        """pauseProducing inside dataReceived with more data and FIN queued: nothing more until
-        resume.
+        """After pauseProducing inside dataReceived, with more data and an end of stream queued,
+        nothing more is delivered until the resume.
 
         Where to look: a channel that reads in a loop must look after each ``received`` whether it
         was paused. If it had read more by then, it may still give that: the connection keeps it.
@@ -352,10 +357,10 @@ class FlushingRules:
 
     @rule("FLU-09")
     async def test_flu_09_the_input_first(self, net: Net) -> None:
-        """HUP, an error or a *failed send* with unread input: the input first (kept while
-        paused), then rcl if a FIN was seen, then connectionLost. † ‡ (with a write pending,
-        Twisted, asyncio and uvloop drop what the peer sent before it closed) (netty#4317)
-        Capability `keeps_input`.
+        """A hang-up, an error or a *failed send*, while input is unread: the input comes first (it
+        is kept while paused), then readConnectionLost if the peer's end of stream was seen, then
+        connectionLost (capability `keeps_input`). † ‡ (With a write pending, Twisted, asyncio and
+        uvloop drop what the peer sent before it closed.) (netty#4317)
 
         Where to look: if an error comes together with input, report the input first. As long as
         the descriptor can still be read, report a failed send by ``write_failed``, or raise it
@@ -468,8 +473,8 @@ class FlushingRules:
 
     @rule("FLU-10")
     async def test_flu_10_a_paused_reader_bounds_the_memory(self, net: Net) -> None:
-        """A paused reader bounds the memory: a peer sending without end fills at most the
-        kernel's buffers and one read.
+        """A paused reader bounds the memory: a peer that sends without end fills at most the
+        kernel's buffers and one read (capability `bounds_input`).
 
         Where to look: ``pause_reading`` must leave the input in the kernel. Neither the channel,
         its task nor the framework may go on reading into memory.
@@ -494,9 +499,10 @@ class FlushingRules:
 
     @rule("FLU-11", schemes=("tcp", "unix", "memory"), needs=("can_half_close",))
     async def test_flu_11_a_reset_is_told(self, net: Net) -> None:
-        """Reads paused, or already ended, and the peer resets: reported at the latest on the next
-        resume, write, lwc or loseConnection, as ConnectionLost; where the platform can tell
-        earlier, earlier. † ‡ (twisted#11168)
+        """A peer's reset while reads are paused, or have already ended, is reported as
+        ConnectionLost, at the latest on the next resumeProducing, write, loseWriteConnection or
+        loseConnection. Where the platform can tell it earlier, it is reported earlier. † ‡
+        (twisted#11168)
 
         Where to look: ``write`` and ``end_write`` must raise an error, or report ``write_failed``,
         if the connection is gone. shutdown(2) on a unix socket does not fail then, so ask for
@@ -536,9 +542,9 @@ class FlushingRules:
 
     @rule("FLU-12", needs=("descriptors",))
     async def test_flu_12_no_signal(self, net: Net) -> None:
-        """SIGPIPE at its default, as filters have it: a send to a peer that has gone, or to a pipe
-        that nobody reads, fails as ever, and never kills the process. Nor is the signal blocked
-        or left waiting for anybody else.
+        """SIGPIPE may be at its default, as it is in filters: a send to a peer that has gone, or to
+        a pipe that nobody reads, fails as ever, and never kills the process. Nor is the signal
+        blocked, or left pending for anybody else.
 
         Where to look: pass MSG_NOSIGNAL with each send, or set SO_NOSIGPIPE where the platform
         has that. A pipe has no such flag: block the signal in the thread that writes, and after

@@ -27,12 +27,14 @@ class ForkingRules:
 
     @rule("ERR-18")
     async def test_err_18_a_forked_child(self, net: Net) -> None:
-        """A forked child has no part in its parent's connections. In it each is over: `state` is
-        CLOSED, verbs do nothing, no event is told, and to begin anything raises RuntimeError, which
-        names the parent. Where it would come back to the loop, out of an event, a task or the body
-        of `async with`, it ends: with SystemExit's status, or with the reason on stderr and
-        status 1. The parent goes on unharmed, and its abort and its end of stream reach the peer,
-        sockets only, although a child holds a copy of the descriptor. † ‡ (A child that leaves the
+        """A forked child has no part in its parent's connections. In the child each of them is
+        over: `state` is CLOSED, verbs do nothing, no event is delivered, and to begin anything
+        raises RuntimeError, which names the parent. Where the child would come back to the loop,
+        out of an event, a task or the body of `async with`, it ends: with SystemExit's status, or
+        with the reason on stderr and status 1.
+
+        The parent goes on unharmed. Its abort and its end of stream reach the peer although a child
+        holds a copy of the descriptor; this holds for sockets only. † ‡ (A child that leaves the
         loop takes the parent's descriptors out of the epoll instance that they share, and close(2)
         says nothing to a peer while there is a copy: cpython#66197.)
 

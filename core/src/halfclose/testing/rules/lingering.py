@@ -69,9 +69,9 @@ class LingeringRules:
 
     @rule("END-01", schemes=("tcp", "unix", "memory"))
     async def test_end_01_the_peer_reads_the_whole_reply(self, net: Net) -> None:
-        """loseConnection with unread input in the kernel: the peer still reads the whole reply
-        and a clean EOF. † ‡ (A 4 MiB reply to a client that is still uploading: Twisted, asyncio
-        and anyio on either loop all delivered 1.4 MB.)
+        """After loseConnection with unread input in the kernel, the peer still reads the whole
+        reply and a clean end of stream. † ‡ (A 4 MiB reply to a client that is still uploading:
+        Twisted, asyncio and anyio on either loop all delivered 1.4 MB.)
 
         Where to look: closing a socket with unread input sends a reset, and the peer's kernel
         then throws away what the peer had not read of our reply. So the connection reads on while
@@ -102,14 +102,16 @@ class LingeringRules:
 
     @rule("END-02", schemes=("tcp", "unix", "memory"))
     async def test_end_02_lingering(self, net: Net) -> None:
-        """The protocol hears connectionLost(ConnectionDone) as soon as its bytes and FIN are with
-        the kernel; the backend then reads and discards the peer's input until its EOF. Sockets
-        only: stdin is never drained, its bytes belong to the next program. It gives up after
-        `linger_timeout` seconds without progress (5 by default, 0 turns lingering off), where
-        progress is the kernel's send queue shrinking (SIOCOUTQ), any input while that queue is
-        not empty, since the peer may have to send before it can read, and 16 KiB of input after
-        that; and after 30 seconds from an empty send queue; in bounded memory; no more than 1024
-        linger at once, past that the oldest goes.
+        """The protocol hears connectionLost(ConnectionDone) as soon as its bytes and its end of
+        stream are with the kernel. The backend then lingers: it reads and discards the peer's input
+        until the peer's end of stream. Only sockets linger. stdin is never drained, since its bytes
+        belong to the next program.
+
+        Lingering gives up after `linger_timeout` seconds without progress (5 by default; 0 turns
+        lingering off), and 30 seconds after the kernel's send queue has become empty. Progress is:
+        the send queue shrinks (SIOCOUTQ); while it is not empty, any input, since the peer may have
+        to send before it can read; after that, 16 KiB of input. Lingering takes bounded memory. No
+        more than 1024 connections linger at once; for one more, the oldest goes.
 
         Where to look: ``Backend.lingering`` becomes the channel's handler by a second call of
         ``start``. ``Channel.unsent`` must return the length of the kernel's send queue. The
@@ -235,14 +237,14 @@ class LingeringRules:
 
     @rule("END-07", schemes=("tcp", "unix", "memory"))
     async def test_end_07_lingering_ends(self, net: Net) -> None:
-        """Lingering ends, whatever the peer does: 300 seconds after the close; once the send
-        queue is empty, after `linger_bytes` of input (256 MiB), and input in small pieces is no
-        progress. Of more input than 64 MiB then, or 1 GiB before, 32 MiB a second are read, on
-        all connections together; as fast as it comes where `bounds_input` is off, since each
-        pause would cost memory. Where no descriptor is left (EMFILE, ENFILE), whoever meets that,
-        the oldest that lingers goes at once. (Sixty peers that read nothing and sent a byte now
-        and then held sixty of 64 descriptors for ever; an endless download, closed early, was
-        read at full speed, 50 GB in 31 seconds.)
+        """Lingering ends, whatever the peer does: 300 seconds after the close; and, once the send
+        queue is empty, after `linger_bytes` of input (256 MiB by default). Input in small pieces is
+        no progress then. Input beyond 64 MiB since the queue was empty, or beyond 1 GiB in all, is
+        read at 32 MiB a second, on all connections together; where `bounds_input` is off it is read
+        as fast as it comes, since each pause would cost memory. Where no descriptor is left
+        (EMFILE, ENFILE), whoever meets that, the oldest that lingers goes at once. (Sixty peers
+        that read nothing and sent a byte now and then held sixty of 64 descriptors for ever. An
+        endless download that was closed early was read at full speed, 50 GB in 31 seconds.)
 
         Where to look: core does this. A channel's ``pause_reading`` must work while it lingers,
         and its ``close`` must release the descriptor soon. If it does so after ``close`` has

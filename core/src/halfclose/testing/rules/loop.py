@@ -25,8 +25,8 @@ class LoopRules:
 
     @rule("LOOP-01", once=True)
     async def test_loop_01_call_soon(self, net: Net) -> None:
-        """`call_soon` calls in the next turn of the loop, in the order of the calls, never inside
-        the call. What is called may ask for the next call, and so on without end: timers,
+        """`call_soon` calls in the next turn of the loop, in the order of the calls, and never
+        inside the call. What is called may ask for the next call, and so on without end: timers,
         descriptors and tasks have their turns all the same.
 
         Where to look: a function that is given to ``call_soon`` during a turn must wait for the

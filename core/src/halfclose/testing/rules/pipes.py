@@ -30,9 +30,9 @@ class PipeRules:
 
     @rule("PIP-01", schemes=("unix", "stdio", "memory"), needs=("descriptors",))
     async def test_pip_01_no_reset_on_unix_sockets_and_pipes(self, net: Net) -> None:
-        """A unix socket keeps every rule that TCP keeps, but that `can_reset` is off there and on
-        stdio: the kernel has no RST for them. Abort discards what is pending and closes; a raw
-        peer "resets" a unix socket by closing with our bytes unread.
+        """A unix socket keeps every rule that TCP keeps, except that `can_reset` is off there and
+        on stdio, since the kernel has no reset for them. Abort discards what is pending and closes.
+        A raw peer "resets" a unix socket by closing it with our bytes unread.
 
         Where to look: declare ``can_reset=False`` if the socket's family is AF_UNIX, and let
         ``abort`` close. Report an ECONNRESET of a unix socket like one of TCP.
@@ -62,9 +62,10 @@ class PipeRules:
 
     @rule("PIP-02", schemes=("stdio", "memory"), needs=("descriptors",))
     async def test_pip_02_our_end_of_stream(self, net: Net) -> None:
-        """stdio lwc: the reader of our stdout sees EOF. † (it never does there) Descriptor 1 is
-        replaced by /dev/null, never left free for reuse; a socket is shut down for writing too.
-        No EOF is promised on a terminal, or where another descriptor holds the pipe.
+        """On stdio, the reader of our stdout sees the end of stream after loseWriteConnection. †
+        (On Twisted it never does.) Descriptor 1 is replaced by /dev/null and never left free for
+        reuse; if it is a socket, that is shut down for writing too. No end of stream is promised on
+        a terminal, or where another descriptor holds the pipe.
 
         Where to look: if the channel writes to a duplicate of descriptor 1, closing that is not
         enough: descriptor 1 itself must be replaced, too. If it is a socket, standard input may
@@ -116,7 +117,8 @@ class PipeRules:
 
     @rule("PIP-03", schemes=("stdio", "memory"), needs=("descriptors",))
     async def test_pip_03_lose_write_then_lose(self, net: Net) -> None:
-        """stdio lwc, then loseConnection: connectionLost. † (it never comes there)
+        """On stdio, loseWriteConnection and then loseConnection lead to connectionLost. † (On
+        Twisted it never comes.)
 
         Where to look: ``end_write`` releases the output, and another file may get its descriptor
         before ``close`` is called. So ``close`` must not release it again. The bytes of standard
@@ -148,7 +150,7 @@ class PipeRules:
             assert pair.protocol.events == [e for e in events if wait or e != events[1]]
             assert what_is_left() == b"for the next program"
 
-        # The same without lwc, while output is still to be sent.
+        # The same without loseWriteConnection, while output is still to be sent.
         pair = await net.recorded()
         pair.protocol.verb("write", b"x" * MORE_THAN_THE_KERNEL)
         pair.protocol.verb("loseConnection")
@@ -160,9 +162,10 @@ class PipeRules:
 
     @rule("PIP-04", schemes=("tcp", "stdio", "memory"))
     async def test_pip_04_the_reader_goes_away(self, net: Net) -> None:
-        """stdout is a pipe and its reader goes away: wcl, at once also when we are idle, and
-        reading goes on; bytes that were pending count as dropped, and the final reason is then
-        ConnectionLost with BrokenPipeError as its cause. On TCP no peer action ever causes wcl.
+        """If stdout is a pipe and its reader goes away, writeConnectionLost comes, at once also
+        when we are idle, and reading goes on. Bytes that were pending count as dropped, and where
+        there were any the final reason is ConnectionLost with BrokenPipeError as its cause. On TCP
+        nothing that a peer does ever causes writeConnectionLost.
 
         Where to look: poll reports an error on a pipe's writing end when its reader goes away.
         Call ``reader_gone`` then, once. EPIPE of any other descriptor is a failed write.

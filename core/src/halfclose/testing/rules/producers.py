@@ -109,8 +109,9 @@ class ProducerRules:
 
     @rule("PRD-01", needs=("can_half_close",))
     async def test_prd_01_a_streaming_producer(self, net: Net) -> None:
-        """A streaming producer is paused inside the write that crosses the high-water mark, so
-        that a loop which looks stops, and resumed below the low-water mark, never twice in a row.
+        """A streaming producer is paused inside the write after which more than the high-water mark
+        is pending, so that a producer's loop that looks whether it is paused stops there. It is
+        resumed once no more than the low-water mark is pending. Neither comes twice in a row.
         resumeProducing and stopProducing are never called inside a verb. The marks are public
         constants.
 
@@ -226,7 +227,7 @@ class ProducerRules:
 
     @rule("PRD-02", needs=("can_half_close",))
     async def test_prd_02_a_pull_producer(self, net: Net) -> None:
-        """A pull producer is asked once after registration and again each time that the buffer
+        """A pull producer is asked once after its registration and again each time that the buffer
         has emptied, at most once a turn: ten thousand answers neither stall nor recurse.
 
         Where to look: the channel must call ``writable`` after every ``write`` that took less than
@@ -287,8 +288,8 @@ class ProducerRules:
 
     @rule("PRD-03", needs=("can_half_close",))
     async def test_prd_03_the_end_of_stream_waits_for_the_producer(self, net: Net) -> None:
-        """lwc waits for a registered producer to unregister, then sends the FIN, with or without
-        a further write. † (the FIN is never sent there)
+        """loseWriteConnection waits for a registered producer to unregister, and then sends the end
+        of stream, with or without a further write. † (On Twisted it is never sent.)
 
         Where to look: the connection waits, and calls ``end_write`` when the producer has
         unregistered. A channel has no part in it.
@@ -297,7 +298,8 @@ class ProducerRules:
 
     @rule("PRD-04")
     async def test_prd_04_the_close_waits_for_the_producer(self, net: Net) -> None:
-        """loseConnection waits likewise. † (twisted#5344, twisted#6461)
+        """loseConnection waits for a registered producer in the same way. † (twisted#5344,
+        twisted#6461)
 
         Where to look: as for PRD-03.
         """
@@ -317,8 +319,8 @@ class ProducerRules:
 
     @rule("PRD-05", needs=("can_half_close",))
     async def test_prd_05_registered_too_late(self, net: Net) -> None:
-        """registerProducer once lwc or loseConnection has been called, or after connectionLost:
-        stopProducing, in the next turn. †
+        """A producer that is registered after the call of loseWriteConnection or loseConnection, or
+        after connectionLost, is told stopProducing, in the next turn. †
 
         Where to look: ``Backend.call_soon`` must work as long as the loop runs, also when the
         connection is lost and the task that served it has ended.
@@ -349,7 +351,8 @@ class ProducerRules:
 
     @rule("PRD-06")
     async def test_prd_06_the_connection_is_lost(self, net: Net) -> None:
-        """Connection lost: stopProducing once, before connectionLost.
+        """When the connection is lost, its producer is told stopProducing once, before
+        connectionLost.
 
         Where to look: the connection does this. The channel must report the loss: see EVT-06 and
         FLU-11.
@@ -397,7 +400,7 @@ class ProducerRules:
 
     @rule("PRD-07", needs=("can_half_close",))
     async def test_prd_07_a_second_producer(self, net: Net) -> None:
-        """A second registerProducer raises RuntimeError and leaves the first in place.
+        """A second registerProducer raises RuntimeError and leaves the first producer in place.
 
         Where to look: the connection refuses the second one. A channel has no part in it.
         """

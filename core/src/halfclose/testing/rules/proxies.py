@@ -20,13 +20,15 @@ class ProxyRules:
     @rule("PRD-09", schemes=("tcp", "unix", "memory"), needs=("can_half_close",))
     async def test_prd_09_a_transport_is_a_producer(self, net: Net) -> None:
         """A transport is a producer itself: pauseProducing and resumeProducing act on its reads,
-        stopProducing is loseConnection. One that is registered with another transport counts as
-        unregistered once its own read side has ended or it is lost, so that a proxy written the
-        Twisted way (portforward) closes. But truncated data never looks complete: where the
-        transport that it was registered with is lost uncleanly, also after its read side has
-        ended, it sends what was written to it, and is then aborted; and so is one that waits for
-        its producer to unregister, where that one is lost otherwise than cleanly or by
-        abortConnection. † (a reset of either end of portforward reaches the other as a clean FIN)
+        and stopProducing is loseConnection. A transport that is registered as the producer of
+        another one counts as unregistered once its own read side has ended or it is lost, so that a
+        proxy written the Twisted way (portforward) closes.
+
+        But truncated data never looks complete. If the other transport is lost uncleanly, the one
+        that is its producer sends what was written to it and is then aborted, also where its own
+        read side has ended already. The same happens to a transport that waits for its producer to
+        unregister, if that producer is lost neither cleanly nor by abortConnection. † (With
+        portforward, a reset of either end reaches the other as a clean end of stream.)
 
         Where to look: ``pause_reading`` and ``resume_reading`` may be called at any time, also
         inside another connection's ``write`` and ``writable``. The channel must call

@@ -60,8 +60,8 @@ class RunningRules:
 
     @rule("LOOP-10", once=True)
     def test_loop_10_run(self: Any, channel_type: ChannelType, host: Host) -> None:
-        """`run` gives what main gives. Where its loop runs already it raises RuntimeError, and so
-        does `open_backend` where no loop runs.
+        """`run` returns what main returns. Where its loop runs already it raises RuntimeError, and
+        so does `open_backend` where no loop runs.
 
         Where to look: ``Backend.run`` must look for a running loop of its framework before it
         makes one. ``start`` must fail if there is no running loop that it could use.
@@ -125,8 +125,8 @@ class RunningRules:
 
     @rule("LOOP-12", once=True)
     def test_loop_12_interruption(self: Any, channel_type: ChannelType, host: Host) -> None:
-        """SIGINT cancels main, and KeyboardInterrupt is raised once main has ended; under a
-        caller's own reactor, the reactor is stopped. The handler of SIGINT is then as it was.
+        """SIGINT cancels main, and KeyboardInterrupt is raised once main has ended. Under a
+        caller's own reactor, the reactor is stopped. The handler of SIGINT is afterwards as it was.
 
         Where to look: ``Backend.run`` installs a handler of SIGINT, in the main thread only, which
         cancels main by ``call_soon_threadsafe``. At the end it puts the old handler back.

@@ -102,8 +102,9 @@ class VerbRules:
 
     @rule("VRB-01", needs=("can_half_close",))
     async def test_vrb_01_lose_write_twice(self, net: Net) -> None:
-        """lwc twice, or again inside wcl: one wcl, the connection stays up. † (a second call
-        kills it there)
+        """loseWriteConnection called twice, or again inside writeConnectionLost: one
+        writeConnectionLost comes, and the connection stays up. † (On Twisted a second call ends the
+        connection.)
 
         Where to look: ``Channel.end_write`` is called once. It must call ``write_ended`` at most
         once, and must neither release the descriptor nor end the reading.
@@ -123,8 +124,8 @@ class VerbRules:
 
     @rule("VRB-02", needs=("can_half_close",))
     async def test_vrb_02_lose_write_when_it_is_too_late(self, net: Net) -> None:
-        """lwc after loseConnection, abortConnection or connectionLost: a no-op, no exception. ‡
-        (cpython#75828)
+        """loseWriteConnection after loseConnection, abortConnection or connectionLost does nothing
+        and raises nothing. ‡ (cpython#75828)
 
         Where to look: the connection ignores the verb. It calls nothing of a channel after
         ``close`` or ``abort``.
@@ -153,8 +154,8 @@ class VerbRules:
 
     @rule("VRB-03", schemes=("tcp", "unix", "memory"), needs=("can_half_close",))
     async def test_vrb_03_lose_write_after_a_reset(self, net: Net) -> None:
-        """lwc after the peer's RST: no exception to the caller; connectionLost(ConnectionLost). ‡
-        (websockets#1117)
+        """loseWriteConnection after the peer's reset raises nothing to its caller, and
+        connectionLost(ConnectionLost) comes. ‡ (websockets#1117)
 
         Where to look: ``Channel.end_write`` must raise an OSError, or call ``write_failed``
         later, if the connection was reset. Ask for SO_ERROR before shutdown(2), which does not
@@ -198,10 +199,11 @@ class VerbRules:
 
     @rule("VRB-05", needs=("can_half_close",))
     async def test_vrb_05_late_writes_are_dropped(self, net: Net) -> None:
-        """A write after the *call* of lwc, loseConnection or abortConnection, or after
-        connectionLost, is dropped, in the same turn too, whether or not a buffer is pending; the
-        first drop on a connection logs one warning, and `transport.droppedBytes` counts them. † ‡
-        While a producer is registered, writes are taken until it unregisters (PRD-03).
+        """A write after the *call* of loseWriteConnection, loseConnection or abortConnection, or
+        after connectionLost, is dropped, in the same turn too, and whether or not bytes are
+        pending. The first drop on a connection logs one warning, and `transport.droppedBytes`
+        counts the bytes. † ‡ While a producer is registered, writes after loseWriteConnection and
+        loseConnection are taken until it unregisters (PRD-03).
 
         Where to look: the connection drops these writes. A channel must send all that its
         ``write`` has taken.
@@ -260,7 +262,8 @@ class VerbRules:
 
     @rule("VRB-06", needs=("can_half_close",))
     async def test_vrb_06_nothing_written_does_nothing(self, net: Net) -> None:
-        """`write(b"")` and `writeSequence([])` do nothing in any state, and never send a FIN.
+        """`write(b"")` and `writeSequence([])` do nothing in any state, and never send an end of
+        stream.
 
         Where to look: ``Channel.write`` is never given empty data. It must not send any by
         itself, since some streams take that for the end.
@@ -310,8 +313,9 @@ class VerbRules:
 
     @rule("VRB-07", needs=("can_half_close",))
     async def test_vrb_07_what_write_takes(self, net: Net) -> None:
-        """`write` takes bytes, bytearray and memoryview, and a later change of the caller's
-        buffer changes nothing that was sent; anything else is a TypeError, closed or not.
+        """`write` takes bytes, bytearray and memoryview, and a later change of the caller's buffer
+        changes nothing of what is sent. Anything else is a TypeError, whether the connection is
+        closed or not.
 
         Where to look: the connection copies what may change. ``Channel.write`` is given immutable
         data, of which it may keep a view.
@@ -358,7 +362,7 @@ class VerbRules:
 
     @rule("VRB-08")
     async def test_vrb_08_closing_again(self, net: Net) -> None:
-        """loseConnection and abortConnection are idempotent; abortConnection after loseConnection
+        """loseConnection and abortConnection are idempotent. abortConnection after loseConnection
         still aborts.
 
         Where to look: ``Channel.close`` and ``Channel.abort`` may be called in any order and any
@@ -446,8 +450,8 @@ class VerbRules:
 
     @rule("VRB-10")
     async def test_vrb_10_a_stream_that_cannot_half_close(self, net: Net) -> None:
-        """Capability `can_half_close` off (a stream that cannot): lwc raises `Unsupported` and
-        changes nothing.
+        """Where the capability `can_half_close` is off (a stream that cannot end one half alone),
+        loseWriteConnection raises `Unsupported` and changes nothing.
 
         Where to look: the channel's ``capabilities``. If ``can_half_close`` is off, the connection
         calls ``end_write`` only when both halves are to end, and that must not end one alone.
@@ -482,9 +486,9 @@ class VerbRules:
     @rule("VRB-11")
     async def test_vrb_11_failure(self, net: Net) -> None:
         """`transport.failure` is None while nothing has broken the connection, and after a clean
-        end; else the reason that connectionLost will get, from the moment on that it is known: a
-        failed send or a reset while input is still to be told, where `state` does not show it yet
-        and writes are dropped.
+        end. Otherwise it is the reason that connectionLost will get, from the moment on that this
+        is known. That may be while input is still to be delivered, after a failed send or a reset:
+        `state` does not show it yet, and writes are dropped.
 
         Where to look: the connection learns of it by ``write_failed``, by ``failed``, or by an
         exception of ``Channel.write``.
@@ -549,8 +553,8 @@ class VerbRules:
 
     @rule("VRB-12")
     def test_vrb_12_verbs_after_the_run(self: Any, channel_type: ChannelType, host: Host) -> None:
-        """No verb of a connection that is over raises, at any later time: also once its backend
-        has been left and its loop has ended.
+        """No verb of a connection that is over raises, at any later time, also once its backend has
+        been left and its loop has ended.
 
         Where to look: the connection must call nothing of a backend that has been left. If a
         producer is registered then, it calls stopProducing at once, since no other turn will come.

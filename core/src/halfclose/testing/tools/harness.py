@@ -30,7 +30,11 @@ MORE_THAN_THE_KERNEL = 16 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Pair(Generic[R]):
-    """One connection: our protocol, its transport, and the raw peer."""
+    """One connection: our protocol, its transport, and the raw peer.
+
+    :param protocol: our protocol.
+    :param peer: the raw peer.
+    """
 
     protocol: R
     peer: RawPeer
@@ -48,7 +52,12 @@ class Pair(Generic[R]):
 
 
 class Net:
-    """What a rule's test gets: the backend, the channel type, and methods to connect and wait."""
+    """What a rule's test gets: the backend, the channel type, and methods to connect and wait.
+
+    :param backend: the backend under test.
+    :param channel_type: on which the rule is tested.
+    :param host: what started the loop.
+    """
 
     def __init__(
         self, backend: Backend, channel_type: ChannelType, host: Host = HALFCLOSE_RUN
@@ -57,6 +66,7 @@ class Net:
         self.channel_type = channel_type
         self.host = host
         self.protocols: list[_Recording] = []
+        """The protocols that `watch` was called for."""
         self._stack = AsyncExitStack()
 
     # -- connections ---------------------------------------------------------------------------
@@ -64,6 +74,7 @@ class Net:
     async def pair(self, protocol: R, **options: Any) -> Pair[R]:
         """Connect one raw peer to *protocol*, and wait until the connection is made.
 
+        :param protocol: our protocol, a `Recorder` or a `PlainRecorder`.
         :param options: those of `ConnectionOptions`.
         """
         connect = await self.serve(lambda: protocol, **options)
@@ -93,12 +104,17 @@ class Net:
         """Check the order of *protocol*'s events at the end, and show them if the rule fails.
 
         Idempotent.
+
+        :param protocol: a `Recorder` or a `PlainRecorder`.
         """
         if protocol not in self.protocols:
             self.protocols.append(protocol)
 
     def closing(self, resource: Any) -> Any:
-        """Have *resource* closed at the end of the rule. Returns *resource*."""
+        """Have *resource* closed at the end of the rule. Returns *resource*.
+
+        :param resource: anything with a method ``close()``.
+        """
         self._stack.callback(resource.close)
         return resource
 
@@ -109,8 +125,10 @@ class Net:
     ) -> None:
         """Wait until *protocol* has had an event, or until a condition is true.
 
+        :param protocol: a `Recorder` or a `PlainRecorder`.
         :param what: the name of the event; or a function, the condition, which is called after
             each event of *protocol*.
+        :param limit: seconds to wait at most.
         :raises AssertionError: it did not happen within *limit* seconds, or connectionLost came in
             place of the event.
         """
@@ -145,7 +163,8 @@ class Net:
     async def until_made(self, made: list[Any]) -> None:
         """Wait until a factory has put its first protocol into *made*, and that is connected.
 
-        :raises AssertionError: this took longer than `LIMIT` seconds.
+        :param made: the list that the factory appends to.
+        :raises AssertionError: this took longer than ten seconds.
         """
         end = self.backend.time() + LIMIT
         while not made:
@@ -156,6 +175,8 @@ class Net:
     async def lost(self, protocol: _Recording, limit: float = LIMIT) -> BaseException:
         """Wait for connectionLost, and give its reason.
 
+        :param protocol: a `Recorder` or a `PlainRecorder`.
+        :param limit: seconds to wait at most.
         :raises AssertionError: it did not come within *limit* seconds.
         """
         await self.until(protocol, "connectionLost", limit)
@@ -166,7 +187,9 @@ class Net:
     async def wait(self, event: Any, what: str, limit: float = LIMIT) -> None:
         """Wait until *event*, which `Backend.create_event` has made, is set.
 
+        :param event: the event.
         :param what: what sets it, for the message.
+        :param limit: seconds to wait at most.
         :raises AssertionError: it was not set within *limit* seconds.
         """
         expired: list[bool] = []
@@ -183,7 +206,10 @@ class Net:
         assert not expired, f"{what} did not happen within {limit} s"
 
     async def turns(self, count: int = 5) -> None:
-        """Let the loop make *count* turns, so that everything has happened that was due in them."""
+        """Let the loop make *count* turns, so that everything has happened that was due in them.
+
+        :param count: how many turns.
+        """
         for _ in range(count):
             event = self.backend.create_event()
             self.backend.call_soon(event.set)
@@ -249,7 +275,20 @@ def rule(
     needs: tuple[str, ...] = (),
     once: bool = False,
 ) -> Callable[[Test], Any]:
-    """Make a method of the suite the test of a rule; see `Rule` for the parameters."""
+    """Make a method of the suite the test of a rule.
+
+    The method is asynchronous and gets a `Net`; or it is synchronous, gets the channel type and the
+    host, and runs whole programs itself. Its docstring is the rule, and where to look if it is
+    broken.
+
+    :param identifier: the rule's id, such as ``"EVT-05"``.
+    :param schemes: the schemes of the channel types on which the rule can be tested.
+    :param options: options with which the backend is opened.
+    :param needs: names of `Capabilities` or `BackendCapabilities`. Without one of them the rule
+        demands something else.
+    :param once: whether the rule says nothing about connections. Then it is tested only on the
+        first channel type that the backend names.
+    """
 
     def decorate(test: Test) -> Any:
         held = Rule(identifier, test, schemes, options or {}, needs, once)

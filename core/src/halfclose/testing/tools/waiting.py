@@ -34,7 +34,7 @@ SOON = 2.0
 _WINDOW = 0.1
 """Seconds during which the loop's processor time is measured."""
 
-_TIMEOUTS = (0.15, 0.3, 0.6, 1.2, 2.4)
+_TIMEOUTS = (0.15, 0.3, 0.6, 1.2, 2.4, 4.8)
 """Seconds of the timeouts in a scenario: the next longer one after each `Late`."""
 
 _BUSY = 0.05

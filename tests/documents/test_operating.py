@@ -1,0 +1,212 @@
+"""docs/how-to/operating.md: every session, and what its tables say of signals and checks."""
+
+from __future__ import annotations
+
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pytest
+from cli.support import LIMIT, dial, read_all, reset, start, wait_until
+from documents.blocks import ROOT, blocks
+from documents.deployment import FILES, WITH_COMMANDS
+from documents.sessions import free_port, lines_of, play
+
+PAGE = "docs/how-to/operating.md"
+
+BACKENDS = ("anyio+asyncio", "anyio+trio", "twisted+epoll")
+
+PAGES = [
+    f"docs/how-to/{name}.md"
+    for name in ("operating", "systemd", "inetd", "docker", "kubernetes", "pipes")
+]
+
+
+def test_every_file_is_quoted_whole() -> None:
+    quoted = {
+        block.name: block.text
+        for page in PAGES
+        for block in blocks(ROOT / page)
+        if block.mark == "from"
+    }
+    there = {
+        str(path.relative_to(ROOT)): path.read_text() for path in FILES.iterdir() if path.is_file()
+    }
+    assert quoted == there
+
+
+@pytest.mark.parametrize("name", ["stop", "health", "late"])
+def test_session(name: str, tmp_path: Path) -> None:
+    """Those of "operating.md" in which nothing has to come at a certain time."""
+    for file in FILES.glob("*.py"):
+        shutil.copy(file, tmp_path)
+    with free_port() as port:
+        play(PAGE, name, tmp_path, {"127.0.0.1:8000": f"127.0.0.1:{port}"})
+
+
+def shown(name: str) -> list[str]:
+    """What the page's session prints, with no peer's port."""
+    return [
+        re.sub(r"tcp:127\.0\.0\.1:\d+", "PEER", line)
+        for _, lines in lines_of(PAGE, name)
+        for line in lines
+    ]
+
+
+def test_a_stop_cuts_off_an_upload() -> None:
+    """The session "cut": a clean end without an answer."""
+    with (
+        start("run", "./sums.py:Sum", "tcp:127.0.0.1:0", cwd=FILES) as command,
+        dial(command.endpoint()) as peer,
+    ):
+        peer.sendall(b"hel\n")
+        wait_until(command.is_asleep)
+        command.send(signal.SIGTERM)
+        assert read_all(peer) == b""
+        peer.close()
+        result = command.finish()
+    said = re.sub(r"tcp:127\.0\.0\.1:\d+", "PEER", result.err).splitlines()
+    assert (result.status, said[1:]) == (0, shown("cut")[1:])
+
+
+@contextmanager
+def draining(backend: str, seconds: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """``draining.py``, and where it listens."""
+    with subprocess.Popen(
+        [sys.executable, "draining.py", "tcp:127.0.0.1:0", seconds],
+        cwd=FILES,
+        env={**WITH_COMMANDS, "HALFCLOSE_BACKEND": backend},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        try:
+            assert server.stderr is not None
+            line = server.stderr.readline()
+            assert line.startswith("listening on "), line
+            yield server, line.removeprefix("listening on ").strip()
+        finally:
+            server.kill()
+
+
+def _lines(stream: IO[str] | None) -> list[str]:
+    assert stream is not None
+    return [re.sub(r"tcp:127\.0\.0\.1:\d+", "PEER", line.rstrip("\n")) for line in stream]
+
+
+def _next(server: subprocess.Popen[str]) -> str:
+    assert server.stderr is not None
+    return server.stderr.readline().rstrip("\n")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_conversation_is_finished_first(backend: str) -> None:
+    """The session "draining"."""
+    printed = shown("draining")
+    with draining(backend, "600") as (server, endpoint), dial(endpoint) as peer:
+        peer.sendall(b"hel\n")
+        # The server counts it once it has been accepted, which a later connection shows.
+        with dial(endpoint) as other:
+            other.shutdown(socket.SHUT_WR)
+            read_all(other)
+        server.send_signal(signal.SIGTERM)
+        assert _next(server) == printed[1]
+        with pytest.raises(ConnectionRefusedError):
+            dial(endpoint)
+        peer.sendall(b"lo\n")
+        peer.shutdown(socket.SHUT_WR)
+        assert read_all(peer).decode() == printed[3] + "\n"
+        said = _lines(server.stderr)
+        assert (said, server.wait(LIMIT)) == ([printed[4]], int(printed[5]))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_conversation_that_does_not_end_is_reset(backend: str) -> None:
+    with draining(backend, "0.1") as (server, endpoint), dial(endpoint) as peer:
+        peer.sendall(b"hel\n")
+        with dial(endpoint) as other:
+            other.shutdown(socket.SHUT_WR)
+            read_all(other)
+        server.send_signal(signal.SIGTERM)
+        with pytest.raises(ConnectionResetError):
+            read_all(peer)
+        said = _lines(server.stderr)
+        assert said[-1] == "PEER: 4 bytes, not answered: aborted by abortConnection"
+        assert server.wait(LIMIT) == 0
+
+
+def test_a_check_is_no_failure() -> None:
+    """However it closes, nothing is logged about it."""
+    with start("run", "./sums.py:Sum", "tcp:127.0.0.1:0", cwd=FILES) as command:
+        endpoint = command.endpoint()
+        dial(endpoint).close()
+        reset(dial(endpoint))
+        with dial(endpoint) as peer:
+            peer.shutdown(socket.SHUT_WR)
+            read_all(peer)
+        command.send(signal.SIGTERM)
+        result = command.finish()
+    assert result.status == 0
+    assert result.err.splitlines()[1:] == ["closing; a second signal aborts"]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "close", "reason"),
+    [
+        ("Echo", socket.socket.close, "ConnectionDone("),
+        ("Daytime", socket.socket.close, "ConnectionLost("),
+        ("Echo", reset, "ConnectionLost("),
+    ],
+)
+def test_what_a_protocol_hears_of_a_check(protocol: str, close: object, reason: str) -> None:
+    assert callable(close)
+    with start("run", f"halfclose.examples:{protocol}", "tcp:127.0.0.1:0") as command:
+        peer = dial(command.endpoint())
+        command.wait_for(f"{protocol}: connection made")
+        close(peer)
+        command.wait_for(f"{protocol}: connectionLost: {reason}")
+        command.send(signal.SIGTERM)
+        assert command.finish().status == 0
+
+
+def test_no_descriptor_is_left() -> None:
+    """It says so in the page's words, and serves all of them in the end."""
+    text = (ROOT / PAGE).read_text()
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))
+
+    with start("run", "./sums.py:Sum", "tcp:127.0.0.1:0", cwd=FILES, preexec_fn=limit) as command:
+        endpoint = command.endpoint()
+        peers = [dial(endpoint) for _ in range(30)]
+        line = f"accepting on {endpoint} waits: [Errno 24] Too many open files"
+        command.wait_for(line)
+        assert line.replace(endpoint, "tcp:127.0.0.1:8000") + "\n" in text
+        for peer in peers:
+            with peer:
+                peer.sendall(b"hello\n")
+                peer.shutdown(socket.SHUT_WR)
+                assert len(read_all(peer)) == 65
+        command.send(signal.SIGTERM)
+        assert command.finish().status == 0
+
+
+STATUSES = {
+    "no_such_file.py:Sum tcp:127.0.0.1:0": 2,
+    "sums.py:Nothing tcp:127.0.0.1:0": 2,
+    "sums.py:Sum tcp:127.0.0.1:0 --backend bogus": 2,
+    "sums.py:Sum unix:no/such/folder/sock": 1,
+}
+
+
+@pytest.mark.parametrize("arguments", STATUSES)
+def test_status(arguments: str) -> None:
+    with start("run", *arguments.split(), cwd=FILES) as command:
+        assert command.finish().status == STATUSES[arguments]

@@ -1,0 +1,88 @@
+"""docs/how-to/systemd.md: its units, by systemd's own tools where they are installed."""
+
+from __future__ import annotations
+
+import configparser
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from cli.support import LIMIT, dial, read_all, start
+from documents.blocks import ROOT
+from documents.deployment import FILES, here
+from documents.sessions import free_port, play
+
+PAGE = "docs/how-to/systemd.md"
+
+UNITS = sorted(path.name for path in FILES.iterdir() if path.suffix in (".service", ".socket"))
+
+
+def unit(name: str) -> configparser.ConfigParser:
+    """The settings of a unit; of one that comes twice, the last."""
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read_string((FILES / name).read_text())
+    return parser
+
+
+def tool(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name}, which is part of systemd, is not installed")
+    return found
+
+
+def test_the_units_are_what_systemd_understands(tmp_path: Path) -> None:
+    analyze = tool("systemd-analyze")
+    for name in UNITS:
+        # Also looked at is whether the programs that it starts are there.
+        (tmp_path / name).write_text("".join(here([(FILES / name).read_text()])))
+    done = subprocess.run(
+        [analyze, "verify", *(str(tmp_path / name) for name in UNITS if "@" not in name)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert str(tmp_path) not in done.stderr, done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_the_service_starts() -> None:
+    """It answers, and ends in order within the time that the unit gives it."""
+    service = unit("sums.service")["Service"]
+    words = service["ExecStart"].split()
+    grace = float(words[words.index("--grace") + 1])
+    assert grace + 5 <= float(service["TimeoutStopSec"])
+    assert service["RestartPreventExitStatus"] == "2"
+    with start(*here(words)[1:-1], "tcp:127.0.0.1:0") as command:
+        with dial(command.endpoint()) as peer:
+            peer.sendall(b"hello\n")
+            peer.shutdown(socket.SHUT_WR)
+            assert len(read_all(peer)) == 65
+        command.send(signal.SIGTERM)
+        assert command.finish().status == 0
+
+
+def test_the_two_units_for_each_connection_fit() -> None:
+    assert unit("sums-each.socket")["Socket"]["Accept"] == "yes"
+    service = unit("sums-each@.service")["Service"]
+    assert service["ExecStart"].endswith(" stdio:")
+    assert (service["StandardInput"], service["StandardOutput"]) == ("socket", "socket")
+
+
+def test_what_it_says_of_draining_fits_the_unit() -> None:
+    """The program's own seconds, and then those of leaving the backend."""
+    assert "draining.py tcp:*:8000 20`, which ends after 25\n" in (ROOT / PAGE).read_text()
+    assert float(unit("sums.service")["Service"]["TimeoutStopSec"]) > 25
+
+
+def test_session(tmp_path: Path) -> None:
+    """That of "systemd.md": "activate"."""
+    tool("systemd-socket-activate")
+    shutil.copy(FILES / "sums.py", tmp_path)
+    with free_port() as port:
+        play(PAGE, "activate", tmp_path, {"127.0.0.1:8001": f"127.0.0.1:{port}"})

@@ -1,0 +1,20 @@
+"""A backend in a program that uvloop.run starts."""
+
+import halfclose
+import uvloop
+from halfclose.examples import Ask, Logged, Upper
+
+
+async def main() -> None:
+    async with halfclose.open_backend() as backend:
+        listener = await backend.listen("tcp:127.0.0.1:0", Upper)
+        # Left open, as the listener is: leaving the backend closes both.
+        await backend.connect(listener.endpoint, Logged)
+
+        client = await backend.connect(listener.endpoint, Ask)
+        await client.transport.whenClosed()
+        print(backend.name, client.answer.decode())
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
