@@ -45,6 +45,7 @@ nitpick_ignore_regex = [
         r"py:class",
         r"(halfclose\.(io\.)?host\.)?(ClosedChannels|ConnectionHost|HeldConnection|SocketHost)",
     ),
+    (r"py:class", r"halfclose\.(deadline|plugins|io\.(driver|lingering))\.\w+"),
     (r"py:class", r"halfclose\.io\.unix_paths\.OwnPath|Where"),
     (r"py:class", r"halfclose\.testing\..*\.(Rule|RawListener|_Recording)"),
 ]

@@ -31,12 +31,12 @@ class Agreement:
     """
 
     def __init__(self, reference: Events, seen: Mapping[str, Events]) -> None:
-        self.names = list(seen)
+        self.names: list[str] = list(seen)
         there = [
             (present(reference.server, events.server), present(reference.client, events.client))
             for events in seen.values()
         ]
-        self.claims = [
+        self.claims: list[Claim] = [
             Claim(step, [ends[step.of_client][step.place] for ends in there])
             for step in ladder(reference)
         ]

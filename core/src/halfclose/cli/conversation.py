@@ -91,7 +91,7 @@ class Watched(HalfCloseableProtocol):
     ) -> None:
         self.watched = protocol
         self._ended = ended
-        self.record = Record() if record is None else record
+        self.record: Record = Record() if record is None else record
 
     def makeConnection(self, transport: Transport) -> None:
         self.record.add("connectionMade")
