@@ -486,9 +486,9 @@ def test_a_cancelled_timer(variant: str) -> None:
         never = backend.call_later(0.001, heard.append, "never")
         never.cancel()
         never.cancel()
-        # One timer that cancels another of the same moment.
+        # One timer that cancels the next one of the same moment.
         at_once: list[halfclose.TimerHandle] = []
-        backend.call_later(0, lambda: at_once[0].cancel())
+        backend.call_later(0.005, lambda: at_once[0].cancel())
         at_once.append(backend.call_later(0.005, heard.append, "cancelled by the other"))
         backend.call_later(0.02, heard.append, "late")
         await until(backend, lambda: "late" in heard)

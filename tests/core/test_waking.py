@@ -38,7 +38,7 @@ SERVER = """
 
     serving.say = said
     endpoint = halfclose.TCP("127.0.0.1", 0)
-    serving.serve(halfclose.Protocol, endpoint, {variant!r}, halfclose.ConnectionOptions())
+    serving.serve(halfclose.Protocol, endpoint, {variant!r}, halfclose.ConnectionOptions(), 5.0)
     assert signal.set_wakeup_fd(-1) == -1
 """
 
