@@ -1,11 +1,34 @@
-"""Makes a module the plugin of an installed distribution, for programs that a test starts."""
+"""Distributions that a test installs, as an installer leaves them, for programs that it starts."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["install"]
+__all__ = ["distribution", "finding", "install"]
+
+
+def distribution(
+    site: Path,
+    name: str,
+    entries: Mapping[str, str],
+    *,
+    version: str = "1.0",
+    group: str = "halfclose",
+) -> None:
+    """An installed distribution's metadata, in the folder *site*, with *entries* in *group*."""
+    info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    lines = [f"{entry} = {value}" for entry, value in entries.items()]
+    (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
+
+
+def finding(*sites: Path) -> dict[str, str]:
+    """The environment of a program that finds what is installed in these folders."""
+    before = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join([*map(str, sites), *([before] if before else [])])}
 
 
 def install(site: Path, name: str, module: str) -> dict[str, str]:
@@ -14,9 +37,5 @@ def install(site: Path, name: str, module: str) -> dict[str, str]:
     :param name: the name of the entry point; the distribution has it too.
     :returns: the environment of a program in which the distribution is installed.
     """
-    info = site / f"{name}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[halfclose.plugins]\n{name} = {module}\n")
-    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
-    return {"PYTHONPATH": path}
+    distribution(site, name, {name: module}, group="halfclose.plugins")
+    return finding(site)
