@@ -22,6 +22,7 @@ extensions = [
     "linked_rules",
     "outside_pages",
     "public_names",
+    "signatures",
     "source_pages",
 ]
 root_doc = "index"
