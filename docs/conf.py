@@ -18,6 +18,7 @@ extensions = [
     "sphinx_copybutton",
     # Our own, in _extensions.
     "data_docs",
+    "indexed_options",
     "linked_names",
     "linked_rules",
     "outside_pages",

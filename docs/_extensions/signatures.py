@@ -28,7 +28,7 @@ def _sign(
     returns: str | None,
 ) -> tuple[str | None, str | None] | None:
     if getattr(thing, "_is_protocol", False):
-        return None, returns
+        return "", returns
     if signature is not None:
-        signature = re.sub(r"=\s*<function [^>]*(<lambda>)?>", " = ...", signature)
+        signature = re.sub(r"\s*=\s*<function .*?>+(?=[,)])", " = ...", signature)
     return signature, returns
