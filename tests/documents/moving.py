@@ -172,7 +172,7 @@ def check_programs(
     """
     clean, broken = (f"lost: {end}" for end in ends)
     with _running(example(page, name), folder, backend) as (line, stop):
-        port = int(line().rpartition(" ")[2])
+        port = int(re.split("[ :]", line())[-1])
         assert sort(port, b"b\nc\na\n") == b"a\nb\nc\n"
         assert line() == clean
         reset(port, b"b\n")
