@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import halfclose
 import pytest
 from cli.support import listening
 from core.support import run
+from documents.blocks import example
 from documents.programs import SOME, module
+from documents.shell import Folder
 from halfclose import Backend
 from halfclose.memory.wire import End
 from halfclose.testing.networks import OpenNetwork, network
@@ -186,6 +189,21 @@ def test_the_server_answers_in_time_and_in_order(server: Any) -> None:
             assert str(error) == "no"
 
     asyncio.run(main())
+
+
+def test_the_deadline_of_ask(tmp_path: Path) -> None:
+    page = f"docs/how-to/{PAGE}"
+    folder = Folder(tmp_path, "tcp:127.0.0.1:9002")
+    folder.save("ask.py", example("docs/how-to/await-an-answer.md", "ask"))
+    # Not to wait that long.
+    shorter = {"seconds=2.5": "seconds=0.2", "within 2.5 s": "within 0.2 s"}
+    program, session = example(page, "within"), example(page, "within", "session")
+    for text, other in shorter.items():
+        assert text in program + session
+        program, session = program.replace(text, other), session.replace(text, other)
+    folder.save("within.py", program)
+    with listening() as (_, endpoint):
+        folder.run(session.replace("tcp:127.0.0.1:9002", endpoint))
 
 
 def test_the_deadline_of_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
