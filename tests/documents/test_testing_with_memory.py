@@ -7,13 +7,12 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 from documents.blocks import ROOT, example
-from documents.shell import Folder
+from documents.sessions import Folder
 from halfclose.memory import Network
 from memory.support import drive
 
@@ -43,9 +42,8 @@ def test_an_example_passes(name: str) -> None:
     trio.run(test)
 
 
-def test_all_pass_by_the_plugin_of_anyio(tmp_path: Path) -> None:
+def test_all_pass_by_the_plugin_of_anyio(folder: Folder) -> None:
     """As one file; each once, as the page says."""
-    folder = Folder(tmp_path)
     folder.save("test_sum.py", "\n\n".join(example(PAGE, name) for name in EXAMPLES))
     assert f"\n{len(EXAMPLES)} passed" in folder.output("pytest -q test_sum.py")
 

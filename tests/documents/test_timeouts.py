@@ -5,21 +5,21 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import fields
-from pathlib import Path
 
 import click
 import halfclose
 from documents.blocks import ROOT, example
-from documents.shell import Folder
+from documents.sessions import Folder
+from documents.tables import cells
 from halfclose import ConnectionOptions
 from halfclose.backend import _OPTIONS, GRACE
 from halfclose.cli.commands import cli
 from halfclose.io import busy_polling, connecting, lingering, listening
 from halfclose_anyio import on_asyncio
 
-PAGE = "timeouts.md"
+PAGE = "docs/how-to/timeouts.md"
 
-TEXT = (ROOT / "docs" / "how-to" / PAGE).read_text()
+TEXT = (ROOT / PAGE).read_text()
 
 TESTS = (
     "test_connecting_is_given_up",
@@ -33,11 +33,9 @@ def test_these_are_all_its_tests() -> None:
     assert tuple(re.findall(r"^async def (test_\w+)", TEXT, re.MULTILINE)) == TESTS
 
 
-def test_the_tests_of_the_page(tmp_path: Path) -> None:
-    page = f"docs/how-to/{PAGE}"
-    folder = Folder(tmp_path)
-    folder.save("idle.py", example(page, "idle"))
-    folder.save("test_timeouts.py", example(page, "tests"))
+def test_the_tests_of_the_page(folder: Folder) -> None:
+    folder.save("idle.py", example(PAGE, "idle"))
+    folder.save("test_timeouts.py", example(PAGE, "tests"))
     assert "`pytest test_timeouts.py`" in TEXT
     assert f"{len(TESTS)} passed" in folder.output("pytest test_timeouts.py")
 
@@ -46,8 +44,7 @@ def rows(heading: str) -> list[list[str]]:
     """The cells of the table behind the paragraph that begins with *heading*."""
     _, _, after = TEXT.partition(heading)
     table = after.partition("\n|")[2].partition("\n\n")[0]
-    lines = ("|" + table).splitlines()[2:]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [cells(line) for line in ("|" + table).splitlines()[2:]]
 
 
 def test_the_defaults_are_those_of_the_code() -> None:

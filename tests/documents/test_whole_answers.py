@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import importlib
 import socket
-import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import halfclose
 import pytest
-from cli.support import accepted, listening, reset
+from cli.support import read_all, reset, serving
 from core.support import run
 from documents.programs import SOME, module
 from halfclose import Backend
@@ -40,12 +39,12 @@ def _of_a_runner(name: str) -> Client:
 
 
 def _of_the_page() -> Client:
-    ask: Any = module("moving-from-asyncio.md", "after, a client").ask
+    ask: Any = module("docs/how-to/moving-from-asyncio.md", "after, a client").ask
     return lambda backend, endpoint: ask(backend, int(endpoint.rpartition(":")[2]), b"question")
 
 
 def _of_await_an_answer() -> Client:
-    made: Any = module("await-an-answer.md", "ask")
+    made: Any = module("docs/how-to/await-an-answer.md", "ask")
 
     async def ask(backend: Backend, endpoint: str) -> bytes:
         try:
@@ -75,20 +74,13 @@ CLIENTS: dict[str, Callable[[], Client]] = {
 
 def conversation(client: Client, answer: Callable[[socket.socket], object], variant: str) -> bytes:
     """What *client* gets from a plain server."""
-    with listening() as (listener, endpoint):
 
-        def serve() -> None:
-            with accepted(listener) as sock:
-                while sock.recv(65536):
-                    pass
-                answer(sock)
+    def serve(sock: socket.socket) -> None:
+        read_all(sock)
+        answer(sock)
 
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            return run(client, endpoint, variant=variant)
-        finally:
-            thread.join()
+    with serving(serve) as endpoint:
+        return run(client, endpoint, variant=variant)
 
 
 def _ended(sock: socket.socket) -> None:
