@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 THOROUGH = (
     "tests/benchmarks/test_harness.py",
     "tests/contract/test_hosts.py",
+    "tests/documents/test_typed_examples.py",
     "tests/exploration/test_planted.py",
     "tests/mutants/test_mutants.py::test_a_mutant_is_caught",
     "tests/mutants/test_mutants.py::test_without_a_mutant_all_is_well",
