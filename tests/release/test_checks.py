@@ -122,10 +122,10 @@ def test_released_already(ready: Path) -> None:
     assert list(problems(ready)) == ["there is a tag v0.2.0 already"]
 
 
-def test_no_version_of_a_release(ready: Path) -> None:
-    _write(ready, "core/src/halfclose/__init__.py", "0.2.0", "0.2.0.dev1")
-    _write(ready, "CHANGELOG.md", "[0.2.0]", "[0.2.0.dev1]")
-    assert list(problems(ready)) == ["the version 0.2.0.dev1 is none of a release"]
+@pytest.mark.parametrize("version", ["0.2.0.dev1", "0.2rc1", "2", "next"])
+def test_no_version_of_a_release(ready: Path, version: str) -> None:
+    _write(ready, "core/src/halfclose/__init__.py", "0.2.0", version)
+    assert list(problems(ready)) == [f"the version {version} is none of a release"]
 
 
 @pytest.mark.parametrize(
