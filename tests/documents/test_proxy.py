@@ -216,4 +216,6 @@ def _listens(endpoint: str) -> bool:
         reset(dial(endpoint))
     except ConnectionRefusedError:
         return False
+    except ConnectionResetError:
+        pass  # It came while the listener was closed, which the next one will see.
     return True

@@ -85,7 +85,10 @@ def test_a_bug_is_planted_and_found(tmp_path: Path) -> None:
     add("broken")
     folder.run(MEMORY("all", "session"))
 
-    # The last two tests would find something too.
+
+def test_the_last_two_tests_find_a_bug_too(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.save("test_sorting.py", "\n\n".join(map(MEMORY, ("first-test", "stalled", "broken"))))
     aborting = MEMORY("repaired").replace("loseWriteConnection", "abortConnection")
     folder.save("sorting.py", aborting + ANSWERS_ANYTHING)
     result = folder.output("pytest -q")
