@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import halfclose
 import halfclose_anyio
@@ -37,6 +38,19 @@ def test_nobody_pays_for_a_version_that_nobody_asks_for(package: str) -> None:
     code = f"import {package}, sys; print('importlib.metadata' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "False\n"
+
+
+@pytest.mark.parametrize("package", [halfclose_anyio, halfclose_twisted])
+def test_without_metadata_there_is_no_version(
+    package: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a frozen program, which goes on without."""
+
+    def version(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert getattr(package, "__version__", "unknown") == "unknown"
 
 
 def test_every_distribution_says_the_same_of_itself() -> None:
