@@ -25,7 +25,7 @@ import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 PROGRAM = str(Path(sys.executable).with_name("halfclose"))
 
@@ -167,6 +167,9 @@ class Fork:
         self.wait()
 
 
+Process: TypeAlias = subprocess.Popen[bytes] | Fork
+"""A program that was started, one way or the other."""
+
 _ENDED = "tests/warm.py, which forks, has ended; what it said is with the first test that it served"
 
 
@@ -240,6 +243,27 @@ def fork(
     finally:
         for descriptor in opened:
             os.close(descriptor)
+
+
+def python(
+    code: str, arguments: Sequence[str], env: Mapping[str, str], cwd: str, given: Sequence[Any]
+) -> Process:
+    """``python -c code *arguments``: a fork where there can be one, else a new interpreter.
+
+    :param given: standard input, output and error, as `subprocess.Popen` takes them.
+    """
+    if POSSIBLE:
+        return fork(arguments, env, cwd, given, code)
+    stdin, stdout, stderr = given
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        env=env,
+        cwd=cwd,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        bufsize=0,
+    )
 
 
 # -- in the process that forks ---------------------------------------------------------------------

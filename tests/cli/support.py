@@ -1,4 +1,4 @@
-"""The installed command as a subprocess, and plain sockets as its peers."""
+"""The installed command and other programs as subprocesses, and plain sockets as their peers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import halfclose
-from warm import POSSIBLE, PROGRAM, Fork, fork
+from environment import environment
+from warm import POSSIBLE, PROGRAM, Process, fork
 
 LIMIT = 30.0
 """Seconds that any wait may take; nothing here comes near it unless it hangs."""
@@ -45,11 +47,12 @@ class Result(NamedTuple):
 
 
 class Command:
-    """A running ``halfclose``."""
+    """A running ``halfclose``, or another program."""
 
-    def __init__(self, process: subprocess.Popen[bytes] | Fork) -> None:
+    def __init__(self, process: Process) -> None:
         self.process = process
         self.err = b""
+        self._out = b""
 
     @property
     def stdin(self) -> IO[bytes]:
@@ -63,19 +66,24 @@ class Command:
 
     def wait_for(self, text: str) -> str:
         """Read stderr until a whole line begins with *text*, and give what follows it."""
-        stderr = self.process.stderr
-        assert stderr is not None
         deadline = time.monotonic() + LIMIT
-        with selectors.DefaultSelector() as selector:
-            selector.register(stderr, selectors.EVENT_READ)
-            while True:
-                for line in self.err.decode().splitlines(keepends=True):
-                    if line.startswith(text) and line.endswith("\n"):
-                        return line[len(text) : -1]
-                assert selector.select(deadline - time.monotonic()), f"no {text!r}: {self.err!r}"
-                data = os.read(stderr.fileno(), 65536)
-                assert data, f"ended without {text!r}: {self.err!r}"
-                self.err += data
+        while True:
+            for line in self.err.decode().splitlines(keepends=True):
+                if line.startswith(text) and line.endswith("\n"):
+                    return line[len(text) : -1]
+            data = _piece(self.process.stderr, deadline, f"no {text!r}: {self.err!r}")
+            assert data, f"ended without {text!r}: {self.err!r}"
+            self.err += data
+
+    def line(self, limit: float = LIMIT) -> str:
+        """The next line of stdout."""
+        deadline = time.monotonic() + limit
+        while b"\n" not in self._out:
+            data = _piece(self.process.stdout, deadline, f"no line: {self._out!r}")
+            assert data, f"ended: {self.finish()}"
+            self._out += data
+        line, _, self._out = self._out.partition(b"\n")
+        return line.decode()
 
     def endpoint(self) -> str:
         """Where it listens."""
@@ -89,7 +97,7 @@ class Command:
         out, err = self.process.communicate(data, timeout=limit)
         status = self.process.returncode
         assert status is not None
-        return Result(status, out or b"", (self.err + (err or b"")).decode())
+        return Result(status, self._out + (out or b""), (self.err + (err or b"")).decode())
 
     def end(self) -> Result:
         """Wait for an end that its input, which stays open, has no part in."""
@@ -122,6 +130,15 @@ class Command:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
 
+def _piece(stream: IO[bytes] | None, deadline: float, complaint: str) -> bytes:
+    """What comes next from *stream*; empty: its end. It fails with *complaint* if nothing comes."""
+    assert stream is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        assert selector.select(deadline - time.monotonic()), complaint
+    return os.read(stream.fileno(), 65536)
+
+
 @contextmanager
 def start(
     *arguments: str, env: Mapping[str, str] | None = None, fresh: bool = False, **popen: Any
@@ -136,14 +153,20 @@ def start(
     """
     settings: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     settings.update(popen)
-    full = {key: value for key, value in os.environ.items() if key != "HALFCLOSE_BACKEND"}
-    full.update(env or {})
-    process: subprocess.Popen[bytes] | Fork
+    full = environment(env)
+    process: Process
     if fresh or not POSSIBLE or _is_for_the_interpreter(env or {}, settings):
         process = subprocess.Popen([PROGRAM, *arguments], env=full, bufsize=0, **settings)
     else:
         given = [settings[name] for name in ("stdin", "stdout", "stderr")]
         process = fork(arguments, full, str(settings.get("cwd") or Path.cwd()), given)
+    with running(process) as command:
+        yield command
+
+
+@contextmanager
+def running(process: Process) -> Iterator[Command]:
+    """*process* as a `Command`, gone at the end of the block, whatever happens in it."""
     with process:
         try:
             yield Command(process)
@@ -201,9 +224,44 @@ def accepted(listener: socket.socket) -> Iterator[socket.socket]:
         yield sock
 
 
+@contextmanager
+def serving(behave: Callable[[socket.socket], object]) -> Iterator[str]:
+    """An endpoint whose one connection *behave* has, a plain socket in a thread of its own.
+
+    At the end of the block it has ended; what it raised is raised there.
+    """
+
+    def serve() -> None:
+        with accepted(listener) as sock:
+            behave(sock)
+
+    with listening() as (listener, endpoint), ThreadPoolExecutor() as pool:
+        thread = pool.submit(serve)
+        yield endpoint
+        thread.result(LIMIT)
+
+
 def read_all(sock: socket.socket) -> bytes:
     """Everything up to the end of stream."""
     return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+def read_to_end(sock: socket.socket) -> tuple[bytes, str]:
+    """What still comes, and how that ends: "eof" or "reset"."""
+    received = bytearray()
+    try:
+        while data := sock.recv(65536):
+            received += data
+    except ConnectionResetError:
+        return bytes(received), "reset"
+    return bytes(received), "eof"
+
+
+def ask(sock: socket.socket, question: bytes) -> bytes:
+    """Send *question*, end our half, and read everything up to the end of the peer's."""
+    sock.sendall(question)
+    sock.shutdown(socket.SHUT_WR)
+    return read_all(sock)
 
 
 def fill(command: Command, sock: socket.socket, most: int = 64 << 20) -> int:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from pathlib import Path
 from typing import Any
 
 import halfclose.plugins
+import installing
 import pytest
 from cli.support import ECHO, Result, halfclose_, start
 from cli.terminal import Terminal
 from halfclose.cli import main
 from halfclose.install_hints import install_command
+from installing import finding
 
 
 def _plugin(
@@ -27,15 +28,7 @@ def _plugin(
     """An installed distribution that offers a plugin of that *name* by a module of *source*."""
     module = distribution.replace("-", "_")
     (folder / f"{module}.py").write_text(source)
-    info = folder / f"{module}-1.2.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
-    (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
-
-
-def _with(folder: Path) -> dict[str, str]:
-    before = os.environ.get("PYTHONPATH")
-    return {"PYTHONPATH": os.pathsep.join([str(folder), *([before] if before else [])])}
+    installing.distribution(folder, distribution, {name: module}, version="1.2", group=group)
 
 
 def _rows(result: Result) -> dict[str, dict[str, Any]]:
@@ -101,7 +94,7 @@ def test_no_name_is_broken_on_a_narrow_screen(columns: int) -> None:
 )
 def test_broken_plugin(tmp_path: Path, source: str, why: str) -> None:
     _plugin(tmp_path, "third+party", source)
-    env = _with(tmp_path)
+    env = finding(tmp_path)
     rows = _rows(halfclose_("backends", "--json", env=env))
     broken = rows.pop("third+party")
     assert (broken["loads"], broken["version"]) == (False, "1.2")
@@ -124,7 +117,7 @@ def test_broken_plugin_without_a_backend(tmp_path: Path) -> None:
     """A program goes on without its hooks, so somebody has to say that they are missing."""
     source = "raise ValueError('two\\nlines')"
     _plugin(tmp_path, "metrics", source, distribution="metrics", group="halfclose.plugins")
-    env = _with(tmp_path)
+    env = finding(tmp_path)
     why = "plugin 'metrics' does not load: entry point 'metrics' of distribution metrics failed: "
     table = halfclose_("backends", env=env)
     assert (table.status, table.err) == (0, "")
@@ -138,7 +131,7 @@ def test_broken_plugin_without_a_backend(tmp_path: Path) -> None:
 def test_two_plugins_of_one_name(tmp_path: Path) -> None:
     _plugin(tmp_path, "same", "", distribution="first")
     _plugin(tmp_path, "same", "", distribution="second")
-    row = _rows(halfclose_("backends", "--json", env=_with(tmp_path)))["same"]
+    row = _rows(halfclose_("backends", "--json", env=finding(tmp_path)))["same"]
     assert not row["loads"]
     assert "first" in row["error"]
     assert "second" in row["error"]
@@ -146,7 +139,7 @@ def test_two_plugins_of_one_name(tmp_path: Path) -> None:
 
 def test_interrupted_while_loading(tmp_path: Path) -> None:
     _plugin(tmp_path, "slow", "raise KeyboardInterrupt")
-    result = halfclose_("backends", env=_with(tmp_path))
+    result = halfclose_("backends", env=finding(tmp_path))
     assert result.status == -signal.SIGINT
     assert "Traceback" not in result.err
 

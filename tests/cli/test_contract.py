@@ -24,6 +24,7 @@ from halfclose.testing.channels.channel_types import load_channel_types
 from halfclose.testing.judging.case import Case
 from halfclose.testing.judging.verdict import Verdict
 from halfclose.testing.tools.harness import Rule
+from installing import finding
 from rich.console import Console
 
 THIRD_PARTY = Path(__file__).parents[1] / "third_party"
@@ -37,9 +38,7 @@ def _not_under_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def broken_ones() -> dict[str, str]:
     """The environment in which the backends of tests/third_party/broken are installed."""
-    folders = [str(THIRD_PARTY / each) for each in ("src", "broken")]
-    before = os.environ.get("PYTHONPATH")
-    return {"PYTHONPATH": os.pathsep.join([*folders, *([before] if before else [])])}
+    return finding(THIRD_PARTY / "src", THIRD_PARTY / "broken")
 
 
 def _contract(*arguments: str, **env: str) -> Result:

@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 from warm import PROGRAM
 
-from .support import ECHO, LIMIT, start
+from .support import ECHO, LIMIT, read_all, start
 
 CLOSED = {"<&-": "input", ">&-": "output", "2>&-": "error", "<&- >&- 2>&-": "everything"}
 
@@ -109,10 +109,6 @@ def connected() -> Iterator[tuple[socket.socket, socket.socket]]:
 def by_inetd(sock: socket.socket, *arguments: str) -> subprocess.Popen[bytes]:
     fd = sock.fileno()
     return subprocess.Popen([PROGRAM, *arguments], stdin=fd, stdout=fd, stderr=fd)
-
-
-def read_all(sock: socket.socket) -> bytes:
-    return b"".join(iter(lambda: sock.recv(1 << 16), b""))
 
 
 @pytest.mark.parametrize("variant", SOME)

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import halfclose
+import warm as forks
+from environment import environment
 from halfclose import Backend, HalfCloseableProtocol
-from warm import POSSIBLE, Fork, fork
+from installing import distribution
+from warm import Process
 
 T = TypeVar("T")
 
@@ -156,19 +159,17 @@ def python(
         the work; not where *code* looks at what is imported, or at the ``native_id`` of the main
         thread, which Python 3.11 does not set anew in a fork.
     """
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("HALFCLOSE_")}
-    environment["PYTHONPATH"] = ""
-    environment.update(env or {})
+    variables = environment({"PYTHONPATH": "", **(env or {})})
     source = textwrap.dedent(code)
-    program: subprocess.Popen[bytes] | Fork
+    program: Process
     assert not (warm and flags), "an interpreter that runs already takes no options"
-    if warm and POSSIBLE:
+    if warm:
         streams = (subprocess.DEVNULL, subprocess.PIPE, subprocess.PIPE)
-        program = fork(arguments, environment, str(cwd or Path.cwd()), streams, source)
+        program = forks.python(source, arguments, variables, str(cwd or Path.cwd()), streams)
     else:
         program = subprocess.Popen(
             [sys.executable, *flags, "-c", source, *arguments],
-            env=environment,
+            env=variables,
             cwd=cwd,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -214,11 +215,7 @@ class Site:
         group: str = "halfclose",
     ) -> None:
         """The metadata of an installed distribution with *entries* in a group of ours."""
-        info = self.path / f"{name.replace('-', '_')}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        lines = [f"{entry} = {value}" for entry, value in entries.items()]
-        (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
+        distribution(self.path, name, entries, version=version, group=group)
 
     def python(self, code: str, **env: str) -> str:
         """Run *code* with nothing but this site."""

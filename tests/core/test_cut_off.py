@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +11,8 @@ from typing import Any
 
 import halfclose
 import pytest
-from core.support import VARIANTS, Recorder, run, until
+from cli.support import read_to_end, reset
+from core.support import LIMIT, VARIANTS, Recorder, run, until
 from halfclose import Backend, ConnectionAborted, ConnectionDone, ConnectionOptions
 
 each_variant = pytest.mark.parametrize("variant", VARIANTS)
@@ -38,21 +38,10 @@ async def connected(
             peer.close()
 
 
-def reset(peer: socket.socket) -> None:
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    peer.close()
-
-
 def rest(peer: socket.socket) -> tuple[bytes, str]:
     """What is to be read at once, and how it ends."""
-    peer.settimeout(10)
-    data = b""
-    try:
-        while piece := peer.recv(65536):
-            data += piece
-    except ConnectionResetError:
-        return data, "reset"
-    return data, "end"
+    peer.settimeout(LIMIT)
+    return read_to_end(peer)
 
 
 class Noted:

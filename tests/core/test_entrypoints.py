@@ -11,6 +11,7 @@ import pytest
 from halfclose import entrypoints
 from halfclose.entrypoints import installed_plugins
 from halfclose.hooks import GROUP
+from installing import distribution
 
 
 @pytest.fixture
@@ -28,10 +29,7 @@ def lookups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def install(name: str, folder: Path) -> None:
-    info = folder / f"{name}-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
-    (info / "entry_points.txt").write_text(f"[halfclose]\n{name} = {name}\n")
+    distribution(folder, name, {name: name})
 
 
 def names() -> set[str]:

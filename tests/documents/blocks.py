@@ -1,4 +1,4 @@
-"""The blocks of code in the documents, and how each is checked.
+"""The blocks of code in the documents, how each is checked, and by what.
 
 Every block of Python, and every session of a shell, has a comment in the line above it that says
 how the tests look at it:
@@ -6,6 +6,22 @@ how the tests look at it:
 - ``<!-- example: NAME -->``: a test runs it, and asks `example` for it;
 - ``<!-- session: NAME -->``: a test does what it shows, and compares what it prints;
 - ``<!-- from: PATH -->``: it quotes that file, word for word (`test_blocks`).
+
+A test of a page is named after it, and has these tools. A page is named by its path from the root.
+
+- `blocks`: the text of a block (`example`), every block, every page.
+- `programs`: an example as a module (`module`) or a running program (`program`), and the backends
+  on which examples run (`SOME`).
+- `sessions`: a folder in which a reader saves programs, has a session played and its output
+  compared (`Folder.play`), or a server in another terminal until ``^C`` (`Folder.serving`); it is
+  the fixture ``folder``. For a session that has to be done by hand: `steps`, `comparable`.
+- `tables`: the cells of a row, and a rule's marks in the scorecard.
+- `cli.support`: any running program, with a time limit for each line (`Command`), and plain sockets
+  as peers: `dial`, `ask`, `listening`, `serving`, `reset`, `read_to_end`.
+- `deployment`, `containers`: the files for servers in docs/how-to/files, and a server as one runs
+  in a container. `moving`: what the pages moving-from-*.md have in common.
+- `links`: every link. `made`, `errors`, `options`, `helps`: the parts that are made from the code.
+  `public`, `docstrings`: the reference. `site`, `pack`: the built site.
 """
 
 from __future__ import annotations

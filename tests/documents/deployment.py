@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from documents.blocks import ROOT
 from warm import PROGRAM
 
-__all__ = ["FILES", "WITH_COMMANDS", "here"]
+__all__ = ["FILES", "here"]
 
 FILES = ROOT / "docs" / "how-to" / "files"
 """The files that the pages quote, and that a reader copies."""
-
-WITH_COMMANDS = {
-    **{key: value for key, value in os.environ.items() if key != "HALFCLOSE_BACKEND"},
-    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-}
-"""The environment of somebody who has activated the one that the tests run in."""
 
 _HERE = {
     "/opt/halfclose/bin/halfclose": PROGRAM,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from documents.blocks import ROOT
+from rule_map.contract import anchor as anchor_of
 
 __all__ = ["Link", "links", "wrong"]
 
@@ -64,7 +65,7 @@ def _anchors(page: Path) -> set[str]:
     anchors = set(re.findall(r"\bid=\"([^\"]+)\"", text))
     for heading in re.findall(r"^#+ (.+?) *$", text, re.MULTILINE):
         shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
-        slug = re.sub(r"[^\w\- ]", "", shown.lower()).replace(" ", "-")
+        slug = anchor_of(shown)
         times = found[slug] = found.get(slug, -1) + 1
         anchors.add(f"{slug}-{times}" if times else slug)
     return anchors

@@ -1,33 +1,25 @@
-"""What the tests of the pages moving-from-*.md share: their tables, their programs, and a peer."""
+"""What the tests of the pages moving-from-*.md share: their tables, and their programs."""
 
 from __future__ import annotations
 
 import builtins
 import inspect
-import os
 import re
 import signal
-import socket
-import struct
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import halfclose
 import halfclose.testing
-from documents.blocks import ROOT, example
+from cli.support import ask, dial, reset
+from documents.blocks import ROOT
+from documents.programs import program
+from documents.tables import cells, marks
 from halfclose import Backend, Connection, HalfCloseableProtocol, Listener
 from halfclose_twisted.backend import TwistedBackend
-from warm import POSSIBLE, Fork, fork
 
-__all__ = ["Row", "Their", "check_differences", "check_programs", "check_rows", "rows", "sort"]
-
-LIMIT = 30.0
-"""Seconds that a program may take; nothing here comes near it unless it hangs."""
+__all__ = ["Row", "Their", "check_differences", "check_programs", "check_rows", "rows"]
 
 
 # -- the tables --------------------------------------------------------------------------------
@@ -54,11 +46,11 @@ def rows(page: str) -> list[Row]:
         if not line.startswith("|"):
             comparing = False
             continue
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if cells[1:] == ["halfclose", "what is different"]:
+        row = cells(line)
+        if row[1:] == ["halfclose", "what is different"]:
             comparing = True
-        elif comparing and not cells[0].startswith("---"):
-            found.append(Row(*cells))
+        elif comparing and not row[0].startswith("---"):
+            found.append(Row(*row))
     return found
 
 
@@ -136,23 +128,11 @@ def check_differences(page: str, *columns: str) -> None:
 
     :param columns: of the scorecard; it has to be seen in one of them.
     """
-    scorecard = (ROOT / "docs" / "scorecard.md").read_text()
     named = {rule for row in rows(page) for rule in re.findall(r"[A-Z]{3,4}-\d\d", row.difference)}
     assert named
     for rule in named:
-        found = re.search(rf"^\| \[{rule}\].*$", scorecard, re.MULTILINE)
-        assert found is not None, rule
-        head = next(
-            line
-            for line in reversed(scorecard[: found.start()].splitlines())
-            if line.startswith("| Rule")
-        )
-        marks = dict(zip(_cells(head), _cells(found[0]), strict=True))
-        assert any(marks[column][0] in "✗○?±" for column in columns), (rule, marks)
-
-
-def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip("|").split("|")]
+        row = marks(rule)
+        assert any(row[column][0] in "✗○?±" for column in columns), (rule, row)
 
 
 # -- the programs ------------------------------------------------------------------------------
@@ -171,75 +151,19 @@ def check_programs(
     :param ends: what it calls a clean end, and a reset.
     """
     clean, broken = (f"lost: {end}" for end in ends)
-    with _running(example(page, name), folder, backend) as (line, stop):
-        port = int(line().rpartition(" ")[2])
-        assert sort(port, b"b\nc\na\n") == b"a\nb\nc\n"
-        assert line() == clean
-        reset(port, b"b\n")
-        assert line() == broken
+    chosen = {"HALFCLOSE_BACKEND": backend} if backend else {}
+    with program(page, name, env=chosen, cwd=folder) as command:
+        endpoint = f"tcp:127.0.0.1:{command.line().rpartition(' ')[2]}"
+        with dial(endpoint) as peer:
+            assert ask(peer, b"b\nc\na\n") == b"a\nb\nc\n"
+        assert command.line() == clean
+        peer = dial(endpoint)
+        peer.sendall(b"b\n")
+        reset(peer)
+        assert command.line() == broken
         many = b"".join(b"%d\n" % number for number in reversed(range(100_000, 200_000)))
-        assert sort(port, many) == b"".join(reversed(many.splitlines(keepends=True)))
-        assert line() == clean
-        stop()
-
-
-def sort(port: int, text: bytes) -> bytes:
-    """What the server answers to a client that sends *text* and ends its half."""
-    with socket.create_connection(("127.0.0.1", port), LIMIT) as sock:
-        sock.sendall(text)
-        sock.shutdown(socket.SHUT_WR)
-        return b"".join(iter(lambda: sock.recv(1 << 16), b""))
-
-
-def reset(port: int, text: bytes) -> None:
-    """A client that sends *text* and resets the connection."""
-    with socket.create_connection(("127.0.0.1", port), LIMIT) as sock:
-        sock.sendall(text)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-@contextmanager
-def _running(
-    code: str, folder: Path, backend: str
-) -> Iterator[tuple[Callable[[], str], Callable[[], None]]]:
-    """A program: a function that reads its next line, and one that ends it as ^C does."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("HALFCLOSE_")}
-    if backend:
-        environment["HALFCLOSE_BACKEND"] = backend
-    source = f"import sys\nsys.path.insert(0, '')\n{code}"
-    streams = (subprocess.DEVNULL, subprocess.PIPE, subprocess.STDOUT)
-    program: Fork | subprocess.Popen[bytes]
-    if POSSIBLE:
-        program = fork((), environment, str(folder), (*streams[:2], None), source)
-    else:
-        program = subprocess.Popen(
-            [sys.executable, "-c", source],
-            env=environment,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-        )
-    limit = threading.Timer(LIMIT, program.kill)
-    limit.start()
-    try:
-        with program:
-            out: IO[bytes] | None = program.stdout
-            assert out is not None
-
-            def line() -> str:
-                told = out.readline().decode()
-                assert told, "the program has ended, or was ended"
-                return told.rstrip("\n")
-
-            def stop() -> None:
-                program.send_signal(signal.SIGINT)
-                program.wait(LIMIT)
-
-            try:
-                yield line, stop
-            finally:
-                program.kill()
-    finally:
-        limit.cancel()
-        limit.join()
+        with dial(endpoint) as peer:
+            assert ask(peer, many) == b"".join(reversed(many.splitlines(keepends=True)))
+        assert command.line() == clean
+        command.send(signal.SIGINT)
+        command.end()

@@ -6,23 +6,22 @@ import asyncio
 import select
 import socket
 import sys
-import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import halfclose
 import pytest
 import trio
-from cli.support import LIMIT, accepted, listening, read_all, refusing, reset, start
+from cli.support import LIMIT, accepted, read_all, refusing, reset, serving, start
 from core.support import EchoBack, python, run
 from documents.blocks import example
-from documents.programs import SOME, line_of, module, program
+from documents.programs import SOME, module, program
+from documents.sessions import steps
 from halfclose import Backend, ConnectionOptions
 from halfclose.examples import Sum
 from halfclose.testing import network
 
-PAGE = "await-an-answer.md"
+PAGE = "docs/how-to/await-an-answer.md"
 
 HELLO = b"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\n"
 
@@ -37,16 +36,15 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize("variant", SOME)
 def test_the_program_prints_the_answer(variant: str) -> None:
-    shown = example(f"docs/how-to/{PAGE}", "ask", "session").splitlines()
-    assert shown[:2] == [
-        "$ halfclose run halfclose.examples:Sum tcp:127.0.0.1:9001 &",
-        "$ python ask.py tcp:127.0.0.1:9001 hello",
+    assert steps(PAGE, "ask") == [
+        ("halfclose run halfclose.examples:Sum tcp:127.0.0.1:9001 &", []),
+        ("python ask.py tcp:127.0.0.1:9001 hello", [HELLO.decode().strip()]),
     ]
     with start("run", "halfclose.examples:Sum", "tcp:127.0.0.1:0") as server:
         env = {"HALFCLOSE_BACKEND": variant}
         with program(PAGE, "ask", server.endpoint(), "hello", env=env) as client:
-            assert line_of(client) == shown[2] == HELLO.decode().strip()
-            assert client.wait(LIMIT) == 0
+            result = client.end()
+            assert (result.status, result.out) == (0, HELLO)
 
 
 def wait_silently(sock: socket.socket) -> None:
@@ -67,18 +65,8 @@ def serve(
     variant: str,
 ) -> None:
     """Run *main*, with a plain server whose one connection does as *behave* says."""
-    with listening() as (listener, endpoint):
-
-        def accept() -> None:
-            with accepted(listener) as sock:
-                behave(sock)
-
-        thread = threading.Thread(target=accept)
-        thread.start()
-        try:
-            run(main, endpoint, variant=variant)
-        finally:
-            thread.join()
+    with serving(behave) as endpoint:
+        run(main, endpoint, variant=variant)
 
 
 @pytest.mark.parametrize("variant", SOME)
@@ -195,19 +183,15 @@ def test_cancelling_resets_on_trio(ask: Any) -> None:
 
 def cancelled(begin: Callable[[str, list[Callable[[], object]]], object]) -> None:
     """Cancel a client once its question was read, and check that it resets the connection."""
-    with listening() as (listener, endpoint):
-        cancel: list[Callable[[], object]] = []
+    cancel: list[Callable[[], object]] = []
 
-        def serve() -> None:
-            with accepted(listener) as sock:
-                assert read_all(sock) == b"question"
-                cancel[0]()
-                wait_for_reset(sock)
+    def behave(sock: socket.socket) -> None:
+        assert read_all(sock) == b"question"
+        cancel[0]()
+        wait_for_reset(sock)
 
-        with ThreadPoolExecutor() as pool:
-            serving = pool.submit(serve)
-            begin(endpoint, cancel)
-            serving.result(LIMIT)
+    with serving(behave) as endpoint:
+        begin(endpoint, cancel)
 
 
 @pytest.mark.parametrize("variant", [*SOME, "memory"])
@@ -249,7 +233,7 @@ def test_after_an_answer_nothing_is_left(ask: Any) -> None:
 def test_a_timeout_of_twisted() -> None:
     """In an interpreter of its own, because it runs the global reactor."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        source = example(f"docs/how-to/{PAGE}", "ask").partition("if __name__")[0]
+        source = example(PAGE, "ask").partition("if __name__")[0]
         port = silent.getsockname()[1]
         printed = python(source + ON_TWISTED, arguments=[str(port)], limit=LIMIT, warm=True)
         assert printed == "timed out\n"

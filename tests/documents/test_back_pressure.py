@@ -11,15 +11,15 @@ from typing import Any
 
 import halfclose
 import pytest
-from cli.support import dial, read_all, reset
+from cli.support import LIMIT, dial, read_all, reset
 from core.support import run, until
 from documents.blocks import ROOT
-from documents.programs import LIMIT, SOME, line_of, module, program
+from documents.programs import SOME, module, program
 from halfclose import Backend, HalfCloseableProtocol
 from halfclose.testing import network
 from halfclose.testing.channels.sockets import SocketPeer
 
-PAGE = "back-pressure.md"
+PAGE = "docs/how-to/back-pressure.md"
 
 MIB = 1 << 20
 
@@ -95,7 +95,7 @@ def test_the_program_sends_the_whole_file(tmp_path: Path, variant: str) -> None:
     path.write_bytes(content)
     env = {"HALFCLOSE_BACKEND": variant}
     with program(PAGE, "file", "tcp:127.0.0.1:0", str(path), env=env) as running:
-        endpoint = line_of(running).removeprefix("listening on ")
+        endpoint = running.line().removeprefix("listening on ")
         with dial(endpoint) as client:
             assert read_all(client) == content
             # It still reads: only one half has ended.
@@ -210,6 +210,6 @@ def test_a_slow_subscriber_misses_lines() -> None:
 def test_the_marks_of_the_page() -> None:
     options = module(PAGE, "marks").options
     assert (options.high_water, options.low_water) == (1 << 20, 1 << 18)
-    text = (ROOT / "docs" / "how-to" / PAGE).read_text()
+    text = (ROOT / PAGE).read_text()
     assert f"| `high_water` | bytes | {halfclose.HIGH_WATER} |" in text
     assert f"| `low_water` | bytes | {halfclose.LOW_WATER} |" in text

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import halfclose
-import pytest
 from documents.blocks import ROOT, example
+from documents.sessions import Folder
 
 PAGE = "docs/how-to/choosing-a-backend.md"
 
 
-def test_the_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "names.py").write_text(example(PAGE, "names"))
-    command, *printed = example(PAGE, "names", "session").splitlines()
-    setting, program = command.removeprefix("$ ").split(" ", 1)
-    assert program == "python names.py"
-    monkeypatch.setenv(*setting.split("="))
-    result = subprocess.run(
-        [sys.executable, "names.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
-    assert (result.stdout.splitlines(), result.stderr) == (printed, "")
+def test_the_session(folder: Folder) -> None:
+    folder.save("names.py", example(PAGE, "names"))
+    folder.play(PAGE, "names")
 
 
 def test_the_table_has_every_backend() -> None:

@@ -16,7 +16,7 @@ from halfclose import Backend
 from halfclose.memory.wire import End
 from halfclose.testing.networks import OpenNetwork, network
 
-PAGE = "deadlines.md"
+PAGE = "docs/how-to/deadlines.md"
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_the_server_answers_in_time_and_in_order(server: Any) -> None:
 
 
 def test_the_deadline_of_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ask", module("await-an-answer.md", "ask"))
+    monkeypatch.setitem(sys.modules, "ask", module("docs/how-to/await-an-answer.md", "ask"))
     ask_within = module(PAGE, "with_asyncio").ask_within
 
     async def main() -> None:

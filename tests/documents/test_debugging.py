@@ -19,7 +19,8 @@ import halfclose
 import pytest
 from cli.support import Result, accepted, dial, listening, reset, start, wait_until
 from documents.blocks import ROOT, example
-from documents.programs import line_of, module, program, program_of
+from documents.programs import module, program, program_of
+from documents.sessions import comparable, steps
 from halfclose.testing import network
 
 PAGE = "docs/how-to/debugging.md"
@@ -47,37 +48,33 @@ class Place:
     def proxy(self, kind: str) -> Iterator[None]:
         """A proxy between the two: right, wrong, or deaf to an end of file."""
         if kind == "wrong":
-            running = program("debugging.md", "wrong", self.host, "9000", "9001")
+            running = program(PAGE, "wrong", self.host, "9000", "9001")
         else:
             source = example("docs/how-to/proxy.md", "proxy")
             if kind == "deaf":
                 assert ENDS in source
                 source = source.replace(ENDS, "        pass")
             running = program_of(source, self.front, self.behind)
-        with running as process:
-            assert line_of(process).startswith("listening on ")
+        with running as command:
+            assert command.line().startswith("listening on ")
             yield
 
     def printed(self, *results: Result | str) -> list[str]:
         """The lines that the commands printed, as the page would have them."""
         text = "".join(r if isinstance(r, str) else r.err + r.out.decode() for r in results)
-        return comparable(text.replace(self.host, "127.0.0.1"))
+        return lines_of(text.replace(self.host, "127.0.0.1"))
 
 
-def comparable(text: str) -> list[str]:
+def lines_of(text: str) -> list[str]:
     """The lines of *text*, in no order: two streams are one at a terminal. Without what differs."""
-    text = re.sub(r"(from tcp:127\.0\.0\.1):\d+", r"\1:PORT", text)
-    text = re.sub(r", \d+\.\d{3} s$", ", SECONDS", text, flags=re.MULTILINE)
-    return sorted(text.splitlines())
+    return sorted(comparable(text.splitlines(), ("9000", "9001")))
 
 
 def session(name: str) -> tuple[list[str], list[str]]:
     """The commands of a session, and the lines that it shows to be printed."""
-    lines = example(PAGE, name, "session").splitlines()
-    commands = [line[2:] for line in lines if line.startswith("$ ")]
-    return commands, comparable(
-        "\n".join(line for line in lines if not line.startswith(("$ ", "^C")))
-    )
+    session = steps(PAGE, name)
+    lines = [line for _, shown in session for line in shown if not line.startswith("^C")]
+    return [command for command, _ in session], lines_of("\n".join(lines))
 
 
 @pytest.fixture
@@ -377,7 +374,7 @@ def fill(sock: socket.socket) -> None:
 
 
 def test_a_transport_tells_where_it_is() -> None:
-    look = module("debugging.md", "look").look
+    look = module(PAGE, "look").look
 
     class Early(halfclose.HalfCloseableProtocol):
         def readConnectionLost(self) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from cli.support import LIMIT, refusing
 from documents.blocks import ROOT, example
-from documents.deployment import FILES, WITH_COMMANDS, here
-from documents.images import check, serve_and_stop
+from documents.containers import check, serve_and_stop
+from documents.deployment import FILES, here
+from environment import environment
 
 PAGE = "docs/how-to/docker.md"
 
@@ -81,7 +82,7 @@ def test_draining_as_process_1() -> None:
     command = here(
         words(text, "ENTRYPOINT") + words(text, "CMD"), {"tcp:*:8000": "tcp:127.0.0.1:0"}
     )
-    with subprocess.Popen([*INSIDE, *command], stderr=subprocess.PIPE, env=WITH_COMMANDS) as outer:
+    with subprocess.Popen([*INSIDE, *command], stderr=subprocess.PIPE, env=environment()) as outer:
         try:
             assert outer.stderr is not None
             assert outer.stderr.readline().startswith(b"listening on ")

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 from cli.support import halfclose_
 from documents.blocks import ROOT, example
-from documents.shell import Folder, commands
+from documents.sessions import Folder, steps
 from halfclose import Connection
 from halfclose.testing.exploration import parse_script, replay
 from halfclose.testing.exploration.script import VERBS
 
-PAGE = functools.partial(example, "docs/how-to/exploration.md")
-TEXT = (ROOT / "docs" / "how-to" / "exploration.md").read_text()
-
+PAGE = "docs/how-to/exploration.md"
+TEXT = (ROOT / PAGE).read_text()
 
 FEW = """
 from hypothesis import settings
@@ -28,36 +25,34 @@ settings.register_profile("few", max_examples=5, derandomize=True, deadline=None
 
 
 def test_from_a_shell() -> None:
-    [(command, shown)] = commands(PAGE("shell", "session"))
+    [(command, [shown])] = steps(PAGE, "shell")
     program, *arguments = shlex.split(command.replace("60", "0.5"))
     assert program == "halfclose"
     result = halfclose_(*arguments)
     assert result.status == 0
     numbers = re.compile(r"\d+(\.\d+)?")
-    assert numbers.sub("N", result.out.decode()) == numbers.sub("N", shown)
+    assert numbers.sub("N", result.out.decode()) == numbers.sub("N", f"{shown}\n")
 
 
-def test_it_performs_scripts(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
-    folder.save("test_exploration.py", PAGE("suite"))
+def test_it_performs_scripts(folder: Folder) -> None:
+    folder.save("test_exploration.py", example(PAGE, "suite"))
     folder.save("conftest.py", FEW)
     result = folder.output("pytest -q --hypothesis-profile=few -k 'exploration[tcp]'")
     assert "1 passed" in result
 
 
-def test_the_long_profile_is_there_and_finds_the_tests(tmp_path: Path) -> None:
+def test_the_long_profile_is_there_and_finds_the_tests(folder: Folder) -> None:
     """They are collected only, since they take hours."""
-    folder = Folder(tmp_path)
-    folder.save("test_exploration.py", PAGE("suite"))
-    folder.save("conftest.py", PAGE("conftest"))
-    [(command, shown)] = commands(PAGE("long", "session"))
+    folder.save("test_exploration.py", example(PAGE, "suite"))
+    folder.save("conftest.py", example(PAGE, "conftest"))
+    [(command, shown)] = steps(PAGE, "long")
     result = folder.output(f"{command} -q --collect-only")
     assert "test_exploration.py::TestExploration::test_exploration[tcp]\n" in result
-    assert shown == ""
+    assert shown == []
 
 
 def test_what_it_shows_of_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = PAGE("report", "session")
+    shown = example(PAGE, "report", "session")
     command = shown.rstrip().rpartition("Again: ")[2]
     program, explore, backend, option, script = shlex.split(command)
     assert (program, explore, option) == ("halfclose", "explore", "--replay")

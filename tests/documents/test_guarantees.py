@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
+from cli.support import LIMIT, accepted, listening, read_to_end
 from documents.blocks import ROOT
+from documents.programs import SOME, program_of
+from documents.tables import marks
 from halfclose import Backend, ConnectionDone, Protocol, run
 from rule_map.contract import anchor, chapters, statements
 
@@ -74,40 +72,31 @@ def test_every_situation_is_listed_and_has_its_three_parts() -> None:
 
 
 def test_what_is_said_of_the_frameworks_is_in_the_scorecard() -> None:
-    text = (ROOT / "docs" / "scorecard.md").read_text()
-    assert f"| Rule | About | halfclose | {' | '.join(STOCK)} |" in text
     assert {anchor.upper() for anchor in linked("scorecard.md")} == set(SEEN)
-    for rule, marks in SEEN.items():
-        row = re.search(rf"^\| \[{rule}\]\(\S+\) \| [^|]+ \| ✓ \| (.+) \|$", text, re.MULTILINE)
-        assert row is not None
-        assert row[1] == marks, rule
+    for rule, seen in SEEN.items():
+        row = marks(rule)
+        assert list(row) == ["Rule", "About", "halfclose", *STOCK]
+        assert row["halfclose"] == "✓"
+        assert [row[name] for name in STOCK] == seen.split(" | "), rule
 
 
-@contextmanager
-def listening() -> Iterator[tuple[socket.socket, int]]:
-    """A plain listening socket, and its port."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(30)
-        yield server, server.getsockname()[1]
-
-
-@pytest.mark.parametrize("backend", ["anyio+asyncio", "anyio+trio", "twisted+epoll"])
+@pytest.mark.parametrize("backend", SOME)
 def test_done_does_not_say_that_the_peer_has_read(backend: str) -> None:
     class Sender(Protocol):
         def connectionMade(self) -> None:
             self.transport.write(b"unread")
             self.transport.loseConnection()
 
-    async def main(opened: Backend, port: int) -> BaseException:
-        sender = await opened.connect(f"tcp:127.0.0.1:{port}", Sender)
+    async def main(opened: Backend, endpoint: str) -> BaseException:
+        sender = await opened.connect(endpoint, Sender)
         reason = await sender.transport.whenClosed()
         peer, _ = server.accept()
         # It was never accepted before, and so nobody can have read anything.
         peer.close()
         return reason
 
-    with listening() as (server, port):
-        assert type(run(main, port, backend=backend)) is ConnectionDone
+    with listening() as (server, endpoint):
+        assert type(run(main, endpoint, backend=backend)) is ConnectionDone
 
 
 KILLED = """
@@ -127,15 +116,12 @@ halfclose.run(main, backend="anyio+asyncio")
 
 
 def test_a_killed_process_ends_its_stream() -> None:
-    with listening() as (server, port):
-        endpoint = f"tcp:127.0.0.1:{port}"
-        with subprocess.Popen([sys.executable, "-c", KILLED, endpoint]) as process:
-            peer, _ = server.accept()
-            with peer:
-                assert process.wait(30) == -9
-                peer.settimeout(30)
-                size = 0
-                # A reset would raise ConnectionResetError.
-                while data := peer.recv(1 << 20):
-                    size += len(data)
-    assert 0 < size < 64 << 20
+    with (
+        listening() as (server, endpoint),
+        program_of(KILLED, endpoint) as command,
+        accepted(server) as peer,
+    ):
+        assert command.process.wait(LIMIT) == -9
+        received, end = read_to_end(peer)
+    assert end == "eof"
+    assert 0 < len(received) < 64 << 20

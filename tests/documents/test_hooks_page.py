@@ -17,15 +17,14 @@ import pytest
 from cli.support import LIMIT, halfclose_, start
 from core.support import run
 from documents.blocks import ROOT, blocks, example
-from documents.programs import SOME, line_of, module, program
-from endpoints.installing import install
+from documents.programs import SOME, module, program
+from documents.sessions import steps
 from halfclose import Backend
 from halfclose.examples import Ask, Upper
 from halfclose.testing import network
+from installing import install
 
-PAGE = "hooks.md"
-
-PATH = f"docs/how-to/{PAGE}"
+PAGE = "docs/how-to/hooks.md"
 
 
 @pytest.fixture
@@ -86,26 +85,27 @@ def test_an_end_that_is_not_clean_is_a_warning(
 @pytest.fixture
 def site(tmp_path: Path) -> dict[str, str]:
     """An environment in which the plugin is installed."""
-    [project] = [b.text for b in blocks(ROOT / PATH) if b.language == "toml"]
+    [project] = [b.text for b in blocks(ROOT / PAGE) if b.language == "toml"]
     entries = tomllib.loads(project)["project"]["entry-points"]["halfclose.plugins"]
     [(name, module_name)] = entries.items()
-    (tmp_path / f"{module_name}.py").write_text(example(PATH, "connection_log"))
+    (tmp_path / f"{module_name}.py").write_text(example(PAGE, "connection_log"))
     return install(tmp_path, name, module_name)
 
 
 def test_installed_it_is_in_every_program(site: dict[str, str]) -> None:
-    shown = example(PATH, "log", "session").splitlines()
-    assert [line for line in shown if line.startswith("$ ")] == [
-        "$ halfclose run halfclose.examples:Upper tcp:127.0.0.1:8000 2> server.log &",
-        "$ echo hello | halfclose connect tcp:127.0.0.1:8000",
-        "$ grep peer server.log",
-    ]
+    commands, shown = zip(*steps(PAGE, "log"), strict=True)
+    assert commands == (
+        "halfclose run halfclose.examples:Upper tcp:127.0.0.1:8000 2> server.log &",
+        "echo hello | halfclose connect tcp:127.0.0.1:8000",
+        "grep peer server.log",
+    )
+    _, [answer], [logged] = shown
     with start("run", "halfclose.examples:Upper", "tcp:127.0.0.1:0", env=site) as server:
         endpoint = server.endpoint()
-        assert halfclose_("connect", endpoint, data=b"hello\n").out.decode() == shown[2] + "\n"
+        assert halfclose_("connect", endpoint, data=b"hello\n").out.decode() == answer + "\n"
         told = '{"peer"' + server.wait_for('{"peer"')
     told = told.replace(endpoint, "tcp:127.0.0.1:8000")
-    assert _without_numbers(told) == _without_numbers(shown[-1])
+    assert _without_numbers(told) == _without_numbers(logged)
 
 
 def _without_numbers(line: str) -> str:
@@ -114,20 +114,20 @@ def _without_numbers(line: str) -> str:
 
 
 def test_numbers() -> None:
-    shown = example(PATH, "metrics", "session").splitlines()
-    assert [line for line in shown if line.startswith("$ ")] == [
-        "$ python metrics.py tcp:127.0.0.1:8000 tcp:127.0.0.1:9100 &",
-        "$ echo hello | halfclose connect tcp:127.0.0.1:8000",
-        "$ curl -s http://127.0.0.1:9100/metrics",
-    ]
+    commands, shown = zip(*steps(PAGE, "metrics"), strict=True)
+    assert commands == (
+        "python metrics.py tcp:127.0.0.1:8000 tcp:127.0.0.1:9100 &",
+        "echo hello | halfclose connect tcp:127.0.0.1:8000",
+        "curl -s http://127.0.0.1:9100/metrics",
+    )
     for variant in SOME:
         env = {"HALFCLOSE_BACKEND": variant}
         with program(PAGE, "metrics", "tcp:127.0.0.1:0", "tcp:127.0.0.1:0", env=env) as running:
-            found = re.fullmatch(r"listening on (\S+) and tcp:(\S+)", line_of(running))
+            found = re.fullmatch(r"listening on (\S+) and tcp:(\S+)", running.line())
             assert found is not None
             assert halfclose_("connect", found[1], data=b"hello\n").out == b"HELLO\n"
             with urllib.request.urlopen(f"http://{found[2]}/metrics", timeout=LIMIT) as answer:
-                assert answer.read().decode().splitlines() == shown[4:]
+                assert answer.read().decode().splitlines() == shown[2]
 
 
 def test_the_states_are_counted() -> None:

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cli.support import LIMIT, dial, read_all, wait_until
-from documents.deployment import FILES, WITH_COMMANDS, here
-from documents.sessions import lines_of
+from cli.support import LIMIT, Command, ask, dial, read_all, running, wait_until
+from documents.deployment import FILES, here
+from documents.sessions import steps
+from environment import environment
 
-PAGE = "inetd.md"
+PAGE = "docs/how-to/inetd.md"
 
 LINE = re.compile(r"^(\S+):(\d+)\s+stream\s+tcp\s+nowait\s+(\S+)\s+(\S+)\s+(.+)$", re.MULTILINE)
 
@@ -32,7 +33,7 @@ def program(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def served(program: Path) -> Iterator[tuple[socket.socket, subprocess.Popen[bytes]]]:
+def served(program: Path) -> Iterator[tuple[socket.socket, Command]]:
     """A connection, and the program that inetd has started for it: ``nowait``."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         peer = dial(f"tcp:127.0.0.1:{listener.getsockname()[1]}")
@@ -44,46 +45,34 @@ def served(program: Path) -> Iterator[tuple[socket.socket, subprocess.Popen[byte
             stdin=accepted.fileno(),
             stdout=accepted.fileno(),
             stderr=accepted.fileno(),
-            env=WITH_COMMANDS,
+            env=environment(),
         )
         accepted.close()
-        try:
-            yield peer, process
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
+        with running(process) as command:
+            yield peer, command
 
 
 def test_session(program: Path) -> None:
     """That of "inetd.md": "inetd". The second connection finds all as the first one did."""
-    (_, answer), (_, logged) = lines_of(f"docs/how-to/{PAGE}", "inetd")
+    (_, answer), (_, logged) = steps(PAGE, "inetd")
     for _ in range(2):
-        with served(program) as (peer, process):
-            peer.sendall(b"hello\n")
-            peer.shutdown(socket.SHUT_WR)
-            assert read_all(peer).decode().splitlines() == answer
-            assert process.wait(LIMIT) == 0
+        with served(program) as (peer, command):
+            assert ask(peer, b"hello\n").decode().splitlines() == answer
+            assert command.process.wait(LIMIT) == 0
     assert (program.parent / "log").read_text().splitlines() == logged * 2
 
 
 def test_a_signal_in_the_middle(program: Path) -> None:
     """What the page says: an end without an answer, and it dies by the signal."""
-    with served(program) as (peer, process):
+    with served(program) as (peer, command):
         peer.sendall(b"part")
-        wait_until(lambda: _handles(process.pid, signal.SIGTERM))
+        wait_until(command.handles_signals)
         wait_until(lambda: _has_taken(peer))
-        process.send_signal(signal.SIGTERM)
+        command.send(signal.SIGTERM)
         assert read_all(peer) == b""
         peer.close()
-        assert process.wait(LIMIT) == -signal.SIGTERM
+        assert command.process.wait(LIMIT) == -signal.SIGTERM
     assert "4 bytes, not answered: " in (program.parent / "log").read_text()
-
-
-def _handles(pid: int, number: int) -> bool:
-    status = Path(f"/proc/{pid}/status").read_text()
-    (caught,) = re.findall(r"^SigCgt:\s+(\w+)$", status, re.MULTILINE)
-    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 def _has_taken(peer: socket.socket) -> bool:
@@ -100,9 +89,9 @@ def _has_taken(peer: socket.socket) -> bool:
 
 def test_a_check_that_connects_and_closes(program: Path) -> None:
     """Its log says nothing of it; whether it dies by SIGPIPE is a matter of time."""
-    with served(program) as (peer, process):
+    with served(program) as (peer, command):
         peer.close()
-        assert process.wait(LIMIT) in (0, -signal.SIGPIPE)
+        assert command.process.wait(LIMIT) in (0, -signal.SIGPIPE)
     assert (program.parent / "log").read_text() == ""
 
 

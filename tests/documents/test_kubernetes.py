@@ -9,8 +9,8 @@ import pytest
 import yaml
 from cli.support import refusing
 from documents.blocks import ROOT
+from documents.containers import check, serve_and_stop
 from documents.deployment import FILES
-from documents.images import check, serve_and_stop
 
 DEPLOYMENT, SERVICE = yaml.safe_load_all((FILES / "sums.yaml").read_text())
 

@@ -18,6 +18,7 @@ import trio.testing
 from anyio.streams.tls import TLSStream
 from documents.blocks import example
 from documents.moving import check_differences, check_programs, check_rows
+from documents.programs import SOME
 
 PAGE = "docs/how-to/moving-from-anyio.md"
 
@@ -27,7 +28,7 @@ def test_the_program_as_it_was(name: str, tmp_path: Path) -> None:
     check_programs(PAGE, name, tmp_path, ends=("NoneType", "BrokenResourceError"))
 
 
-@pytest.mark.parametrize("backend", ["anyio+asyncio", "anyio+trio", "twisted+epoll"])
+@pytest.mark.parametrize("backend", SOME)
 def test_the_program_as_it_is(backend: str, tmp_path: Path) -> None:
     check_programs(PAGE, "after", tmp_path, backend)
 

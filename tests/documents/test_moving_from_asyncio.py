@@ -6,12 +6,12 @@ import asyncio
 import asyncio.sslproto
 import builtins
 import socket
-import threading
 from pathlib import Path
 from typing import Any
 
 import halfclose
 import pytest
+from cli.support import read_all, serving
 from core.support import python
 from documents.blocks import example
 from documents.moving import check_differences, check_programs, check_rows
@@ -35,20 +35,14 @@ def test_the_program_as_it_is(backend: str, tmp_path: Path) -> None:
 def test_the_client(name: str) -> None:
     answered: list[bytes] = []
 
-    def serve() -> None:
-        sock, _ = listener.accept()
-        with sock:
-            answered.append(b"".join(iter(lambda: sock.recv(1 << 16), b"")))
-            # More than comes at once.
-            sock.sendall(b"x" * (1 << 20))
+    def behave(sock: socket.socket) -> None:
+        answered.append(read_all(sock))
+        # More than comes at once.
+        sock.sendall(b"x" * (1 << 20))
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(30)
-        thread = threading.Thread(target=serve)
-        thread.start()
-        port = str(listener.getsockname()[1])
+    with serving(behave) as endpoint:
+        port = endpoint.rpartition(":")[2]
         said = python(example(PAGE, name), arguments=[port], warm=True)
-        thread.join()
     assert (answered, said) == ([b"b\na\n"], f"{b'x' * (1 << 20)!r}\n")
 
 

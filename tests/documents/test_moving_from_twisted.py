@@ -10,9 +10,10 @@ from typing import Any
 import halfclose
 import pytest
 import twisted.trial
+from cli.support import ask, dial
 from core.support import run
 from documents.blocks import example
-from documents.moving import check_differences, check_programs, check_rows, sort
+from documents.moving import check_differences, check_programs, check_rows
 from halfclose.examples import Ask, Upper
 from halfclose_twisted import as_factory
 from twisted.application import internet
@@ -109,9 +110,13 @@ def test_what_was_written_when_the_peer_ends_its_half(theirs: bool) -> None:
     async def main(backend: Any) -> int:
         factory = protocol.Factory.forProtocol(Reply) if theirs else as_factory(OurReply)
         port = await TCP4ServerEndpoint(backend.reactor, 0, interface="127.0.0.1").listen(factory)
-        # It ends its half at once, and reads what comes.
+
+        def end_its_half_at_once() -> bytes:
+            with dial(f"tcp:127.0.0.1:{port.getHost().port}") as peer:
+                return ask(peer, b"")
+
         answer = await deferToThreadPool(
-            backend.reactor, backend.reactor.getThreadPool(), sort, port.getHost().port, b""
+            backend.reactor, backend.reactor.getThreadPool(), end_its_half_at_once
         )
         await port.stopListening()
         return len(answer)

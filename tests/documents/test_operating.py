@@ -7,22 +7,18 @@ import resource
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import pytest
-from cli.support import LIMIT, dial, read_all, reset, start, wait_until
+from cli.support import Command, ask, dial, read_all, reset, start, wait_until
 from documents.blocks import ROOT, blocks, example
-from documents.deployment import FILES, WITH_COMMANDS
-from documents.sessions import free_port, lines_of, play
+from documents.deployment import FILES
+from documents.programs import SOME, program_of
+from documents.sessions import Folder, steps
 
 PAGE = "docs/how-to/operating.md"
-
-BACKENDS = ("anyio+asyncio", "anyio+trio", "twisted+epoll")
 
 PAGES = [
     f"docs/how-to/{name}.md"
@@ -44,21 +40,20 @@ def test_every_file_is_quoted_whole() -> None:
 
 
 @pytest.mark.parametrize("name", ["stop", "health", "late"])
-def test_session(name: str, tmp_path: Path) -> None:
+def test_session(name: str, folder: Folder) -> None:
     """Those of "operating.md" in which nothing has to come at a certain time."""
     for file in FILES.glob("*.py"):
-        shutil.copy(file, tmp_path)
-    with free_port() as port:
-        play(PAGE, name, tmp_path, {"127.0.0.1:8000": f"127.0.0.1:{port}"})
+        shutil.copy(file, folder.path)
+    folder.play(PAGE, name, any_order=True)
 
 
 def shown(name: str) -> list[str]:
     """What the page's session prints, with no peer's port."""
-    return [
-        re.sub(r"tcp:127\.0\.0\.1:\d+", "PEER", line)
-        for _, lines in lines_of(PAGE, name)
-        for line in lines
-    ]
+    return [without_peer(line) for _, lines in steps(PAGE, name) for line in lines]
+
+
+def without_peer(line: str) -> str:
+    return re.sub(r"tcp:127\.0\.0\.1:\d+", "PEER", line)
 
 
 def test_a_stop_cuts_off_an_upload() -> None:
@@ -73,7 +68,7 @@ def test_a_stop_cuts_off_an_upload() -> None:
         assert read_all(peer) == b""
         peer.close()
         result = command.finish()
-    said = re.sub(r"tcp:127\.0\.0\.1:\d+", "PEER", result.err).splitlines()
+    said = without_peer(result.err).splitlines()
     assert (result.status, said[1:]) == (0, shown("cut")[1:])
 
 
@@ -95,35 +90,15 @@ def test_a_stop_tells_whom_it_has_reset(tmp_path: Path) -> None:
 
 
 @contextmanager
-def draining(backend: str, seconds: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def draining(backend: str, seconds: str) -> Iterator[tuple[Command, str]]:
     """``draining.py``, and where it listens."""
-    with subprocess.Popen(
-        [sys.executable, "draining.py", "tcp:127.0.0.1:0", seconds],
-        cwd=FILES,
-        env={**WITH_COMMANDS, "HALFCLOSE_BACKEND": backend},
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as server:
-        try:
-            assert server.stderr is not None
-            line = server.stderr.readline()
-            assert line.startswith("listening on "), line
-            yield server, line.removeprefix("listening on ").strip()
-        finally:
-            server.kill()
+    source = (FILES / "draining.py").read_text()
+    chosen = {"HALFCLOSE_BACKEND": backend}
+    with program_of(source, "tcp:127.0.0.1:0", seconds, env=chosen, cwd=FILES) as server:
+        yield server, server.endpoint()
 
 
-def _lines(stream: IO[str] | None) -> list[str]:
-    assert stream is not None
-    return [re.sub(r"tcp:127\.0\.0\.1:\d+", "PEER", line.rstrip("\n")) for line in stream]
-
-
-def _next(server: subprocess.Popen[str]) -> str:
-    assert server.stderr is not None
-    return server.stderr.readline().rstrip("\n")
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", SOME)
 def test_a_conversation_is_finished_first(backend: str) -> None:
     """The session "draining"."""
     printed = shown("draining")
@@ -131,32 +106,30 @@ def test_a_conversation_is_finished_first(backend: str) -> None:
         peer.sendall(b"hel\n")
         # The server counts it once it has been accepted, which a later connection shows.
         with dial(endpoint) as other:
-            other.shutdown(socket.SHUT_WR)
-            read_all(other)
-        server.send_signal(signal.SIGTERM)
-        assert _next(server) == printed[1]
+            ask(other, b"")
+        server.send(signal.SIGTERM)
+        server.wait_for(printed[1])
         with pytest.raises(ConnectionRefusedError):
             dial(endpoint)
-        peer.sendall(b"lo\n")
-        peer.shutdown(socket.SHUT_WR)
-        assert read_all(peer).decode() == printed[3] + "\n"
-        said = _lines(server.stderr)
-        assert (said, server.wait(LIMIT)) == ([printed[4]], int(printed[5]))
+        assert ask(peer, b"lo\n").decode() == printed[3] + "\n"
+        result = server.end()
+    said = without_peer(result.err).splitlines()
+    assert (said[1:], result.status) == ([printed[1], printed[4]], int(printed[5]))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", SOME)
 def test_a_conversation_that_does_not_end_is_reset(backend: str) -> None:
     with draining(backend, "0.1") as (server, endpoint), dial(endpoint) as peer:
         peer.sendall(b"hel\n")
         with dial(endpoint) as other:
-            other.shutdown(socket.SHUT_WR)
-            read_all(other)
-        server.send_signal(signal.SIGTERM)
+            ask(other, b"")
+        server.send(signal.SIGTERM)
         with pytest.raises(ConnectionResetError):
             read_all(peer)
-        said = _lines(server.stderr)
-        assert said[-1] == "PEER: 4 bytes, not answered: aborted by abortConnection"
-        assert server.wait(LIMIT) == 0
+        result = server.end()
+    said = without_peer(result.err).splitlines()
+    assert said[-1] == "PEER: 4 bytes, not answered: aborted by abortConnection"
+    assert result.status == 0
 
 
 def test_a_check_is_no_failure() -> None:
@@ -166,8 +139,7 @@ def test_a_check_is_no_failure() -> None:
         dial(endpoint).close()
         reset(dial(endpoint))
         with dial(endpoint) as peer:
-            peer.shutdown(socket.SHUT_WR)
-            read_all(peer)
+            ask(peer, b"")
         command.send(signal.SIGTERM)
         result = command.finish()
     assert result.status == 0
@@ -208,9 +180,7 @@ def test_no_descriptor_is_left() -> None:
         assert line.replace(endpoint, "tcp:127.0.0.1:8000") + "\n" in text
         for peer in peers:
             with peer:
-                peer.sendall(b"hello\n")
-                peer.shutdown(socket.SHUT_WR)
-                assert len(read_all(peer)) == 65
+                assert len(ask(peer, b"hello\n")) == 65
         command.send(signal.SIGTERM)
         assert command.finish().status == 0
 

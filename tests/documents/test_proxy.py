@@ -10,11 +10,23 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from cli.support import accepted, dial, listening, read_all, refusing, reset, wait_until
-from documents.programs import LIMIT, SOME, line_of, module, program, read_to_end
+from cli.support import (
+    LIMIT,
+    Command,
+    accepted,
+    dial,
+    listening,
+    read_all,
+    read_to_end,
+    refusing,
+    reset,
+    wait_until,
+)
+from documents.programs import SOME, module, program
 from halfclose.memory.wire import End
 from halfclose.testing.networks import OpenNetwork, network
-from warm import Fork
+
+PAGE = "docs/how-to/proxy.md"
 
 SIZE = 200_000
 
@@ -22,10 +34,9 @@ SIZE = 200_000
 class Running:
     """The proxy, and the plain listening socket behind it."""
 
-    def __init__(self, process: object, endpoint: str, behind: socket.socket) -> None:
-        assert isinstance(process, Fork)
-        self.process = process
-        self.endpoint = endpoint
+    def __init__(self, command: Command, behind: socket.socket) -> None:
+        self.command = command
+        self.endpoint = command.line().removeprefix("listening on ")
         self._behind = behind
 
     @contextmanager
@@ -40,10 +51,10 @@ def serving(backend: str) -> Iterator[Running]:
     with (
         listening() as (behind, target),
         program(
-            "proxy.md", "proxy", "tcp:127.0.0.1:0", target, env={"HALFCLOSE_BACKEND": backend}
+            PAGE, "proxy", "tcp:127.0.0.1:0", target, env={"HALFCLOSE_BACKEND": backend}
         ) as running,
     ):
-        yield Running(running, line_of(running).removeprefix("listening on "), behind)
+        yield Running(running, behind)
 
 
 @pytest.fixture(params=SOME)
@@ -106,9 +117,9 @@ def test_a_target_that_refuses_is_a_reset() -> None:
         with (
             refusing() as target,
             program(
-                "proxy.md", "proxy", "tcp:127.0.0.1:0", target, env={"HALFCLOSE_BACKEND": backend}
+                PAGE, "proxy", "tcp:127.0.0.1:0", target, env={"HALFCLOSE_BACKEND": backend}
             ) as running,
-            dial(line_of(running).removeprefix("listening on ")) as client,
+            dial(running.line().removeprefix("listening on ")) as client,
         ):
             assert read_to_end(client) == (b"", "reset")
 
@@ -117,18 +128,18 @@ def test_sigterm_drains_and_interrupt_resets() -> None:
     with serving("anyio+asyncio") as proxy, proxy.pair() as (client, server):
         client.sendall(b"begun")
         assert server.recv(5) == b"begun"
-        proxy.process.send_signal(signal.SIGTERM)
+        proxy.command.send(signal.SIGTERM)
         wait_until(lambda: not _listens(proxy.endpoint))
         client.sendall(b" and ended")
         client.shutdown(socket.SHUT_WR)
         assert read_all(server) == b" and ended"
         server.close()
         assert read_all(client) == b""
-        assert proxy.process.wait(LIMIT) == 0
+        assert proxy.command.end().status == 0
     with serving("anyio+asyncio") as proxy, proxy.pair() as (client, server):
         client.sendall(b"begun")
         assert server.recv(5) == b"begun"
-        proxy.process.send_signal(signal.SIGINT)
+        proxy.command.send(signal.SIGINT)
         assert read_to_end(server)[1] == "reset"
         assert read_to_end(client)[1] == "reset"
 
@@ -138,13 +149,13 @@ def test_a_process_that_is_killed_ends_as_if_it_were_complete() -> None:
     with serving("anyio+asyncio") as proxy, proxy.pair() as (client, server):
         client.sendall(b"begun")
         assert server.recv(5) == b"begun"
-        proxy.process.kill()
+        proxy.command.process.kill()
         assert read_to_end(server) == read_to_end(client) == (b"", "eof")
 
 
 async def _pair_in_memory(net: OpenNetwork, target: str = "memory:target") -> tuple[Any, End]:
     """The proxy on the network's backend, and a client of it."""
-    made = module("proxy.md", "proxy").Proxy(target)
+    made = module(PAGE, "proxy").Proxy(target)
     await net.backend.listen("memory:proxy", made.accept)
     return made, await net.raw("proxy")
 

@@ -6,15 +6,14 @@ import configparser
 import re
 import shutil
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
 import pytest
-from cli.support import LIMIT, dial, read_all, refusing, start
+from cli.support import LIMIT, ask, dial, refusing, start
 from documents.blocks import ROOT
 from documents.deployment import FILES, here
-from documents.sessions import free_port, play
+from documents.sessions import Folder
 
 PAGE = "docs/how-to/systemd.md"
 
@@ -63,9 +62,7 @@ def test_what_the_service_starts() -> None:
     assert service["RestartPreventExitStatus"] == "2"
     with start(*here(words)[1:-1], "tcp:127.0.0.1:0") as command:
         with dial(command.endpoint()) as peer:
-            peer.sendall(b"hello\n")
-            peer.shutdown(socket.SHUT_WR)
-            assert len(read_all(peer)) == 65
+            assert len(ask(peer, b"hello\n")) == 65
         command.send(signal.SIGTERM)
         assert command.finish().status == 0
 
@@ -109,9 +106,8 @@ def test_what_it_says_of_draining_fits_the_unit() -> None:
     assert float(unit("sums.service")["Service"]["TimeoutStopSec"]) > 25
 
 
-def test_session(tmp_path: Path) -> None:
+def test_session(folder: Folder) -> None:
     """That of "systemd.md": "activate"."""
     tool("systemd-socket-activate")
-    shutil.copy(FILES / "sums.py", tmp_path)
-    with free_port() as port:
-        play(PAGE, "activate", tmp_path, {"127.0.0.1:8001": f"127.0.0.1:{port}"})
+    shutil.copy(FILES / "sums.py", folder.path)
+    folder.play(PAGE, "activate", any_order=True)

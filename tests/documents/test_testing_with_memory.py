@@ -7,13 +7,12 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 from documents.blocks import ROOT, example
-from documents.shell import Folder
+from documents.sessions import Folder
 from halfclose.memory import Network
 from memory.support import drive
 
@@ -43,9 +42,8 @@ def test_an_example_passes(name: str) -> None:
     trio.run(test)
 
 
-def test_all_pass_by_the_plugin_of_anyio(tmp_path: Path) -> None:
+def test_all_pass_by_the_plugin_of_anyio(folder: Folder) -> None:
     """As one file, with the line that the page says; on each of its two loops."""
-    folder = Folder(tmp_path)
     line = "pytestmark = pytest.mark.anyio"
     assert f"`{line}`" in TEXT
     blocks = "\n\n".join(example(PAGE, name) for name in EXAMPLES)

@@ -13,15 +13,16 @@ import halfclose
 import pytest
 from documents.blocks import ROOT
 from documents.programs import module
+from documents.tables import cells
 from halfclose import ConnectionOptions
 from halfclose.backend import _OPTIONS, GRACE
 from halfclose.cli.commands import cli
 from halfclose.io import busy_polling, connecting, lingering, listening
 from halfclose_anyio import on_asyncio
 
-PAGE = "timeouts.md"
+PAGE = "docs/how-to/timeouts.md"
 
-TEXT = (ROOT / "docs" / "how-to" / PAGE).read_text()
+TEXT = (ROOT / PAGE).read_text()
 
 TESTS = (
     "test_connecting_is_given_up",
@@ -45,8 +46,7 @@ def rows(heading: str) -> list[list[str]]:
     """The cells of the table behind the paragraph that begins with *heading*."""
     _, _, after = TEXT.partition(heading)
     table = after.partition("\n|")[2].partition("\n\n")[0]
-    lines = ("|" + table).splitlines()[2:]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [cells(line) for line in ("|" + table).splitlines()[2:]]
 
 
 def test_the_defaults_are_those_of_the_code() -> None:

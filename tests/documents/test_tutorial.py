@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-from pathlib import Path
-
 from documents.blocks import ROOT, example
-from documents.shell import Folder
+from documents.sessions import Folder
 
-CLIENT = functools.partial(example, "docs/tutorial/server-and-client.md")
-MEMORY = functools.partial(example, "docs/tutorial/testing-in-memory.md")
+CLIENT = "docs/tutorial/server-and-client.md"
+MEMORY = "docs/tutorial/testing-in-memory.md"
 
 STOPPED = "closing; a second signal aborts\n"
 """What the command prints on ``^C``."""
@@ -22,71 +19,67 @@ ANSWERS_ANYTHING = """
 
 
 def test_the_command_that_installs_is_that_of_the_readme() -> None:
-    installing = CLIENT("README.md", "from")
+    installing = example(CLIENT, "README.md", "from")
     assert installing in (ROOT / "README.md").read_text()
 
 
-def test_each_half_ends(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
-    folder.save("sorting.py", CLIENT("events"))
-    with folder.serving(CLIENT("serve-events", "session")) as server:
-        folder.run(CLIENT("send-events", "session"))
-        server.has_printed(CLIENT("events-seen", "session"))
+def test_each_half_ends(folder: Folder) -> None:
+    folder.save("sorting.py", example(CLIENT, "events"))
+    with folder.serving(CLIENT, "serve-events") as server:
+        folder.play(CLIENT, "send-events")
+        server.has_printed(example(CLIENT, "events-seen", "session"))
         assert server.stop() == STOPPED
 
 
-def test_a_server_and_a_client(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
-    folder.save("sorting.py", CLIENT("server"))
-    folder.save("ask.py", CLIENT("client"))
-    with folder.serving(CLIENT("serve", "session"), "ask.py") as server:
-        folder.run(CLIENT("send", "session"))
-        server.has_printed(CLIENT("seen", "session"))
-        folder.run(CLIENT("ask", "session"))
-        assert server.stop() == CLIENT("seen", "session") + STOPPED
+def test_a_server_and_a_client(folder: Folder) -> None:
+    folder.save("sorting.py", example(CLIENT, "server"))
+    folder.save("ask.py", example(CLIENT, "client"))
+    with folder.serving(CLIENT, "serve") as server:
+        folder.play(CLIENT, "send")
+        server.has_printed(example(CLIENT, "seen", "session"))
+        folder.play(CLIENT, "ask")
+        assert server.stop() == example(CLIENT, "seen", "session") + STOPPED
 
 
-def test_another_event_loop_and_no_half_close(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
-    folder.save("sorting.py", CLIENT("server"))
-    folder.save("ask.py", CLIENT("client"))
-    with folder.serving(CLIENT("serve-trio", "session"), "ask.py") as server:
-        folder.run(CLIENT("ask-others", "session"))
-        server.has_printed(CLIENT("seen", "session") * 2)
-        folder.run(CLIENT("hasty", "session"))
-        server.has_printed(CLIENT("seen", "session"))
+def test_another_event_loop_and_no_half_close(folder: Folder) -> None:
+    folder.save("sorting.py", example(CLIENT, "server"))
+    folder.save("ask.py", example(CLIENT, "client"))
+    with folder.serving(CLIENT, "serve-trio") as server:
+        folder.play(CLIENT, "ask-others")
+        server.has_printed(example(CLIENT, "seen", "session") * 2)
+        folder.play(CLIENT, "hasty")
+        server.has_printed(example(CLIENT, "seen", "session"))
         assert server.stop() == STOPPED
-    with folder.serving(CLIENT("serve-deaf", "session"), "ask.py") as server:
-        folder.run(CLIENT("ask-deaf", "session"))
+    with folder.serving(CLIENT, "serve-deaf") as server:
+        folder.play(CLIENT, "ask-deaf")
         assert server.stop() == STOPPED
 
 
-def test_a_bug_is_planted_and_found(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
-    tests = [MEMORY("first-test")]
+def test_a_bug_is_planted_and_found(folder: Folder) -> None:
+    tests = [example(MEMORY, "first-test")]
 
     def add(name: str) -> None:
-        tests.append(MEMORY(name))
+        tests.append(example(MEMORY, name))
         folder.save("test_sorting.py", "\n\n".join(tests))
 
-    folder.save("sorting.py", MEMORY("server"))
+    folder.save("sorting.py", example(MEMORY, "server"))
     folder.save("test_sorting.py", tests[0])
-    folder.run(MEMORY("first-test", "session"))
-    folder.save("sorting.py", MEMORY("planted"))
-    folder.run(MEMORY("planted-passes", "session"))
+    folder.play(MEMORY, "first-test")
+    folder.save("sorting.py", example(MEMORY, "planted"))
+    folder.play(MEMORY, "planted-passes")
     # The page says that it works by hand.
-    with folder.serving(CLIENT("serve", "session")):
-        folder.run(CLIENT("send", "session"))
+    with folder.serving(CLIENT, "serve"):
+        folder.play(CLIENT, "send")
     add("any-cut")
-    folder.run(MEMORY("found", "session"))
-    folder.save("sorting.py", MEMORY("repaired"))
-    folder.run(MEMORY("repaired", "session"))
+    folder.play(MEMORY, "found", status=1)
+    folder.save("sorting.py", example(MEMORY, "repaired"))
+    folder.play(MEMORY, "repaired")
     add("stalled")
     add("broken")
-    folder.run(MEMORY("all", "session"))
+    folder.play(MEMORY, "all")
 
     # The last two tests would find something too.
-    aborting = MEMORY("repaired").replace("loseWriteConnection", "abortConnection")
+    aborting = example(MEMORY, "repaired").replace("loseWriteConnection", "abortConnection")
     folder.save("sorting.py", aborting + ANSWERS_ANYTHING)
     result = folder.output("pytest -q")
     assert "FAILED test_sorting.py::test_a_stalled_reader_gets_the_whole_answer" in result
@@ -94,4 +87,4 @@ def test_a_bug_is_planted_and_found(tmp_path: Path) -> None:
 
 
 def test_both_pages_have_the_same_server() -> None:
-    assert MEMORY("server") == CLIENT("server")
+    assert example(MEMORY, "server") == example(CLIENT, "server")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cli.support import ECHO, halfclose_
-from endpoints.installing import install
+from installing import install
 
 PLUGIN = """
 from halfclose import Endpoint, Scheme, hookimpl

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cli.support import ECHO, halfclose_, listening, read_all, start
-from endpoints.installing import install
+from installing import install
 
 PLUGIN = '''
 """``once:PORT``: the connection to a port of this machine, and nobody listens on it."""

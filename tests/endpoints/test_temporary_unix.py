@@ -14,7 +14,6 @@ import pytest
 from cli.support import ECHO, dial, halfclose_, start
 from core.support import EchoBack, Recorder, run
 from endpoints import temporary_unix
-from endpoints.installing import install
 from endpoints.temporary_unix import TemporaryUNIX
 from halfclose import (
     UNIX,
@@ -26,6 +25,7 @@ from halfclose import (
     ListenError,
     parse_endpoint,
 )
+from installing import install
 
 VARIANTS = ("twisted+select", "anyio+asyncio", "anyio+trio")
 

@@ -10,20 +10,19 @@ import os
 import re
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from cli.support import ask, dial, listening, read_all, reset, wait_until
+from environment import environment
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE / "examples"
@@ -102,11 +101,11 @@ RUNNERS = (
 )
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """That of this process, without what belongs to the pytest that runs here."""
-    own = ("PYTEST", "HALFCLOSE", "COV")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
-    return {**kept, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+def environment_of(folder: Path) -> dict[str, str]:
+    """One without what belongs to the pytest that runs here."""
+    more = {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    kept = environment(more).items()
+    return {name: value for name, value in kept if not name.startswith(("PYTEST", "COV"))}
 
 
 def copied(folder: Path, example: str, *replaced: tuple[str, str]) -> Path:
@@ -126,7 +125,7 @@ def launch(folder: Path, command: tuple[str, ...], file: Path) -> tuple[int, str
     done = subprocess.run(
         [sys.executable, LAUNCH, *words],
         cwd=folder,
-        env=environment(folder),
+        env=environment_of(folder),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -195,7 +194,7 @@ def running(
     with subprocess.Popen(
         [sys.executable, "-u", *words],
         cwd=folder,
-        env={**environment(folder), **variables},
+        env={**environment_of(folder), **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -275,14 +274,14 @@ def upstream(listener: socket.socket) -> None:
             except OSError:
                 return
             held.enter_context(connection)
-            question = b"".join(iter(partial(connection.recv, 65536), b""))
+            question = read_all(connection)
             if question == b"silence":
                 continue
             connection.sendall(b"half of it")
             if question == b"reset":
-                reset = struct.pack("ii", 1, 0)
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-            connection.close()
+                reset(connection)
+            else:
+                connection.close()
 
 
 @pytest.mark.parametrize("served", UPSTREAMS, ids=by_command)
@@ -290,8 +289,7 @@ def test_an_application_asks_a_server(served: Served, tmp_path: Path) -> None:
     """Only a whole answer is one; each other end has its status."""
     file = copied(tmp_path, served.example, ("LIMIT = 10.0", "LIMIT = 3.0"))
     words = [LAUNCH, *(word.format(name=file.stem) for word in served.command)]
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"tcp:127.0.0.1:{listener.getsockname()[1]}"
+    with listening() as (listener, address):
         thread = threading.Thread(target=upstream, args=(listener,), daemon=True)
         thread.start()
         with running(tmp_path, words, SERVES, UPSTREAM=address) as (process, found):
@@ -337,8 +335,7 @@ def test_a_server_ends_in_order(example: str, number: signal.Signals, tmp_path: 
 
 def test_a_program_without_a_loop(tmp_path: Path) -> None:
     file = copied(tmp_path, "without_a_loop")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"tcp:127.0.0.1:{listener.getsockname()[1]}"
+    with listening() as (listener, address):
         threading.Thread(target=upstream, args=(listener,), daemon=True).start()
         status, said = launch(tmp_path, ("{name}", address), file)
         listener.shutdown(socket.SHUT_RDWR)
@@ -372,29 +369,21 @@ def test_a_twisted_application_in_the_background(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, *command],
         cwd=tmp_path,
-        env=environment(tmp_path),
+        env=environment_of(tmp_path),
         stdin=subprocess.DEVNULL,
         timeout=LIMIT,
         check=True,
     )
     try:
-        wait_for(lambda: log.exists() and "sums on unix:" in log.read_text())
+        wait_until(lambda: log.exists() and "sums on unix:" in log.read_text())
         assert answered(tmp_path / "upper.sock") == b"HELLO"
         assert answered(tmp_path / "sum.sock").startswith(b"2cf24dba")
     finally:
-        wait_for(lambda: pid.exists() and pid.read_text())
+        wait_until(lambda: pid.exists() and bool(pid.read_text()))
         os.kill(int(pid.read_text()), signal.SIGTERM)
-        wait_for(lambda: not pid.exists())
+        wait_until(lambda: not pid.exists())
     assert "Server Shut Down" in log.read_text()
     assert not list(tmp_path.glob("*.sock"))
-
-
-def wait_for(true: Callable[[], object]) -> None:
-    """Look until it is so: a program in the background tells nobody."""
-    end = time.monotonic() + LIMIT
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_under_pytest_twisted_a_reactor_runs_during_every_test(tmp_path: Path) -> None:
@@ -412,12 +401,8 @@ def test_under_pytest_twisted_a_reactor_runs_during_every_test(tmp_path: Path) -
 
 def answered(path: Path) -> bytes:
     """What the server there answers to a greeting."""
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(LIMIT)
-        sock.connect(str(path))
-        sock.sendall(b"hello")
-        sock.shutdown(socket.SHUT_WR)
-        return b"".join(iter(lambda: sock.recv(65536), b""))
+    with dial(f"unix:{path}") as sock:
+        return ask(sock, b"hello")
 
 
 RUN = {

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import signal
-import socket
 from collections.abc import Sequence
 
-from cli.support import Result, dial, halfclose_, read_all, start
+from cli.support import Result, ask, dial, halfclose_, start
 from documents.deployment import here
 
 __all__ = ["check", "serve_and_stop"]
@@ -22,9 +21,7 @@ def serve_and_stop(command: Sequence[str], health: Sequence[str]) -> Result:
     with start(*arguments[1:]) as server:
         endpoint = server.endpoint()
         with dial(endpoint) as peer:
-            peer.sendall(b"hello\n")
-            peer.shutdown(socket.SHUT_WR)
-            assert len(read_all(peer)) == 65
+            assert len(ask(peer, b"hello\n")) == 65
         assert check(health, endpoint).status == 0
         server.send(signal.SIGTERM)
         result = server.finish()
