@@ -195,7 +195,11 @@ def dial(endpoint: str) -> socket.socket:
     assert isinstance(where, halfclose.UNIX)
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(LIMIT)
-    sock.connect(where.path)
+    try:
+        sock.connect(where.path)
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 
