@@ -37,8 +37,7 @@ def as_factory(
     The Deferred of a client endpoint's ``connect`` fires with an object whose attribute
     ``protocol`` is the halfclose protocol.
 
-    When the reactor stops, Twisted closes the connections, and each protocol hears
-    ``connectionLost``. What has not been sent by then is lost, and the peer sees a clean end.
+    When the reactor stops, the connections are reset, and each protocol hears ``connectionLost``.
 
     :param factory: a callable that makes a halfclose protocol; it is called once for each
         connection. If it raises, or makes anything else, that is logged and the connection is
