@@ -18,10 +18,12 @@ extensions = [
     "sphinx_copybutton",
     # Our own, in _extensions.
     "data_docs",
+    "indexed_options",
     "linked_names",
     "linked_rules",
     "outside_pages",
     "public_names",
+    "signatures",
     "source_pages",
 ]
 root_doc = "index"

@@ -26,6 +26,10 @@ ROOT = Path(__file__).parents[1]
 THOROUGH = (
     "tests/benchmarks/test_harness.py",
     "tests/contract/test_hosts.py",
+    "tests/documents/test_exploration_page.py::test_it_performs_scripts",
+    "tests/documents/test_testing_with_memory.py::test_all_pass_by_the_plugin_of_anyio",
+    "tests/documents/test_tutorial.py::test_the_last_two_tests_find_a_bug_too",
+    "tests/documents/test_typed_examples.py",
     "tests/exploration/test_planted.py",
     "tests/mutants/test_mutants.py::test_a_mutant_is_caught",
     "tests/mutants/test_mutants.py::test_without_a_mutant_all_is_well",

@@ -126,7 +126,8 @@ def _list_of(builder: StandaloneHTMLBuilder, name: str, inside: list[Path]) -> s
 
 
 def _text_of(builder: StandaloneHTMLBuilder, path: Path) -> str:
-    text = path.read_text()
+    # Something that is no text may lie in a folder, such as what a tool has left there.
+    text = path.read_text(errors="replace")
     try:
         language = get_lexer_for_filename(path.name).aliases[0]
     except ClassNotFound:

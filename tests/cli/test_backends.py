@@ -79,6 +79,10 @@ def test_no_name_is_broken_on_a_narrow_screen(columns: int) -> None:
 @pytest.mark.parametrize(
     ("source", "why"),
     [
+        (
+            "class Bad(Exception):\n    def __str__(self):\n        raise TypeError\nraise Bad",
+            "failed: Bad: its message cannot be made (TypeError)",
+        ),
         ("import no_such_framework", "No module named 'no_such_framework'"),
         ("raise ValueError('two\\nlines')", "two lines"),
         ("", "its plugin offers none"),
@@ -126,6 +130,15 @@ def test_broken_plugin_without_a_backend(tmp_path: Path) -> None:
     used = halfclose_("run", ECHO, "stdio:", env=env, data=b"hi")
     assert (used.status, used.out) == (0, b"hi")
     assert used.err.count(why) == 1
+
+
+def test_a_name_takes_over_no_terminal(tmp_path: Path) -> None:
+    _plugin(tmp_path, "\x1b[31mred", "raise ValueError")
+    env = finding(tmp_path)
+    table = halfclose_("backends", env=env).out
+    assert b"\n\\x1b[31mred  " in table
+    assert b"\x1b" not in table
+    assert "\x1b[31mred" in _rows(halfclose_("backends", "--json", env=env))
 
 
 def test_two_plugins_of_one_name(tmp_path: Path) -> None:

@@ -375,6 +375,8 @@ def test_a_server_that_resets_at_once(variant: str) -> None:
 def test_the_peer_of_a_connection_that_was_reset_at_once(variant: str) -> None:
     """The system has forgotten it when the library asks."""
     with socket.create_server(("127.0.0.1", 0)) as server:
+        # Else the thread would wait for ever, where a connection cannot be made.
+        server.settimeout(30)
         endpoint = f"tcp:127.0.0.1:{server.getsockname()[1]}"
 
         def reset_each() -> None:

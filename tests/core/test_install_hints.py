@@ -139,7 +139,7 @@ def test_beside_one_that_is_edited(came: Came, tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["-py3-none-any.whl", ".tar.gz"])
 def test_from_files(came: Came, tmp_path: Path, ending: str) -> None:
     """By their paths: an index may have others of these names. Those of the same version first."""
-    for name in ("halfclose-2", "halfclose_one-1", "halfclose_one-2", "halfclose_one-3"):
+    for name in ("data", "halfclose-2", "halfclose_one-1", "halfclose_one-2", "halfclose_one-3"):
         (tmp_path / f"{name}{ending}").touch()
     came(halfclose={"url": (tmp_path / f"halfclose-2{ending}").as_uri(), "archive_info": {}})
     assert install_command("halfclose-one") == f"pip install {tmp_path}/halfclose_one-2{ending}"
@@ -147,6 +147,13 @@ def test_from_files(came: Came, tmp_path: Path, ending: str) -> None:
         f"pip install '{tmp_path}/halfclose_one-2{ending}[x]'"
     )
     assert not is_known("halfclose-two")
+
+
+def test_from_a_file_of_another_name(came: Came, tmp_path: Path) -> None:
+    """As somebody may have saved it."""
+    (tmp_path / "saved.tar.gz").touch()
+    came(halfclose={"url": (tmp_path / "saved.tar.gz").as_uri(), "archive_info": {}})
+    assert not is_known("halfclose-one")
 
 
 @pytest.mark.parametrize("url", ["https://example.org/h.git", "file:///a%20b", "file:///a b"])
@@ -185,7 +192,7 @@ def test_from_where_nothing_is_any_more(came: Came) -> None:
     assert " install " not in str(caught.value)
 
 
-@pytest.mark.parametrize("direct", [{"url": 7}, ["url"], "url", {}])
+@pytest.mark.parametrize("direct", [{"url": 7}, {"url": "http://["}, ["url"], "url", {}])
 def test_a_record_that_is_none(came: Came, direct: object) -> None:
     came(halfclose=direct)
     assert install_command("halfclose[cli]") == "pip install 'halfclose[cli]'"
@@ -293,6 +300,16 @@ def test_without_pip_and_with_uv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert told() == [str(running)]
     monkeypatch.setenv("PATH", str(running.parent))
     assert told() == ["uv"]
+
+
+@pytest.mark.parametrize("path", [None, ""])
+def test_an_interpreter_that_does_not_know_its_path(
+    monkeypatch: pytest.MonkeyPatch, path: str | None
+) -> None:
+    """One that is embedded in another program."""
+    monkeypatch.setattr(sys, "executable", path)
+    monkeypatch.setattr(install_hints, "find_spec", lambda name: name)
+    assert install_command("x").startswith("python3 -m pip install ")
 
 
 @pytest.mark.usefixtures("no_pip")

@@ -155,7 +155,7 @@ def check_programs(
     clean, broken = (f"lost: {end}" for end in ends)
     chosen = {"HALFCLOSE_BACKEND": backend} if backend else {}
     with program(page, name, env=chosen, cwd=folder) as command:
-        endpoint = f"tcp:127.0.0.1:{command.line().rpartition(' ')[2]}"
+        endpoint = f"tcp:127.0.0.1:{re.split('[ :]', command.line())[-1]}"
         with dial(endpoint) as peer:
             assert ask(peer, b"b\nc\na\n") == b"a\nb\nc\n"
         assert command.line() == clean

@@ -16,9 +16,10 @@ from cli.support import LIMIT, accepted, read_all, refusing, reset, serving, sta
 from core.support import EchoBack, python, run
 from documents.blocks import example
 from documents.programs import SOME, module, program
-from documents.sessions import steps
+from documents.sessions import Folder, steps
 from halfclose import Backend, ConnectionOptions
 from halfclose.examples import Sum
+from halfclose.memory import Deadlock
 from halfclose.testing import network
 
 PAGE = "docs/how-to/await-an-answer.md"
@@ -211,8 +212,57 @@ def test_several_at_once(ask: Any, variant: str) -> None:
     run(main, variant=variant)
 
 
-def test_the_test_of_the_page(ask: Any) -> None:
-    asyncio.run(module(PAGE, "test").test_a_reset_never_looks_like_an_answer())
+def test_the_tests_of_the_page(folder: Folder) -> None:
+    folder.save("ask.py", example(PAGE, "ask"))
+    folder.save("test_ask.py", example(PAGE, "test"))
+    folder.play(PAGE, "test")
+
+
+@pytest.mark.parametrize("variant", SOME)
+def test_a_deadline(ask: Any, variant: str) -> None:
+    async def main(backend: Backend, endpoint: str) -> None:
+        with pytest.raises(ask.Incomplete, match="0 bytes") as caught:
+            await ask.ask(backend, endpoint, b"question", seconds=0.2)
+        assert isinstance(caught.value.__cause__, TimeoutError)
+        assert "within 0.2 s" in str(caught.value.__cause__)
+
+    serve(main, wait_silently, variant)
+
+
+def test_a_deadline_covers_connecting_and_the_answer(ask: Any) -> None:
+    async def main() -> None:
+        async with network(latency=4) as net:
+            with net.raw_listen("silent"), pytest.raises(ask.Incomplete):
+                await ask.ask(net.backend, "memory:silent", b"question", seconds=20)
+            assert net.clock == pytest.approx(20)
+            net.black_hole("silent")
+            with pytest.raises(halfclose.ConnectTimeout):
+                await ask.ask(net.backend, "memory:silent", b"question", seconds=30)
+            assert net.clock == pytest.approx(50)
+        async with network() as net:
+            await net.backend.listen("memory:sum", Sum)
+            assert await ask.ask(net.backend, "memory:sum", b"hello", seconds=5) == HELLO
+            # No timer is left, or waiting for ever would not be seen as that.
+            with pytest.raises(Deadlock):
+                await net.backend.create_event().wait()
+
+    asyncio.run(main())
+
+
+def test_a_server_that_closes_with_input_unread_has_not_ended_its_answer(ask: Any) -> None:
+    question = b"x" * (16 << 20)
+
+    async def main(backend: Backend, endpoint: str) -> None:
+        with pytest.raises(ask.Incomplete) as caught:
+            await ask.ask(backend, endpoint, question)
+        assert type(caught.value.__cause__) is halfclose.ConnectionLost
+
+    def refuse(sock: socket.socket) -> None:
+        sock.recv(1000)
+        sock.sendall(b"too long")
+        sock.close()
+
+    serve(main, refuse, "anyio+asyncio")
 
 
 def test_the_options_of_the_page() -> None:

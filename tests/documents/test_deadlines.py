@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import halfclose
 import pytest
 from cli.support import listening
 from core.support import run
-from documents.programs import SOME, module
+from documents.blocks import example
+from documents.programs import SOME, module, program_of
+from documents.sessions import steps
 from halfclose import Backend
+from halfclose.memory import Deadlock
 from halfclose.memory.wire import End
 from halfclose.testing.networks import OpenNetwork, network
 
@@ -184,6 +188,30 @@ def test_the_server_answers_in_time_and_in_order(server: Any) -> None:
                 assert net.clock - begun == pytest.approx(4.5, abs=0.1)
             [error] = net.flush_failures(ValueError)
             assert str(error) == "no"
+
+    asyncio.run(main())
+
+
+def test_the_deadline_of_ask(tmp_path: Path) -> None:
+    (tmp_path / "ask.py").write_text(example("docs/how-to/await-an-answer.md", "ask"))
+    [(command, [shown])] = steps(PAGE, "within")
+    assert command == "python within.py tcp:127.0.0.1:9002"
+    assert "within 2.5 s" in shown
+    # Not to wait that long.
+    source = example(PAGE, "within").replace("seconds=2.5", "seconds=0.2")
+    with listening() as (_, endpoint), program_of(source, endpoint, cwd=tmp_path) as client:
+        assert client.line() == shown.replace("within 2.5 s", "within 0.2 s")
+        assert client.end().status == 0
+
+
+def test_in_memory_the_deadline_of_asyncio_never_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ask", module("docs/how-to/await-an-answer.md", "ask"))
+    ask_within = module(PAGE, "with_asyncio").ask_within
+
+    async def main() -> None:
+        async with network() as net:
+            with net.raw_listen("silent"), pytest.raises(Deadlock):
+                await ask_within(net.backend, "memory:silent", b"question", 1)
 
     asyncio.run(main())
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import halfclose
 import pytest
@@ -81,7 +82,8 @@ def place() -> Place:
     return Place()
 
 
-SUM = "halfclose run halfclose.examples:Sum tcp:127.0.0.1:9001 &"
+SUM = "halfclose run --log-level warning halfclose.examples:Sum tcp:127.0.0.1:9001 &"
+DIRECTLY = "echo hello | halfclose connect tcp:127.0.0.1:9001"
 ASK = "echo hello | halfclose connect -v --half-close-timeout 5 tcp:127.0.0.1:9000"
 
 
@@ -103,19 +105,34 @@ def serving_sums(place: Place) -> Iterator[None]:
 )
 def test_the_client_ends_first(place: Place, kind: str, name: str) -> None:
     commands, shown = session(name)
-    assert commands == ([SUM, ASK] if kind == "right" else [ASK])
+    assert commands == ([SUM, DIRECTLY, ASK] if kind == "right" else [ASK])
     # The page's 5 seconds are too long for this test, and too short for a busy machine.
     limit = "0.5" if kind == "deaf" else "60"
-    with (
-        place.proxy(kind),
-        serving_sums(place),
-        start("connect", "-v", "--half-close-timeout", limit, place.front) as client,
-    ):
-        result = client.finish(b"hello\n")
-    assert [line.replace("idle for 0.5 s", "idle for 5.0 s") for line in place.printed(result)] == (
-        shown
-    )
+    before: list[Result | str] = []
+    with place.proxy(kind), serving_sums(place):
+        if kind == "right":
+            with start("connect", place.behind) as client:
+                before = ["listening on tcp:127.0.0.1:9001\n", client.finish(b"hello\n")]
+        with start("connect", "-v", "--half-close-timeout", limit, place.front) as client:
+            result = client.finish(b"hello\n")
+    printed = place.printed(*before, result)
+    assert [line.replace("idle for 0.5 s", "idle for 5.0 s") for line in printed] == shown
     assert result.status == (1 if kind == "deaf" else 0)
+
+
+@linux
+def test_the_lines_of_the_server(place: Place) -> None:
+    """Its log tells whether the client's end got through."""
+    with start("run", "halfclose.examples:Sum", place.behind) as server:
+        with start("connect", server.endpoint()) as client:
+            client.finish(b"hello\n")
+        server.wait_for("Sum: connectionLost: ")
+        server.send(signal.SIGTERM)
+        lines = server.finish().err.splitlines()
+    text = (ROOT / PAGE).read_text()
+    assert len(lines) == 5
+    for line in lines[1:]:
+        assert f"| `{re.sub(r'[(].*[)]', '(...)', line)}` |" in text
 
 
 SINK = "halfclose listen tcp:127.0.0.1:9001 < /dev/null | wc -c &"
@@ -175,6 +192,89 @@ def test_the_server_is_reset(place: Place, kind: str, name: str) -> None:
     assert place.printed(result, status, listened) == shown
 
 
+BEGIN = "(echo begun; sleep 1000) | halfclose connect tcp:127.0.0.1:9000"
+RECEIVE = "halfclose listen tcp:127.0.0.1:9001 ; echo status $?"
+
+
+@linux
+@pytest.mark.parametrize("kind", ["right", "wrong"])
+def test_the_client_is_reset(place: Place, kind: str) -> None:
+    commands, shown = session("client resets, right")
+    assert commands == [BEGIN, RECEIVE]
+    with place.proxy(kind), start("listen", place.behind) as server:
+        server.endpoint()
+        with start("connect", place.front) as client:
+            client.stdin.write(b"begun\n")
+            assert server.stdout.read(6) == b"begun\n"
+            client.send(signal.SIGINT)
+            client.end()
+        result = server.end() if kind == "right" else server.finish()
+    if kind == "right":
+        assert place.printed(result, f"begun\nstatus {result.status}\n") == shown
+    else:
+        assert result.status == 0
+
+
+LATE = "LATE=5 halfclose run docs/how-to/files/late.py:Late tcp:127.0.0.1:9001 &"
+ASK_LATE = "echo hello | halfclose connect -v tcp:127.0.0.1:9000"
+
+
+@contextmanager
+def late(place: Place, seconds: str) -> Iterator[None]:
+    path = f"{ROOT / 'docs/how-to/files/late.py'}:Late"
+    with start("run", path, place.behind, env={"LATE": seconds}) as server:
+        server.endpoint()
+        yield
+
+
+@linux
+def test_the_answer_is_late(place: Place) -> None:
+    commands, shown = session("late, right")
+    assert commands == [LATE, ASK_LATE]
+    with place.proxy("right"), late(place, "0.1"), start("connect", "-v", place.front) as client:
+        result = client.finish(b"hello\n")
+    assert place.printed(result, "listening on tcp:127.0.0.1:9001\n") == shown
+    assert result.status == 0
+
+
+@linux
+@pytest.mark.skipif(shutil.which("socat") is None, reason="socat is not there")
+def test_socat_cuts_a_late_answer_off(place: Place) -> None:
+    """And passes test 1, and gives more time if it is told to."""
+    commands, shown = session("late, cut off")
+    assert commands == [ASK_LATE]
+    for options, seconds, whole in (([], "0", True), ([], "60", False), (["-t", "60"], "1", True)):
+        with (
+            socat(place, *options),
+            late(place, seconds),
+            start("connect", "-v", place.front) as client,
+        ):
+            result = client.finish(b"hello\n")
+        assert result.status == 0
+        assert bool(result.out) is whole
+        if not whole:
+            assert place.printed(result) == shown
+
+
+@contextmanager
+def socat(place: Place, *options: str) -> Iterator[None]:
+    accepting = f"TCP-LISTEN:9000,bind={place.host},fork,reuseaddr"
+    # Its forks end with the connections.
+    with subprocess.Popen(["socat", *options, accepting, f"TCP:{place.host}:9001"]) as process:
+        try:
+            wait_until(lambda: accepts(place.host, 9000))
+            yield
+        finally:
+            process.kill()
+
+
+def accepts(host: str, port: int) -> bool:
+    """Whether somebody listens there: asked of the kernel, since a connection would be served."""
+    address = int.from_bytes(socket.inet_aton(host), sys.byteorder)
+    wanted = f" {address:08X}:{port:04X} 00000000:0000 0A "
+    return wanted in Path("/proc/net/tcp").read_text()
+
+
 def states(lines: list[str]) -> list[tuple[str, ...]]:
     """What each line of ss says: the state, the queues, our port and the peer's, the program."""
     found = []
@@ -195,6 +295,7 @@ def states(lines: list[str]) -> list[tuple[str, ...]]:
 def test_ss_shows_who_has_not_ended(place: Place) -> None:
     (command,), _ = session("ss")
     shown = example(PAGE, "ss", "session").splitlines()[2:]
+    assert "LISTEN" not in "".join(shown)
 
     def now() -> list[str]:
         asked = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -75,6 +76,8 @@ INSIDE = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child"]
 
 def test_draining_as_process_1() -> None:
     """A signal that is blocked reaches process 1 too, where one that nobody handles does not."""
+    if shutil.which(INSIDE[0]) is None:
+        pytest.skip(f"{INSIDE[0]} is not installed")
     can = subprocess.run([*INSIDE, "true"], capture_output=True, timeout=LIMIT, check=False)
     if can.returncode:
         pytest.skip(f"no namespace for processes: {can.stderr.decode().strip()}")

@@ -26,9 +26,14 @@ settings.register_profile("few", max_examples=5, derandomize=True, deadline=None
 
 def test_from_a_shell() -> None:
     [(command, [shown])] = steps(PAGE, "shell")
-    program, *arguments = shlex.split(command.replace("60", "0.5"))
-    assert program == "halfclose"
-    result = halfclose_(*arguments)
+    assert command.endswith(" --seconds 60")
+    # A busy machine may perform no script at all in half a second.
+    for seconds in ("0.5", "5", "50"):
+        program, *arguments = shlex.split(f"{command.removesuffix('60')}{seconds} --seed 1")
+        assert program == "halfclose"
+        result = halfclose_(*arguments)
+        if b"proves nothing" not in result.out:
+            break
     assert result.status == 0
     numbers = re.compile(r"\d+(\.\d+)?")
     assert numbers.sub("N", result.out.decode()) == numbers.sub("N", f"{shown}\n")

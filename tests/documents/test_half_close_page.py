@@ -39,11 +39,13 @@ def test_a_server_for_http_answers_a_client_that_has_half_closed(folder: Folder)
         stderr=subprocess.DEVNULL,
         text=True,
     ) as server:
-        assert server.stdout is not None
-        found = re.search(r"port (\d+)", server.stdout.readline())
-        assert found is not None
-        result = halfclose_("connect", f"tcp:127.0.0.1:{found[1]}", data=request)
-        server.kill()
+        try:
+            assert server.stdout is not None
+            found = re.search(r"port (\d+)", server.stdout.readline())
+            assert found is not None
+            result = halfclose_("connect", f"tcp:127.0.0.1:{found[1]}", data=request)
+        finally:
+            server.kill()
     assert result.status == 0
     assert result.out.startswith(b"HTTP/1.0 200 OK\r\n")
 

@@ -9,10 +9,11 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from cli.support import Command, ask, dial, read_all, reset, start, wait_until
-from documents.blocks import ROOT, blocks
+from documents.blocks import ROOT, blocks, example
 from documents.deployment import FILES
 from documents.programs import SOME, program_of
 from documents.sessions import Folder, steps
@@ -69,6 +70,23 @@ def test_a_stop_cuts_off_an_upload() -> None:
         result = command.finish()
     said = without_peer(result.err).splitlines()
     assert (result.status, said[1:]) == (0, shown("cut")[1:])
+
+
+def test_a_stop_tells_whom_it_has_reset(tmp_path: Path) -> None:
+    """The session "reset"."""
+    (tmp_path / "big.py").write_text(example(PAGE, "big"))
+    with (
+        start("run", "--grace", "0.2", "./big.py:Big", "tcp:127.0.0.1:0", cwd=tmp_path) as command,
+        dial(command.endpoint()) as peer,
+    ):
+        peer.shutdown(socket.SHUT_WR)
+        assert peer.recv(1) == b"\0"
+        command.send(signal.SIGTERM)
+        result = command.finish()
+        with pytest.raises(ConnectionResetError):
+            read_all(peer)
+    said = re.sub(r"tcp:127\.0\.0\.1:\d+", "PEER", result.err).replace("0.2 s", "1 s").splitlines()
+    assert [*said[1:], str(result.status)] == shown("reset")[1:]
 
 
 @contextmanager

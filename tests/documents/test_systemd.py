@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import configparser
+import re
 import shutil
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
-from cli.support import LIMIT, ask, dial, start
+from cli.support import LIMIT, ask, dial, refusing, start
 from documents.blocks import ROOT
 from documents.deployment import FILES, here
 from documents.sessions import Folder
 
 PAGE = "docs/how-to/systemd.md"
 
-UNITS = sorted(path.name for path in FILES.iterdir() if path.suffix in (".service", ".socket"))
+UNITS = sorted(
+    path.name for path in FILES.iterdir() if path.suffix in (".service", ".socket", ".timer")
+)
 
 
 def unit(name: str) -> configparser.ConfigParser:
@@ -69,6 +72,32 @@ def test_the_two_units_for_each_connection_fit() -> None:
     service = unit("sums-each@.service")["Service"]
     assert service["ExecStart"].endswith(" stdio:")
     assert (service["StandardInput"], service["StandardOutput"]) == ("socket", "socket")
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_the_health_check(answers: bool) -> None:
+    """It succeeds with the service's own server, and fails without one."""
+    service = unit("sums-check.service")["Service"]
+    assert service["Type"] == "oneshot"
+    command = here(service["ExecStart"].split())
+    assert command[-1].rpartition(":")[2] == unit("sums.service")["Service"]["ExecStart"][-4:]
+    with (
+        refusing() as nobody,
+        start("run", "./sums.py:Sum", "tcp:127.0.0.1:0", cwd=FILES) as server,
+        start(
+            *command[1:-1], server.endpoint() if answers else nobody, stdin=subprocess.DEVNULL
+        ) as check,
+    ):
+        assert check.finish().status == (0 if answers else 1)
+        server.send(signal.SIGTERM)
+        assert server.finish().status == 0
+
+
+def test_what_the_page_copies_is_there() -> None:
+    copied = re.findall(r"^cp (.+) /etc/systemd/system/$", (ROOT / PAGE).read_text(), re.MULTILINE)
+    paths = [path for line in copied for path in line.split()]
+    assert sorted(Path(path).name for path in paths) == UNITS
+    assert all((ROOT / path).is_file() for path in paths)
 
 
 def test_what_it_says_of_draining_fits_the_unit() -> None:

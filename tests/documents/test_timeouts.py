@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import re
-import sys
 from dataclasses import fields
 
 import click
 import halfclose
-import pytest
-from documents.blocks import ROOT
-from documents.programs import module
+from documents.blocks import ROOT, example
+from documents.sessions import Folder
 from documents.tables import cells
 from halfclose import ConnectionOptions
 from halfclose.backend import _OPTIONS, GRACE
@@ -36,10 +33,11 @@ def test_these_are_all_its_tests() -> None:
     assert tuple(re.findall(r"^async def (test_\w+)", TEXT, re.MULTILINE)) == TESTS
 
 
-@pytest.mark.parametrize("name", TESTS)
-def test_a_test_of_the_page(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "idle", module(PAGE, "idle"))
-    asyncio.run(getattr(module(PAGE, "tests"), name)())
+def test_the_tests_of_the_page(folder: Folder) -> None:
+    folder.save("idle.py", example(PAGE, "idle"))
+    folder.save("test_timeouts.py", example(PAGE, "tests"))
+    assert "`pytest test_timeouts.py`" in TEXT
+    assert f"{len(TESTS)} passed" in folder.output("pytest test_timeouts.py")
 
 
 def rows(heading: str) -> list[list[str]]:

@@ -78,7 +78,10 @@ def test_a_bug_is_planted_and_found(folder: Folder) -> None:
     add("broken")
     folder.play(MEMORY, "all")
 
-    # The last two tests would find something too.
+
+def test_the_last_two_tests_find_a_bug_too(folder: Folder) -> None:
+    tests = (example(MEMORY, name) for name in ("first-test", "stalled", "broken"))
+    folder.save("test_sorting.py", "\n\n".join(tests))
     aborting = example(MEMORY, "repaired").replace("loseWriteConnection", "abortConnection")
     folder.save("sorting.py", aborting + ANSWERS_ANYTHING)
     result = folder.output("pytest -q")

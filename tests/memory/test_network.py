@@ -669,6 +669,34 @@ def test_what_was_looked_at_fails_nothing() -> None:
     drive(main())
 
 
+@pytest.mark.parametrize("strict", [True, False])
+def test_the_exception_of_the_body_names_what_has_failed(strict: bool) -> None:
+    """A protocol that raises resets its connection, and the test sees the reset first."""
+
+    class Raises(halfclose.Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            raise ValueError(f"{data!r} is not mine")
+
+    async def main() -> None:
+        async with network(strict=strict) as net:
+            await net.backend.listen("memory:it", Raises)
+            with await net.raw("it") as expected:
+                await expected.send_all(b"taken out")
+                await net.advance(0)
+                net.flush_failures(ValueError)
+            with await net.raw("it") as peer:
+                await peer.send_all(b"?")
+                await peer.receive_all()
+
+    with pytest.raises(ConnectionResetError) as caught:
+        drive(main())
+    notes = getattr(caught.value, "__notes__", [])
+    assert len(notes) == strict
+    for note in notes:
+        assert note.startswith("In the network, Raises: dataReceived raised on the connection with")
+        assert note.endswith("ValueError: b'?' is not mine")
+
+
 def test_failures_are_only_logged_where_it_is_not_strict() -> None:
     async def main() -> None:
         async with network(strict=False) as net:

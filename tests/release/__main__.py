@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from email import message_from_string
 from pathlib import Path
 
@@ -23,21 +24,33 @@ from wheels.building import ROOT, files_of
 from wheels.environments import uv
 from wheels.steps import say
 
+DIST = ROOT / "dist"
 
-def commands(version: str, commit: str, folder: Path) -> list[list[str]]:
-    """The commands that publish what is in *folder*."""
-    packages = sorted(str(path) for path in folder.iterdir() if path.suffix in (".whl", ".gz"))
+
+def commands(version: str, commit: str, packages: Sequence[Path]) -> list[list[str]]:
+    """The commands that publish *packages*, and nothing else."""
     return [
         ["git", "tag", "--sign", f"v{version}", "--message", f"halfclose {version}", commit],
         ["git", "push", "origin", f"v{version}"],
-        [*uv(), "publish", *packages],
+        [*uv(), "publish", *sorted(map(str, packages))],
     ]
 
 
-def make(commit: str, folder: Path) -> None:
-    """Make everything that is published, in *folder*, which is made anew."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+def empty(folder: Path) -> Path:
+    """*folder*, in which nothing is. Only ``dist/`` is emptied for that: it has only what is made.
+
+    :raises SystemExit: there is something in it.
+    """
+    if folder.resolve() == DIST:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise SystemExit(f"{folder} is not empty")
+    return folder
+
+
+def make(commit: str, folder: Path) -> list[Path]:
+    """Make everything that is published, in *folder*, and give the packages."""
     with tempfile.TemporaryDirectory(prefix="halfclose-release-") as temporary:
         built = built_twice(commit, Path(temporary))
         made = [Path(shutil.copy(path, folder)) for path in built]
@@ -45,6 +58,7 @@ def make(commit: str, folder: Path) -> None:
         bills = [bill(wheel, wheels, Path(temporary)) for wheel in wheels]
     say(sys.executable, "-m", "twine", "--no-color", "check", "--strict", *made)
     (folder / "SHA256SUMS").write_text(sums(sorted([*made, *bills])))
+    return made
 
 
 def generator(folder: Path) -> str:
@@ -58,11 +72,18 @@ def generator(folder: Path) -> str:
     return str(message_from_string(text)["Generator"])
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog=".ci/release", description=__doc__)
+def arguments_of(words: Sequence[str]) -> argparse.Namespace:
+    # Without abbreviations, since "--p" is no way to ask for what cannot be taken back.
+    parser = argparse.ArgumentParser(prog=".ci/release", description=__doc__, allow_abbrev=False)
     parser.add_argument("--publish", action="store_true", help="tag, push the tag, and upload")
-    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="by default dist/")
-    arguments = parser.parse_args()
+    parser.add_argument(
+        "--out", type=Path, default=DIST, help="an empty folder; by default dist/, which is emptied"
+    )
+    return parser.parse_args(words)
+
+
+def main() -> int:
+    arguments = arguments_of(sys.argv[1:])
     folder = ROOT / arguments.out
     version, commit = version_of(ROOT), git("rev-parse", "HEAD")
     print(f"halfclose {version}, of commit {commit}", flush=True)
@@ -72,13 +93,13 @@ def main() -> int:
     if wrong and arguments.publish:
         print("nothing was done")
         return 1
-    make(commit, folder)
+    packages = make(commit, empty(folder))
     print(f"In {folder}, built twice by {generator(folder)} with the same bytes:")
     print((folder / "SHA256SUMS").read_text())
     if wrong:
         print("It cannot be published: see above.")
         return 1
-    for command in commands(version, commit, folder):
+    for command in commands(version, commit, packages):
         print(shlex.join(command), flush=True)
         if arguments.publish:
             subprocess.run(command, cwd=ROOT, check=True)

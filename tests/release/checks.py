@@ -35,6 +35,7 @@ def problems(root: Path) -> Iterator[str]:
         yield "the work tree has changes that are in no commit"
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
         yield f"the version {version} is none of a release"
+        return  # All else is asked of a version.
     if git("tag", "--list", f"v{version}", root=root):
         yield f"there is a tag v{version} already"
     for path in sorted(root.glob("backends/*/pyproject.toml")):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import halfclose
 import halfclose_anyio
@@ -37,6 +38,19 @@ def test_nobody_pays_for_a_version_that_nobody_asks_for(package: str) -> None:
     code = f"import {package}, sys; print('importlib.metadata' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "False\n"
+
+
+@pytest.mark.parametrize("package", [halfclose_anyio, halfclose_twisted])
+def test_without_metadata_there_is_no_version(
+    package: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a frozen program, which goes on without."""
+
+    def version(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert getattr(package, "__version__", "unknown") == "unknown"
 
 
 def test_every_distribution_says_the_same_of_itself() -> None:
@@ -122,10 +136,10 @@ def test_released_already(ready: Path) -> None:
     assert list(problems(ready)) == ["there is a tag v0.2.0 already"]
 
 
-def test_no_version_of_a_release(ready: Path) -> None:
-    _write(ready, "core/src/halfclose/__init__.py", "0.2.0", "0.2.0.dev1")
-    _write(ready, "CHANGELOG.md", "[0.2.0]", "[0.2.0.dev1]")
-    assert list(problems(ready)) == ["the version 0.2.0.dev1 is none of a release"]
+@pytest.mark.parametrize("version", ["0.2.0.dev1", "0.2rc1", "2", "next"])
+def test_no_version_of_a_release(ready: Path, version: str) -> None:
+    _write(ready, "core/src/halfclose/__init__.py", "0.2.0", version)
+    assert list(problems(ready)) == [f"the version {version} is none of a release"]
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,9 @@ P = TypeVar("P", bound=Protocol)
 GRACE = 5.0
 """Seconds that leaving a backend waits for its connections to end."""
 
+_NAMED = 3
+"""How many peers are named in a log record about several connections."""
+
 _OPTIONS = frozenset({"busy_poll", "grace", "sockets"})
 """Options of every backend."""
 
@@ -49,7 +52,8 @@ class Backend(SocketHost):
     :param name: the backend's full name, such as ``"mine+variant"``.
     :param options: these, and those that the subclass names in `option_names`:
 
-        - ``grace``: seconds that leaving waits for connections to end; by default 5.
+        - ``grace``: seconds that leaving waits for connections to end; by default 5. If it resets
+          some then, it logs one warning with their number.
         - ``sockets``: what reads and writes sockets: ``"poller"`` for the library's own poller, or
           ``"native"`` for the framework's transports. By default ``"poller"`` if the platform has
           epoll, else ``"native"``.
@@ -284,12 +288,42 @@ class Backend(SocketHost):
             connection.leave()
         if not self._unfinished:
             return
-        self._quiet = self.create_event()
-        timer = self.call_later(self._grace, self._quiet.set)
+        quiet = self._quiet = self.create_event()
+        late = False
+
+        def give_up() -> None:
+            nonlocal late
+            late = True
+            quiet.set()
+
+        timer = self.call_later(self._grace, give_up)
         try:
-            await self._quiet.wait()
+            await quiet.wait()
         finally:
             timer.cancel()
+        if late and self._connections:
+            self._warn_of_the_rest()
+
+    def _warn_of_the_rest(self) -> None:
+        """Log once that connections are about to be aborted, since the time for them is over.
+
+        Without that, a program that cuts its peers off ends as well as one that does not. Channels
+        that linger are not counted: all that was written is with the kernel, which goes on.
+        """
+        rest = list(self._connections)
+        one = len(rest) == 1
+        peers = [printable(str(each.getPeer())) for each in rest[:_NAMED]]
+        _log.warning(
+            "%d %s did not end within %g s, and %s %s: %s%s",
+            len(rest),
+            "connection" if one else "connections",
+            self._grace,
+            "was" if one else "were",
+            # A pipe can only be closed.
+            "reset" if all(each.channel.capabilities.can_reset for each in rest) else "aborted",
+            ", ".join(peers),
+            ", ..." if len(rest) > _NAMED else "",
+        )
 
     def _abort_all(self) -> None:
         """Abort every connection and release everything else, now."""

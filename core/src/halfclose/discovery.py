@@ -17,6 +17,7 @@ from .backend import Backend
 from .hooks import BackendSpec
 from .plugins import distribution_of, installed_entries, key_of, registry
 from .reasons import BackendLoadError, BackendNotFound
+from .text import said
 
 __all__ = [
     "ENVIRONMENT",
@@ -143,7 +144,7 @@ class Located:
             hint = f"; to install what is missing: {localized(install)}" if install else ""
             raise BackendLoadError(
                 f"backend {self.spec.name!r} ({self.origin}) does not load: "
-                f"{type(error).__name__}: {error}{hint}"
+                f"{type(error).__name__}: {said(error)}{hint}"
             ) from error
 
 
@@ -174,7 +175,7 @@ def locate(name: str) -> Located:
         failure = registry.failure(key)
         raise BackendLoadError(
             f"backend {name!r} ({origin}) does not load: its plugin "
-            + (f"failed: {type(failure).__name__}: {failure}" if failure else "offers none")
+            + (f"failed: {type(failure).__name__}: {said(failure)}" if failure else "offers none")
         ) from failure
     return Located(specs[name], origin)
 

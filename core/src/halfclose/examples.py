@@ -120,6 +120,19 @@ class Ask(Logged):
         self.question = question
         self.answer: bytearray = bytearray()
         """What has come so far."""
+        self.complete: bool = False
+        """Whether the peer has ended its half, and `answer` is whole. Nothing else says so."""
+
+    async def whole(self) -> bytes:
+        """Wait for the end of the connection, and return the answer.
+
+        :raises ConnectionError: the connection has ended, and the answer had not: it was lost, or
+            we have ended it, as leaving the backend does. The ``__cause__`` is the reason.
+        """
+        reason = await self.transport.whenClosed()
+        if not self.complete:
+            raise ConnectionError(f"the answer is not complete: {reason}") from reason
+        return bytes(self.answer)
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -128,3 +141,7 @@ class Ask(Logged):
 
     def dataReceived(self, data: bytes) -> None:
         self.answer += data
+
+    def readConnectionLost(self) -> None:
+        super().readConnectionLost()
+        self.complete = True

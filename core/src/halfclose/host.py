@@ -19,6 +19,7 @@ from typing import Protocol as Interface
 from . import forking
 from .channel import Channel
 from .deadline import Deadlines
+from .endpoints import Endpoint
 from .interfaces import AbstractBackend
 from .listener import Listener
 from .loop import Event
@@ -35,6 +36,9 @@ class HeldConnection(Interface):
     @property
     def channel(self) -> Channel:
         """The channel below it."""
+
+    def getPeer(self) -> Endpoint:
+        """The endpoint of the peer."""
 
     def leave(self) -> None:
         """Close, because the backend is being left and waits for its connections (END-03)."""

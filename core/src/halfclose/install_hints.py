@@ -117,7 +117,8 @@ def _installer() -> tuple[list[str], list[str]]:
 
     The first command is empty if none is needed.
     """
-    python = sys.executable
+    # Where Python is embedded in another program, it may not know its own path.
+    python = sys.executable or "python3"
     pip = [python, "-m", "pip", "install"]
     if find_spec("pip") is not None:
         return [], pip

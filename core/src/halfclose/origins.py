@@ -82,9 +82,12 @@ def _direct_url(found: Distribution) -> dict[str, Any]:
     """The record of where a distribution came from; empty if it has none."""
     try:
         read = json.loads(found.read_text("direct_url.json") or "{}")
+        if not isinstance(read, dict) or not isinstance(read.get("url"), str):
+            return {}
+        urlsplit(read["url"])
     except (OSError, ValueError):
         return {}
-    return read if isinstance(read, dict) and isinstance(read.get("url"), str) else {}
+    return read
 
 
 def _words(record: dict[str, Any], name: str, extras: str, *, own: bool) -> list[str] | None:
@@ -147,10 +150,11 @@ def _beside(ours: Path) -> Iterator[Path]:
 
 
 def _version(file: Path) -> str:
-    """The version in the name of a wheel or source distribution."""
+    """The version in the name of a wheel or source distribution; empty if it has none."""
     for ending in _BUILT:
         if file.name.endswith(ending):
-            return file.name.removesuffix(ending).split("-")[1:2][0]
+            # Any other file may lie there too, with no version in its name.
+            return file.name.removesuffix(ending).partition("-")[2].partition("-")[0]
     return ""
 
 

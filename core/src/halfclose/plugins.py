@@ -21,7 +21,7 @@ from .entrypoints import distribution_name, installed_plugins
 from .hooks import GROUP, PLUGINS_GROUP, BackendSpec, HookSpecs
 from .interfaces import BaseProtocol, Transport
 from .reasons import BackendLoadError
-from .text import printable
+from .text import printable, said
 
 __all__ = [
     "Hooks",
@@ -134,7 +134,8 @@ class Registry:
             what = "plugin" if entry.group == PLUGINS_GROUP else "backend"
             raise BackendLoadError(
                 f"{what} {entry.name!r} does not load: entry point {entry.value!r} of "
-                f"distribution {distribution_of(entry)} failed: {type(error).__name__}: {error}"
+                f"distribution {distribution_of(entry)} failed: {type(error).__name__}: "
+                f"{said(error)}"
             ) from error
         return plugin
 

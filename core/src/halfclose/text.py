@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["listed", "printable"]
+__all__ = ["listed", "printable", "said"]
 
 
 def printable(text: str) -> str:
@@ -27,3 +27,15 @@ def listed(words: Iterable[str], last: str = "or") -> str:
     """
     *most, end = words
     return f"{', '.join(most)} {last} {end}" if most else end
+
+
+def said(error: BaseException) -> str:
+    """The message of *error*; something in its place if it cannot even be asked.
+
+    For what a plugin has raised: without this, the failure that is to be told would be lost in
+    another one.
+    """
+    try:
+        return str(error)
+    except Exception as failure:
+        return f"its message cannot be made ({type(failure).__name__})"

@@ -30,7 +30,7 @@ class Counted(Sum):
         super().connectionLost(reason)
 
 
-def at_sigterm(backend: halfclose.Backend, call: Callable[[], object]) -> None:
+def at_sigterm(backend: halfclose.AbstractBackend, call: Callable[[], object]) -> None:
     """Have *call* called in the loop's thread at the first SIGTERM, on every event loop."""
 
     def wait() -> None:
@@ -40,7 +40,7 @@ def at_sigterm(backend: halfclose.Backend, call: Callable[[], object]) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-async def main(backend: halfclose.Backend, endpoint: str, seconds: float) -> None:
+async def main(backend: halfclose.AbstractBackend, endpoint: str, seconds: float) -> None:
     stop = backend.create_event()
     at_sigterm(backend, stop.set)
     async with await backend.listen(endpoint, Counted) as listener:

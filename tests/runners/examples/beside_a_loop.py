@@ -7,10 +7,11 @@ from anyio.from_thread import start_blocking_portal
 from halfclose.examples import Ask, Logged, Upper
 
 
-async def exchange(backend: halfclose.Backend, server: halfclose.Endpoint, question: bytes) -> str:
+async def exchange(
+    backend: halfclose.AbstractBackend, server: halfclose.Endpoint, question: bytes
+) -> str:
     client = await backend.connect(server, lambda: Ask(question))
-    await client.transport.whenClosed()
-    return client.answer.decode()
+    return (await client.whole()).decode()
 
 
 def main() -> None:

@@ -18,8 +18,7 @@ class Service:
 
     async def upper(self, question: bytes) -> bytes:
         client = await self._backend.connect(self._listener.endpoint, lambda: Ask(question))
-        await client.transport.whenClosed()
-        return bytes(client.answer)
+        return await client.whole()
 
 
 async def main() -> None:

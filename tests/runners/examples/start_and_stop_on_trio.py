@@ -9,12 +9,12 @@ class Service:
     async def start(self, nursery: trio.Nursery) -> None:
         self._stop = trio.Event()
         self._stopped = trio.Event()
-        self._backend = await nursery.start(self._hold)
+        self._backend: halfclose.AbstractBackend = await nursery.start(self._hold)
         self._listener = await self._backend.listen("tcp:127.0.0.1:0", Upper)
         # Left open, as the listener is: leaving the backend closes both.
         await self._backend.connect(self._listener.endpoint, Logged)
 
-    async def _hold(self, task_status: trio.TaskStatus[halfclose.Backend]) -> None:
+    async def _hold(self, task_status: trio.TaskStatus[halfclose.AbstractBackend]) -> None:
         async with halfclose.open_backend() as backend:
             task_status.started(backend)
             await self._stop.wait()
@@ -26,8 +26,7 @@ class Service:
 
     async def upper(self, question: bytes) -> bytes:
         client = await self._backend.connect(self._listener.endpoint, lambda: Ask(question))
-        await client.transport.whenClosed()
-        return bytes(client.answer)
+        return await client.whole()
 
 
 async def main() -> None:

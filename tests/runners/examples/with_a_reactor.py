@@ -15,8 +15,8 @@ async def upper() -> None:
         await backend.connect(listener.endpoint, Logged)
 
         client = await backend.connect(listener.endpoint, Ask)
-        await client.transport.whenClosed()
-        assert client.answer == b"HELLO, WORLD", client.answer
+        answer = await client.whole()
+        assert answer == b"HELLO, WORLD", answer
 
 
 def main(reactor: Any) -> Deferred[None]:

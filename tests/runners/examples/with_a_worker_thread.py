@@ -36,11 +36,11 @@ class Slow(Logged):
             self.transport.loseConnection()
 
 
-async def main(backend: halfclose.Backend) -> None:
+async def main(backend: halfclose.AbstractBackend) -> None:
     listener = await backend.listen("tcp:127.0.0.1:0", Slow)
     client = await backend.connect(listener.endpoint, Ask)
-    await client.transport.whenClosed()
-    print(client.answer.decode())
+    answer = await client.whole()
+    print(answer.decode())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import halfclose
 from aiohttp import web
 from halfclose.examples import Ask, Logged, Upper
 
-BACKEND = web.AppKey("BACKEND", halfclose.Backend)
+BACKEND = web.AppKey("BACKEND", halfclose.AbstractBackend)
 SERVER = web.AppKey("SERVER", str)
 
 
@@ -23,8 +23,7 @@ async def backend(app: web.Application) -> AsyncIterator[None]:
 async def upper(request: web.Request) -> web.Response:
     question = request.query["question"].encode()
     client = await request.app[BACKEND].connect(request.app[SERVER], lambda: Ask(question))
-    await client.transport.whenClosed()
-    return web.Response(body=bytes(client.answer))
+    return web.Response(body=await client.whole())
 
 
 app = web.Application()

@@ -25,8 +25,7 @@ async def stop(app: web.Application) -> None:
 async def upper(request: web.Request) -> web.Response:
     question = request.query["question"].encode()
     client = await request.app[BACKEND].connect(request.app[SERVER], lambda: Ask(question))
-    await client.transport.whenClosed()
-    return web.Response(body=bytes(client.answer))
+    return web.Response(body=await client.whole())
 
 
 app = web.Application()

@@ -12,7 +12,7 @@ import halfclose
 from aiohttp import web
 from halfclose.examples import Ask
 
-BACKEND = web.AppKey("BACKEND", halfclose.Backend)
+BACKEND = web.AppKey("BACKEND", halfclose.AbstractBackend)
 LIMIT = 10.0
 """Seconds that the server may take for all of it."""
 
@@ -29,19 +29,16 @@ async def ask(request: web.Request) -> web.Response:
             return web.Response(body=await exchange(request.app[BACKEND], question))
     except TimeoutError as error:
         raise web.HTTPGatewayTimeout(text="the server did not answer in time") from error
-    except (halfclose.ConnectError, halfclose.ConnectionLost) as error:
+    except (halfclose.ConnectError, ConnectionError) as error:
         raise web.HTTPBadGateway(text=str(error)) from error
 
 
-async def exchange(backend: halfclose.Backend, question: bytes) -> bytes:
+async def exchange(backend: halfclose.AbstractBackend, question: bytes) -> bytes:
     client = await backend.connect(os.environ["UPSTREAM"], lambda: Ask(question))
     try:
-        reason = await client.transport.whenClosed()
+        return await client.whole()
     finally:
         client.transport.abortConnection()  # where it was too late, or the request was cancelled
-    if not isinstance(reason, halfclose.ConnectionDone):
-        raise reason  # what has come may be a part of the answer only
-    return bytes(client.answer)
 
 
 app = web.Application()

@@ -21,8 +21,8 @@ async def main() -> None:
 
         async with halfclose.open_backend() as backend:
             client = await backend.connect(halfclose.TCP("127.0.0.1", port), Ask)
-            await client.transport.whenClosed()
-            print(client.answer.decode())
+            answer = await client.whole()
+            print(answer.decode())
         tasks.cancel_scope.cancel()
 
 

@@ -16,8 +16,8 @@ async def main(reactor: Any) -> None:
     client = clientFromString(reactor, f"tcp:127.0.0.1:{port.getHost().port}")
     connected = await client.connect(as_factory(Ask))
     ask = connected.protocol
-    await ask.transport.whenClosed()
-    print(ask.answer.decode())
+    answer = await ask.whole()
+    print(answer.decode())
 
     await port.stopListening()
 

@@ -11,7 +11,7 @@ from halfclose.examples import Ask, Logged, Upper
 
 
 class State(TypedDict):
-    backend: halfclose.Backend
+    backend: halfclose.AbstractBackend
     server: halfclose.Endpoint
 
 
@@ -31,8 +31,7 @@ app = FastAPI(lifespan=lifespan)
 async def upper(request: Request, question: str) -> Response:
     state = request.state
     client = await state.backend.connect(state.server, lambda: Ask(question.encode()))
-    await client.transport.whenClosed()
-    return Response(bytes(client.answer))
+    return Response(await client.whole())
 
 
 def test_upper() -> None:

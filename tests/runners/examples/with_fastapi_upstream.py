@@ -18,7 +18,7 @@ LIMIT = 10.0
 
 
 class State(TypedDict):
-    backend: halfclose.Backend
+    backend: halfclose.AbstractBackend
 
 
 @asynccontextmanager
@@ -38,16 +38,13 @@ async def ask(request: Request) -> Response:
             return Response(await exchange(request.state.backend, question))
     except TimeoutError as error:
         raise HTTPException(504, "the server did not answer in time") from error
-    except (halfclose.ConnectError, halfclose.ConnectionLost) as error:
+    except (halfclose.ConnectError, ConnectionError) as error:
         raise HTTPException(502, str(error)) from error
 
 
-async def exchange(backend: halfclose.Backend, question: bytes) -> bytes:
+async def exchange(backend: halfclose.AbstractBackend, question: bytes) -> bytes:
     client = await backend.connect(os.environ["UPSTREAM"], lambda: Ask(question))
     try:
-        reason = await client.transport.whenClosed()
+        return await client.whole()
     finally:
         client.transport.abortConnection()  # where it was too late, or the request was cancelled
-    if not isinstance(reason, halfclose.ConnectionDone):
-        raise reason  # what has come may be a part of the answer only
-    return bytes(client.answer)

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 
 class State(TypedDict):
-    backend: halfclose.Backend
+    backend: halfclose.AbstractBackend
     server: halfclose.Endpoint
 
 
@@ -31,8 +31,7 @@ async def upper(request: Request) -> Response:
     question = request.query_params["question"].encode()
     state = request.state
     client = await state.backend.connect(state.server, lambda: Ask(question))
-    await client.transport.whenClosed()
-    return Response(bytes(client.answer))
+    return Response(await client.whole())
 
 
 app = Starlette(routes=[Route("/upper", upper)], lifespan=lifespan)

@@ -18,6 +18,4 @@ class TestUpper(unittest.TestCase):
         await self.backend.connect(listener.endpoint, Logged)
 
         client = await self.backend.connect(listener.endpoint, Ask)
-        reason = await client.transport.whenClosed()
-        self.assertIsInstance(reason, halfclose.ConnectionDone)
-        self.assertEqual(client.answer, b"HELLO, WORLD")
+        self.assertEqual(await client.whole(), b"HELLO, WORLD")

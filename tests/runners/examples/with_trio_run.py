@@ -12,8 +12,8 @@ async def main() -> None:
         await backend.connect(listener.endpoint, Logged)
 
         client = await backend.connect(listener.endpoint, Ask)
-        await client.transport.whenClosed()
-        print(backend.name, client.answer.decode())
+        answer = await client.whole()
+        print(backend.name, answer.decode())
 
 
 if __name__ == "__main__":

@@ -34,11 +34,10 @@ class ByTearDown(unittest.IsolatedAsyncioTestCase):
         await check_upper(self.backend)
 
 
-async def check_upper(backend: halfclose.Backend) -> None:
+async def check_upper(backend: halfclose.AbstractBackend) -> None:
     listener = await backend.listen("tcp:127.0.0.1:0", Upper)
     # Left open, as the listener is: leaving the backend closes both.
     await backend.connect(listener.endpoint, Logged)
 
     client = await backend.connect(listener.endpoint, Ask)
-    assert isinstance(await client.transport.whenClosed(), halfclose.ConnectionDone)
-    assert client.answer == b"HELLO, WORLD"
+    assert await client.whole() == b"HELLO, WORLD"

@@ -6,12 +6,9 @@ import halfclose
 from halfclose.examples import Ask
 
 
-async def exchange(backend: halfclose.Backend, server: str, question: bytes) -> bytes:
+async def exchange(backend: halfclose.AbstractBackend, server: str, question: bytes) -> bytes:
     client = await backend.connect(server, lambda: Ask(question), timeout=5)
-    reason = await client.transport.whenClosed()
-    if not isinstance(reason, halfclose.ConnectionDone):
-        raise reason
-    return bytes(client.answer)
+    return await client.whole()
 
 
 def ask(server: str, question: bytes) -> bytes:

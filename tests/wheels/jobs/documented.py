@@ -1,4 +1,4 @@
-"""What the README says to type in a checkout."""
+"""What the documents say to type in a checkout to install halfclose."""
 
 from __future__ import annotations
 
@@ -39,27 +39,23 @@ def typed(command: str, cwd: Path, *, before: str = "") -> str:
 
 
 def checkout(wheels: Wheels) -> None:
-    """Each command of "Install it" installs a command that works.
+    """Each way to install gives a command that works.
 
     Where there is one, by the system's Python. Its pip refuses to install into the system.
     """
     source = copied(wheels.folder / "checkout")
     readme = (source / "README.md").read_text()
-    uv = GET_UV.search(readme)
-    assert uv is not None, "README.md no longer says how to get uv"
-    commands = dict(INSTALL.findall(readme))
-    assert commands, "README.md no longer says how to install it"
+    others = (source / "docs/how-to/installing.md").read_text()
+    commands = dict(INSTALL.findall(readme + others))
+    assert set(commands) == {"install", "install elsewhere"}, commands
     system = str(SYSTEM.parent) if say(SYSTEM, "-m", "pip", "--version") else ""
     for way, command in commands.items():
         place = wheels.folder / way.replace(" ", "-")
         shutil.rmtree(source / ".uv", ignore_errors=True)
-        if ".uv/bin/uv" in command and "--target .uv" not in command:
-            typed(uv[1], source, before=system)
         if command.startswith("pip "):
             # Into an environment of one's own, which is active.
             Environment(place, seed=True)
             command = f". {shlex.quote(str(place))}/bin/activate && {command}"
-        command = command.replace("~/halfclose", shlex.quote(str(place)))
         typed(
             f"{command} && PATH={shlex.quote(str(place))}/bin:$PATH && halfclose demo"
             " && halfclose contract anyio+trio --only EVT-01",

@@ -11,7 +11,7 @@ from protocols import Line, Upper
 OPTIONS = halfclose.ConnectionOptions(close_timeout=30.0, half_close_timeout=10.0)
 
 
-async def ask(backend: halfclose.Backend, endpoint: str | halfclose.Endpoint) -> bytes:
+async def ask(backend: halfclose.AbstractBackend, endpoint: str | halfclose.Endpoint) -> bytes:
     asked = await backend.connect(endpoint, lambda: Line(b"hello"), timeout=5, options=OPTIONS)
     # Not just some protocol, but what the factory gives.
     assert_type(asked, Line)
@@ -20,7 +20,7 @@ async def ask(backend: halfclose.Backend, endpoint: str | halfclose.Endpoint) ->
     return bytes(asked.answer)
 
 
-async def main(backend: halfclose.Backend, host: str) -> bytes:
+async def main(backend: halfclose.AbstractBackend, host: str) -> bytes:
     async with await backend.listen(halfclose.TCP(host, 0), Upper, options=OPTIONS) as listener:
         endpoint: halfclose.Endpoint = listener.endpoint
         timer: halfclose.TimerHandle = backend.call_later(60, print, "late")

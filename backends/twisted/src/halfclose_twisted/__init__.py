@@ -23,7 +23,11 @@ def __getattr__(name: str) -> Any:
         return as_factory
     if name == "__version__":
         # The metadata has it from the file that has it for all three distributions.
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        return version("halfclose-twisted")
+        try:
+            return version("halfclose-twisted")
+        except PackageNotFoundError as error:
+            # As in a program that was frozen without metadata. `getattr` has a default for that.
+            raise AttributeError(f"{error}; so there is no version") from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

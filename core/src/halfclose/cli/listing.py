@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from rich.console import Console
 from rich.text import Text
@@ -12,6 +12,7 @@ from rich.text import Text
 from ..discovery import BackendInfo, available_backends, find_backend, load_backend, none_installed
 from ..plugins import registry
 from ..reasons import BackendError, BackendNotFound
+from ..text import printable
 from .report import one_line
 from .screen import console
 
@@ -83,6 +84,7 @@ def list_backends(*, as_json: bool) -> int:
 
 def _print_table(rows: list[Row]) -> None:
     out = console()
+    rows = [_printable(row) for row in rows]
     headings = ("Backend", "Version", "From", "Entry point", "Loads")
     cells = [
         (row.name, row.version, row.distribution, row.entry_point, "yes" if row.loads else "no")
@@ -93,6 +95,17 @@ def _print_table(rows: list[Row]) -> None:
         _print_columns(out, headings, cells, widths)
     else:
         _print_paragraphs(out, rows)
+
+
+def _printable(row: Row) -> Row:
+    """*row* as a terminal can show it: the words are those of whoever has made the distribution."""
+    return replace(
+        row,
+        name=printable(row.name),
+        distribution=printable(row.distribution),
+        version=printable(row.version),
+        entry_point=printable(row.entry_point),
+    )
 
 
 def _print_columns(

@@ -133,7 +133,7 @@ class MemoryBackend(Backend):
         self, error: BaseException, message: str, *args: object, level: int = logging.ERROR
     ) -> None:
         super().report(error, message, *args, level=level)
-        self.network.failures.append(error)
+        self.network.add_failure(error, message % args if args else message)
 
     # -- time, tasks, events -------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -68,6 +69,7 @@ class Network:
         self.failures: list[BaseException] = []
         """The exceptions that events, factories, tasks, timers and plugins have raised and that
         were logged, in order; see `flush_failures`."""
+        self._raised_by: list[tuple[BaseException, str]] = []
         if chunks is None and random is not None:
             chunks = any_sizes(random)
         self.set_chunks(chunks)
@@ -148,6 +150,27 @@ class Network:
         """
         listeners = [f"the listener on memory:{name}" for name in self._listening]
         return listeners + [f"{end.name}, connected to {end.peer}" for end in self.ends()]
+
+    def add_failure(self, error: BaseException, raised_by: str) -> None:
+        """Add to `failures`. The backends call it.
+
+        :param error: what was raised.
+        :param raised_by: by what, as the log says it.
+        """
+        self.failures.append(error)
+        self._raised_by.append((error, raised_by))
+
+    def describe_failures(self) -> list[str]:
+        """What each of `failures` is and what has raised it, in words and in order.
+
+        An exception that was noted twice, by an event and by a task that awaited it, counts once.
+        """
+        told: dict[int, str] = {}
+        for error, raised_by in self._raised_by:
+            if any(error is failure for failure in self.failures):
+                words = "".join(traceback.format_exception_only(error)).strip()
+                told.setdefault(id(error), f"{raised_by}: {words}")
+        return list(told.values())
 
     def flush_failures(self, *kinds: type[BaseException]) -> list[BaseException]:
         """Remove the exceptions that a test has expected from `failures`, and give them.

@@ -53,17 +53,32 @@ async def network(
     :param strict: whether the end of the block raises what an event, a factory, a task, a timer or
         a plugin has raised, unless the test has taken it out by `Network.flush_failures`. Without
         *strict* such a failure is only logged, and the test passes. If the body raised, only the
-        body's exception comes out.
+        body's exception comes out; with *strict*, its notes name each failure.
     :raises ValueError: one of these is out of range.
     :raises BaseException: with *strict*, the one failure, or a ``BaseExceptionGroup`` of several.
     :raises Deadlock: the test waits for something, and nothing is left that could make it happen.
     """
     net = OpenNetwork(seed, chunks=chunks, buffer=buffer, latency=latency)
     net.backend = MemoryBackend("memory", {"network": net, "grace": grace})
-    async with net.backend:
-        yield net
+    try:
+        async with net.backend:
+            yield net
+    except BaseException as error:
+        if strict:
+            _name_failures(error, net)
+        raise
     if strict:
         _raise_failures(net.failures)
+
+
+def _name_failures(error: BaseException, net: Network) -> None:
+    """Note on *error*, which the body raised, what has failed beside: most often its cause.
+
+    A protocol that raises resets its connection, and all that the body sees is the reset.
+    """
+    if not any(error is failure for failure in net.failures):
+        for line in net.describe_failures():
+            error.add_note(f"In the network, {line}")
 
 
 def _raise_failures(failures: list[BaseException]) -> None:
