@@ -757,3 +757,14 @@ def test_the_protocol_may_be_plain(loop: str) -> None:
             assert await read_all(raw) == b"ABC"
 
     program(loop, main)
+
+
+def test_the_class_in_place_of_a_protocol(loop: str) -> None:
+    async def main() -> None:
+        async with raw_pair() as (stream, _):
+            anything: Any = Recorder
+            with pytest.raises(TypeError, match="call it, and pass the protocol that it makes"):
+                await serve_stream(stream, anything)
+            await stream.aclose()
+
+    program(loop, main)

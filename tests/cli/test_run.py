@@ -42,6 +42,14 @@ class Shout(halfclose.HalfCloseableProtocol):
         self.transport.loseConnection()
     def writeConnectionLost(self):
         pass
+
+def quietly():
+    protocol = Shout()
+    protocol.connectionMade = lambda: protocol.transport.write(b"(quietly) ")
+    return protocol
+
+def nothing():
+    pass
 """
 
 
@@ -321,6 +329,20 @@ def test_file_elsewhere_imports_its_neighbour(tmp_path: Path) -> None:
     (tmp_path / "json.py").write_text("from shout import Shout")
     result = halfclose_("run", f"{tmp_path}/json.py:Shout", "stdio:", data=b"hi")
     assert result == (0, b"HI", "")
+
+
+def test_a_function_that_makes_the_protocol(tmp_path: Path) -> None:
+    (tmp_path / "shout.py").write_text(OWN)
+    result = halfclose_("run", "./shout.py:quietly", "stdio:", data=b"hi", cwd=tmp_path)
+    assert result == (0, b"(quietly) HI", "")
+
+
+def test_a_function_that_makes_none(tmp_path: Path) -> None:
+    (tmp_path / "shout.py").write_text(OWN)
+    result = halfclose_("run", "shout:nothing", "stdio:", cwd=tmp_path)
+    assert result.status == 1
+    assert result.problem.startswith("halfclose: the protocol failed: TypeError: the factory <func")
+    assert "gave None, which is no halfclose.Protocol" in result.problem
 
 
 def test_log_level() -> None:

@@ -26,7 +26,9 @@ class Abstract(halfclose.HalfCloseableProtocol): pass
 class Needy(halfclose.Protocol):
     def __init__(self, x): pass
 class Other: pass
-function = print
+other = Other()
+def function(): pass
+def needy(x): pass
 """,
 }
 
@@ -40,7 +42,7 @@ function = print
         ),
         ("nope", "No such command 'nope'"),
         ("--nope", "--nope"),
-        ("run", "Missing argument 'MODULE:CLASS' (see 'halfclose run --help')"),
+        ("run", "Missing argument 'MODULE:NAME' (see 'halfclose run --help')"),
         ("run mine:Other", "Missing argument 'ENDPOINT'"),
         ("run {echo} tcp:x:1 more", "more"),
         ("run {echo} tcp:", "endpoint 'tcp:': host and port are missing"),
@@ -69,10 +71,11 @@ function = print
         ("run quits:Echo stdio:", "SystemExit: bye"),
         ("run wrong:Echo stdio:", "SyntaxError: invalid syntax (wrong.py, line 1)"),
         ("run mine:Missing stdio:", "module 'mine' has no 'Missing'"),
-        ("run mine:function stdio:", "'mine:function' is no class, but builtin_function_or_method"),
-        ("run mine:Other stdio:", "'mine:Other' is no protocol"),
+        ("run mine:other stdio:", "'mine:other' is no protocol class, but an object of Other; "),
+        ("run mine:Other stdio:", "is not its base; a function without arguments that makes a"),
+        ("run mine:needy stdio:", "'mine:needy' cannot be called without arguments: missing a re"),
         ("run mine:Abstract stdio:", "it lacks readConnectionLost, writeConnectionLost"),
-        ("run mine:Needy stdio:", "missing a required argument: 'x'"),
+        ("run mine:Needy stdio:", "missing a required argument: 'x'; a function without argumen"),
         ("connect", "Missing argument 'ENDPOINT'"),
         ("connect tcp:127.0.0.1", "the port is missing"),
         ("connect stdio:", "connect carries stdio: to another endpoint"),
@@ -132,7 +135,7 @@ def test_arguments_that_are_no_text() -> None:
     ("command", "words"),
     [
         ("", ["run", "connect", "listen", "backends", "demo", "contract", "explore", "--version"]),
-        ("run", ["MODULE:CLASS", "ENDPOINT", "--backend", "--half-close-timeout", "--linger"]),
+        ("run", ["MODULE:NAME", "ENDPOINT", "--backend", "--half-close-timeout", "--linger"]),
         ("connect", ["ENDPOINT", "--backend", "--timeout", "--verbose", "--exit-on-close"]),
         ("listen", ["ENDPOINT", "--backend", "--timeout", "--unix-mode", "--idle-timeout"]),
         ("backends", ["--json"]),

@@ -41,6 +41,7 @@ WRONG = [
     ("/tmp/echo.sock", "no kind of endpoint", "unix:/tmp/echo.sock"),
     ("tcp:", "host and port are missing", "tcp:127.0.0.1:8000"),
     ("tcp:host", "port is missing", "tcp:127.0.0.1:8000"),
+    ("tcp:8000", "host is missing (tcp:*:8000 would be every address", "tcp:127.0.0.1:8000"),
     ("tcp:host:", "port ''", "tcp:127.0.0.1:8000"),
     ("tcp::80", "host", "tcp:127.0.0.1:8000"),
     ("tcp:host:99999", "99999", "tcp:127.0.0.1:8000"),

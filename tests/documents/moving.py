@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import halfclose
 import halfclose.testing
-from cli.support import ask, dial, reset
+from cli.support import ask, dial, read_to_end, reset
 from documents.blocks import ROOT
 from documents.programs import program
 from documents.tables import cells, marks
@@ -144,11 +144,13 @@ def check_programs(
     folder: Path,
     backend: str = "",
     ends: tuple[str, str] = ("ConnectionDone", "ConnectionLost"),
+    until_a_signal: bool = False,
 ) -> None:
     """The program *name* of *page* sorts, and tells how each connection has ended.
 
     :param backend: the one that it uses, if it is one of ours.
     :param ends: what it calls a clean end, and a reset.
+    :param until_a_signal: whether ``^C`` and SIGTERM end it in order.
     """
     clean, broken = (f"lost: {end}" for end in ends)
     chosen = {"HALFCLOSE_BACKEND": backend} if backend else {}
@@ -165,5 +167,17 @@ def check_programs(
         with dial(endpoint) as peer:
             assert ask(peer, many) == b"".join(reversed(many.splitlines(keepends=True)))
         assert command.line() == clean
-        command.send(signal.SIGINT)
-        command.end()
+        if not until_a_signal:
+            command.send(signal.SIGINT)
+            command.end()
+            return
+        with dial(endpoint) as peer:
+            peer.sendall(b"b\n")
+            with dial(endpoint) as later:
+                assert ask(later, b"a\n") == b"a\n"
+            # That one was accepted after the first, which is open.
+            assert command.line() == clean
+            command.send(signal.SIGINT if backend else signal.SIGTERM)
+            assert read_to_end(peer) == (b"", "eof")
+        assert command.line() == clean
+        assert command.end() == (0, b"", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import tracemalloc
 from collections.abc import Callable
@@ -106,6 +107,8 @@ def test_the_program_sends_the_whole_file(tmp_path: Path, variant: str) -> None:
             reset(client)
         with dial(endpoint) as client:
             assert len(read_all(client)) == len(content)
+        running.send(signal.SIGINT)
+        assert running.end() == (0, b"", "")
 
 
 @pytest.mark.parametrize("variant", SOME)

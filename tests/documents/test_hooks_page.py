@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import signal
 import sys
 import tomllib
 import urllib.request
@@ -128,6 +129,8 @@ def test_numbers() -> None:
             assert halfclose_("connect", found[1], data=b"hello\n").out == b"HELLO\n"
             with urllib.request.urlopen(f"http://{found[2]}/metrics", timeout=LIMIT) as answer:
                 assert answer.read().decode().splitlines() == shown[2]
+            running.send(signal.SIGINT)
+            assert running.end() == (0, b"", "")
 
 
 def test_the_states_are_counted() -> None:

@@ -30,11 +30,11 @@ def test_the_program_as_it_was(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("backend", SOME)
 def test_the_program_as_it_is(backend: str, tmp_path: Path) -> None:
-    check_programs(PAGE, "after", tmp_path, backend)
+    check_programs(PAGE, "after", tmp_path, backend, until_a_signal=True)
 
 
 def test_the_class_on_a_listener_of_anyio(tmp_path: Path) -> None:
-    (tmp_path / "sorting.py").write_text(example(PAGE, "after"))
+    (tmp_path / "sort_lines.py").write_text(example(PAGE, "after"))
     check_programs(PAGE, "on your listener", tmp_path)
 
 

@@ -28,7 +28,7 @@ def test_the_program_as_it_was(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("backend", ["anyio+asyncio", "anyio+uvloop", "twisted+asyncio"])
 def test_the_program_as_it_is(backend: str, tmp_path: Path) -> None:
-    check_programs(PAGE, "after", tmp_path, backend)
+    check_programs(PAGE, "after", tmp_path, backend, until_a_signal=True)
 
 
 @pytest.mark.parametrize("name", ["before, a client", "after, a client"])

@@ -10,10 +10,11 @@ from typing import Any
 import halfclose
 import pytest
 import twisted.trial
-from cli.support import ask, dial
+from cli.support import ask, dial, read_to_end
 from core.support import run
 from documents.blocks import example
 from documents.moving import check_differences, check_programs, check_rows
+from documents.programs import program_of
 from halfclose.examples import Ask, Upper
 from halfclose_twisted import as_factory
 from twisted.application import internet
@@ -46,13 +47,13 @@ StringTransport: Any = testing.StringTransport
 
 @pytest.mark.parametrize("name", ["before", "after", "on your reactor"])
 def test_the_programs_do_the_same(name: str, tmp_path: Path) -> None:
-    (tmp_path / "sorting.py").write_text(example(PAGE, "after"))
-    check_programs(PAGE, name, tmp_path)
+    (tmp_path / "sort_lines.py").write_text(example(PAGE, "after"))
+    check_programs(PAGE, name, tmp_path, until_a_signal=name == "after")
 
 
 @pytest.mark.parametrize("backend", ["anyio+trio", "twisted+epoll"])
 def test_it_runs_on_other_loops_too(backend: str, tmp_path: Path) -> None:
-    check_programs(PAGE, "after", tmp_path, backend)
+    check_programs(PAGE, "after", tmp_path, backend, until_a_signal=True)
 
 
 def test_the_names_exist() -> None:
@@ -61,6 +62,7 @@ def test_the_names_exist() -> None:
         PAGE,
         {
             "": (*modules, protocol.Protocol, HalfCloseable),
+            "twisted": (twisted,),
             "Factory": (protocol.Factory,),
             "protocol": (protocol.Protocol,),
             "reason": (Failure,),
@@ -205,3 +207,58 @@ def test_a_twisted_protocol_is_refused_and_told_what_to_do() -> None:
 
     with pytest.raises(TypeError, match=r"derive the class from halfclose\.Protocol"):
         on_reactor(main)
+
+
+STOPPING = """
+import halfclose
+from halfclose_twisted import as_factory
+from twisted.internet import protocol, reactor
+from twisted.internet.endpoints import TCP4ServerEndpoint
+
+class Theirs(protocol.Protocol):
+    def connectionMade(self):
+        self.transport.write(bytes(SIZE))
+        reactor.callLater(0, reactor.stop)
+
+class Ours(halfclose.HalfCloseableProtocol):
+    def connectionMade(self):
+        self.transport.write(bytes(SIZE))
+        reactor.callLater(0, reactor.stop)
+    def readConnectionLost(self):
+        pass
+    def writeConnectionLost(self):
+        pass
+    def connectionLost(self, reason):
+        print(type(reason).__name__)
+
+class Paused(Ours):
+    def connectionMade(self):
+        self.transport.pauseProducing()
+        super().connectionMade()
+
+def listening(port):
+    print(port.getHost().port, flush=True)
+
+TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(FACTORY).addCallback(listening)
+reactor.run()
+"""
+
+
+@pytest.mark.parametrize(
+    ("factory", "ends"),
+    [
+        ("protocol.Factory.forProtocol(Theirs)", ("", "eof")),
+        ("as_factory(Ours)", ("ConnectionLost\n", "reset")),
+        ("as_factory(Paused)", ("ConnectionAborted\n", "reset")),
+    ],
+)
+def test_a_reactor_that_stops_cuts_off_what_is_not_sent(
+    factory: str, ends: tuple[str, str]
+) -> None:
+    source = STOPPING.replace("SIZE", str(SIZE)).replace("FACTORY", factory)
+    with program_of(source) as command, dial(f"tcp:127.0.0.1:{command.line()}") as peer:
+        result = command.end()
+        assert (result.status, result.err) == (0, "")
+        received, end = read_to_end(peer)
+    assert (result.out.decode(), end) == ends
+    assert len(received) < SIZE

@@ -132,6 +132,20 @@ def test_a_conversation_that_does_not_end_is_reset(backend: str) -> None:
     assert result.status == 0
 
 
+@pytest.mark.parametrize("backend", SOME)
+def test_an_interrupt_resets_and_shows_no_traceback(backend: str) -> None:
+    with draining(backend, "30") as (server, endpoint), dial(endpoint) as peer:
+        peer.sendall(b"hel\n")
+        with dial(endpoint) as other:
+            ask(other, b"")
+        server.send(signal.SIGINT)
+        with pytest.raises(ConnectionResetError):
+            read_all(peer)
+        result = server.end()
+    assert result.status == 0
+    assert "Traceback" not in result.err
+
+
 def test_a_check_is_no_failure() -> None:
     """However it closes, nothing is logged about it."""
     with start("run", "./sums.py:Sum", "tcp:127.0.0.1:0", cwd=FILES) as command:

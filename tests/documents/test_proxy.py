@@ -147,6 +147,7 @@ def test_sigterm_drains_and_interrupt_resets() -> None:
         proxy.command.send(signal.SIGINT)
         assert read_to_end(server)[1] == "reset"
         assert read_to_end(client)[1] == "reset"
+        assert "Traceback" not in proxy.command.end().err
 
 
 def test_a_process_that_is_killed_ends_as_if_it_were_complete() -> None:

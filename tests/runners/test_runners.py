@@ -386,6 +386,52 @@ def test_a_twisted_application_in_the_background(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.sock"))
 
 
+LOGGING_SERVICE = """
+import logging
+from twisted.application.service import Application, Service
+from twisted.internet import reactor
+
+class Logging(Service):
+    def startService(self):
+        {begin}
+        logging.getLogger("mine").info("an info")
+        logging.getLogger("mine").warning("a warning")
+        reactor.callLater(0, reactor.stop)
+
+application = Application("logging")
+Logging().setServiceParent(application)
+"""
+
+
+@pytest.mark.parametrize("set_up", [False, True])
+def test_what_twistd_shows_of_the_standard_librarys_logging(set_up: bool, tmp_path: Path) -> None:
+    file = tmp_path / "logs.py"
+    begin = "logging.basicConfig(level=logging.INFO)" if set_up else ""
+    file.write_text(LOGGING_SERVICE.format(begin=begin))
+    (tmp_path / "start.py").write_text("from twisted.scripts.twistd import run\n\nrun()\n")
+    command = ("start", "--nodaemon", "--pidfile=", f"--python={file.name}")
+    status, said = launch(tmp_path, command, file)
+    assert status == 0, said
+    assert ("a warning" in said, "an info" in said) == (True, set_up)
+
+
+def test_what_is_logged_fails_a_test_of_trial(tmp_path: Path) -> None:
+    file = tmp_path / "test_logs.py"
+    file.write_text(
+        "import logging\n"
+        "from twisted.python import log\n"
+        "from twisted.trial import unittest\n"
+        "class TestLogs(unittest.TestCase):\n"
+        "    def test_ours(self):\n"
+        "        logging.error('wrong')\n"
+        "    def test_theirs(self):\n"
+        "        log.err(ValueError('wrong'))\n"
+    )
+    status, said = launch(tmp_path, ("twisted.trial", "{name}"), file)
+    assert status == 1
+    assert "FAILED (errors=1, successes=1)" in said
+
+
 def test_under_pytest_twisted_a_reactor_runs_during_every_test(tmp_path: Path) -> None:
     file = tmp_path / "test_run.py"
     file.write_text(

@@ -22,9 +22,11 @@ from halfclose import (
 )
 from halfclose_twisted import as_factory
 from twisted.internet import endpoints
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import ILoggingContext, IProtocolFactory
+from twisted.internet.protocol import Factory
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.testing import StringTransport, StringTransportWithDisconnection
+from twisted.logger import capturedLogs, formatEvent
 from twisted.protocols.policies import WrappingFactory
 from zope.interface.verify import verifyObject
 
@@ -46,9 +48,71 @@ def test_it_is_a_factory(variant: str) -> None:
     async def main(backend: Any) -> None:
         factory = as_factory(EchoBack, reactor=backend.reactor)
         assert verifyObject(IProtocolFactory, factory)
+        assert verifyObject(ILoggingContext, factory)
         assert halfclose_twisted.as_factory is as_factory
 
     run(main, variant=variant)
+
+
+class TwistedFactory(Factory):
+    protocol = TwistedProtocol
+
+
+@pytest.mark.parametrize(
+    ("factory", "says"),
+    [
+        (None, "is not callable: pass the protocol's class"),
+        ("x", "is not callable: pass the protocol's class"),
+        (EchoBack(), "is not callable: pass the protocol's class"),
+        (TwistedFactory(), r"is a Twisted factory: .* lambda: MyProtocol\(shared\)"),
+        (TwistedFactory, r"is a Twisted factory: .* lambda: MyProtocol\(shared\)"),
+    ],
+    ids=["None", "text", "protocol", "factory", "class of factories"],
+)
+def test_what_is_no_factory_is_refused_at_once(variant: str, factory: Any, says: str) -> None:
+    with pytest.raises(TypeError, match=says):
+        as_factory(factory)
+
+
+class NotedFactory:
+    """What makes a protocol, and has no name of its own."""
+
+    def __call__(self) -> EchoBack:
+        return EchoBack()
+
+
+def function() -> EchoBack:
+    return EchoBack()
+
+
+@pytest.mark.parametrize(
+    ("factory", "name"),
+    [
+        (EchoBack, "EchoBack"),
+        (function, "function"),
+        (partial(EchoBack), "EchoBack"),
+        (partial(partial(EchoBack)), "EchoBack"),
+        (NotedFactory(), "NotedFactory"),
+        (lambda: EchoBack(), "<lambda>"),
+    ],
+)
+def test_its_name_in_twisteds_log(variant: str, factory: Any, name: str) -> None:
+    async def main(backend: Any) -> None:
+        with capturedLogs() as logs:
+            port, number = await serve(backend, as_factory(factory))
+            client = await backend.connect(TCP("127.0.0.1", number), Recorder)
+            await closed(port)
+        assert f"{name} starting on {number}" in [formatEvent(log) for log in logs]
+        client.transport.abortConnection()
+        await client.transport.whenClosed()
+
+    run(main, variant=variant)
+
+
+def test_the_name_of_its_connections(variant: str) -> None:
+    attached = as_factory(EchoBack).buildProtocol(None)
+    assert verifyObject(ILoggingContext, attached)
+    assert attached.logPrefix() == "EchoBack"
 
 
 def test_behind_a_tcp_server_endpoint(variant: str) -> None:

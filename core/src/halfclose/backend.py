@@ -91,6 +91,7 @@ class Backend(SocketHost):
         options: ConnectionOptions | None = None,
     ) -> P:
         self.check_open()
+        check_factory(factory)
         target = as_endpoint(endpoint)
         if timeout is not None:
             seconds("timeout", timeout)
@@ -117,6 +118,7 @@ class Backend(SocketHost):
         options: ConnectionOptions | None = None,
     ) -> Listener:
         self.check_open()
+        check_factory(factory)
         settings = options or ConnectionOptions()
         context = copy_context()
 
@@ -351,6 +353,18 @@ _OWN = frozenset(
 def _named(endpoint: Endpoint) -> str:
     """The text of *endpoint* to be followed by a colon: if it ends with one, without that."""
     return str(endpoint).removesuffix(":")
+
+
+def check_factory(factory: object) -> None:
+    """Refuse a *factory* that cannot be called, before anything connects or listens.
+
+    :raises TypeError: it cannot be called; the message says what to pass.
+    """
+    if not callable(factory):
+        raise TypeError(
+            f"the factory {factory!r} is not callable: pass the protocol's class, "
+            "or a function that makes a protocol"
+        )
 
 
 def make_protocol(factory: Callable[[], P]) -> P:

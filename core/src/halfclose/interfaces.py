@@ -366,7 +366,8 @@ class AbstractBackend(EventLoop):
         :raises ConnectError: the connection was not made: `ConnectionRefused`, `DNSLookupFailed`,
             `ConnectTimeout`, or `ConnectError` itself for any other reason. The message names the
             endpoint and each attempt.
-        :raises TypeError: *factory* gave no protocol, or *timeout* is no number.
+        :raises TypeError: *factory* is not callable or gave no protocol, or *timeout* is no
+            number.
         :raises BaseException: what *factory* or ``connectionMade`` raised.
         """
 
@@ -390,6 +391,7 @@ class AbstractBackend(EventLoop):
         :param options: the settings of each connection; by default those of `ConnectionOptions`.
         :returns: the listener, an asynchronous context manager.
         :raises EndpointError: *endpoint* is malformed.
+        :raises TypeError: *factory* is not callable.
         :raises RuntimeError: the backend has been left, or has not been entered.
         :raises ListenError: nothing can listen on *endpoint*. The message names it.
         """

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import halfclose
 from sums import Sum
@@ -62,4 +63,5 @@ if __name__ == "__main__":
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     # Blocked here, and so in every thread that starts later: only sigwait takes it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    halfclose.run(main, sys.argv[1], float(sys.argv[2]))
+    with suppress(KeyboardInterrupt):
+        halfclose.run(main, sys.argv[1], float(sys.argv[2]))

@@ -42,7 +42,8 @@ async def serve_stream(
     :raises SystemExit: likewise.
     """
     if not isinstance(protocol, Protocol):
-        raise TypeError(f"serve_stream takes a halfclose.Protocol, not {protocol!r}")
+        hint = "; call it, and pass the protocol that it makes" if callable(protocol) else ""
+        raise TypeError(f"serve_stream takes a halfclose.Protocol, not {protocol!r}{hint}")
     # After the connection has closed, leaving the backend waits only for the peer's input to be
     # discarded. That has limits of its own (END-07), so `grace` need not set another.
     async with AnyioBackend("anyio", {"grace": _DAY}) as backend:

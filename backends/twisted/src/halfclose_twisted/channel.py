@@ -352,7 +352,14 @@ class TwistedChannel(Channel):
         self._ready = False
 
     def stopProducing(self) -> None:
-        """Does nothing: the transport is lost, and tells it by ``connectionLost`` too."""
+        """Reset what is not complete: the transport is being lost, and closes its socket next.
+
+        A reactor that stops closes every socket as if all had been sent (FLU-05). That the
+        transport is lost, it tells by ``connectionLost`` too.
+        """
+        if self._sock is not None and not self._released and not self._own_end_sent:
+            # At once, as if somebody shared it: Twisted ends the stream before it closes.
+            reset(self._sock, shared=True)
 
     def end_write(self) -> bool:
         self._look_for_tls()
@@ -460,9 +467,10 @@ class TwistedChannel(Channel):
             if aborts and self._released and not self._gone:
                 self._call("abortConnection")
             self._release("abortConnection" if aborts else "loseConnection")
-        if has_forked() and not self._gone:
+        if (has_forked() or self._backend.left) and not self._gone:
             # Twisted closes the descriptor in the next turn. While a forked child holds a copy of
-            # it, that tells the peer nothing; a reset does (ERR-18).
+            # it, that tells the peer nothing; a reset does (ERR-18). If the reactor has stopped,
+            # there is no next turn, and the system closes the descriptor with the process (FLU-05).
             for fd in self._own_descriptors():
                 with suppress(OSError):
                     _reset_now(fd)

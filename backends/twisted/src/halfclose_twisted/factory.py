@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from halfclose import ConnectionOptions, ProtocolFactory
-from twisted.internet.interfaces import IAddress, IProtocolFactory
+from halfclose.backend import check_factory
+from twisted.internet.interfaces import IAddress, ILoggingContext, IProtocolFactory
 from zope.interface import implementer
 
 from . import reactors
@@ -35,7 +37,7 @@ def as_factory(
     The Deferred of a client endpoint's ``connect`` fires with an object whose attribute
     ``protocol`` is the halfclose protocol.
 
-    When the reactor stops, the connections are aborted, and each protocol hears ``connectionLost``.
+    When the reactor stops, the connections are reset, and each protocol hears ``connectionLost``.
 
     :param factory: a callable that makes a halfclose protocol; it is called once for each
         connection. If it raises, or makes anything else, that is logged and the connection is
@@ -43,9 +45,17 @@ def as_factory(
     :param options: how the connections behave; by default as ``ConnectionOptions()`` says.
     :param reactor: the reactor that serves the endpoint. By default it is the one that
         `halfclose.run` runs in this thread, or else the installed one. None is ever installed.
-    :returns: an ``IProtocolFactory``. If no reactor is given and none is installed, each connection
-        fails with RuntimeError.
+    :returns: an ``IProtocolFactory``, which is logged under the name of *factory*. If no reactor is
+        given and none is installed, each connection fails with RuntimeError.
+    :raises TypeError: *factory* cannot be called, or is a factory of Twisted's.
     """
+    if hasattr(factory, "buildProtocol"):
+        # Also if it is the class of one, which can be called.
+        raise TypeError(
+            f"{factory!r} is a Twisted factory: pass the protocol's class instead of it, or a "
+            "function that makes a protocol, such as lambda: MyProtocol(shared)"
+        )
+    check_factory(factory)
     return _Factory(factory, options or ConnectionOptions(), reactor)
 
 
@@ -55,8 +65,21 @@ class _Attached(Attached):
     protocol: Any = None
     """The halfclose protocol of the connection."""
 
+    name = ""
+    """That of the factory. Twisted asks for it before the halfclose protocol is made."""
 
-@implementer(IProtocolFactory)
+    def logPrefix(self) -> str:
+        return self.name
+
+
+def _name(factory: Any) -> str:
+    """What to call *factory* in Twisted's log: a protocol's class by its name."""
+    while isinstance(factory, partial):
+        factory = factory.func
+    return getattr(factory, "__name__", type(factory).__name__)
+
+
+@implementer(IProtocolFactory, ILoggingContext)
 class _Factory:
     def __init__(self, factory: ProtocolFactory, options: ConnectionOptions, reactor: Any) -> None:
         self._factory = factory
@@ -70,8 +93,14 @@ class _Factory:
     def doStop(self) -> None:
         """Does nothing; Twisted calls it for each port that is closed."""
 
+    def logPrefix(self) -> str:
+        """The name under which Twisted logs that a port is opened or closed."""
+        return _name(self._factory)
+
     def buildProtocol(self, addr: IAddress) -> _Attached:
-        return _Attached(self._made)
+        attached = _Attached(self._made)
+        attached.name = self.logPrefix()
+        return attached
 
     def _made(self, attached: Attached) -> None:
         assert isinstance(attached, _Attached)

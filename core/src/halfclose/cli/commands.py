@@ -171,7 +171,7 @@ def cli(ctx: click.Context) -> None:
 
 
 @cli.command(short_help="Serve a protocol on ENDPOINT, or attach it to stdio:.")
-@click.argument("protocol", metavar="MODULE:CLASS")
+@click.argument("protocol", metavar="MODULE:NAME")
 @click.argument("endpoint", metavar="ENDPOINT")
 @_backend
 @_unix_mode
@@ -226,7 +226,8 @@ def run(
     """Serve a protocol on ENDPOINT, or attach it to stdio:.
 
     MODULE is a file (./my_echo.py) or a module that can be imported, also from the current
-    directory; CLASS derives from halfclose.Protocol. Try halfclose.examples:Echo.
+    directory. NAME is a class that derives from halfclose.Protocol, or a function without
+    arguments that makes a protocol. Try halfclose.examples:Echo.
 
     The bound endpoint is printed on stderr; with port 0 the system chooses the port. The first
     SIGINT or SIGTERM closes every connection gracefully, a second one aborts them. After one

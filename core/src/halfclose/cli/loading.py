@@ -1,4 +1,4 @@
-"""Loads the protocol that ``halfclose run`` serves, from an argument ``MODULE:CLASS``."""
+"""Loads the protocol that ``halfclose run`` serves, from an argument ``MODULE:NAME``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import inspect
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from types import ModuleType
 
 from ..interfaces import Protocol
@@ -16,11 +17,13 @@ from .report import USAGE, Problem, one_line
 __all__ = ["load_protocol"]
 
 
-def load_protocol(target: str) -> type[Protocol]:
-    """The protocol class that *target* names: ``package.module:Class`` or ``./file.py:Class``.
+def load_protocol(target: str) -> Callable[[], Protocol]:
+    """What *target* names, as in ``package.module:Class`` or ``./file.py:function``.
 
-    :raises Problem: the module cannot be imported, has no such class, or the class is no protocol
-        that can be made without arguments.
+    :returns: a protocol class, or another callable. What that gives is not known before it is
+        called for a connection.
+    :raises Problem: the module cannot be imported, has no such name, or this is no protocol class
+        and no other callable, or cannot be called without arguments.
     """
     where, _, name = target.rpartition(":")
     if not where or not name:
@@ -72,22 +75,35 @@ def _describe(error: BaseException) -> str:
     return one_line(text)
 
 
-def _checked(target: str, found: object) -> type[Protocol]:
-    """Return *found* if it is a protocol class that can be made without arguments.
+_FUNCTION = "a function without arguments that makes a protocol can be named too"
+
+
+def _checked(target: str, found: object) -> Callable[[], Protocol]:
+    """Return *found* if it is a protocol class or another callable, and needs no arguments.
 
     :raises Problem: it is not.
     """
-    if not inspect.isclass(found):
-        raise Problem(f"{target!r} is no class, but {type(found).__name__}", USAGE)
-    if not issubclass(found, Protocol):
-        raise Problem(f"{target!r} is no protocol: halfclose.Protocol is not its base", USAGE)
-    if inspect.isabstract(found):
-        lacking = ", ".join(sorted(found.__abstractmethods__))
-        raise Problem(f"{target!r} is abstract: it lacks {lacking}", USAGE)
+    if not callable(found):
+        raise Problem(
+            f"{target!r} is no protocol class, but an object of {type(found).__name__}; "
+            f"{_FUNCTION}",
+            USAGE,
+        )
+    if isinstance(found, type):
+        if not issubclass(found, Protocol):
+            raise Problem(
+                f"{target!r} is no protocol: halfclose.Protocol is not its base; {_FUNCTION}", USAGE
+            )
+        if inspect.isabstract(found):
+            lacking = ", ".join(sorted(found.__abstractmethods__))
+            raise Problem(f"{target!r} is abstract: it lacks {lacking}", USAGE)
     try:
         inspect.signature(found).bind()
     except TypeError as error:
-        raise Problem(f"{target!r} cannot be made without arguments: {error}", USAGE) from None
+        raise Problem(
+            f"{target!r} cannot be called without arguments: {error}; {_FUNCTION}", USAGE
+        ) from None
     except ValueError:
-        pass  # Python cannot tell the signature of every class.
-    return found
+        pass  # Python cannot tell the signature of everything.
+    made: Callable[[], Protocol] = found
+    return made

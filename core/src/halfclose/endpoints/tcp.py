@@ -51,6 +51,10 @@ class TCP(Endpoint):
         """
         host, colon, port = rest.rpartition(":")
         if not colon:
+            if rest.isascii() and rest.isdigit():
+                raise EndpointError(
+                    f"the host is missing (tcp:*:{rest} would be every address of this machine)"
+                )
             raise EndpointError("the port is missing" if rest else "host and port are missing")
         if host.startswith("[") and host.endswith("]"):
             host = host[1:-1]
