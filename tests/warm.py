@@ -349,8 +349,8 @@ def _settle() -> None:
     import_everything()
     # Hypothesis looks once who refers to Python's random generator, and would find nobody below.
     hypothesis = sys.modules["hypothesis"]
-    # Without a database: to save one there, it chooses the folder for temporary files, and each child
-    # has one of its own.
+    # Without a database: to save an example there, it chooses the folder for temporary files, and
+    # each child has one of its own.
     alone = hypothesis.settings(database=None)
     hypothesis.find(hypothesis.strategies.none(), lambda _: True, settings=alone)
     # No child collects what was there before it, and so none copies it.
