@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from documents.blocks import ROOT, blocks, pages
 
 
@@ -32,8 +31,11 @@ def _is_missing(module: str) -> bool:
     return importlib.util.find_spec(module.partition(".")[0]) is None
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_page_says_the_name(page: Path) -> None:
-    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
-    missing = {name for name in _used(page) if f"`{name}`" not in prose}
-    assert not missing
+def test_a_page_says_the_name() -> None:
+    missing = {}
+    for page in pages():
+        prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        names = {name for name in _used(page) if f"`{name}`" not in prose}
+        if names:
+            missing[str(page.relative_to(ROOT))] = names
+    assert missing == {}
