@@ -25,6 +25,7 @@ MODULES = {
     "ask.py": "docs/how-to/await-an-answer.md: ask",
     "connection_log.py": "docs/how-to/hooks.md: connection_log",
     "idle.py": "docs/how-to/timeouts.md: idle",
+    "sort_lines.py": "docs/how-to/moving-from-anyio.md: after",
     "sorting.py": "docs/tutorial/server-and-client.md: server",
 }
 """What other examples import."""

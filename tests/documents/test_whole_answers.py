@@ -130,7 +130,7 @@ def test_what_we_leave_is_not_on_any_loop(variant: str) -> None:
 
 
 def _check_leaving(client: Client, variant: str) -> None:
-    results: list[bytes | ConnectionError] = []
+    results: list[bytes | BaseException] = []
     begun: list[bool] = []
 
     async def task(backend: Backend, endpoint: str) -> None:
@@ -138,6 +138,10 @@ def _check_leaving(client: Client, variant: str) -> None:
             results.append(await client(backend, endpoint))
         except ConnectionError as error:
             results.append(error)
+        except BaseException as error:
+            # Its task is cancelled at the end of the grace, which is before that on a busy machine.
+            results.append(error)
+            raise
 
     async def main(backend: Backend) -> None:
         listener = await backend.listen("tcp:127.0.0.1:0", lambda: Begins(begun))
@@ -147,4 +151,4 @@ def _check_leaving(client: Client, variant: str) -> None:
 
     run(main, variant=variant, options={"grace": 0.2})
     (result,) = results
-    assert isinstance(result, ConnectionError), result
+    assert not isinstance(result, bytes), result
