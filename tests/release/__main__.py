@@ -18,8 +18,9 @@ from email import message_from_string
 from pathlib import Path
 
 from release.bill import bill
-from release.building import built_twice, git, sums
+from release.building import built_twice, sums
 from release.checks import problems, unknown, version_of
+from release.repository import git
 from wheels.building import ROOT, files_of
 from wheels.environments import uv
 from wheels.steps import say

@@ -14,23 +14,17 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+from release.repository import git, repository
 from wheels.building import PROJECTS, ROOT
 from wheels.environments import run, uv
 
 __all__ = ["build", "built_twice", "export", "sums"]
 
 
-def git(*arguments: str, root: Path = ROOT) -> str:
-    """What git says, in the repository at *root*."""
-    done = run("git", *arguments, cwd=root)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
 def export(commit: str, folder: Path) -> Path:
     """The files of *commit*, in a new *folder*."""
     command = ["git", "archive", "--format=tar", commit]
-    archive = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    archive = subprocess.run(command, cwd=repository(), capture_output=True, check=True).stdout
     folder.mkdir(parents=True)
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
         files.extractall(folder, filter="data")
@@ -46,7 +40,8 @@ def build(commit: str, folder: Path, *, umask: int = 0o022, zone: str = "UTC") -
     before = os.umask(umask)
     try:
         source = export(commit, folder / "source")
-        times = [f"SOURCE_DATE_EPOCH={git('show', '-s', '--format=%ct', commit)}", f"TZ={zone}"]
+        committed = git("show", "-s", "--format=%ct", commit, root=repository())
+        times = [f"SOURCE_DATE_EPOCH={committed}", f"TZ={zone}"]
         made = folder / "made"
         for project in PROJECTS.values():
             # The wheel is built from the source distribution, as an installer would do it.

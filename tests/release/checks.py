@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from release.building import git
+from release.repository import git
 
 __all__ = ["problems", "requirement", "unknown", "version_of"]
 

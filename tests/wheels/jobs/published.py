@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from release.repository import git, repository
 from wheels.building import PROJECTS, ROOT, Wheels, files_of, metadata_of
-from wheels.environments import run
 from wheels.steps import say
 
 __all__ = ["index", "repository_files"]
@@ -70,7 +70,6 @@ def _check_files(name: str, wheels: Wheels) -> None:
 
 def repository_files(project: Path) -> set[str]:
     """The files that git has of *project*, by their paths there."""
-    listed = run("git", "ls-files", "-z", "--", project, cwd=ROOT)
-    assert listed.returncode == 0, listed.stderr
-    files = (ROOT / name for name in listed.stdout.split("\0") if name)
+    listed = git("ls-files", "-z", "--", str(project.relative_to(ROOT)), root=repository())
+    files = (ROOT / name for name in listed.split("\0") if name)
     return {str(file.relative_to(project)) for file in files if file.exists()}
