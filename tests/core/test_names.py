@@ -19,9 +19,9 @@ from halfclose import (
     Protocol,
     parse_endpoint,
 )
-from halfclose.cli.report import one_line, say
+from halfclose.cli.report import say
 from halfclose.io.addresses import describe, distinct, endpoint_of, literal, unix_address
-from halfclose.text import printable
+from halfclose.text import one_line, printable
 
 SOCKETS = ("poller", "native")
 

@@ -288,20 +288,13 @@ class Backend(SocketHost):
             connection.leave()
         if not self._unfinished:
             return
-        quiet = self._quiet = self.create_event()
-        late = False
-
-        def give_up() -> None:
-            nonlocal late
-            late = True
-            quiet.set()
-
-        timer = self.call_later(self._grace, give_up)
+        self._quiet = self.create_event()
+        timer = self.call_later(self._grace, self._quiet.set)
         try:
-            await quiet.wait()
+            await self._quiet.wait()
         finally:
             timer.cancel()
-        if late and self._connections:
+        if self._connections:
             self._warn_of_the_rest()
 
     def _warn_of_the_rest(self) -> None:

@@ -21,7 +21,7 @@ from .entrypoints import distribution_name, installed_plugins
 from .hooks import GROUP, PLUGINS_GROUP, BackendSpec, HookSpecs
 from .interfaces import BaseProtocol, Transport
 from .reasons import BackendLoadError
-from .text import printable, said
+from .text import one_line, said
 
 __all__ = [
     "Hooks",
@@ -154,7 +154,7 @@ class Registry:
         broken = self.broken_plugins()
         if not self._told:
             for error in broken:
-                _log.warning("%s", printable(" ".join(str(error).split())))
+                _log.warning("%s", one_line(error))
         self._told = True
 
     def broken_plugins(self) -> list[BackendLoadError]:

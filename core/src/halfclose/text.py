@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["listed", "printable", "said"]
+__all__ = ["listed", "one_line", "printable", "said"]
 
 
 def printable(text: str) -> str:
@@ -17,6 +17,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def one_line(error: object) -> str:
+    """The message of *error*, on one line and printable; without one, the name of its class."""
+    return printable(" ".join(str(error).split())) or type(error).__name__
 
 
 def listed(words: Iterable[str], last: str = "or") -> str:

@@ -20,7 +20,7 @@ from ..endpoints import Endpoint
 from ..options import LINGER_TIMEOUT, UNIX_MODE, ConnectionOptions
 from ..reasons import HalfcloseError
 from ..scheme_registry import known_schemes, parse_endpoint, scheme_of
-from ..text import listed
+from ..text import listed, one_line
 from .report import (
     FAILED,
     USAGE,
@@ -28,7 +28,6 @@ from .report import (
     discard_output,
     fall_silent,
     log_to_stderr,
-    one_line,
     reported,
     say,
     status_of,

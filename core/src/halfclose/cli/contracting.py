@@ -11,12 +11,13 @@ from contextlib import closing
 
 from ..reasons import BackendError
 from ..testing.judging.runner import check, plan
+from ..text import one_line
 from .failures import print_failures
 from .listing import installed, load_error
 from .progress import progress
 from .proof import Proof, Tried
 from .proof_table import print_table
-from .report import FAILED, USAGE, Problem, one_line, say
+from .report import FAILED, USAGE, Problem, say
 from .screen import console
 from .stopping import Stopped, stoppable
 

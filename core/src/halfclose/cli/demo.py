@@ -8,12 +8,13 @@ from .. import running
 from ..backend import Backend
 from ..discovery import available_backends, find_backend, none_installed
 from ..reasons import BackendError
+from ..text import one_line
 from .agreement import Agreement
 from .conversation import converse
 from .demo_table import table
 from .ladder import Events
 from .listing import load_error
-from .report import FAILED, Problem, one_line
+from .report import FAILED, Problem
 from .screen import console
 from .signals import Signals
 

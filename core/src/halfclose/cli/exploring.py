@@ -10,9 +10,10 @@ from ..reasons import BackendError
 from ..testing.exploration.exploring import explore as search
 from ..testing.exploration.exploring import replay as perform
 from ..testing.exploration.parsing import ScriptError
+from ..text import one_line
 from .listing import installed, load_error
 from .progress import progress
-from .report import FAILED, USAGE, Problem, one_line, say
+from .report import FAILED, USAGE, Problem, say
 from .screen import console
 from .stopping import Stopped, stoppable
 

@@ -12,8 +12,7 @@ from rich.text import Text
 from ..discovery import BackendInfo, available_backends, find_backend, load_backend, none_installed
 from ..plugins import registry
 from ..reasons import BackendError, BackendNotFound
-from ..text import printable
-from .report import one_line
+from ..text import one_line, printable
 from .screen import console
 
 __all__ = ["Row", "installed", "list_backends", "load_error"]

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from types import ModuleType
 
 from ..interfaces import Protocol
-from .report import USAGE, Problem, one_line
+from ..text import one_line
+from .report import USAGE, Problem
 
 __all__ = ["load_protocol"]
 

@@ -14,7 +14,8 @@ from ..endpoints import Endpoint, StandardIO
 from ..interfaces import HalfCloseableProtocol
 from ..options import ConnectionOptions
 from ..reasons import ConnectionAborted, ConnectionDone, HalfCloseTimeout
-from .report import Problem, one_line, reported, say
+from ..text import one_line
+from .report import Problem, reported, say
 from .serving import need_standard_io
 from .signals import Signals
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from ..reasons import BackendError, EndpointError, HalfcloseError
-from ..text import printable
+from ..text import one_line, printable
 from .stderr_writer import Voice, VoiceHandler
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "discard_output",
     "fall_silent",
     "log_to_stderr",
-    "one_line",
     "reported",
     "say",
     "status_of",
@@ -50,11 +49,6 @@ def status_of(error: Exception) -> int:
     if isinstance(error, Problem):
         return error.status
     return USAGE if isinstance(error, (EndpointError, BackendError)) else FAILED
-
-
-def one_line(error: object) -> str:
-    """The message of *error*, on one line and printable; without one, the name of its class."""
-    return printable(" ".join(str(error).split())) or type(error).__name__
 
 
 @contextmanager

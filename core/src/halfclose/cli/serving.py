@@ -12,7 +12,8 @@ from ..interfaces import Protocol
 from ..options import ConnectionOptions
 from ..reasons import ConnectionDone, ConnectionLost, HalfcloseError
 from ..scheme_registry import scheme_of
-from .report import Problem, one_line, reported, say
+from ..text import one_line
+from .report import Problem, reported, say
 from .signals import Signals
 from .standard_descriptors import was_closed
 from .stopping import Stopped
