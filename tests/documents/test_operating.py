@@ -90,23 +90,25 @@ def test_a_stop_tells_whom_it_has_reset(tmp_path: Path) -> None:
 
 
 @contextmanager
-def draining(backend: str, seconds: str) -> Iterator[tuple[Command, str]]:
-    """``draining.py``, and where it listens."""
+def draining(backend: str, seconds: str) -> Iterator[tuple[Command, str, socket.socket]]:
+    """``draining.py``, where it listens, and the peer of a conversation that has begun."""
     source = (FILES / "draining.py").read_text()
     chosen = {"HALFCLOSE_BACKEND": backend}
     with program_of(source, "tcp:127.0.0.1:0", seconds, env=chosen, cwd=FILES) as server:
-        yield server, server.endpoint()
+        endpoint = server.endpoint()
+        with dial(endpoint) as peer:
+            peer.sendall(b"hel\n")
+            # The server counts it once it has been accepted, which a later connection shows.
+            with dial(endpoint) as other:
+                ask(other, b"")
+            yield server, endpoint, peer
 
 
 @pytest.mark.parametrize("backend", SOME)
 def test_a_conversation_is_finished_first(backend: str) -> None:
     """The session "draining"."""
     printed = shown("draining")
-    with draining(backend, "600") as (server, endpoint), dial(endpoint) as peer:
-        peer.sendall(b"hel\n")
-        # The server counts it once it has been accepted, which a later connection shows.
-        with dial(endpoint) as other:
-            ask(other, b"")
+    with draining(backend, "600") as (server, endpoint, peer):
         server.send(signal.SIGTERM)
         server.wait_for(printed[1])
         with pytest.raises(ConnectionRefusedError):
@@ -119,10 +121,7 @@ def test_a_conversation_is_finished_first(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", SOME)
 def test_a_conversation_that_does_not_end_is_reset(backend: str) -> None:
-    with draining(backend, "0.1") as (server, endpoint), dial(endpoint) as peer:
-        peer.sendall(b"hel\n")
-        with dial(endpoint) as other:
-            ask(other, b"")
+    with draining(backend, "0.1") as (server, _, peer):
         server.send(signal.SIGTERM)
         with pytest.raises(ConnectionResetError):
             read_all(peer)
@@ -134,10 +133,7 @@ def test_a_conversation_that_does_not_end_is_reset(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", SOME)
 def test_an_interrupt_resets_and_shows_no_traceback(backend: str) -> None:
-    with draining(backend, "30") as (server, endpoint), dial(endpoint) as peer:
-        peer.sendall(b"hel\n")
-        with dial(endpoint) as other:
-            ask(other, b"")
+    with draining(backend, "30") as (server, _, peer):
         server.send(signal.SIGINT)
         with pytest.raises(ConnectionResetError):
             read_all(peer)
