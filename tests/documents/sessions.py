@@ -6,6 +6,7 @@ does something at a certain time are done by hand in the tests, with `steps`.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import signal
@@ -111,9 +112,8 @@ class Folder:
                 came = self._lines(shell, len(shown))
                 expected = comparable(shown, self._ports)
                 if any_order:
-                    assert sorted(came) == sorted(expected), command
-                else:
-                    assert came == expected, command
+                    came, expected = sorted(came), sorted(expected)
+                _same(came, expected, command)
             result = shell.finish(b"", LIMIT)
         assert (result.out, result.status) == (b"", status)
 
@@ -184,12 +184,19 @@ class Server:
         """Wait until it has printed as many lines as *text* has, and compare."""
         lines = text.splitlines()
         came = self._folder._lines(self._command, len(lines))
-        assert came == comparable(lines, self._folder._ports)
+        _same(came, comparable(lines, self._folder._ports), "the server")
 
     def stop(self) -> str:
         """Press ``^C``, and give what it prints until its end."""
         self._command.send(signal.SIGINT)
         return self._command.finish(None, LIMIT).out.decode()
+
+
+def _same(came: list[str], expected: list[str], command: str) -> None:
+    """Fail, with a comparison, if what *command* printed is not what the page shows."""
+    if came != expected:
+        lines = difflib.unified_diff(expected, came, "the page", command, lineterm="")
+        raise AssertionError("\n".join([f"{command} printed something else:", *lines]))
 
 
 @contextmanager

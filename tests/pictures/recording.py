@@ -34,15 +34,13 @@ _MOTION = (
 _COLOURS: dict[int | None, str] = {2: "good"}
 """The colours of a terminal that the command uses when all is well, by number."""
 
-_GONE = ("COLUMNS", "LINES", "NO_COLOR")
-
 
 def screen(columns: int) -> list[Text]:
     """What the command writes to a terminal that is *columns* wide, as lines with their colours."""
-    environment = {**dict.fromkeys(_GONE, ""), "TERM": "xterm-256color"}
+    colours = {"TERM": "xterm-256color"}
     with (
         Terminal(columns) as terminal,
-        start(*_COMMAND.split()[1:], stdout=terminal.program, env=environment) as command,
+        start(*_COMMAND.split()[1:], stdout=terminal.program, env=colours) as command,
     ):
         terminal.rest()
         result = command.finish()

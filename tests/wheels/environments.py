@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from environment import inherited
+
 __all__ = ["Environment", "build", "run", "uv"]
 
 LIMIT = 600.0
@@ -30,8 +32,8 @@ def run(
     """
     environment = {
         name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PYTHON", "PYTEST", "HALFCLOSE", "VIRTUAL_ENV"))
+        for name, value in inherited().items()
+        if not name.startswith(("PYTHON", "VIRTUAL_ENV"))
     }
     return subprocess.run(
         [str(part) for part in command],
