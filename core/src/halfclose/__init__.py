@@ -7,12 +7,13 @@ from .backend import Backend
 from .channel import BackendCapabilities, Capabilities, Channel, ChannelHandler
 from .connection import Connection
 from .discovery import BackendInfo, available_backends, find_backend, load_backend
-from .endpoints import TCP, UNIX, Endpoint, Memory, StandardIO
+from .endpoints import TCP, TLS, TLSUNIX, UNIX, Endpoint, Memory, StandardIO
 from .hooks import BackendSpec, hookimpl
 from .interfaces import (
     AbstractBackend,
     BaseProtocol,
     HalfCloseableProtocol,
+    HandshakeListener,
     Producer,
     Protocol,
     ProtocolFactory,
@@ -42,11 +43,14 @@ from .reasons import (
     HalfcloseError,
     HalfCloseTimeout,
     ListenError,
+    TLSError,
+    TruncatedError,
     Unsupported,
 )
 from .running import open_backend, run
 from .scheme import Scheme
 from .scheme_registry import as_endpoint, parse_endpoint
+from .tls_options import Certificate, TLSInfo, TLSOptions
 
 __version__ = "0.1.0"
 
@@ -56,6 +60,8 @@ __all__ = [
     "LINGER_TIMEOUT",
     "LOW_WATER",
     "TCP",
+    "TLS",
+    "TLSUNIX",
     "UNIX",
     "AbstractBackend",
     "Address",
@@ -68,6 +74,7 @@ __all__ = [
     "BackendSpec",
     "BaseProtocol",
     "Capabilities",
+    "Certificate",
     "Channel",
     "ChannelHandler",
     "CloseTimeout",
@@ -88,6 +95,7 @@ __all__ = [
     "HalfCloseTimeout",
     "HalfCloseableProtocol",
     "HalfcloseError",
+    "HandshakeListener",
     "ListenError",
     "Listener",
     "Memory",
@@ -99,8 +107,12 @@ __all__ = [
     "Scheme",
     "StandardIO",
     "State",
+    "TLSError",
+    "TLSInfo",
+    "TLSOptions",
     "TimerHandle",
     "Transport",
+    "TruncatedError",
     "Unsupported",
     "Watch",
     "__version__",

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 
 from .endpoints import Endpoint
+from .tls_options import TLSInfo
 
 __all__ = ["BackendCapabilities", "Capabilities", "Channel", "ChannelHandler", "tcp_option"]
 
@@ -195,6 +196,11 @@ class Channel(ABC):
     @abstractmethod
     def abort(self) -> None:
         """Release the descriptor at once, and reset the connection if possible. Idempotent."""
+
+    def get_tls(self) -> TLSInfo | None:
+        """What is known of the TLS that the channel speaks; None if it speaks none, or its
+        handshake goes on."""
+        return None
 
     @abstractmethod
     def get_peer(self) -> Endpoint:

@@ -19,11 +19,14 @@ from .lifecycle import State
 from .listener import Listener
 from .loop import EventLoop
 from .options import ConnectionOptions
+from .reasons import Unsupported
+from .tls_options import Certificate, TLSInfo, TLSOptions
 
 __all__ = [
     "AbstractBackend",
     "BaseProtocol",
     "HalfCloseableProtocol",
+    "HandshakeListener",
     "Producer",
     "Protocol",
     "ProtocolFactory",
@@ -67,6 +70,17 @@ class BaseProtocol(ABC):
         """The name under which this protocol's failures are logged; by default its class's
         name."""
         return type(self).__name__
+
+
+@runtime_checkable
+class HandshakeListener(Interface):
+    """A protocol that is told when a TLS handshake is over: Twisted's ``IHandshakeListener``."""
+
+    def handshakeCompleted(self) -> None:
+        """The TLS handshake is over, and `Transport.tls` knows its results.
+
+        It comes after `BaseProtocol.connectionMade`, and before any data that was encrypted.
+        """
 
 
 class Protocol(BaseProtocol):
@@ -281,6 +295,49 @@ class Transport(ABC):
 
         Does nothing if no producer is registered.
         """
+
+    def startTLS(
+        self, options: TLSOptions, *, server_side: bool = False, received: bytes = b""
+    ) -> None:
+        """Speak TLS from now on, as protocols such as SMTP begin to in the middle of a connection.
+
+        What was written before goes out as it is, and what is written from now on is encrypted,
+        after the handshake. ``handshakeCompleted`` of the protocol is called then, if it has such a
+        method. If the handshake fails, ``connectionLost`` follows. Input that was not delivered yet
+        counts as a part of the TLS, so nothing that somebody has slipped in before is delivered as
+        if it had been encrypted. Does nothing if the connection is closing or over.
+
+        :param options: how TLS is spoken. A client whose context checks host names names the host
+            in ``server_hostname``.
+        :param server_side: whether this is the server, which then needs a context with a
+            certificate.
+        :param received: what ``dataReceived`` was given beyond the protocol's last message in
+            plain: the beginning of the TLS.
+        :raises RuntimeError: a half of the connection has ended, or a handshake goes on.
+        :raises ValueError: *options* cannot be used so. Nothing has changed.
+        :raises TypeError: *options* are no `TLSOptions`.
+        :raises Unsupported: this transport has no TLS.
+        """
+        raise Unsupported(f"{type(self).__name__} has no TLS")
+
+    @property
+    def tls(self) -> TLSInfo | None:
+        """What is known of the connection's TLS. None without TLS, and during its handshake.
+
+        After the end of the connection it is what was known then.
+        """
+        return None
+
+    @property
+    def negotiatedProtocol(self) -> str | None:
+        """The protocol of the application that both sides chose by ALPN; None if there is none."""
+        tls = self.tls
+        return None if tls is None else tls.alpn
+
+    def getPeerCertificate(self) -> Certificate | None:
+        """The certificate that the peer has shown; None without TLS, or if it has shown none."""
+        tls = self.tls
+        return None if tls is None else tls.certificate
 
     @abstractmethod
     def getPeer(self) -> Endpoint:

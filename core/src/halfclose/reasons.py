@@ -23,6 +23,8 @@ __all__ = [
     "HalfCloseTimeout",
     "HalfcloseError",
     "ListenError",
+    "TLSError",
+    "TruncatedError",
     "Unsupported",
 ]
 
@@ -75,6 +77,12 @@ class ConnectTimeout(ConnectError):
     """The endpoint did not answer within *timeout* seconds, which include the name lookup."""
 
 
+class TLSError(ConnectError):
+    """The TLS handshake has failed: a certificate is not trusted or is for another name, nothing in
+    common was found, or the peer does not speak TLS. The message names the endpoint and what was
+    wrong; the ``__cause__`` is the ``ssl.SSLError``."""
+
+
 class DNSLookupFailed(ConnectError):
     """The name lookup failed: the host name has no address, or no name server has answered."""
 
@@ -87,6 +95,11 @@ class ListenError(HalfcloseError):
 class EndpointError(HalfcloseError, ValueError):
     """An endpoint is malformed, or no plugin brings its scheme, or two do. The message quotes the
     endpoint and shows a valid one."""
+
+
+class TruncatedError(HalfcloseError):
+    """The connection below TLS ended, and the peer's TLS had not: bytes may be missing. It is the
+    ``__cause__`` of a `ConnectionLost`."""
 
 
 class Unsupported(HalfcloseError):

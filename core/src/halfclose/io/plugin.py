@@ -1,4 +1,4 @@
-"""Core's own plugin, which brings the schemes of the operating system's connections."""
+"""Core's own plugin, which brings the schemes of the operating system's connections, and of TLS."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from ..hooks import hookimpl
 from ..scheme import Scheme
+from ..tls.scheme import TLSScheme, TLSUNIXScheme
 from .stdio import StdioScheme
 from .tcp import TCPScheme
 from .unix import UNIXScheme
@@ -16,5 +17,5 @@ __all__ = ["halfclose_endpoints"]
 
 @hookimpl
 def halfclose_endpoints() -> Iterable[Scheme[Any, Any]]:
-    """The schemes ``tcp:``, ``unix:`` and ``stdio:``."""
-    return TCPScheme(), UNIXScheme(), StdioScheme()
+    """The schemes ``tcp:``, ``unix:``, ``stdio:``, ``tls:`` and ``tls+unix:``."""
+    return TCPScheme(), UNIXScheme(), StdioScheme(), TLSScheme(), TLSUNIXScheme()

@@ -1,0 +1,1 @@
+"""TLS: a channel over a channel."""

@@ -1,0 +1,556 @@
+"""`TLSChannel`: a channel of plain bytes over a channel of TLS records.
+
+Theory of operation
+===================
+
+The channel is the handler of the channel below. What comes from below is fed to the `Engine` in
+pieces, and what the engine makes of it is delivered. What is written is encrypted in pieces and
+handed to the channel below. What that one does not take is kept here, and nothing more is encrypted
+until it is gone. So at most one piece waits in each direction.
+
+A channel begins with the handshake (`shake_hands`), while it has no handler, or, after
+``startTLS``, while a connection is its handler already. What the connection writes until the
+handshake is over is not taken, so that it waits in the connection (TLS-15).
+
+*The end of our half* is the alert close_notify, and no end of stream below (TLS-02). Many peers
+would take that one for the end of everything.
+
+*The end of the peer's half* is its close_notify. Whatever comes after it is not delivered (TLS-08).
+An end of stream below without it means that bytes may be missing: that is a failure with a
+`TruncatedError`, or, if the options say so and it came at the end of a record, the end (TLS-05).
+
+*After the end*, a connection lets its channel linger: it calls `start` a second time. From then on
+nothing is decrypted. The end of stream below is sent, and what comes is given to the lingerer as it
+is (TLS-09).
+
+*A fatal error* makes the engine say why in an alert. The connection aborts the channel then, but a
+reset could overtake the alert. So the channel below is not reset but lingers itself (TLS-12).
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from ..channel import Capabilities, Channel, ChannelHandler
+from ..connection.releasing import release_channel
+from ..endpoints import Endpoint
+from ..host import ConnectionHost, SecureChannel
+from ..loop import TimerHandle
+from ..options import ConnectionOptions
+from ..reasons import TruncatedError
+from ..tls_options import TLSInfo, TLSOptions
+from .engine import PIECE, Engine
+from .records import Records
+
+__all__ = ["TLSChannel"]
+
+_NOBODY: Any = None
+"""Stands for the handler of a channel that has none yet, or none any more."""
+
+
+class TLSChannel(SecureChannel, ChannelHandler):
+    """TLS over *below*. Call `shake_hands` next.
+
+    :param host: schedules calls, and lingers for the channel below.
+    :param below: the channel of the records, which is this one's from now on.
+    :param engine: one side of TLS, new.
+    :param tls: the options of TLS.
+    :param options: those of the connection.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_alerted",
+        "_below",
+        "_done",
+        "_end_owed",
+        "_end_sent",
+        "_engine",
+        "_failure",
+        "_handler",
+        "_held",
+        "_host",
+        "_options",
+        "_over",
+        "_peer_ended",
+        "_raw",
+        "_reading",
+        "_records",
+        "_rest",
+        "_timer",
+        "_tls",
+        "_truncated",
+        "_wanted",
+        "capabilities",
+    )
+
+    def __init__(
+        self,
+        host: ConnectionHost,
+        below: Channel,
+        engine: Engine,
+        tls: TLSOptions,
+        options: ConnectionOptions,
+    ) -> None:
+        self._host = host
+        self._below = below
+        self._engine = engine
+        self._tls = tls
+        self._options = options
+        # The peer sees an end of its half below without close_notify, or a reset, and neither looks
+        # complete to it.
+        self.capabilities: Capabilities = replace(
+            below.capabilities, can_half_close=True, can_reset=True
+        )
+        self._handler: ChannelHandler = _NOBODY
+        # What `shake_hands` was given, while the handshake goes on.
+        self._done: Callable[[Exception | None], None] | None = None
+        self._timer: TimerHandle | None = None
+        # Whether the handler wants input.
+        self._reading = False
+        # Input that was not fed to the engine yet.
+        self._rest: memoryview | None = None
+        # Output that the channel below has not taken yet.
+        self._held: memoryview | None = None
+        # Whether the handler waits for `writable`, and whether for `write_ended`.
+        self._wanted = False
+        self._end_owed = False
+        # Whether our close_notify was handed over, and whether the peer's was read.
+        self._end_sent = False
+        self._peer_ended = False
+        # What the channel below has reported, and what is told after the input before it.
+        self._truncated = False
+        self._failure: Exception | None = None
+        self._records = Records() if tls.truncation == "eof" else None
+        # Whether the engine has sent an alert because it is broken.
+        self._alerted = False
+        # Whether this channel lingers, and decrypts nothing any more.
+        self._raw = False
+        # Whether it was closed or aborted.
+        self._over = False
+
+    # -- the handshake -------------------------------------------------------------------------
+
+    def shake_hands(
+        self,
+        done: Callable[[Exception | None], None],
+        *,
+        before: bytes = b"",
+        received: bytes = b"",
+    ) -> None:
+        self._done = done
+        self._below.start(self)
+        self._timer = self._host.call_later(self._tls.handshake_timeout, self._expired)
+        self._below.resume_reading()
+        if before:
+            self._send(before)
+        if received:
+            self._keep(received)
+        self._shake()
+
+    @property
+    def shaking_hands(self) -> bool:
+        """Whether the handshake goes on."""
+        return self._done is not None
+
+    def _shake(self) -> None:
+        """Go on with the handshake, as far as the input allows."""
+        engine = self._engine
+        try:
+            while not (complete := engine.handshake()) and self._feed():
+                pass
+            self._send(engine.produced())
+        except ssl.SSLError as error:
+            self._alert()
+            self._shaken(error)
+            return
+        except OSError as error:
+            self._shaken(error)
+            return
+        if complete:
+            self._shaken(None)
+        elif self._failure is not None:
+            self._shaken(self._failure)
+        elif self._truncated:
+            self._shaken(TruncatedError("the peer ended the connection during the TLS handshake"))
+
+    def _shaken(self, error: Exception | None) -> None:
+        """Tell that the handshake is over, or has failed with *error*, and do what has waited."""
+        done, self._done = self._done, None
+        self._forget_timer()
+        assert done is not None
+        done(error)
+        if error is not None or self._over:
+            return
+        if not self._reading:
+            self._below.pause_reading()
+        self._after_sending()
+        if self._end_owed and not self._end_sent:
+            self._end_as_owed()
+        self._deliver()
+
+    def _end_as_owed(self) -> None:
+        """Send the end of our half, which was asked for during the handshake (TLS-15)."""
+        try:
+            self._end()
+        except OSError as error:
+            self._handler.write_failed(error)
+        else:
+            self._after_sending()
+
+    def _expired(self) -> None:
+        self._timer = None
+        if self._done is not None:
+            seconds = self._tls.handshake_timeout
+            self._shaken(TimeoutError(f"the TLS handshake was not over within {seconds:g} s"))
+
+    def _forget_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    # -- being read ----------------------------------------------------------------------------
+
+    def start(self, handler: ChannelHandler) -> None:
+        lingers = self._handler is not _NOBODY
+        self._handler = handler
+        if not lingers:
+            if self._failure is not None:
+                self._host.call_soon(self._go_on)
+            return
+        self._raw = True
+        self._rest = None
+        if self._end_sent and self._below.capabilities.can_half_close:
+            # If this fails, reading fails too, and that is told.
+            with suppress(OSError):
+                self._below.end_write()
+        if self._truncated or self._failure is not None:
+            self._host.call_soon(self._tell_lingerer)
+
+    def _tell_lingerer(self) -> None:
+        if not self._over:
+            self._handler.failed(self._failure)
+
+    def resume_reading(self) -> None:
+        self._reading = True
+        if self._raw:
+            if not self._truncated:
+                self._below.resume_reading()
+            return
+        if self._done is not None or self._peer_ended:
+            return
+        if not self._truncated:
+            self._below.resume_reading()
+        if self._has_more():
+            self._host.call_soon(self._go_on)
+
+    def pause_reading(self) -> None:
+        self._reading = False
+        if self._done is None and not self._truncated:
+            self._below.pause_reading()
+
+    def _has_more(self) -> bool:
+        """Whether there is something to deliver without reading below."""
+        return (
+            self._rest is not None
+            or not self._engine.hungry
+            or self._truncated
+            or self._failure is not None
+        )
+
+    def _go_on(self) -> None:
+        if self._done is None:
+            self._deliver()
+
+    def received(self, data: bytes) -> None:
+        if self._raw:
+            self._handler.received(data)
+            return
+        if self._peer_ended:
+            # A framework reads on although it was paused.
+            return
+        if self._records is not None:
+            self._records.passed(data)
+        if self._rest is None and len(data) <= PIECE:
+            self._engine.feed(data)
+        else:
+            self._keep(data)
+        if self._done is not None:
+            self._shake()
+        else:
+            self._deliver()
+
+    def _keep(self, data: bytes) -> None:
+        """Have *data* fed to the engine after what waits for that already."""
+        self._rest = memoryview(data if self._rest is None else bytes(self._rest) + data)
+
+    def _feed(self) -> bool:
+        """Feed the next piece of what waits to the engine, and return whether there was one."""
+        rest = self._rest
+        if rest is None:
+            return False
+        self._engine.feed(rest[:PIECE])
+        self._rest = rest[PIECE:] if len(rest) > PIECE else None
+        return True
+
+    def _deliver(self) -> None:
+        """Decrypt what has come, and deliver it until the handler wants no more.
+
+        If the channel below has failed, all is delivered, since this channel cannot keep it.
+        """
+        if self._handler is _NOBODY:
+            return
+        engine = self._engine
+        while (self._reading or self._failure is not None) and not (self._raw or self._over):
+            if engine.hungry and not self._feed():
+                break
+            try:
+                data = engine.decrypt()
+            except ssl.SSLError as error:
+                self._alert()
+                self._break(error)
+                return
+            if data:
+                self._handler.received(data)
+            elif data is not None:
+                self._end_reading()
+                return
+        if self._raw or self._over:
+            return
+        self._answer()
+        if self._reading or self._failure is not None:
+            self._tell_end()
+
+    def _end_reading(self) -> None:
+        """Tell that the peer's close_notify came. What follows it is not delivered (TLS-08)."""
+        self._peer_ended = True
+        self._rest = None
+        if not self._truncated:
+            self._below.pause_reading()
+        self._handler.read_ended()
+        if self._failure is not None and not (self._raw or self._over):
+            self._break(self._failure)
+
+    def _tell_end(self) -> None:
+        """Tell the failure or the end below, since all input before it has been delivered."""
+        if self._failure is not None:
+            self._break(self._failure)
+        elif self._truncated and not self._peer_ended:
+            if self._records is not None and self._records.whole:
+                self._peer_ended = True
+                self._handler.read_ended()
+            else:
+                self._break(
+                    TruncatedError("the peer ended the connection without the end of its TLS")
+                )
+
+    def _answer(self) -> None:
+        """Send what the engine has to say of itself, such as the answer to a key update."""
+        said = self._engine.produced()
+        if said:
+            try:
+                self._send(said)
+            except OSError as error:
+                self._handler.write_failed(error)
+
+    def _break(self, error: Exception) -> None:
+        self._reading = False
+        self._handler.failed(error)
+
+    def _alert(self) -> None:
+        """Send the alert by which the engine says what is wrong (TLS-12)."""
+        self._alerted = True
+        with suppress(OSError):
+            self._send(self._engine.produced())
+
+    # -- what else happens below ---------------------------------------------------------------
+
+    def read_ended(self) -> None:
+        if self._raw:
+            self._truncated = True
+            self._handler.read_ended()
+        elif not self._peer_ended:
+            self._truncated = True
+            self._go_on_after_end()
+
+    def failed(self, error: Exception | None) -> None:
+        if self._raw:
+            self._handler.failed(error)
+            return
+        self._failure = error or ConnectionResetError("the connection was lost")
+        self._truncated = True
+        self._go_on_after_end()
+
+    def _go_on_after_end(self) -> None:
+        if self._done is not None:
+            self._shake()
+        else:
+            self._deliver()
+
+    def write_failed(self, error: Exception) -> None:
+        self._held = None
+        if self._done is None:
+            self._handler.write_failed(error)
+
+    def reader_gone(self, error: Exception) -> None:
+        if self._done is None:
+            # One half of TLS cannot do without the other.
+            self._handler.write_failed(error)
+
+    def writable(self) -> None:
+        held, self._held = self._held, None
+        assert held is not None
+        try:
+            self._send(held)
+        except OSError as error:
+            if self._done is None:
+                self._handler.write_failed(error)
+            return
+        if self._done is None:
+            self._after_sending()
+
+    def _after_sending(self) -> None:
+        """Tell the handler what it waits for, once all has been handed over below."""
+        if self._held is not None or self._raw or self._over:
+            return
+        if self._wanted:
+            self._wanted = False
+            self._handler.writable()
+        elif self._end_owed and self._end_sent:
+            self._end_owed = False
+            self._handler.write_ended()
+
+    def write_ended(self) -> None:
+        """Does nothing: the end of stream below is sent when this channel lingers."""
+
+    # -- being written to ----------------------------------------------------------------------
+
+    def write(self, data: bytes | memoryview) -> int:
+        if self._held is not None or self._done is not None:
+            self._wanted = True
+            return 0
+        size = len(data)
+        if size <= PIECE:
+            self._send(self._engine.encrypt(data))
+            return size
+        taken = 0
+        view = memoryview(data)
+        while taken < size and self._held is None:
+            piece = view[taken : taken + PIECE]
+            self._send(self._engine.encrypt(piece))
+            taken += len(piece)
+        if taken < size:
+            self._wanted = True
+        return taken
+
+    def _send(self, data: bytes | memoryview) -> None:
+        """Hand *data* to the channel below, and hold what it does not take.
+
+        :raises OSError: nothing can be sent any more.
+        """
+        if self._held is not None:
+            self._held = memoryview(b"".join((self._held, data)))
+        elif data:
+            taken = self._below.write(data)
+            if taken < len(data):
+                self._held = memoryview(data)[taken:]
+
+    def end_write(self) -> bool:
+        if self._done is None:
+            self._end()
+            if self._held is None:
+                return True
+        self._end_owed = True
+        return False
+
+    def _end(self) -> None:
+        """Send close_notify, and no end of stream below (TLS-02)."""
+        self._end_sent = True
+        before = self._held
+        try:
+            self._send(self._engine.end())
+        except OSError:
+            # TLS-22: nothing is lost with a close_notify for a peer that has ended itself.
+            if not self._peer_ended or before is not None:
+                raise
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        if not self._over:
+            self._leave()
+            self._below.close()
+
+    def abort(self) -> None:
+        if self._over:
+            return
+        self._leave()
+        if self._alerted and self._held is None:
+            self._linger_for_alert()
+        else:
+            self._below.abort()
+
+    def _leave(self) -> None:
+        self._over = True
+        self._reading = False
+        self._done = None
+        self._forget_timer()
+        # The handler holds this channel.
+        self._handler = _NOBODY
+
+    def _linger_for_alert(self) -> None:
+        """Close below so that the peer can read the alert; a reset would overtake it."""
+        try:
+            if self._below.capabilities.can_half_close:
+                self._below.end_write()
+        except OSError:
+            self._below.abort()
+            return
+        release_channel(
+            self._below,
+            self._host,
+            self._options,
+            self._below.get_peer(),
+            abort=False,
+            cut_off=False,
+            peer_ended=self._truncated,
+        )
+
+    # -- what is known -------------------------------------------------------------------------
+
+    def get_tls(self) -> TLSInfo | None:
+        return None if self._done is not None else self._engine
+
+    def has_input(self) -> bool:
+        if self._peer_ended:
+            return False
+        return self._has_more() or self._below.has_input()
+
+    def look_for_error(self) -> OSError | None:
+        return self._below.look_for_error()
+
+    def unsent(self) -> int:
+        held = 0 if self._held is None else len(self._held)
+        return held + self._below.unsent()
+
+    def get_peer(self) -> Endpoint:
+        return self._below.get_peer()
+
+    def get_host(self) -> Endpoint:
+        return self._below.get_host()
+
+    def descriptors(self) -> Collection[int]:
+        return self._below.descriptors()
+
+    def get_handle(self) -> object:
+        return self._below.get_handle()
+
+    def set_no_delay(self, enabled: bool) -> None:
+        self._below.set_no_delay(enabled)
+
+    def set_keep_alive(self, enabled: bool) -> None:
+        self._below.set_keep_alive(enabled)

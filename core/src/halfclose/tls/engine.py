@@ -1,0 +1,173 @@
+"""TLS of one connection as bytes in and bytes out, over the standard library's `ssl`.
+
+The engine does no input or output. It is given what came from the network, and gives what is to be
+sent. It knows the traps of OpenSSL and of Python's `ssl`, so that nothing above has to:
+
+- *Our end is one alert.* ``unwrap`` sends close_notify, and then tries to read the peer's. A record
+  that waits to be read makes that fail for good. So what waits is taken out of the BIO for a
+  moment, and "want read" means success.
+- *The BIO for input is never told of the end of the connection.* OpenSSL counts a bare end as a
+  fatal error, after which nothing can be written. Who feeds the engine knows of the end anyway.
+- *The options of the context matter.* ``OP_IGNORE_UNEXPECTED_EOF``, which Python sets, makes
+  OpenSSL forget that close_notify was sent. Without ``OP_NO_RENEGOTIATION`` a write may have to
+  wait for the peer.
+- *A BIO never shrinks.* So both get and give no more than `PIECE` bytes at a time.
+- *After our close_notify nothing more may be sent*, although OpenSSL would answer some messages.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+from ..tls_options import Certificate, TLSInfo
+
+__all__ = ["PIECE", "Engine"]
+
+PIECE = 32 * 1024
+"""Bytes that a BIO holds at most: two records."""
+
+_READ = 64 * 1024
+"""Bytes that a read asks for. With more than a record holds, nothing stays inside OpenSSL."""
+
+
+class Engine(TLSInfo):
+    """One side of TLS.
+
+    :param context: certificates, versions and ciphers.
+    :param server_side: whether this is the server.
+    :param server_hostname: the name that a client asks for, and for which it checks the
+        certificate.
+    :param session: a session that a client resumes.
+    :raises ValueError: the context checks host names, and there is none.
+    """
+
+    __slots__ = ("_incoming", "_muted", "_object", "_outgoing", "_read", "_server_side", "_write")
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        server_hostname: str | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._server_side = server_side
+        self._muted = False
+        before = context.options
+        context.options = (before | ssl.OP_NO_RENEGOTIATION) & ~_IGNORE_UNEXPECTED_EOF
+        try:
+            self._object = context.wrap_bio(
+                self._incoming, self._outgoing, server_side, server_hostname, session
+            )
+        finally:
+            # The context may serve other libraries too.
+            context.options = before
+        self._read = self._object.read
+        self._write = self._object.write
+
+    # -- input ---------------------------------------------------------------------------------
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Take *data*, up to `PIECE` bytes that came from the network."""
+        self._incoming.write(data)
+
+    @property
+    def hungry(self) -> bool:
+        """Whether all that was fed has been used."""
+        return not self._incoming.pending
+
+    def handshake(self) -> bool:
+        """Go on with the handshake, and return whether it is over.
+
+        :raises ssl.SSLError: it failed. `produced` may give an alert for the peer.
+        """
+        try:
+            self._object.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def decrypt(self) -> bytes | None:
+        """The data of the next record; ``b""`` at the peer's close_notify; None: there is none yet.
+
+        :raises ssl.SSLError: the connection is broken. `produced` may give an alert for the peer.
+        """
+        try:
+            return self._read(_READ)
+        except ssl.SSLWantReadError:
+            return None
+        except ssl.SSLZeroReturnError:
+            # The peer's close_notify comes so once ours was sent.
+            return b""
+
+    # -- output --------------------------------------------------------------------------------
+
+    def encrypt(self, data: bytes | memoryview) -> bytes:
+        """The records to send for *data*, up to `PIECE` bytes.
+
+        :raises ssl.SSLError: the connection is broken.
+        """
+        self._write(data)
+        return self._outgoing.read()
+
+    def end(self) -> bytes:
+        """The close_notify to send. Called once, after the handshake. Nothing follows it."""
+        kept = self._incoming.read()
+        try:
+            self._object.unwrap()
+        except ssl.SSLWantReadError:
+            pass
+        finally:
+            self._incoming.write(kept)
+        alert = self._outgoing.read()
+        self._muted = True
+        return alert
+
+    def produced(self) -> bytes:
+        """What the engine has to say of itself: answers, tickets, alerts; ``b""`` if nothing."""
+        if not self._outgoing.pending:
+            return b""
+        said = self._outgoing.read()
+        return b"" if self._muted else said
+
+    # -- what is known -------------------------------------------------------------------------
+
+    @property
+    def version(self) -> str:
+        return self._object.version() or ""
+
+    @property
+    def cipher(self) -> str:
+        found = self._object.cipher()
+        return found[0] if found else ""
+
+    @property
+    def alpn(self) -> str | None:
+        return self._object.selected_alpn_protocol()
+
+    @property
+    def server_hostname(self) -> str | None:
+        return self._object.server_hostname
+
+    @property
+    def certificate(self) -> Certificate | None:
+        der = self._object.getpeercert(True)
+        if der is None:
+            return None
+        parsed: Mapping[str, Any] | None = self._object.getpeercert() or None
+        return Certificate(der, parsed)
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        return None if self._server_side else self._object.session
+
+    @property
+    def resumed(self) -> bool:
+        return bool(self._object.session_reused)
+
+
+_IGNORE_UNEXPECTED_EOF = getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", ssl.Options(0))

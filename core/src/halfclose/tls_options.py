@@ -1,0 +1,136 @@
+"""The options of TLS, and what is known of a connection's TLS.
+
+Neither imports `ssl`, which costs memory and time that a program without TLS does not owe.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from .checking import seconds
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["HANDSHAKE_TIMEOUT", "Certificate", "TLSInfo", "TLSOptions"]
+
+HANDSHAKE_TIMEOUT = 30.0
+"""Seconds that a handshake may take."""
+
+
+@dataclass(frozen=True)
+class TLSOptions:
+    """How TLS is spoken, for `ConnectionOptions.tls` and `Transport.startTLS`.
+
+    :param context: certificates, versions and ciphers, as for every library that uses `ssl`. For a
+        client, by default one that checks the server's certificate by the system's authorities: by
+        ``truststore`` if that is installed, else by `ssl.create_default_context`. A server needs
+        one with a certificate.
+    :param server_hostname: the name for which a client checks the certificate, and which it sends
+        to the server; by default the host of the endpoint.
+    :param alpn: the protocols of the application that we speak, such as ``("h2", "http/1.1")``, the
+        best first. If it is not empty, it replaces those of *context*.
+    :param session: a client's `TLSInfo.session` of an earlier connection with the same context, to
+        be resumed.
+    :param truncation: what an end of the connection below, without an end of TLS before it, means:
+        ``"error"``: the connection is lost, with a `TruncatedError` as the cause, because an
+        attacker can end a connection so; ``"eof"``: at the end of a record it counts as the peer's
+        end of stream, for protocols that say themselves where their messages end.
+    :param handshake_timeout: seconds that the handshake may take. ``connect`` has its own timeout
+        besides.
+    :raises TypeError: *context* is no `ssl.SSLContext`, *alpn* is a string, or the timeout is no
+        number.
+    :raises ValueError: *truncation* is another word, a name of *alpn* is empty or longer than 255
+        bytes, or the timeout is negative.
+    """
+
+    context: ssl.SSLContext | None = None
+    server_hostname: str | None = None
+    alpn: tuple[str, ...] = ()
+    session: ssl.SSLSession | None = None
+    truncation: Literal["error", "eof"] = "error"
+    handshake_timeout: float = HANDSHAKE_TIMEOUT
+
+    def __post_init__(self) -> None:
+        if self.context is not None:
+            _check_context(self.context)
+        if isinstance(self.alpn, (str, bytes)):
+            raise TypeError(f"alpn is a tuple of names, not {self.alpn!r}")
+        object.__setattr__(self, "alpn", tuple(self.alpn))
+        for name in self.alpn:
+            if not isinstance(name, str) or not 0 < len(name.encode()) < 256:
+                raise ValueError(f"a name of alpn has 1 to 255 bytes, unlike {name!r}")
+        if self.truncation not in ("error", "eof"):
+            raise ValueError(f"truncation is 'error' or 'eof', not {self.truncation!r}")
+        seconds("handshake_timeout", self.handshake_timeout)
+
+
+def _check_context(context: object) -> None:
+    import ssl
+
+    if isinstance(context, ssl.SSLContext):
+        return
+    hint = ""
+    if type(context).__module__.partition(".")[0] in ("OpenSSL", "twisted"):
+        hint = "; those of pyOpenSSL, which Twisted's options are, cannot be used here"
+    raise TypeError(f"context is an ssl.SSLContext, not {context!r}{hint}")
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate of the peer.
+
+    :param der: the certificate itself, in DER.
+    :param parsed: what it says, as `ssl.SSLSocket.getpeercert` gives it; None if the certificate
+        was not checked, and the library ``cryptography``, which can parse it, is not installed.
+    """
+
+    der: bytes
+    parsed: Mapping[str, Any] | None
+
+
+class TLSInfo(ABC):
+    """What is known of the TLS of a connection, after its handshake."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def version(self) -> str:
+        """The version, such as ``"TLSv1.3"``."""
+
+    @property
+    @abstractmethod
+    def cipher(self) -> str:
+        """The cipher suite, by OpenSSL's name."""
+
+    @property
+    @abstractmethod
+    def alpn(self) -> str | None:
+        """The protocol of the application that both sides chose; None if they chose none."""
+
+    @property
+    @abstractmethod
+    def server_hostname(self) -> str | None:
+        """The name that the client asked for; None if it asked for none."""
+
+    @property
+    @abstractmethod
+    def certificate(self) -> Certificate | None:
+        """The peer's certificate; None if it showed none."""
+
+    @property
+    @abstractmethod
+    def session(self) -> ssl.SSLSession | None:
+        """What `TLSOptions.session` takes to resume this session; None for a server.
+
+        In TLS 1.3 it can be resumed only once the first data of the server was received.
+        """
+
+    @property
+    @abstractmethod
+    def resumed(self) -> bool:
+        """Whether an earlier session was resumed."""
