@@ -68,14 +68,18 @@ class TLSOptions:
         seconds("handshake_timeout", self.handshake_timeout)
 
 
+_OF_PYOPENSSL = ("set_info_callback", "getContext", "clientConnectionForTLS")
+"""Methods by which a context of pyOpenSSL is known, and the options that make one."""
+
+
 def _check_context(context: object) -> None:
     import ssl
 
     if isinstance(context, ssl.SSLContext):
         return
     hint = ""
-    if type(context).__module__.partition(".")[0] in ("OpenSSL", "twisted"):
-        hint = "; those of pyOpenSSL, which Twisted's options are, cannot be used here"
+    if any(hasattr(context, name) for name in _OF_PYOPENSSL):
+        hint = "; the contexts and options of pyOpenSSL cannot be used here"
     raise TypeError(f"context is an ssl.SSLContext, not {context!r}{hint}")
 
 
