@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -162,6 +162,13 @@ class _Faulty(Channel):
     def unsent(self) -> int:
         unsent: int = self._call("unsent", self._channel.unsent)
         return unsent
+
+    def flushed(self) -> bool:
+        flushed: bool = self._call("flushed", self._channel.flushed)
+        return flushed
+
+    def descriptors(self) -> Collection[int]:
+        return self._channel.descriptors()
 
     def close(self) -> None:
         self._call("close", self._channel.close)
