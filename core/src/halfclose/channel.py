@@ -136,10 +136,17 @@ class Channel(ABC):
 
     @abstractmethod
     def start(self, handler: ChannelHandler) -> None:
-        """Call *handler* from now on. A second call replaces the handler, for lingering.
+        """Call *handler* from now on. A second call replaces the handler.
 
         :param handler: who is told what happens.
         """
+
+    def linger(self, handler: ChannelHandler) -> None:
+        """Call *handler* from now on, which discards all input, since the connection is over.
+
+        :param handler: who is told what happens.
+        """
+        self.start(handler)
 
     @abstractmethod
     def resume_reading(self) -> None:

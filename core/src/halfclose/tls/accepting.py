@@ -63,6 +63,9 @@ class _Handshake:
             self._channel.shake_hands(self._done)
         except OSError as error:
             self._done(error)
+        except BaseException:
+            self._leave()
+            raise
 
     def _done(self, error: Exception | None) -> None:
         self._forget()

@@ -19,9 +19,8 @@ would take that one for the end of everything.
 An end of stream below without it means that bytes may be missing: that is a failure with a
 `TruncatedError`, or, if the options say so and it came at the end of a record, the end (TLS-05).
 
-*After the end*, a connection lets its channel linger: it calls `start` a second time. From then on
-nothing is decrypted. The end of stream below is sent, and what comes is given to the lingerer as it
-is (TLS-09).
+*After the end*, a connection lets its channel linger. From then on nothing is decrypted. The end of
+stream below is sent, and what comes is given to the lingerer as it is (TLS-09).
 
 *A fatal error* makes the engine say why in an alert. The connection aborts the channel then, but a
 reset could overtake the alert. So the channel below is not reset but lingers itself (TLS-12).
@@ -219,12 +218,12 @@ class TLSChannel(SecureChannel, ChannelHandler):
     # -- being read ----------------------------------------------------------------------------
 
     def start(self, handler: ChannelHandler) -> None:
-        lingers = self._handler is not _NOBODY
         self._handler = handler
-        if not lingers:
-            if self._failure is not None:
-                self._host.call_soon(self._go_on)
-            return
+        if self._failure is not None:
+            self._host.call_soon(self._go_on)
+
+    def linger(self, handler: ChannelHandler) -> None:
+        self._handler = handler
         self._raw = True
         self._rest = None
         if self._end_sent and self._below.capabilities.can_half_close:
@@ -278,7 +277,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
             return
         if self._records is not None:
             self._records.passed(data)
-        if self._rest is None and len(data) <= PIECE:
+        if self._rest is None and len(data) <= PIECE and self._engine.hungry:
             self._engine.feed(data)
         else:
             self._keep(data)
@@ -308,7 +307,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if self._handler is _NOBODY:
             return
         engine = self._engine
-        while (self._reading or self._failure is not None) and not (self._raw or self._over):
+        while self._delivers():
             if engine.hungry and not self._feed():
                 break
             try:
@@ -327,6 +326,12 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._answer()
         if self._reading or self._failure is not None:
             self._tell_end()
+
+    def _delivers(self) -> bool:
+        """Whether the handler is to be given the data that comes next."""
+        if self._raw or self._over or self._peer_ended:
+            return False
+        return self._reading or self._failure is not None
 
     def _end_reading(self) -> None:
         """Tell that the peer's close_notify came. What follows it is not delivered (TLS-08)."""
