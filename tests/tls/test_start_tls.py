@@ -131,7 +131,7 @@ def test_what_was_written_before_goes_out_in_plain(variant: str, starts_first: s
             first.transport.startTLS(options[0], server_side=first is server)
             first.transport.write(b"secret")
             first.transport.loseWriteConnection()
-            found = Splitting(second, options[1], second is server)
+            found = Splitting(second, options[1], second is server, len(BIG))
             second.transport.resumeProducing()
             await until(backend, lambda: "read" in second.events)
             assert found.plain == BIG
@@ -143,23 +143,21 @@ def test_what_was_written_before_goes_out_in_plain(variant: str, starts_first: s
 
 
 class Splitting:
-    """Has *side* begin with TLS after `BIG`."""
+    """Has *side* begin with TLS after so many bytes, which are `plain` then."""
 
-    def __init__(self, side: Noted, options: TLSOptions, server_side: bool) -> None:
+    def __init__(self, side: Noted, options: TLSOptions, server_side: bool, size: int) -> None:
         self.plain = b""
         received = side.dataReceived
 
         def split(data: bytes) -> None:
-            if len(self.plain) == len(BIG):
+            if self.plain:
                 received(data)
                 return
-            whole = bytes(side.data) + data
-            side.data = bytearray(whole[: len(BIG)])
-            if len(whole) >= len(BIG):
-                self.plain = whole[: len(BIG)]
-                side.transport.startTLS(
-                    options, server_side=server_side, received=whole[len(BIG) :]
-                )
+            side.data += data
+            if len(side.data) >= size:
+                self.plain, rest = bytes(side.data[:size]), bytes(side.data[size:])
+                side.data.clear()
+                side.transport.startTLS(options, server_side=server_side, received=rest)
 
         side.dataReceived = split  # type: ignore[method-assign]
 
@@ -223,11 +221,6 @@ class Push:
         self.pauses = 0
         self.stopped = False
 
-    def begin(self) -> None:
-        self._transport.registerProducer(self, True)
-        if not self.pauses:
-            self.resumeProducing()
-
     def resumeProducing(self) -> None:
         self._running = True
         while self._running and self._left:
@@ -251,9 +244,6 @@ class Pull:
         self._transport = side.transport
         self._left = pieces
         self.stopped = False
-
-    def begin(self) -> None:
-        self._transport.registerProducer(self, False)
 
     def resumeProducing(self) -> None:
         self._left -= 1
@@ -291,24 +281,44 @@ def test_with_a_producer(variant: str, kind: type[Push | Pull], when: str) -> No
 
 
 @each_variant
-@pytest.mark.parametrize("kind", [Push, Pull])
-def test_a_producer_goes_on_after_the_backlog_in_plain(
-    variant: str, kind: type[Push | Pull]
-) -> None:
+def test_a_producer_that_was_paused_goes_on_after_the_backlog_in_plain(variant: str) -> None:
     """Although nobody writes during the handshake."""
 
     async def main(backend: Backend) -> None:
         async with pair(backend) as (client, server):
-            producer = kind(client, 100)
+            producer = Push(client, 100)
+            client.transport.registerProducer(producer, True)
             server.transport.pauseProducing()
-            client.transport.write(BIG)
-            producer.begin()
+            size = 0
+            while not producer.pauses:
+                client.transport.write(b"plain " * 10_000)
+                size += 60_000
             client.transport.startTLS(client_tls())
             client.transport.loseWriteConnection()
-            Splitting(server, server_tls(), True)
+            Splitting(server, server_tls(), True, size)
             server.transport.resumeProducing()
-            await until(backend, lambda: "read" in server.events or server.reason)
+            await until(backend, lambda: "read" in server.events)
             assert server.data == b"p" * 1_000_000
+            assert not producer.stopped
+
+    run(main, variant=variant)
+
+
+@each_variant
+def test_a_producer_that_is_asked_goes_on_after_the_backlog_in_plain(variant: str) -> None:
+    async def main(backend: Backend) -> None:
+        async with pair(backend) as (client, server):
+            producer = Pull(client, 100)
+            server.transport.pauseProducing()
+            client.transport.write(BIG)
+            client.transport.registerProducer(producer, False)
+            client.transport.startTLS(client_tls())
+            client.transport.loseWriteConnection()
+            Splitting(server, server_tls(), True, len(BIG))
+            server.transport.resumeProducing()
+            await until(backend, lambda: "read" in server.events)
+            assert server.data == b"p" * 1_000_000
+            assert not producer.stopped
 
     run(main, variant=variant)
 
