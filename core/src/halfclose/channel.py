@@ -136,10 +136,19 @@ class Channel(ABC):
 
     @abstractmethod
     def start(self, handler: ChannelHandler) -> None:
-        """Call *handler* from now on. A second call replaces the handler, for lingering.
+        """Call *handler* from now on. Another call replaces the handler, as ``startTLS`` does.
 
         :param handler: who is told what happens.
         """
+
+    def linger(self, handler: ChannelHandler) -> None:
+        """Call *handler* from now on, which reads and discards: the connection is over (END-01).
+
+        Called at most once, in the place of `close`, which follows. By default it calls `start`.
+
+        :param handler: who is told what still happens.
+        """
+        self.start(handler)
 
     @abstractmethod
     def resume_reading(self) -> None:

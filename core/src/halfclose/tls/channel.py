@@ -19,9 +19,8 @@ would take that one for the end of everything.
 An end of stream below without it means that bytes may be missing: that is a failure with a
 `TruncatedError`, or, if the options say so and it came at the end of a record, the end (TLS-05).
 
-*After the end*, a connection lets its channel linger: it calls `start` a second time. From then on
-nothing is decrypted. The end of stream below is sent, and what comes is given to the lingerer as it
-is (TLS-09).
+*After the end*, a connection lets its channel linger. From then on nothing is decrypted. The end of
+stream below is sent, and what comes is given to the lingerer as it is (TLS-09).
 
 *A fatal error* makes the engine say why in an alert. The connection aborts the channel then, but a
 reset could overtake the alert. So the channel below is not reset but lingers itself (TLS-12).
@@ -81,6 +80,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         "_reading",
         "_records",
         "_rest",
+        "_secure",
         "_spared",
         "_timer",
         "_tls",
@@ -131,6 +131,8 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._records = Records() if tls.truncation == "eof" else None
         # Whether the engine has sent an alert because it is broken.
         self._alerted = False
+        # Whether the handshake is over and has not failed.
+        self._secure = False
         # Whether this channel lingers, and decrypts nothing any more.
         self._raw = False
         # Whether it was closed or aborted.
@@ -184,6 +186,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
     def _shaken(self, error: Exception | None) -> None:
         """Tell that the handshake is over, or has failed with *error*, and do what has waited."""
         done, self._done = self._done, None
+        self._secure = error is None
         self._forget_timer()
         assert done is not None
         done(error)
@@ -219,12 +222,12 @@ class TLSChannel(SecureChannel, ChannelHandler):
     # -- being read ----------------------------------------------------------------------------
 
     def start(self, handler: ChannelHandler) -> None:
-        lingers = self._handler is not _NOBODY
         self._handler = handler
-        if not lingers:
-            if self._failure is not None:
-                self._host.call_soon(self._go_on)
-            return
+        if self._failure is not None:
+            self._host.call_soon(self._go_on)
+
+    def linger(self, handler: ChannelHandler) -> None:
+        self._handler = handler
         self._raw = True
         self._rest = None
         if self._end_sent and self._below.capabilities.can_half_close:
@@ -412,6 +415,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
     def writable(self) -> None:
         held, self._held = self._held, None
         try:
+            # None: the connection had waited for room before ``startTLS``.
             if held is not None:
                 self._send(held)
         except OSError as error:
@@ -542,7 +546,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
     # -- what is known -------------------------------------------------------------------------
 
     def get_tls(self) -> TLSInfo | None:
-        return None if self._done is not None else self._engine
+        return self._engine if self._secure else None
 
     def has_input(self) -> bool:
         if self._peer_ended:

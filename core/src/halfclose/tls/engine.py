@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..tls_options import Certificate, TLSInfo
+from .errors import clarify
 
 __all__ = ["PIECE", "Engine"]
 
@@ -89,6 +90,9 @@ class Engine(TLSInfo):
             self._object.do_handshake()
         except ssl.SSLWantReadError:
             return False
+        except ssl.SSLError as error:
+            clarify(error)
+            raise
         return True
 
     def decrypt(self) -> bytes | None:
@@ -103,6 +107,9 @@ class Engine(TLSInfo):
         except ssl.SSLZeroReturnError:
             # The peer's close_notify comes so once ours was sent.
             return b""
+        except ssl.SSLError as error:
+            clarify(error)
+            raise
 
     # -- output --------------------------------------------------------------------------------
 
@@ -111,7 +118,11 @@ class Engine(TLSInfo):
 
         :raises ssl.SSLError: the connection is broken.
         """
-        self._write(data)
+        try:
+            self._write(data)
+        except ssl.SSLError as error:
+            clarify(error)
+            raise
         return self._outgoing.read()
 
     def end(self) -> bytes:
@@ -121,6 +132,9 @@ class Engine(TLSInfo):
             self._object.unwrap()
         except ssl.SSLWantReadError:
             pass
+        except ssl.SSLError as error:
+            clarify(error)
+            raise
         finally:
             self._incoming.write(kept)
         alert = self._outgoing.read()
