@@ -473,8 +473,9 @@ class TLSChannel(SecureChannel, ChannelHandler):
         before = self._held
         try:
             self._send(self._engine.end())
-        except OSError:
-            # TLS-22: nothing is lost with a close_notify for a peer that has ended itself.
+        except BrokenPipeError:
+            # TLS-22: nothing is lost with a close_notify for a peer that has ended both its TLS and
+            # the stream below. After another error, what the peer has not read may be lost.
             if not self._peer_ended or before is not None:
                 raise
 
