@@ -44,7 +44,7 @@ DATA = (b"first", b"s" * 300, b"third and last")
 PATIENCE = 60.0
 """Seconds of the virtual clock that the peer waits for our end."""
 
-_NAME = "localhost"
+NAME = "localhost"
 
 
 @cache
@@ -54,14 +54,24 @@ def _authority() -> trustme.CA:
 
 @cache
 def server_context(version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
-    """A server's context with a certificate, of *version* alone unless that is None."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _authority().issue_cert(_NAME).configure_cert(context)
-    return _limited(context, version)
+    """A server's context, which tests share; see `new_server_context`."""
+    return new_server_context(version)
 
 
 @cache
 def client_context(version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+    """A client's context, which tests share; see `new_client_context`."""
+    return new_client_context(version)
+
+
+def new_server_context(version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+    """A server's context with a certificate, of *version* alone unless that is None."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _authority().issue_cert(NAME).configure_cert(context)
+    return _limited(context, version)
+
+
+def new_client_context(version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
     """A client's context that trusts the server's, of *version* alone unless that is None."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _authority().configure_trust(context)
@@ -78,17 +88,26 @@ def options(side: Side, context: ssl.SSLContext | None = None) -> TLSOptions:
     """The options of our end on that *side*."""
     if side in SERVERS:
         return TLSOptions(context or server_context())
-    return TLSOptions(context or client_context(), server_hostname=_NAME)
+    return TLSOptions(context or client_context(), server_hostname=NAME)
 
 
 class Told(HalfCloseableProtocol, HandshakeListener):
-    """Notes what it is told, answers after the peer's end of stream, and closes."""
+    """Notes what it is told, answers after the peer's end of stream, and closes.
 
-    def __init__(self, start: Side | None = None) -> None:
+    :param start: how it starts TLS, if it does.
+    :param answer: what it answers.
+    :param waits: whether the test calls `give_answer`.
+    """
+
+    def __init__(
+        self, start: Side | None = None, *, answer: bytes = ANSWER, waits: bool = False
+    ) -> None:
         self.events: list[str] = []
         self.data = b""
         self.reason: BaseException | None = None
         self._start = start
+        self._answer = answer
+        self._waits = waits
 
     def connectionMade(self) -> None:
         self.events.append("made")
@@ -106,7 +125,11 @@ class Told(HalfCloseableProtocol, HandshakeListener):
 
     def readConnectionLost(self) -> None:
         self.events.append("read")
-        self.transport.write(ANSWER)
+        if not self._waits:
+            self.give_answer()
+
+    def give_answer(self) -> None:
+        self.transport.write(self._answer)
         self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
@@ -120,6 +143,7 @@ class Told(HalfCloseableProtocol, HandshakeListener):
 class Peer:
     """The other side of a connection, by `ssl` alone.
 
+    :param context: by default one that tests share.
     :param spoil: makes what goes over the wire from what the peer has to send.
     """
 
@@ -129,21 +153,28 @@ class Peer:
         *,
         server_side: bool,
         version: ssl.TLSVersion | None = None,
+        context: ssl.SSLContext | None = None,
         spoil: Callable[[bytes], bytes] = bytes,
     ) -> None:
         self.end = end
+        self.server_side = server_side
+        self.first_sent = b""
+        self.first_received = b""
         self._spoil = spoil
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        context = server_context(version) if server_side else client_context(version)
+        if context is None:
+            context = server_context(version) if server_side else client_context(version)
         self.tls = context.wrap_bio(
-            self._incoming, self._outgoing, server_side, None if server_side else _NAME
+            self._incoming, self._outgoing, server_side, None if server_side else NAME
         )
 
     async def flush(self) -> None:
         """Send what there is to send."""
         if self._outgoing.pending:
-            await self.end.send_all(self._spoil(self._outgoing.read()))
+            data = self._outgoing.read()
+            self.first_sent = self.first_sent or data
+            await self.end.send_all(self._spoil(data))
 
     async def _fetch(self) -> None:
         """Wait for more input.
@@ -153,6 +184,7 @@ class Peer:
         data = await self.end.receive()
         if not data:
             raise EOFError("the other side has ended its stream")
+        self.first_received = self.first_received or data
         self._incoming.write(data)
 
     async def shake_hands(self) -> None:
@@ -209,7 +241,7 @@ class Peer:
 class Story:
     """What came of one conversation."""
 
-    protocol: Told = field(default_factory=Told)
+    protocol: Told
     """Ours."""
 
     refused: ConnectError | None = None
@@ -248,7 +280,7 @@ def conversation(
     :param spoil: makes what goes over the wire from what the peer has to send. `Cut` ends it.
     :param seed: of the network.
     """
-    story = Story()
+    story = Story(Told(side if side.startswith("started") else None))
 
     async def main() -> None:
         with logged() as story.logged:
@@ -276,10 +308,7 @@ async def _converse(
     spoil: Callable[[bytes], bytes],
 ) -> None:
     protocol = story.protocol
-    starts = side.startswith("started")
-    if starts:
-        protocol._start = side
-    own = ConnectionOptions(tls=None if starts else options(side))
+    own = ConnectionOptions(tls=None if side.startswith("started") else options(side))
     if side in SERVERS:
         async with await net.backend.listen("memory:us", lambda: protocol, own):
             await _be_peer(net, await net.raw("us"), story, side, version, spoil)

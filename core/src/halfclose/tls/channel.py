@@ -482,8 +482,13 @@ class TLSChannel(SecureChannel, ChannelHandler):
     # -- the end -------------------------------------------------------------------------------
 
     def close(self) -> None:
-        if not self._over:
-            self._leave()
+        if self._over:
+            return
+        self._leave()
+        if self._peer_ended and not (self._raw or self._truncated) and self._below.has_input():
+            # END-01: what follows the peer's close_notify was not read, and a close would reset.
+            self._linger_below()
+        else:
             self._below.close()
 
     def abort(self) -> None:
@@ -491,7 +496,8 @@ class TLSChannel(SecureChannel, ChannelHandler):
             return
         self._leave()
         if self._alerted and self._held is None:
-            self._linger_for_alert()
+            # So that the peer can read the alert, which a reset would overtake.
+            self._linger_below()
         else:
             self._below.abort()
 
@@ -503,8 +509,9 @@ class TLSChannel(SecureChannel, ChannelHandler):
         # The handler holds this channel.
         self._handler = _NOBODY
 
-    def _linger_for_alert(self) -> None:
-        """Close below so that the peer can read the alert; a reset would overtake it."""
+    def _linger_below(self) -> None:
+        """Close below once the peer has ended its stream there, so that no reset destroys what it
+        has not read yet."""
         try:
             if self._below.capabilities.can_half_close:
                 self._below.end_write()
