@@ -18,7 +18,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from halfclose import ConnectionOptions, Protocol
 from halfclose.testing.networks import OpenNetwork
-from tls.support import V12, Peer, Side, new_client_context, new_server_context, options
+from tls.peers import Peer
+from tls.support import V12, Side, new_client_context, new_server_context, options
 
 ALERT = 21
 HANDSHAKE = 22

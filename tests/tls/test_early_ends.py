@@ -6,7 +6,8 @@ import ssl
 
 import pytest
 from halfclose import ConnectionDone, ConnectionLost, TruncatedError
-from tls.support import DATA, SIDES, VERSIONS, Cut, Side, Story, conversation
+from tls.conversations import Cut, Story, conversation
+from tls.support import DATA, SIDES, VERSIONS, Side
 
 
 class CutAt:

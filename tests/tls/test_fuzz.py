@@ -3,63 +3,21 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from halfclose import ConnectionDone, ConnectionLost, ConnectTimeout, TLSError
+from halfclose import ConnectionDone
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tls.support import DATA, PATIENCE, SIDES, VERSIONS, Side, Story, conversation
+from tls.conversations import check, conversation, record, records
+from tls.support import ALL, SIDES, VERSIONS, Side
 
 many = settings(max_examples=4 * settings().max_examples)
 most = settings(max_examples=20 * settings().max_examples)
 
 sides = st.sampled_from(SIDES)
 versions = st.sampled_from(VERSIONS)
-
-ALL = b"".join(DATA)
-
-
-def records(data: bytes) -> Iterator[bytes]:
-    """The records of TLS in *data*, which are whole."""
-    while data:
-        size = 5 + int.from_bytes(data[3:5], "big")
-        yield data[:size]
-        data = data[size:]
-
-
-def record(kind: int, body: bytes, version: int = 0x303, length: int | None = None) -> bytes:
-    """A record that no cipher has touched."""
-    size = len(body) if length is None else length
-    return bytes([kind]) + version.to_bytes(2, "big") + size.to_bytes(2, "big") + body
-
-
-def check(story: Story) -> None:
-    """Whether our end has made the best of what came."""
-    protocol = story.protocol
-    assert not any(entry.exc_info for entry in story.logged)
-    lines = [entry.getMessage() for entry in story.logged]
-    assert ALL.startswith(protocol.data)
-    assert story.seconds <= PATIENCE + 10
-    if not protocol.events:
-        if story.refused is None:
-            [line] = lines
-            assert "the TLS handshake with memory:us~0 failed: " in line
-            assert "\n" not in line
-        else:
-            assert lines == []
-            assert type(story.refused) in (TLSError, ConnectTimeout)
-        return
-    assert lines == []
-    assert protocol.events[-1] == "lost"
-    if "read" in protocol.events:
-        assert protocol.data == ALL
-        assert protocol.events == ["made", "handshake", "data", "read", "lost"]
-        assert type(protocol.reason) in (ConnectionDone, ConnectionLost)
-    else:
-        assert type(protocol.reason) is ConnectionLost
-        assert protocol.reason.__cause__ is not None
 
 
 class Flipping:
