@@ -116,6 +116,8 @@ async def facing(
             end = await net.raw("us")
         peer = Peer(stack.enter_context(end), server_side=server_side, context=context)
         await peer.shake_hands()
+        # Our end learns of it in the next turn.
+        await net.advance(0)
         yield peer, Forger(peer, secrets)
 
 
