@@ -50,6 +50,9 @@ __all__ = ["TLSChannel"]
 _NOBODY: Any = None
 """Stands for the handler of a channel that has none yet, or none any more."""
 
+_MOST_UNREAD = 64 * 1024
+"""Bytes of answers to the peer's TLS that may wait: two thousand answers and more."""
+
 
 class TLSChannel(SecureChannel, ChannelHandler):
     """TLS over *below*. Call `shake_hands` next.
@@ -85,6 +88,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         "_timer",
         "_tls",
         "_truncated",
+        "_unread",
         "_wanted",
         "capabilities",
     )
@@ -117,6 +121,8 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._rest: memoryview | None = None
         # Output that the channel below has not taken yet.
         self._held: memoryview | None = None
+        # How many bytes of the engine's answers there are in it.
+        self._unread = 0
         # Whether the handler waits for `writable`, and whether for `write_ended`.
         self._wanted = False
         self._end_owed = False
@@ -328,7 +334,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if self._raw or self._over:
             return
         self._answer()
-        if self._reading or self._failure is not None:
+        if (self._reading or self._failure is not None) and not self._over:
             self._tell_end()
 
     def _end_reading(self) -> None:
@@ -357,11 +363,19 @@ class TLSChannel(SecureChannel, ChannelHandler):
     def _answer(self) -> None:
         """Send what the engine has to say of itself, such as the answer to a key update."""
         said = self._engine.produced()
-        if said:
-            try:
-                self._send(said)
-            except OSError as error:
-                self._handler.write_failed(error)
+        if not said:
+            return
+        # Nothing is paused by a backlog of answers, since no producer has written them.
+        self._unread = self._unread + len(said) if self._held is not None else 0
+        try:
+            self._send(said)
+        except OSError as error:
+            self._handler.write_failed(error)
+            return
+        if self._unread > _MOST_UNREAD:
+            self._break(
+                ConnectionError("the peer makes TLS answer it, and does not read the answers")
+            )
 
     def _break(self, error: Exception) -> None:
         self._reading = False
@@ -504,8 +518,13 @@ class TLSChannel(SecureChannel, ChannelHandler):
     # -- the end -------------------------------------------------------------------------------
 
     def close(self) -> None:
-        if not self._over:
-            self._leave()
+        if self._over:
+            return
+        self._leave()
+        if self._peer_ended and not (self._raw or self._truncated) and self._below.has_input():
+            # END-01: what follows the peer's close_notify was not read, and a close would reset.
+            self._linger_below()
+        else:
             self._below.close()
 
     def abort(self) -> None:
@@ -513,7 +532,8 @@ class TLSChannel(SecureChannel, ChannelHandler):
             return
         self._leave()
         if self._alerted and self._held is None:
-            self._linger_for_alert()
+            # So that the peer can read the alert, which a reset would overtake.
+            self._linger_below()
         else:
             self._below.abort()
 
@@ -525,8 +545,9 @@ class TLSChannel(SecureChannel, ChannelHandler):
         # The handler holds this channel.
         self._handler = _NOBODY
 
-    def _linger_for_alert(self) -> None:
-        """Close below so that the peer can read the alert; a reset would overtake it."""
+    def _linger_below(self) -> None:
+        """Close below once the peer has ended its stream there, so that no reset destroys what it
+        has not read yet."""
         try:
             if self._below.capabilities.can_half_close:
                 self._below.end_write()
