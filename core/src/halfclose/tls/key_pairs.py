@@ -32,6 +32,14 @@ Passphrase: TypeAlias = str | bytes | Callable[[], str | bytes]
 
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _KEY = b"PRIVATE KEY-----"
+_MISMATCHES = (
+    "KEY_VALUES_MISMATCH",
+    "KEY_TYPE_MISMATCH",
+    # The key is of another type than the certificate.
+    "NO_CERTIFICATE_ASSIGNED",
+)
+"""What OpenSSL says if a key belongs to another certificate."""
+
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -105,7 +113,7 @@ def _wrong_with(pair: KeyPair, error: Exception, *, asked: bool) -> str:
     if in_key is not None and _KEY not in in_key:
         hint = "; name the file of the key too" if pair.key is None else ""
         return f"the file {key} has no private key in PEM{hint}"
-    if "MISMATCH" in (getattr(error, "reason", None) or ""):
+    if getattr(error, "reason", None) in _MISMATCHES:
         return f"the private key {key} does not belong to the first certificate in {certificate}"
     why = one_line(described(error))
     if asked:
