@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 import anyio.abc
-from anyio.streams.tls import TLSListener
+from anyio.streams.tls import TLSStream
 from framework_tls.uploading import VERSIONS, Contexts
 from halfclose import Backend, ConnectionOptions, Protocol, TLSOptions
 from halfclose_anyio import serve_stream
@@ -29,29 +29,32 @@ Serve = Callable[[Backend, Make, Contexts, ConnectionOptions], AbstractAsyncCont
 
 
 @asynccontextmanager
-async def anyio_listener(
+async def anyio_stream(
     backend: Backend, make: Make, contexts: Contexts, options: ConnectionOptions
 ) -> AsyncIterator[int]:
-    """``TLSListener`` of anyio's."""
+    """``TLSStream`` of anyio's."""
 
-    async def serve(stream: Any) -> None:
+    async def serve(below: Any) -> None:
+        stream = await TLSStream.wrap(below, server_side=True, ssl_context=contexts.server)
         await serve_stream(stream, make(), options)
 
-    plain = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    port = plain.extra(anyio.abc.SocketAttribute.local_port)
+    async def accept() -> None:
+        with suppress(anyio.ClosedResourceError):
+            while True:
+                tasks.start_soon(serve, await listener.accept())
+
+    listener = (await anyio.create_tcp_listener(local_host="127.0.0.1")).listeners[0]
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(TLSListener(plain, contexts.server).serve, serve)
-        yield port
-        await plain.aclose()
-        # Connections that have begun go on until they are over.
-        tasks.cancel_scope.deadline = anyio.current_time() + 20
+        tasks.start_soon(accept)
+        yield listener.extra(anyio.abc.SocketAttribute.local_port)
+        await listener.aclose()
 
 
 @asynccontextmanager
-async def trio_listener(
+async def trio_stream(
     backend: Backend, make: Make, contexts: Contexts, options: ConnectionOptions
 ) -> AsyncIterator[int]:
-    """``SSLListener`` of trio's."""
+    """``SSLStream`` of trio's."""
     import trio
 
     async def serve(stream: Any) -> None:
@@ -68,7 +71,6 @@ async def trio_listener(
         nursery.start_soon(accept)
         yield plain.socket.getsockname()[1]
         await listener.aclose()
-        nursery.cancel_scope.deadline = trio.current_time() + 20
 
 
 @implementer(IOpenSSLContextFactory)
@@ -146,10 +148,10 @@ async def own(
 
 
 STACKS: dict[str, tuple[str, Serve]] = {
-    "anyio on asyncio": ("anyio+asyncio", anyio_listener),
-    "anyio on uvloop": ("anyio+uvloop", anyio_listener),
-    "anyio on trio": ("anyio+trio", anyio_listener),
-    "trio": ("anyio+trio", trio_listener),
+    "anyio on asyncio": ("anyio+asyncio", anyio_stream),
+    "anyio on uvloop": ("anyio+uvloop", anyio_stream),
+    "anyio on trio": ("anyio+trio", anyio_stream),
+    "trio": ("anyio+trio", trio_stream),
     "twisted": ("twisted+epoll", twisted_endpoint(in_memory_bio)),
     "twisted on uvloop": ("twisted+uvloop", twisted_endpoint(in_memory_bio)),
     "twisted, startTLS": ("twisted+select", twisted_endpoint(StartsTLS)),
