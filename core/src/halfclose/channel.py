@@ -190,6 +190,15 @@ class Channel(ABC):
         """
         return True
 
+    def can_linger(self) -> bool:
+        """Whether it makes sense to wait for the peer's end of stream (END-01).
+
+        Asked once our half has ended. It does if the peer knows of that, and will end its half. A
+        channel that cannot half-close ends its half only when it is closed, unless it says
+        otherwise here.
+        """
+        return self.capabilities.can_half_close
+
     def has_input(self) -> bool:
         """Whether input may be waiting to be read. True if the channel cannot know."""
         return True
