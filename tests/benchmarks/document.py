@@ -1,4 +1,4 @@
-"""The measured parts of docs/benchmarks.md, docs/benchmarks-tls.md and the README, and the charts."""
+"""The measured parts of the pages of benchmarks and of the README, and the charts."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ BEGIN = "<!-- measured: begin -->"
 END = "<!-- measured: end -->"
 
 _FOLDER = "benchmarks"
+
+_PAGES = ((False, "benchmarks.md", "results"), (True, "benchmarks-tls.md", "tls"))
+"""Whether of works over TLS, the page, and the name of the JSON."""
 
 
 def write_document(results: Results, docs: Path, readme: Path) -> None:
