@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import replace
 from typing import Any
 
@@ -51,7 +56,7 @@ class TLSOver(ChannelType):
 
     def _serve_below(
         self, backend: Backend, factory: ProtocolFactory, options: ConnectionOptions
-    ) -> Any:
+    ) -> AbstractAsyncContextManager[Dial]:
         return self.below.serve(backend, factory, options)
 
     def connecting(self, options: ConnectionOptions) -> ConnectionOptions:
