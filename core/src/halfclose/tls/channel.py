@@ -160,6 +160,8 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if before:
             self._send(before)
         if received:
+            if self._records is not None:
+                self._records.passed(received)
             self._keep(received)
         self._shake()
 
