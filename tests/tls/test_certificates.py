@@ -432,7 +432,9 @@ def test_key_and_certificate_in_one_file(office: Office) -> None:
     both = office.folder / "both.pem"
     both.touch(0o600)
     both.write_bytes(Path(pair.key or "").read_bytes() + Path(pair.certificate).read_bytes())
-    Handshake(Certificates(KeyPair(both)).context, office.trusting(), "server.test").done()
+    first = office.issue("first", "first.test")
+    for served in (Certificates(KeyPair(both)), Certificates(first, KeyPair(both))):
+        Handshake(served.context, office.trusting(), "server.test").done()
     with pytest.raises(CertificateError, match=r"no private key in PEM; name the file of the key"):
         Certificates(KeyPair(pair.certificate))
 
