@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import trustme
-from core.support import EchoBack, Recorder, descriptors, run, until
+from core.support import VARIANTS, EchoBack, Recorder, descriptors, run, until
 from halfclose import (
     Backend,
     CertificateError,
@@ -33,7 +33,18 @@ from tls.issuing import Handshake, Office
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
-each_loop = pytest.mark.parametrize("variant", ["memory", "anyio+asyncio"])
+each_loop = pytest.mark.parametrize(
+    "variant",
+    [
+        "memory",
+        "anyio+asyncio",
+        *(
+            pytest.param(variant, marks=pytest.mark.thorough)
+            for variant in VARIANTS
+            if variant != "anyio+asyncio"
+        ),
+    ],
+)
 
 
 @pytest.fixture
