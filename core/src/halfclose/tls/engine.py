@@ -22,11 +22,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..tls_options import Certificate, TLSInfo
+from .hello import LONGEST_HELLO, server_name
 
 __all__ = ["PIECE", "Engine"]
 
-PIECE = 32 * 1024
-"""Bytes that a BIO holds at most: two records."""
+PIECE = 24 * 1024
+"""Bytes that a BIO holds at most. It takes a third more for them, and keeps that (TLS-21)."""
 
 _READ = 64 * 1024
 """Bytes that a read asks for. With more than a record holds, nothing stays inside OpenSSL."""
@@ -43,7 +44,17 @@ class Engine(TLSInfo):
     :raises ValueError: the context checks host names, and there is none.
     """
 
-    __slots__ = ("_incoming", "_muted", "_object", "_outgoing", "_read", "_server_side", "_write")
+    __slots__ = (
+        "_asked_for",
+        "_hello",
+        "_incoming",
+        "_muted",
+        "_object",
+        "_outgoing",
+        "_read",
+        "_server_side",
+        "_write",
+    )
 
     def __init__(
         self,
@@ -57,6 +68,9 @@ class Engine(TLSInfo):
         self._outgoing = ssl.MemoryBIO()
         self._server_side = server_side
         self._muted = False
+        # What a client has sent first, which holds the name that it asks for. Until it is known.
+        self._hello: bytes | None = b"" if server_side else None
+        self._asked_for: str | None = None
         before = context.options
         context.options = (before | ssl.OP_NO_RENEGOTIATION) & ~_IGNORE_UNEXPECTED_EOF
         try:
@@ -74,6 +88,8 @@ class Engine(TLSInfo):
     def feed(self, data: bytes | memoryview) -> None:
         """Take *data*, up to `PIECE` bytes that came from the network."""
         self._incoming.write(data)
+        if self._hello is not None and len(self._hello) < LONGEST_HELLO:
+            self._hello += data
 
     @property
     def hungry(self) -> bool:
@@ -89,6 +105,9 @@ class Engine(TLSInfo):
             self._object.do_handshake()
         except ssl.SSLWantReadError:
             return False
+        hello, self._hello = self._hello, None
+        if hello is not None:
+            self._asked_for = server_name(hello)
         return True
 
     def decrypt(self) -> bytes | None:
@@ -151,7 +170,7 @@ class Engine(TLSInfo):
 
     @property
     def server_hostname(self) -> str | None:
-        return self._object.server_hostname
+        return self._asked_for if self._server_side else self._object.server_hostname
 
     @property
     def certificate(self) -> Certificate | None:
