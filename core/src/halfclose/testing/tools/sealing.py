@@ -93,7 +93,7 @@ class _Keys:
         return Sealer(bytes.fromhex(secret), cipher[0])
 
 
-# -- AES and GCM, by FIPS 197 and NIST SP 800-38D ---------------------------------------------------
+# -- AES and GCM, by FIPS 197 and NIST SP 800-38D --------------------------------------------------
 
 
 def _doubled(byte: int) -> int:
