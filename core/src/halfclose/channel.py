@@ -171,6 +171,16 @@ class Channel(ABC):
         :raises OSError: the connection is lost.
         """
 
+    def flushed(self) -> bool:
+        """Whether all that `write` has taken is with the kernel.
+
+        A channel over this one asks, whose end of stream is some of these bytes (EVT-04).
+
+        :returns: if it is False, `ChannelHandler.writable` or `ChannelHandler.write_failed` is
+            called when that has changed. True if the channel cannot know.
+        """
+        return True
+
     def has_input(self) -> bool:
         """Whether input may be waiting to be read. True if the channel cannot know."""
         return True

@@ -168,6 +168,12 @@ class StreamChannel(Channel):
         self._work.set()
         return False
 
+    def flushed(self) -> bool:
+        if self._piece is None:
+            return True
+        self._wanted = True
+        return False
+
     def has_input(self) -> bool:
         if not self.capabilities.keeps_input or self._raw is None:
             return False

@@ -81,6 +81,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         "_reading",
         "_records",
         "_rest",
+        "_spared",
         "_timer",
         "_tls",
         "_truncated",
@@ -122,6 +123,8 @@ class TLSChannel(SecureChannel, ChannelHandler):
         # Whether our close_notify was handed over, and whether the peer's was read.
         self._end_sent = False
         self._peer_ended = False
+        # Whether nothing is lost if our close_notify cannot be sent (TLS-22).
+        self._spared = False
         # What the channel below has reported, and what is told after the input before it.
         self._truncated = False
         self._failure: Exception | None = None
@@ -393,7 +396,12 @@ class TLSChannel(SecureChannel, ChannelHandler):
 
     def write_failed(self, error: Exception) -> None:
         self._held = None
-        if self._done is None:
+        if self._done is not None:
+            return
+        if self._end_owed and self._spared and isinstance(error, BrokenPipeError):
+            self._end_owed = False
+            self._handler.write_ended()
+        else:
             self._handler.write_failed(error)
 
     def reader_gone(self, error: Exception) -> None:
@@ -403,9 +411,9 @@ class TLSChannel(SecureChannel, ChannelHandler):
 
     def writable(self) -> None:
         held, self._held = self._held, None
-        assert held is not None
         try:
-            self._send(held)
+            if held is not None:
+                self._send(held)
         except OSError as error:
             if self._done is None:
                 self._handler.write_failed(error)
@@ -420,7 +428,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if self._wanted:
             self._wanted = False
             self._handler.writable()
-        elif self._end_owed and self._end_sent:
+        elif self._end_owed and self._end_sent and self._below.flushed():
             self._end_owed = False
             self._handler.write_ended()
 
@@ -462,20 +470,31 @@ class TLSChannel(SecureChannel, ChannelHandler):
     def end_write(self) -> bool:
         if self._done is None:
             self._end()
-            if self._held is None:
+            if self._all_sent():
                 return True
         self._end_owed = True
         return False
 
+    def _all_sent(self) -> bool:
+        """Whether all that was written is with the kernel; if not, `writable` comes."""
+        return self._held is None and self._below.flushed()
+
     def _end(self) -> None:
-        """Send close_notify, and no end of stream below (TLS-02)."""
+        """Send close_notify, and no end of stream below (TLS-02).
+
+        :raises OSError: the connection is lost.
+        """
         self._end_sent = True
-        before = self._held
+        if self._peer_ended:
+            # The peer may be gone. If it was a reset, what it has not read is lost (FLU-11).
+            error = self._below.look_for_error()
+            if error is not None and not isinstance(error, BrokenPipeError):
+                raise error
+            self._spared = self._all_sent()
         try:
             self._send(self._engine.end())
-        except OSError:
-            # TLS-22: nothing is lost with a close_notify for a peer that has ended itself.
-            if not self._peer_ended or before is not None:
+        except BrokenPipeError:
+            if not self._spared:
                 raise
 
     # -- the end -------------------------------------------------------------------------------

@@ -99,6 +99,11 @@ class ChannelType(ABC):
         return PollerUnix() if self.scheme == "unix" else PollerTCP()
 
     @property
+    def bare(self) -> ChannelType:
+        """The channel type that carries the bytes of this one: itself, unless it has TLS."""
+        return self
+
+    @property
     def beside(self) -> ChannelType:
         """The channel type for a second connection: this one, unless there can be only one."""
         return self
@@ -249,6 +254,11 @@ class Stdio(ChannelType):
 
     name = "stdio"
     scheme = "stdio"
+
+    @property
+    def bare(self) -> ChannelType:
+        """The channel type that carries the bytes of this one: itself, unless it has TLS."""
+        return self
 
     @property
     def beside(self) -> ChannelType:

@@ -64,6 +64,10 @@ class TLSOver(ChannelType):
         polled = self.below.polled
         return self if polled is self.below else TLSOver(self.name, polled)
 
+    @property
+    def bare(self) -> ChannelType:
+        return self.below
+
     # -- the other end, without a backend ------------------------------------------------------
 
     def listening(self, backend: Backend) -> AbstractContextManager[RawListener]:

@@ -25,8 +25,9 @@ _RECORD = 16384
 class TLSPeer(RawPeer):
     """Speaks TLS over the raw peer *below*. Call `handshake` first.
 
-    Its end of stream is close_notify, without an end of stream below. An end or a reset below that
-    comes before the other end's close_notify is a reset.
+    Its end of stream is close_notify, without an end of stream below; that one follows once the
+    other end's close_notify was read, too. An end or a reset below that comes before the other
+    end's close_notify is a reset.
 
     :param backend: the backend in whose loop the test waits for this peer.
     :param below: the raw peer whose stream carries the records, which is this one's from now on.
@@ -120,6 +121,7 @@ class TLSPeer(RawPeer):
                 pause = min(2 * pause, 0.02)
                 self._unsent = self._unsent[self.below.send_some(self._unsent) :]
         self._sends = False
+        self._end_below()
 
     def _take(self, records: bytes) -> None:
         """Decrypt *records*, which came from below; empty ones are the end of the stream below."""
@@ -141,7 +143,9 @@ class TLSPeer(RawPeer):
                 self._failure = error
                 return
             self._plain += data
-            self._ended = not data
+            if not data:
+                self._ended = True
+                self._end_below()
 
     def _given(self, limit: int) -> bytes | None:
         """Up to *limit* bytes of what was decrypted; ``b""`` at the end; None: nothing is there."""
@@ -167,7 +171,7 @@ class TLSPeer(RawPeer):
 
     def receive_now(self, limit: int) -> bytes | None:
         while (data := self._given(limit)) is None:
-            records = self.below.receive_now(_READ)
+            records = self.below.receive_now(min(limit, _READ))
             if records is None:
                 return None
             self._take(records)
@@ -185,6 +189,13 @@ class TLSPeer(RawPeer):
             with suppress(ssl.SSLWantReadError):
                 self.tls.unwrap()
             self.flush()
+            self._end_below()
+
+    def _end_below(self) -> None:
+        """End the stream below if both ends have ended their halves, as every program does."""
+        if self._shut and self._ended and not (self._unsent or self._closed):
+            with suppress(OSError):
+                self.below.shutdown()
 
     def stop_reading(self) -> None:
         self.below.stop_reading()
@@ -219,8 +230,8 @@ class TLSPeer(RawPeer):
         return self.below.holdings()
 
     def unread(self) -> int:
-        """How many bytes of records have reached this end and are unread."""
-        return self.below.unread()
+        """How many bytes were decrypted, and how many of records are unread below."""
+        return len(self._plain) + self.below.unread()
 
     def narrow(self, size: int) -> None:
         self.below.narrow(size)
@@ -255,5 +266,6 @@ class TLSPeer(RawPeer):
 
     async def receive(self, limit: int) -> bytes:
         while (data := self._given(limit)) is None:
-            self._take(await self.below.receive(_READ))
+            # No more than that, so that a peer that reads slowly also does so below.
+            self._take(await self.below.receive(min(limit, _READ)))
         return data

@@ -91,9 +91,9 @@ class LingeringRules:
         assert pair.can.drains, "drains is declared off, which only standard input may"
         if paused:
             pair.protocol.verb("pauseProducing")
-        sent = await pair.peer.send(upload[: 1 << 16])
+        sent = await pair.peer.send(upload[: 1 << 15])
         write_and_lose(reply)(pair.protocol)
-        sent += await pair.peer.send(upload[1 << 16 :])
+        sent += await pair.peer.send(upload[1 << 15 :])
         received, end = await pair.peer.read_all()
         assert end == "eof", f"{case}: {len(received)} bytes and then a {end}"
         assert_same(received, reply, case)
