@@ -20,7 +20,6 @@ from ..tools.tls_pairs import (
     accepted,
     connected,
     connecting,
-    hold_handshake,
 )
 from ..tools.waiting import SHORT, eventually
 
@@ -86,7 +85,7 @@ class TLSHandshakeRules:
         protocol = Recorder()
         dial = await net.below().serve(lambda: protocol, tls=TLSOptions(server_context()))
         peer = net.closing(TLSPeer(net.backend, await dial(), client_context()))
-        await hold_handshake(peer)
+        await peer.handshake(hold=True)
         peer.send_now(b"early")
         await net.until(protocol, lambda: protocol.received == b"early")
 
@@ -94,7 +93,7 @@ class TLSHandshakeRules:
         protocol = Recorder()
         server = server_context(tickets=2)
         attempt = await connecting(net, lambda: protocol, version=version, server=server)
-        await hold_handshake(attempt.peer)
+        await attempt.peer.handshake(hold=True)
         attempt.peer.send_now(b"early")
         assert await attempt.error(net) is None
         await net.until(protocol, lambda: protocol.received == b"early")

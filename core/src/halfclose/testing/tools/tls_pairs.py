@@ -24,7 +24,6 @@ __all__ = [
     "accepted",
     "connected",
     "connecting",
-    "hold_handshake",
     "nothing_more",
 ]
 
@@ -167,18 +166,6 @@ async def connected(net: Net, protocol: R, **settings: Any) -> TLSPair[R]:
 
 BOTH_SIDES: tuple[Connect, ...] = (accepted, connected)
 """For a rule that has to hold on a server and on a client."""
-
-
-async def hold_handshake(peer: TLSPeer) -> None:
-    """Do *peer*'s handshake, and leave what it sends last in `TLSPeer.outgoing`."""
-    while True:
-        try:
-            peer.tls.do_handshake()
-        except ssl.SSLWantReadError:
-            peer.flush()
-            peer.incoming.write(await peer.below.receive(1 << 16))
-        else:
-            return
 
 
 async def nothing_more(net: Net, pair: TLSPair[Recorder], case: str = "") -> None:
