@@ -562,6 +562,10 @@ class TLSChannel(SecureChannel, ChannelHandler):
     def get_host(self) -> Endpoint:
         return self._below.get_host()
 
+    @property
+    def carrier(self) -> Channel:
+        return self._below.carrier
+
     def descriptors(self) -> Collection[int]:
         return self._below.descriptors()
 
