@@ -5,15 +5,14 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import trustme
 
-__all__ = ["NAME", "VERSIONS", "Contexts", "Found", "Uploader", "make_contexts"]
+__all__ = ["NAME", "VERSIONS", "Contexts", "Uploader", "make_contexts"]
 
 NAME = "localhost"
 
@@ -51,56 +50,57 @@ def make_contexts(version: str, pem: Path) -> Contexts:
     return Contexts(version, server, client, str(pem))
 
 
-@dataclass
-class Found:
-    """What the client has seen until its end."""
-
-    reply: bytearray
-    uploaded: int = 0
-    clean: bool = False
-    """Whether the server's close_notify came."""
-    end: BaseException | None = None
-    """What ended the connection, if it was no end of stream."""
-
-
 class Uploader(Thread):
-    """Connects, asks, and uploads until it has read the server's close_notify.
+    """Connects, asks, uploads, and reads until the server's end.
 
     :param port: where the server listens on 127.0.0.1.
     :param context: that of a client.
+    :param uploads: whether it sends anything after the one byte with which it asks.
     :param first: bytes that it uploads before it reads anything of the reply.
-    :param goes_on: it uploads even after the server's close_notify, until the server resets it.
+    :param goes_on: it uploads even after the server's end, until the server resets it.
+    :param end: what follows the question in the same segment: "close_notify", a "bare" end of the
+        stream, or such an end "inside" a record. Then nothing is uploaded.
     """
 
     def __init__(
-        self, port: int, context: ssl.SSLContext, *, first: int = 0, goes_on: bool = False
+        self,
+        port: int,
+        context: ssl.SSLContext,
+        *,
+        uploads: bool = True,
+        first: int = 0,
+        goes_on: bool = False,
+        end: str | None = None,
     ) -> None:
         super().__init__()
         self._port = port
+        self._uploads = uploads and end is None
         self._first = first
         self._goes_on = goes_on
+        self._end = end
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=NAME)
-        self._found = Found(bytearray())
-        self.found: Future[Found] = Future()
-        """What it has seen, once it is over."""
+        self.over = Event()
+        self.reply = bytearray()
+        """What the server has sent."""
+        self.clean = False
+        """Whether the server's close_notify came."""
+        self.error: BaseException | None = None
+        """What ended the connection, if that was no end of the stream."""
+        self.uploaded = 0
 
     def run(self) -> None:
         try:
             with socket.create_connection(("127.0.0.1", self._port), LIMIT) as sock:
                 self._shake_hands(sock)
-                self._tls.write(b"?")
-                sock.sendall(self._outgoing.read())
+                self._ask(sock)
                 sock.setblocking(False)
-                try:
-                    self._converse(sock)
-                except OSError as error:
-                    self._found.end = error
+                self._converse(sock)
         except BaseException as error:
-            self.found.set_exception(error)
-        else:
-            self.found.set_result(self._found)
+            self.error = error
+        finally:
+            self.over.set()
 
     def _shake_hands(self, sock: socket.socket) -> None:
         while True:
@@ -112,12 +112,28 @@ class Uploader(Thread):
                 self._incoming.write(sock.recv(_PIECE))
         sock.sendall(self._outgoing.read())
 
+    def _ask(self, sock: socket.socket) -> None:
+        self._tls.write(b"?")
+        records = self._outgoing.read()
+        if self._end == "close_notify":
+            with suppress(ssl.SSLWantReadError):
+                self._tls.unwrap()
+            records += self._outgoing.read()
+        elif self._end == "inside":
+            self._tls.write(b"and more")
+            records += self._outgoing.read()[:-1]
+        sock.sendall(records)
+        if self._end in ("bare", "inside"):
+            sock.shutdown(socket.SHUT_WR)
+
     def _converse(self, sock: socket.socket) -> None:
-        found = self._found
         records = b""
-        while True:
-            reads = [sock] if found.uploaded >= self._first else []
-            readable, writable, _ = select.select(reads, [sock], [], LIMIT)
+        # The handshake may have brought more.
+        goes_on = self._decrypt()
+        while goes_on:
+            reads = [sock] if self.uploaded >= self._first else []
+            writes = [sock] if self._uploads else []
+            readable, writable, _ = select.select(reads, writes, [], LIMIT)
             if not readable and not writable:
                 raise TimeoutError("the server neither sends nor reads")
             if writable:
@@ -127,9 +143,9 @@ class Uploader(Thread):
                 with suppress(BlockingIOError):
                     sent = sock.send(records, socket.MSG_NOSIGNAL)
                     records = records[sent:]
-                    found.uploaded += sent
-            if readable and not self._read(sock):
-                return
+                    self.uploaded += sent
+            if readable:
+                goes_on = self._read(sock)
 
     def _read(self, sock: socket.socket) -> bool:
         """Read once, and return whether to go on."""
@@ -138,16 +154,18 @@ class Uploader(Thread):
         except BlockingIOError:
             return True
         if not data:
-            # Without a close_notify before it, the stream is truncated.
-            return self._goes_on and self._found.clean
+            return self._goes_on
         self._incoming.write(data)
+        return self._decrypt()
+
+    def _decrypt(self) -> bool:
         try:
-            while not self._found.clean:
+            while not self.clean:
                 plain = self._tls.read(_PIECE)
-                self._found.reply += plain
-                self._found.clean = not plain
+                self.reply += plain
+                self.clean = not plain
         except ssl.SSLWantReadError:
             return True
         except ssl.SSLZeroReturnError:
-            self._found.clean = True
-        return self._goes_on
+            self.clean = True
+        return not self.clean or self._goes_on
