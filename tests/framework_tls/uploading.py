@@ -1,4 +1,4 @@
-"""A client of TLS that uploads in a thread of its own, whatever the server does meanwhile."""
+"""A peer over TLS that uploads in a thread of its own, whatever the other end does meanwhile."""
 
 from __future__ import annotations
 
@@ -26,19 +26,23 @@ _PIECE = 64 * 1024
 
 @dataclass(frozen=True)
 class Contexts:
-    """The two sides of one version of TLS, and the server's certificate in a file."""
+    """The two sides of one version of TLS; the server's key and certificate, and the authority's
+    certificate, in files."""
 
     version: str
     server: ssl.SSLContext
     client: ssl.SSLContext
     pem: str
+    authority: str
 
 
-def make_contexts(version: str, pem: Path) -> Contexts:
-    """Contexts for *version* alone. The server's key and certificate are written to *pem*."""
+def make_contexts(version: str, folder: Path) -> Contexts:
+    """Contexts for *version* alone, with files in *folder*."""
     authority = trustme.CA()
     issued = authority.issue_cert(NAME)
-    issued.private_key_and_cert_chain_pem.write_to_path(str(pem))
+    pem, trusted = str(folder / "server.pem"), str(folder / "authority.pem")
+    issued.private_key_and_cert_chain_pem.write_to_path(pem)
+    authority.cert_pem.write_to_path(trusted)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     issued.configure_cert(server)
     client = ssl.create_default_context()
@@ -47,60 +51,76 @@ def make_contexts(version: str, pem: Path) -> Contexts:
         context.minimum_version = context.maximum_version = VERSIONS[version]
         if hasattr(ssl, "OP_IGNORE_UNEXPECTED_EOF"):
             context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
-    return Contexts(version, server, client, str(pem))
+    return Contexts(version, server, client, pem, trusted)
 
 
 class Uploader(Thread):
-    """Connects, asks, uploads, and reads until the server's end.
+    """Connects, asks, uploads, and reads until the other end's close_notify.
 
-    :param port: where the server listens on 127.0.0.1.
-    :param context: that of a client.
+    :param where: the port on 127.0.0.1 where the other end listens; or, as a server, the socket
+        that listens for it.
+    :param context: that of a client or a server.
     :param uploads: whether it sends anything after the one byte with which it asks.
     :param first: bytes that it uploads before it reads anything of the reply.
-    :param goes_on: it uploads even after the server's end, until the server resets it.
+    :param goes_on: it uploads even after the other end's end, until that one resets the connection.
+    :param stays: keeps the connection open until this is set.
     :param end: what follows the question in the same segment: "close_notify", a "bare" end of the
         stream, or such an end "inside" a record. Then nothing is uploaded.
     """
 
     def __init__(
         self,
-        port: int,
+        where: int | socket.socket,
         context: ssl.SSLContext,
         *,
         uploads: bool = True,
         first: int = 0,
         goes_on: bool = False,
+        stays: Event | None = None,
         end: str | None = None,
     ) -> None:
         super().__init__()
-        self._port = port
+        self._where = where
         self._uploads = uploads and end is None
         self._first = first
         self._goes_on = goes_on
+        self._stays = stays
         self._end = end
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=NAME)
+        serves = isinstance(where, socket.socket)
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, serves, None if serves else NAME
+        )
         self.over = Event()
         self.reply = bytearray()
-        """What the server has sent."""
+        """What the other end has sent."""
         self.clean = False
-        """Whether the server's close_notify came."""
+        """Whether its close_notify came."""
         self.error: BaseException | None = None
         """What ended the connection, if that was no end of the stream."""
         self.uploaded = 0
 
     def run(self) -> None:
         try:
-            with socket.create_connection(("127.0.0.1", self._port), LIMIT) as sock:
+            with self._connect() as sock:
                 self._shake_hands(sock)
                 self._ask(sock)
                 sock.setblocking(False)
                 self._converse(sock)
+                if self._stays is not None:
+                    self._stays.wait(LIMIT)
         except BaseException as error:
             self.error = error
         finally:
             self.over.set()
+
+    def _connect(self) -> socket.socket:
+        if isinstance(self._where, int):
+            return socket.create_connection(("127.0.0.1", self._where), LIMIT)
+        sock, _ = self._where.accept()
+        sock.settimeout(LIMIT)
+        return sock
 
     def _shake_hands(self, sock: socket.socket) -> None:
         while True:
@@ -135,7 +155,7 @@ class Uploader(Thread):
             writes = [sock] if self._uploads else []
             readable, writable, _ = select.select(reads, writes, [], LIMIT)
             if not readable and not writable:
-                raise TimeoutError("the server neither sends nor reads")
+                raise TimeoutError("the other end neither sends nor reads")
             if writable:
                 if not records:
                     self._tls.write(b"u" * _PIECE)

@@ -72,7 +72,7 @@ class TLSLayer:
         from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOProtocol
 
         has_begun = isinstance(transport, Connection)
-        tls = getattr(transport, "protocol", None) if has_begun else transport
+        tls: Any = getattr(transport, "protocol", None) if has_begun else transport
         if type(tls) not in (BufferingTLSTransport, TLSMemoryBIOProtocol):
             # A subclass may do anything with the bytes.
             return None
