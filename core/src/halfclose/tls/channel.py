@@ -50,6 +50,9 @@ __all__ = ["TLSChannel"]
 _NOBODY: Any = None
 """Stands for the handler of a channel that has none yet, or none any more."""
 
+_MOST_UNREAD = 64 * 1024
+"""Bytes of answers to the peer's TLS that may wait: two thousand answers and more."""
+
 
 class TLSChannel(SecureChannel, ChannelHandler):
     """TLS over *below*. Call `shake_hands` next.
@@ -79,11 +82,14 @@ class TLSChannel(SecureChannel, ChannelHandler):
         "_raw",
         "_reading",
         "_records",
+        "_released",
         "_rest",
+        "_secure",
         "_spared",
         "_timer",
         "_tls",
         "_truncated",
+        "_unread",
         "_wanted",
         "capabilities",
     )
@@ -116,6 +122,8 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._rest: memoryview | None = None
         # Output that the channel below has not taken yet.
         self._held: memoryview | None = None
+        # How many bytes of the engine's answers there are in it.
+        self._unread = 0
         # Whether the handler waits for `writable`, and whether for `write_ended`.
         self._wanted = False
         self._end_owed = False
@@ -130,10 +138,13 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._records = Records() if tls.truncation == "eof" else None
         # Whether the engine has sent an alert because it is broken.
         self._alerted = False
+        # Whether the handshake is over and has not failed.
+        self._secure = False
         # Whether this channel lingers, and decrypts nothing any more.
         self._raw = False
-        # Whether it was closed or aborted.
+        # Whether it was closed or aborted, and whether the channel below was released then.
         self._over = False
+        self._released = False
 
     # -- the handshake -------------------------------------------------------------------------
 
@@ -151,6 +162,9 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if before:
             self._send(before)
         if received:
+            if self._records is not None:
+                self._records.passed(received)
+            self._engine.note_hello(received)
             self._keep(received)
         self._shake()
 
@@ -183,6 +197,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
     def _shaken(self, error: Exception | None) -> None:
         """Tell that the handshake is over, or has failed with *error*, and do what has waited."""
         done, self._done = self._done, None
+        self._secure = error is None
         self._forget_timer()
         assert done is not None
         done(error)
@@ -259,7 +274,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         """Whether there is something to deliver without reading below."""
         return (
             self._rest is not None
-            or not self._engine.hungry
+            or self._engine.incoming.pending > 0
             or self._truncated
             or self._failure is not None
         )
@@ -277,14 +292,15 @@ class TLSChannel(SecureChannel, ChannelHandler):
             return
         if self._records is not None:
             self._records.passed(data)
-        if self._rest is None and len(data) <= PIECE and self._engine.hungry:
-            self._engine.feed(data)
+        if self._rest is None and len(data) <= PIECE and not self._engine.incoming.pending:
+            self._engine.incoming.write(data)
         else:
             self._keep(data)
-        if self._done is not None:
-            self._shake()
-        else:
+        if self._done is None:
             self._deliver()
+        else:
+            self._engine.note_hello(data)
+            self._shake()
 
     def _keep(self, data: bytes) -> None:
         """Have *data* fed to the engine after what waits for that already."""
@@ -295,7 +311,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         rest = self._rest
         if rest is None:
             return False
-        self._engine.feed(rest[:PIECE])
+        self._engine.incoming.write(rest[:PIECE])
         self._rest = rest[PIECE:] if len(rest) > PIECE else None
         return True
 
@@ -307,8 +323,9 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if self._handler is _NOBODY:
             return
         engine = self._engine
+        incoming = engine.incoming
         while self._delivers():
-            if engine.hungry and not self._feed():
+            if not incoming.pending and (self._rest is None or not self._feed()):
                 break
             try:
                 data = engine.decrypt()
@@ -323,8 +340,10 @@ class TLSChannel(SecureChannel, ChannelHandler):
                 return
         if self._raw or self._over:
             return
-        self._answer()
-        if self._reading or self._failure is not None:
+        if engine.outgoing.pending:
+            self._answer()
+        # A failure sets this too.
+        if self._truncated and (self._reading or self._failure is not None) and not self._over:
             self._tell_end()
 
     def _delivers(self) -> bool:
@@ -359,11 +378,19 @@ class TLSChannel(SecureChannel, ChannelHandler):
     def _answer(self) -> None:
         """Send what the engine has to say of itself, such as the answer to a key update."""
         said = self._engine.produced()
-        if said:
-            try:
-                self._send(said)
-            except OSError as error:
-                self._handler.write_failed(error)
+        if not said:
+            return
+        # Nothing is paused by a backlog of answers, since no producer has written them.
+        self._unread = self._unread + len(said) if self._held is not None else 0
+        try:
+            self._send(said)
+        except OSError as error:
+            self._handler.write_failed(error)
+            return
+        if self._unread > _MOST_UNREAD:
+            self._break(
+                ConnectionError("the peer makes TLS answer it, and does not read the answers")
+            )
 
     def _break(self, error: Exception) -> None:
         self._reading = False
@@ -417,6 +444,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
     def writable(self) -> None:
         held, self._held = self._held, None
         try:
+            # None: the connection had waited for room before ``startTLS``.
             if held is not None:
                 self._send(held)
         except OSError as error:
@@ -448,7 +476,10 @@ class TLSChannel(SecureChannel, ChannelHandler):
             return 0
         size = len(data)
         if size <= PIECE:
-            self._send(self._engine.encrypt(data))
+            records = self._engine.encrypt(data)
+            sent = self._below.write(records)
+            if sent < len(records):
+                self._held = memoryview(records)[sent:]
             return size
         taken = 0
         view = memoryview(data)
@@ -492,10 +523,13 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._end_sent = True
         if self._peer_ended:
             # The peer may be gone. If it was a reset, what it has not read is lost (FLU-11).
-            error = self._below.look_for_error()
-            if error is not None and not isinstance(error, BrokenPipeError):
-                raise error
             self._spared = self._all_sent()
+            error = self._below.look_for_error()
+            if error is not None:
+                if not self._spared or not isinstance(error, BrokenPipeError):
+                    raise error
+                # TLS-22: nobody is there who could be told.
+                return
         try:
             self._send(self._engine.end())
         except BrokenPipeError:
@@ -504,19 +538,31 @@ class TLSChannel(SecureChannel, ChannelHandler):
 
     # -- the end -------------------------------------------------------------------------------
 
+    # Where one of these has raised, the caller tries the other one (ERR-13).
+
     def close(self) -> None:
-        if not self._over:
-            self._leave()
+        if self._released:
+            return
+        unread = self._peer_ended and not (self._raw or self._truncated or self._over)
+        self._leave()
+        if unread and self._below.has_input():
+            # END-01: what follows the peer's close_notify was not read, and a close would reset.
+            self._linger_below()
+        else:
             self._below.close()
+        self._released = True
 
     def abort(self) -> None:
-        if self._over:
+        if self._released:
             return
+        alerted = self._alerted and self._held is None and not self._over
         self._leave()
-        if self._alerted and self._held is None:
-            self._linger_for_alert()
+        if alerted:
+            # So that the peer can read the alert, which a reset would overtake.
+            self._linger_below()
         else:
             self._below.abort()
+        self._released = True
 
     def _leave(self) -> None:
         self._over = True
@@ -526,8 +572,9 @@ class TLSChannel(SecureChannel, ChannelHandler):
         # The handler holds this channel.
         self._handler = _NOBODY
 
-    def _linger_for_alert(self) -> None:
-        """Close below so that the peer can read the alert; a reset would overtake it."""
+    def _linger_below(self) -> None:
+        """Close below once the peer has ended its stream there, so that no reset destroys what it
+        has not read yet."""
         try:
             if self._below.capabilities.can_half_close:
                 self._below.end_write()
@@ -547,7 +594,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
     # -- what is known -------------------------------------------------------------------------
 
     def get_tls(self) -> TLSInfo | None:
-        return None if self._done is not None else self._engine
+        return self._engine if self._secure else None
 
     def has_input(self) -> bool:
         if self._peer_ended:
