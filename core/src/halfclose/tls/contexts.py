@@ -26,7 +26,8 @@ def client_engine(tls: TLSOptions, host: str | None) -> Engine:
 
     :param host: the name in the endpoint, for which the certificate is checked unless *tls* names
         another one.
-    :raises ValueError: the context is one of a server; or it checks host names, and there is none.
+    :raises ValueError: the context is one of a server; it checks host names, and there is none, or
+        no valid one; or the session is of another context.
     """
     context = tls.context or _default_context()
     if context.protocol == ssl.PROTOCOL_TLS_SERVER:
@@ -36,10 +37,26 @@ def client_engine(tls: TLSOptions, host: str | None) -> Engine:
         raise ValueError(
             "TLSOptions.server_hostname is missing, the name for which the certificate is checked"
         )
-    _set_alpn(context, tls)
-    # A link-local address has a zone, which is this machine's own.
-    name = name.partition("%")[0] if name else None
-    return Engine(context, server_side=False, server_hostname=name, session=tls.session)
+    if tls.context is None:
+        # It is everybody's who names none, so nothing of another connection may stay on it.
+        context.set_alpn_protocols(tls.alpn)
+    else:
+        _set_alpn(context, tls)
+    if name:
+        # A link-local address has a zone, which is this machine's own; and a dot at the end of a
+        # name is for the resolver alone (RFC 6066, 3).
+        name = name.partition("%")[0].removesuffix(".")
+    try:
+        return Engine(context, server_side=False, server_hostname=name, session=tls.session)
+    except UnicodeError as error:
+        raise ValueError(f"{name!r} is no name of a host: {error}") from error
+    except ValueError as error:
+        if tls.session is None:
+            raise
+        raise ValueError(
+            "TLSOptions.session is of another context; a session is resumed with the context that "
+            "it was made with"
+        ) from error
 
 
 def server_context(tls: TLSOptions) -> ssl.SSLContext:
