@@ -36,6 +36,9 @@ THOROUGH = (
     "tests/runners/test_runners.py",
     "tests/scorecard/test_scorecard.py::test_document_says_what_is_seen_now",
     "tests/third_party/test_example.py",
+    "tests/tls/test_alerts.py::test_an_alert_in_place_of_each_record",
+    "tests/tls/test_early_ends.py::test_an_end_at_each_byte",
+    "tests/tls/test_fuzz.py::test_each_byte_is_flipped",
 )
 """What is thorough from beginning to end: files, and tests."""
 

@@ -180,6 +180,25 @@ class Channel(ABC):
         :raises OSError: the connection is lost.
         """
 
+    def flushed(self) -> bool:
+        """Whether all that `write` has taken is with the kernel.
+
+        A channel over this one asks, whose end of stream is some of these bytes (EVT-04).
+
+        :returns: if it is False, `ChannelHandler.writable` or `ChannelHandler.write_failed` is
+            called when that has changed. True if the channel cannot know.
+        """
+        return True
+
+    def can_linger(self) -> bool:
+        """Whether it makes sense to wait for the peer's end of stream (END-01).
+
+        Asked once our half has ended. It does if the peer knows of that, and will end its half. A
+        channel that cannot half-close ends its half only when it is closed, unless it says
+        otherwise here.
+        """
+        return self.capabilities.can_half_close
+
     def has_input(self) -> bool:
         """Whether input may be waiting to be read. True if the channel cannot know."""
         return True

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from .checking import seconds
 
 if TYPE_CHECKING:
     import ssl
+    from datetime import datetime
 
 __all__ = ["HANDSHAKE_TIMEOUT", "Certificate", "TLSInfo", "TLSOptions"]
 
@@ -26,9 +27,10 @@ class TLSOptions:
     """How TLS is spoken, for `ConnectionOptions.tls` and `Transport.startTLS`.
 
     :param context: certificates, versions and ciphers, as for every library that uses `ssl`. For a
-        client, by default one that checks the server's certificate by the system's authorities: by
-        ``truststore`` if that is installed, else by `ssl.create_default_context`. A server needs
-        one with a certificate.
+        client, by default one that checks the server's certificate by the system's authorities,
+        which on macOS needs the library ``truststore`` of the extra ``halfclose[tls]``;
+        `halfclose.tls.client_context` makes others. A server needs one with a certificate, as
+        `halfclose.tls.Certificates` has it.
     :param server_hostname: the name for which a client checks the certificate, and which it sends
         to the server; by default the host of the endpoint.
     :param alpn: the protocols of the application that we speak, such as ``("h2", "http/1.1")``, the
@@ -51,7 +53,8 @@ class TLSOptions:
     context: ssl.SSLContext | None = None
     server_hostname: str | None = None
     alpn: tuple[str, ...] = ()
-    session: ssl.SSLSession | None = None
+    # A session has no hash.
+    session: ssl.SSLSession | None = field(default=None, hash=False)
     truncation: Literal["error", "eof"] = "error"
     handshake_timeout: float = HANDSHAKE_TIMEOUT
 
@@ -115,6 +118,16 @@ class Certificate:
 
     der: bytes
     parsed: Mapping[str, Any] | None
+
+    @property
+    def expires(self) -> datetime | None:
+        """Until when the certificate is valid, with its time zone; None if `parsed` is None."""
+        if self.parsed is None:
+            return None
+        import ssl
+        from datetime import UTC, datetime
+
+        return datetime.fromtimestamp(ssl.cert_time_to_seconds(self.parsed["notAfter"]), UTC)
 
 
 class TLSInfo(ABC):

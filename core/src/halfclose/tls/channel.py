@@ -50,6 +50,9 @@ __all__ = ["TLSChannel"]
 _NOBODY: Any = None
 """Stands for the handler of a channel that has none yet, or none any more."""
 
+_MOST_UNREAD = 64 * 1024
+"""Bytes of answers to the peer's TLS that may wait: two thousand answers and more."""
+
 
 class TLSChannel(SecureChannel, ChannelHandler):
     """TLS over *below*. Call `shake_hands` next.
@@ -81,9 +84,11 @@ class TLSChannel(SecureChannel, ChannelHandler):
         "_records",
         "_rest",
         "_secure",
+        "_spared",
         "_timer",
         "_tls",
         "_truncated",
+        "_unread",
         "_wanted",
         "capabilities",
     )
@@ -116,12 +121,16 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._rest: memoryview | None = None
         # Output that the channel below has not taken yet.
         self._held: memoryview | None = None
+        # How many bytes of the engine's answers there are in it.
+        self._unread = 0
         # Whether the handler waits for `writable`, and whether for `write_ended`.
         self._wanted = False
         self._end_owed = False
         # Whether our close_notify was handed over, and whether the peer's was read.
         self._end_sent = False
         self._peer_ended = False
+        # Whether nothing is lost if our close_notify cannot be sent (TLS-22).
+        self._spared = False
         # What the channel below has reported, and what is told after the input before it.
         self._truncated = False
         self._failure: Exception | None = None
@@ -325,7 +334,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if self._raw or self._over:
             return
         self._answer()
-        if self._reading or self._failure is not None:
+        if (self._reading or self._failure is not None) and not self._over:
             self._tell_end()
 
     def _end_reading(self) -> None:
@@ -354,11 +363,19 @@ class TLSChannel(SecureChannel, ChannelHandler):
     def _answer(self) -> None:
         """Send what the engine has to say of itself, such as the answer to a key update."""
         said = self._engine.produced()
-        if said:
-            try:
-                self._send(said)
-            except OSError as error:
-                self._handler.write_failed(error)
+        if not said:
+            return
+        # Nothing is paused by a backlog of answers, since no producer has written them.
+        self._unread = self._unread + len(said) if self._held is not None else 0
+        try:
+            self._send(said)
+        except OSError as error:
+            self._handler.write_failed(error)
+            return
+        if self._unread > _MOST_UNREAD:
+            self._break(
+                ConnectionError("the peer makes TLS answer it, and does not read the answers")
+            )
 
     def _break(self, error: Exception) -> None:
         self._reading = False
@@ -396,7 +413,12 @@ class TLSChannel(SecureChannel, ChannelHandler):
 
     def write_failed(self, error: Exception) -> None:
         self._held = None
-        if self._done is None:
+        if self._done is not None:
+            return
+        if self._end_owed and self._spared and isinstance(error, BrokenPipeError):
+            self._end_owed = False
+            self._handler.write_ended()
+        else:
             self._handler.write_failed(error)
 
     def reader_gone(self, error: Exception) -> None:
@@ -408,7 +430,8 @@ class TLSChannel(SecureChannel, ChannelHandler):
         held, self._held = self._held, None
         try:
             # None: the connection had waited for room before ``startTLS``.
-            self._send(held or b"")
+            if held is not None:
+                self._send(held)
         except OSError as error:
             if self._done is None:
                 self._handler.write_failed(error)
@@ -423,7 +446,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if self._wanted:
             self._wanted = False
             self._handler.writable()
-        elif self._end_owed and self._end_sent:
+        elif self._end_owed and self._end_sent and self._below.flushed():
             self._end_owed = False
             self._handler.write_ended()
 
@@ -465,27 +488,43 @@ class TLSChannel(SecureChannel, ChannelHandler):
     def end_write(self) -> bool:
         if self._done is None:
             self._end()
-            if self._held is None:
+            if self._all_sent():
                 return True
         self._end_owed = True
         return False
 
+    def _all_sent(self) -> bool:
+        """Whether all that was written is with the kernel; if not, `writable` comes."""
+        return self._held is None and self._below.flushed()
+
     def _end(self) -> None:
-        """Send close_notify, and no end of stream below (TLS-02)."""
+        """Send close_notify, and no end of stream below (TLS-02).
+
+        :raises OSError: the connection is lost.
+        """
         self._end_sent = True
-        before = self._held
+        if self._peer_ended:
+            # The peer may be gone. If it was a reset, what it has not read is lost (FLU-11).
+            error = self._below.look_for_error()
+            if error is not None and not isinstance(error, BrokenPipeError):
+                raise error
+            self._spared = self._all_sent()
         try:
             self._send(self._engine.end())
-        except OSError:
-            # TLS-22: nothing is lost with a close_notify for a peer that has ended itself.
-            if not self._peer_ended or before is not None:
+        except BrokenPipeError:
+            if not self._spared:
                 raise
 
     # -- the end -------------------------------------------------------------------------------
 
     def close(self) -> None:
-        if not self._over:
-            self._leave()
+        if self._over:
+            return
+        self._leave()
+        if self._peer_ended and not (self._raw or self._truncated) and self._below.has_input():
+            # END-01: what follows the peer's close_notify was not read, and a close would reset.
+            self._linger_below()
+        else:
             self._below.close()
 
     def abort(self) -> None:
@@ -493,7 +532,8 @@ class TLSChannel(SecureChannel, ChannelHandler):
             return
         self._leave()
         if self._alerted and self._held is None:
-            self._linger_for_alert()
+            # So that the peer can read the alert, which a reset would overtake.
+            self._linger_below()
         else:
             self._below.abort()
 
@@ -505,8 +545,9 @@ class TLSChannel(SecureChannel, ChannelHandler):
         # The handler holds this channel.
         self._handler = _NOBODY
 
-    def _linger_for_alert(self) -> None:
-        """Close below so that the peer can read the alert; a reset would overtake it."""
+    def _linger_below(self) -> None:
+        """Close below once the peer has ended its stream there, so that no reset destroys what it
+        has not read yet."""
         try:
             if self._below.capabilities.can_half_close:
                 self._below.end_write()

@@ -18,11 +18,10 @@ sent. It knows the traps of OpenSSL and of Python's `ssl`, so that nothing above
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
-from typing import Any
 
 from ..tls_options import Certificate, TLSInfo
 from .errors import clarify
+from .parsing import parsed
 
 __all__ = ["PIECE", "Engine"]
 
@@ -172,8 +171,8 @@ class Engine(TLSInfo):
         der = self._object.getpeercert(True)
         if der is None:
             return None
-        parsed: Mapping[str, Any] | None = self._object.getpeercert() or None
-        return Certificate(der, parsed)
+        # It tells nothing of a certificate that it has not checked.
+        return Certificate(der, self._object.getpeercert() or parsed(der))
 
     @property
     def session(self) -> ssl.SSLSession | None:

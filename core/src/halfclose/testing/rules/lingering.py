@@ -10,6 +10,7 @@ from ...io import lingering
 from ...reasons import (
     ConnectionDone,
 )
+from ..channels.channel_types import PollerTCP
 from ..channels.peers import LIMIT, RawPeer
 from ..tools.data import assert_same
 from ..tools.harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
@@ -90,9 +91,9 @@ class LingeringRules:
         assert pair.can.drains, "drains is declared off, which only standard input may"
         if paused:
             pair.protocol.verb("pauseProducing")
-        sent = await pair.peer.send(upload[: 1 << 16])
+        sent = await pair.peer.send(upload[: 1 << 15])
         write_and_lose(reply)(pair.protocol)
-        sent += await pair.peer.send(upload[1 << 16 :])
+        sent += await pair.peer.send(upload[1 << 15 :])
         received, end = await pair.peer.read_all()
         assert end == "eof", f"{case}: {len(received)} bytes and then a {end}"
         assert_same(received, reply, case)
@@ -307,7 +308,7 @@ class LingeringRules:
         every = await self._lingering(net, 3)
         client = Recorder()
         net.watch(client)
-        with net.channel_type.polled.listening(net.backend) as listener:
+        with PollerTCP().listening(net.backend) as listener:
             with no_more_descriptors():
                 await net.backend.connect(listener.endpoint, lambda: client, LIMIT)
             held = [watched.held() for watched in every]
