@@ -209,9 +209,7 @@ async def conversation(
 
     :returns: the session after the first data, and whether an earlier one was resumed.
     """
-    client = await backend.connect(
-        listener.endpoint, Noted, options=ConnectionOptions(tls=tls)
-    )
+    client = await backend.connect(listener.endpoint, Noted, options=ConnectionOptions(tls=tls))
     await until(backend, lambda: accepted)
     server = accepted.pop()
     server.transport.write(b"hello")
