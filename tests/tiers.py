@@ -8,7 +8,8 @@ the next rule the first card goes to the next variant. So the quick run finds wh
 unless it breaks one rule on one type of channel of one variant alone.
 
 Thorough adds those, and what takes long: `THOROUGH`, the tests and parameters that have the mark
-``thorough``, and more scripts in each exploration, which are other ones each time. The quick run performs the same few scripts each time.
+``thorough``, and more scripts in each exploration, which are other ones each time. The quick run
+performs the same few scripts each time.
 """
 
 from __future__ import annotations

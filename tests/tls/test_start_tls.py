@@ -402,10 +402,10 @@ def test_when_it_is_too_late(variant: str) -> None:
     async def main(backend: Backend) -> None:
         async with pair(backend) as (client, server):
             client.transport.loseWriteConnection()
-            with pytest.raises(RuntimeError, match="a half of the connection with .* has ended"):
+            with pytest.raises(RuntimeError, match=r"a half of the connection with .* has ended"):
                 client.transport.startTLS(client_tls())
             await until(backend, lambda: "read" in server.events)
-            with pytest.raises(RuntimeError, match="a half of the connection with .* has ended"):
+            with pytest.raises(RuntimeError, match=r"a half of the connection with .* has ended"):
                 server.transport.startTLS(server_tls(), server_side=True)
             server.transport.loseConnection()
             server.transport.startTLS(server_tls(), server_side=True)
@@ -422,7 +422,7 @@ def test_twice_at_once(variant: str) -> None:
         async with pair(backend) as (client, server):
             start(client, server)
             for side in client, server:
-                with pytest.raises(RuntimeError, match="a TLS handshake with .* goes on"):
+                with pytest.raises(RuntimeError, match=r"a TLS handshake with .* goes on"):
                     side.transport.startTLS(client_tls())
             await over(backend, client, server)
 

@@ -269,7 +269,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         """Whether there is something to deliver without reading below."""
         return (
             self._rest is not None
-            or not self._engine.hungry
+            or self._engine.incoming.pending > 0
             or self._truncated
             or self._failure is not None
         )
@@ -288,13 +288,13 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if self._records is not None:
             self._records.passed(data)
         if self._rest is None and len(data) <= PIECE:
-            self._engine.feed(data)
+            self._engine.incoming.write(data)
         else:
             self._keep(data)
-        if self._done is not None:
-            self._shake()
-        else:
+        if self._done is None:
             self._deliver()
+        else:
+            self._shake()
 
     def _keep(self, data: bytes) -> None:
         """Have *data* fed to the engine after what waits for that already."""
@@ -305,7 +305,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         rest = self._rest
         if rest is None:
             return False
-        self._engine.feed(rest[:PIECE])
+        self._engine.incoming.write(rest[:PIECE])
         self._rest = rest[PIECE:] if len(rest) > PIECE else None
         return True
 
@@ -317,8 +317,9 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if self._handler is _NOBODY:
             return
         engine = self._engine
+        incoming = engine.incoming
         while (self._reading or self._failure is not None) and not (self._raw or self._over):
-            if engine.hungry and not self._feed():
+            if not incoming.pending and (self._rest is None or not self._feed()):
                 break
             try:
                 data = engine.decrypt()
@@ -333,8 +334,10 @@ class TLSChannel(SecureChannel, ChannelHandler):
                 return
         if self._raw or self._over:
             return
-        self._answer()
-        if (self._reading or self._failure is not None) and not self._over:
+        if engine.outgoing.pending:
+            self._answer()
+        # A failure sets this too.
+        if self._truncated and (self._reading or self._failure is not None) and not self._over:
             self._tell_end()
 
     def _end_reading(self) -> None:
@@ -461,7 +464,10 @@ class TLSChannel(SecureChannel, ChannelHandler):
             return 0
         size = len(data)
         if size <= PIECE:
-            self._send(self._engine.encrypt(data))
+            records = self._engine.encrypt(data)
+            sent = self._below.write(records)
+            if sent < len(records):
+                self._held = memoryview(records)[sent:]
             return size
         taken = 0
         view = memoryview(data)

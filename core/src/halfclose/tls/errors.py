@@ -10,7 +10,7 @@ import ssl
 
 from ..text import printable
 
-__all__ = ["clarify", "told"]
+__all__ = ["bare", "clarify", "told"]
 
 _SOURCE = re.compile(r" \(_ssl\.c:\d+\)$")
 _PREFIX = re.compile(r"^\[[^\]]*\] ")
@@ -48,12 +48,22 @@ def clarify(error: ssl.SSLError) -> None:
     error.strerror = printable(_words(error))
 
 
+def bare(error: BaseException) -> str:
+    """The text of *error*, without the macros of OpenSSL and the lines of Python's source.
+
+    :param error: what `ssl` has raised.
+    """
+    if not isinstance(error, ssl.SSLError):
+        return str(error) or type(error).__name__
+    return _PREFIX.sub("", _SOURCE.sub("", str(error.args[-1] if error.args else "")))
+
+
 def _words(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError) and error.verify_message:
         return f"the peer's certificate was not accepted: {error.verify_message.rstrip('.')}"
     if isinstance(error, ssl.SSLZeroReturnError):
         return "the peer ended the TLS during its handshake"
-    text = _PREFIX.sub("", _SOURCE.sub("", str(error.args[-1] if error.args else "")))
+    text = bare(error)
     alert = _ALERT.match(text)
     if alert is not None:
         name = alert[1].lower()

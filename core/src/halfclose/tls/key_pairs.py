@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from ..reasons import CertificateError
 from ..text import one_line, printable
-from .errors import described
+from .errors import bare
 
 __all__ = ["FilePath", "KeyPair", "Passphrase", "authorities", "load_pair", "warn_of_readers"]
 
@@ -115,7 +115,7 @@ def _wrong_with(pair: KeyPair, error: Exception, *, asked: bool) -> str:
         return f"the file {key} has no private key in PEM{hint}"
     if getattr(error, "reason", None) in _MISMATCHES:
         return f"the private key {key} does not belong to the first certificate in {certificate}"
-    why = one_line(described(error))
+    why = one_line(bare(error))
     if asked:
         return (
             f"the private key {key} cannot be decrypted: its passphrase is wrong, or the file is "
@@ -139,7 +139,7 @@ def authorities(path: FilePath) -> Iterator[None]:
         if found is not None and _CERTIFICATE not in found:
             why = "it has no certificate in PEM"
         else:
-            why = one_line(described(error))
+            why = one_line(bare(error))
         raise CertificateError(
             f"the file of authorities {_shown(path)} cannot be used: {why}"
         ) from error

@@ -115,8 +115,9 @@ class LingeringRules:
         more than 1024 connections linger at once; for one more, the oldest goes.
 
         Where to look: ``Backend.lingering`` becomes the channel's handler by ``Channel.linger``,
-        which calls ``start``. ``Channel.unsent`` must return the length of the kernel's send queue. The
-        ``close`` at the end must release the descriptor at once, even while a task is reading.
+        which calls ``start``. ``Channel.unsent`` must return the length of the kernel's send
+        queue. The ``close`` at the end must release the descriptor at once, even while a task is
+        reading.
         (For stdin, see rule PIP-03.)
         """
         await self._discards(net)
