@@ -133,7 +133,7 @@ def test_clients_of_one_context_with_different_alpn() -> None:
             async with pair(backend) as (client, server):
                 client.transport.startTLS(TLSOptions(context, NAME, alpn))
                 server.transport.startTLS(server_tls(alpn=("http/1.1", "h2")), server_side=True)
-                await until(backend, lambda each=client: "handshake" in each.events)
+                await over(backend, client)
                 agreed.append(client.transport.negotiatedProtocol)
         assert agreed == ["h2", "http/1.1", "http/1.1"]
 
@@ -234,6 +234,11 @@ def test_a_client_needs_a_context_with_which_it_can_be_one() -> None:
                 assert str(caught.value).startswith(f"cannot connect to memory:x: {words}")
 
     run(main, variant="memory")
+
+
+async def over(backend: Backend, side: Noted) -> None:
+    """Wait until *side* was told that the handshake is over."""
+    await until(backend, lambda: "handshake" in side.events)
 
 
 async def _session(backend: Backend, endpoint: Any) -> ssl.SSLSession:
