@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import ssl
+import sys
+import threading
 from typing import Any
 
 import pytest
@@ -123,6 +125,30 @@ def test_the_options_of_a_context_stay() -> None:
             assert isinstance(await client.transport.whenClosed(), ConnectionDone)
 
     run(main, variant="memory")
+
+
+def test_a_context_in_two_threads() -> None:
+    """Each loop changes its options for a moment, and the other must not see that."""
+    from halfclose.tls import contexts
+
+    context = trusting()
+    before = context.options
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def connect() -> None:
+        for _ in range(300):
+            contexts.client_engine(TLSOptions(context, NAME), None)
+
+    try:
+        threads = [threading.Thread(target=connect) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert context.options == before
 
 
 def test_clients_of_one_context_with_different_alpn() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import ssl
 import sys
+import threading
 
 from ..tls_options import TLSOptions
 from .engine import Engine
@@ -67,6 +68,9 @@ def system_context() -> ssl.SSLContext:
 _default_context = functools.cache(system_context)
 """The context of all clients that name none. Made once, since it reads the authorities."""
 
+_changing = threading.Lock()
+"""Held while a context is changed for one connection. The loops of two threads may share it."""
+
 
 def client_engine(tls: TLSOptions, host: str | None) -> Engine:
     """The engine of a client.
@@ -84,17 +88,18 @@ def client_engine(tls: TLSOptions, host: str | None) -> Engine:
         raise ValueError(
             "TLSOptions.server_hostname is missing, the name for which the certificate is checked"
         )
-    if tls.context is None:
-        # It is everybody's who names none, so nothing of another connection may stay on it.
-        context.set_alpn_protocols(tls.alpn)
-    else:
-        _set_alpn(context, tls)
     if name:
         # A link-local address has a zone, which is this machine's own; and a dot at the end of a
         # name is for the resolver alone (RFC 6066, 3).
         name = name.partition("%")[0].removesuffix(".")
     try:
-        return Engine(context, server_side=False, server_hostname=name, session=tls.session)
+        with _changing:
+            if tls.context is None:
+                # Nothing of a connection may stay on the context of all who name none.
+                context.set_alpn_protocols(tls.alpn)
+            else:
+                _set_alpn(context, tls)
+            return Engine(context, server_side=False, server_hostname=name, session=tls.session)
     except UnicodeError as error:
         raise ValueError(f"{name!r} is no name of a host: {error}") from error
     except ValueError as error:
@@ -128,7 +133,8 @@ def server_engine(tls: TLSOptions) -> Engine:
 
     :raises ValueError: see `server_context`.
     """
-    return Engine(server_context(tls), server_side=True)
+    with _changing:
+        return Engine(server_context(tls), server_side=True)
 
 
 def _set_alpn(context: ssl.SSLContext, tls: TLSOptions) -> None:
