@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 import trustme
-from core.support import VARIANTS, descriptors, run, until
+from core.support import VARIANTS, descriptors, until
 from halfclose import (
     Backend,
     ConnectError,
@@ -35,6 +35,7 @@ from tls.pairs import (
     client_tls,
     each_variant,
     place,
+    run,
     server_tls,
     trusting,
     with_certificate,

@@ -6,7 +6,7 @@ import ssl
 from typing import Any
 
 import pytest
-from core.support import run, until
+from core.support import until
 from halfclose import Backend, ConnectionDone, ConnectionOptions, Listener, TLSOptions, Transport
 from tls.pairs import (
     NAME,
@@ -16,6 +16,7 @@ from tls.pairs import (
     each_variant,
     pair,
     place,
+    run,
     server_tls,
     trusting,
     with_certificate,

@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 import pytest
-from core.support import run, until
+from core.support import until
 from halfclose import (
     Backend,
     ConnectError,
@@ -25,6 +25,7 @@ from tls.pairs import (
     each_variant,
     pair,
     place,
+    run,
     server_tls,
     trusting,
     with_certificate,

@@ -59,7 +59,7 @@ async def talk(backend: Backend, listen: str, connect: str | None = None) -> tup
         accepted[0].transport.write(b"answer")
         accepted[0].transport.loseConnection()
         assert isinstance(await client.transport.whenClosed(), ConnectionDone)
-        assert (client.data, accepted[0].data) == (b"answer", b"question")
+        assert bytes(client.data + accepted[0].data) == b"answerquestion"
     return client, accepted[0]
 
 
@@ -192,8 +192,8 @@ def test_start_tls_as_a_server_of_inetd(variant: str, tmp_path: Path) -> None:
                 *(sys.executable, str(tmp_path / "server.py"), variant),
                 *(str(tmp_path / "pem"), str(tmp_path / "report")),
             ],
-            stdin=theirs,
-            stdout=theirs,
+            stdin=theirs.fileno(),
+            stdout=theirs.fileno(),
             env=environment(),
         )
         theirs.close()

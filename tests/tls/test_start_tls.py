@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from core.support import Recorder, run, until
+from core.support import Recorder, until
 from halfclose import (
     Backend,
     ConnectionAborted,
@@ -29,6 +29,7 @@ from tls.pairs import (
     each_variant,
     pair,
     place,
+    run,
     server_tls,
     trusting,
     with_certificate,
