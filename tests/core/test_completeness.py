@@ -215,7 +215,7 @@ def test_reports_are_understood(conftest: ModuleType) -> None:
 def test_what_is_left_out_is_told(conftest: ModuleType) -> None:
     """By each worker to the process that reports, and there to people."""
     names = ["tests/core/test_one.py::test_one", "tests/runners/test_runners.py::test_one"]
-    items = [SimpleNamespace(nodeid=name) for name in names]
+    items = [SimpleNamespace(nodeid=name, get_closest_marker=lambda mark: None) for name in names]
     deselected: list[Any] = []
     hook = SimpleNamespace(pytest_deselected=lambda items: deselected.extend(items))
     output: dict[str, int] = {}
