@@ -8,7 +8,8 @@ the next rule the first card goes to the next variant. So the quick run finds wh
 unless it breaks one rule on one type of channel of one variant alone.
 
 Thorough adds those, and what takes long: `THOROUGH`, the tests and parameters that have the mark
-``thorough``, and more scripts in each exploration, which are other ones each time. The quick run performs the same few scripts each time.
+``thorough``, and more scripts in each exploration, which are other ones each time. The quick run
+performs the same few scripts each time.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ THOROUGH = (
     "tests/runners/test_runners.py",
     "tests/scorecard/test_scorecard.py::test_document_says_what_is_seen_now",
     "tests/third_party/test_example.py",
+    "tests/tls/test_alerts.py::test_an_alert_in_place_of_each_record",
+    "tests/tls/test_early_ends.py::test_an_end_at_each_byte",
+    "tests/tls/test_fuzz.py::test_each_byte_is_flipped",
+    "tests/tls/test_many_handshakes.py",
+    "tests/tls/test_memory.py",
 )
 """What is thorough from beginning to end: files, and tests."""
 

@@ -168,6 +168,12 @@ class StreamChannel(Channel):
         self._work.set()
         return False
 
+    def flushed(self) -> bool:
+        if self._piece is None:
+            return True
+        self._wanted = True
+        return False
+
     def can_linger(self) -> bool:
         return self._own_end_sent
 
