@@ -36,6 +36,8 @@ THOROUGH = (
     "tests/runners/test_runners.py",
     "tests/scorecard/test_scorecard.py::test_document_says_what_is_seen_now",
     "tests/third_party/test_example.py",
+    "tests/tls_peers/test_passing.py",
+    "tests/tls_peers/test_peers.py",
 )
 """What is thorough from beginning to end: files, and tests."""
 
