@@ -12,6 +12,7 @@ from documents.blocks import ROOT
 from documents.errors import errors, raised
 from documents.helps import helps
 from documents.options import backend_options, calls, connection_options
+from tls_peers.tables import frameworks, http, libraries, programs
 
 __all__ = ["MADE", "anew"]
 
@@ -22,6 +23,12 @@ MADE: dict[str, dict[str, Callable[[], str]]] = {
         "connection options": connection_options,
         "calls": calls,
         "backend options": backend_options,
+    },
+    "docs/tls.md": {
+        "peers libraries": libraries,
+        "peers programs": programs,
+        "peers http": http,
+        "peers frameworks": frameworks,
     },
 }
 """What makes the parts of each page."""

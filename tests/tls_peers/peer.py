@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -54,11 +55,13 @@ class Peer:
         return None
 
     def version(self) -> str:
-        """The version, as it says it itself."""
+        """The version, as it says it itself: the first number with a point in it."""
         told = subprocess.run(
             self.tell_version, capture_output=True, text=True, env=_environment(), check=True
         )
-        return (told.stdout + told.stderr).splitlines()[0].strip()
+        found = re.search(r"\d+(\.\d+)+", told.stdout + told.stderr)
+        assert found is not None, told
+        return found[0]
 
 
 _PATH = environment()["PATH"] + ":/usr/sbin:/sbin"
