@@ -85,6 +85,10 @@ class Completeness:
                 )
 
 
+def _is_thorough(item: pytest.Item) -> bool:
+    return is_thorough(item.nodeid) or item.get_closest_marker("thorough") is not None
+
+
 class QuickTier:
     """Leaves out what only the thorough tier runs, and says how much that is.
 
@@ -98,10 +102,10 @@ class QuickTier:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        left_out = [item for item in items if is_thorough(item.nodeid)]
+        left_out = [item for item in items if _is_thorough(item)]
         self.left_out = len(left_out)
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not is_thorough(item.nodeid)]
+        items[:] = [item for item in items if not _is_thorough(item)]
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if hasattr(session.config, "workeroutput"):

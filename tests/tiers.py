@@ -7,8 +7,9 @@ on which a rule can be seen are dealt out to the variants of the framework, as c
 the next rule the first card goes to the next variant. So the quick run finds what a change breaks,
 unless it breaks one rule on one type of channel of one variant alone.
 
-Thorough adds those, and what takes long: `THOROUGH`, and more scripts in each exploration, which
-are other ones each time. The quick run performs the same few scripts each time.
+Thorough adds those, and what takes long: `THOROUGH`, the tests and parameters that have the mark
+``thorough``, and more scripts in each exploration, which are other ones each time. The quick run
+performs the same few scripts each time.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ THOROUGH = (
     "tests/runners/test_runners.py",
     "tests/scorecard/test_scorecard.py::test_document_says_what_is_seen_now",
     "tests/third_party/test_example.py",
+    "tests/tls/test_alerts.py::test_an_alert_in_place_of_each_record",
+    "tests/tls/test_early_ends.py::test_an_end_at_each_byte",
+    "tests/tls/test_fuzz.py::test_each_byte_is_flipped",
     "tests/tls_peers/test_passing.py",
     "tests/tls_peers/test_peers.py",
 )

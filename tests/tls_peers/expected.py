@@ -20,8 +20,8 @@ def _both(answered: str | None, received: str | None, end: str | None) -> _Versi
 _WHOLE = _both(ALL, ALL, ALONE)
 _WHOLE_AND_END = _both(ALL, ALL, BOTH)
 
-# In 1.2 its reader takes our close_notify for the end, and its writer then sends nothing but its
-# own, without an error. So it looks like an answer that is empty and whole.
+# In 1.2 it ends its own half when it reads our close_notify, so that its answer looks empty and
+# whole.
 _JAVA: _Versions = {"1.2": Seen(NONE, ALL, BOTH), "1.3": Seen(ALL, ALL, BOTH)}
 
 EXPECTED: dict[str, dict[Side, _Versions]] = {

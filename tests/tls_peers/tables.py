@@ -82,6 +82,6 @@ def _labels(sides: Mapping[Side, Mapping[str, Seen]]) -> Iterable[tuple[str, See
 
 
 def _cells(seen: Seen) -> Iterable[str]:
-    yield seen.answered or "–"
-    yield (seen.received or "–") + (r" \*" if seen.end == BARE else "")
-    yield seen.end or "–"
+    yield seen.answered or "-"
+    yield (seen.received or "-") + (r" \*" if seen.end == BARE else "")
+    yield seen.end or "-"

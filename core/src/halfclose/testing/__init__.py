@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .channels.channel_types import (
-    CHANNEL_TYPES,
     ChannelType,
     Dial,
     NativeTCP,
@@ -21,6 +20,7 @@ from .channels.channel_types import (
     PollerUnix,
     Stdio,
 )
+from .channels.everywhere import CHANNEL_TYPES
 from .channels.peers import RawPeer
 from .channels.pipes import PipePeer
 from .channels.sockets import SocketPeer

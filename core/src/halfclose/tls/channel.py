@@ -19,9 +19,8 @@ would take that one for the end of everything.
 An end of stream below without it means that bytes may be missing: that is a failure with a
 `TruncatedError`, or, if the options say so and it came at the end of a record, the end (TLS-05).
 
-*After the end*, a connection lets its channel linger: it calls `start` a second time. From then on
-nothing is decrypted. The end of stream below is sent, and what comes is given to the lingerer as it
-is (TLS-09).
+*After the end*, a connection lets its channel linger. From then on nothing is decrypted. The end of
+stream below is sent, and what comes is given to the lingerer as it is (TLS-09).
 
 *A fatal error* makes the engine say why in an alert. The connection aborts the channel then, but a
 reset could overtake the alert. So the channel below is not reset but lingers itself (TLS-12).
@@ -50,6 +49,9 @@ __all__ = ["TLSChannel"]
 
 _NOBODY: Any = None
 """Stands for the handler of a channel that has none yet, or none any more."""
+
+_MOST_UNREAD = 64 * 1024
+"""Bytes of answers to the peer's TLS that may wait: two thousand answers and more."""
 
 
 class TLSChannel(SecureChannel, ChannelHandler):
@@ -81,9 +83,12 @@ class TLSChannel(SecureChannel, ChannelHandler):
         "_reading",
         "_records",
         "_rest",
+        "_secure",
+        "_spared",
         "_timer",
         "_tls",
         "_truncated",
+        "_unread",
         "_wanted",
         "capabilities",
     )
@@ -116,18 +121,24 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._rest: memoryview | None = None
         # Output that the channel below has not taken yet.
         self._held: memoryview | None = None
+        # How many bytes of the engine's answers there are in it.
+        self._unread = 0
         # Whether the handler waits for `writable`, and whether for `write_ended`.
         self._wanted = False
         self._end_owed = False
         # Whether our close_notify was handed over, and whether the peer's was read.
         self._end_sent = False
         self._peer_ended = False
+        # Whether nothing is lost if our close_notify cannot be sent (TLS-22).
+        self._spared = False
         # What the channel below has reported, and what is told after the input before it.
         self._truncated = False
         self._failure: Exception | None = None
         self._records = Records() if tls.truncation == "eof" else None
         # Whether the engine has sent an alert because it is broken.
         self._alerted = False
+        # Whether the handshake is over and has not failed.
+        self._secure = False
         # Whether this channel lingers, and decrypts nothing any more.
         self._raw = False
         # Whether it was closed or aborted.
@@ -181,6 +192,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
     def _shaken(self, error: Exception | None) -> None:
         """Tell that the handshake is over, or has failed with *error*, and do what has waited."""
         done, self._done = self._done, None
+        self._secure = error is None
         self._forget_timer()
         assert done is not None
         done(error)
@@ -216,12 +228,12 @@ class TLSChannel(SecureChannel, ChannelHandler):
     # -- being read ----------------------------------------------------------------------------
 
     def start(self, handler: ChannelHandler) -> None:
-        lingers = self._handler is not _NOBODY
         self._handler = handler
-        if not lingers:
-            if self._failure is not None:
-                self._host.call_soon(self._go_on)
-            return
+        if self._failure is not None:
+            self._host.call_soon(self._go_on)
+
+    def linger(self, handler: ChannelHandler) -> None:
+        self._handler = handler
         self._raw = True
         self._rest = None
         if self._end_sent and self._below.capabilities.can_half_close:
@@ -257,7 +269,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         """Whether there is something to deliver without reading below."""
         return (
             self._rest is not None
-            or not self._engine.hungry
+            or self._engine.incoming.pending > 0
             or self._truncated
             or self._failure is not None
         )
@@ -276,13 +288,13 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if self._records is not None:
             self._records.passed(data)
         if self._rest is None and len(data) <= PIECE:
-            self._engine.feed(data)
+            self._engine.incoming.write(data)
         else:
             self._keep(data)
-        if self._done is not None:
-            self._shake()
-        else:
+        if self._done is None:
             self._deliver()
+        else:
+            self._shake()
 
     def _keep(self, data: bytes) -> None:
         """Have *data* fed to the engine after what waits for that already."""
@@ -293,7 +305,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         rest = self._rest
         if rest is None:
             return False
-        self._engine.feed(rest[:PIECE])
+        self._engine.incoming.write(rest[:PIECE])
         self._rest = rest[PIECE:] if len(rest) > PIECE else None
         return True
 
@@ -305,8 +317,9 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if self._handler is _NOBODY:
             return
         engine = self._engine
+        incoming = engine.incoming
         while (self._reading or self._failure is not None) and not (self._raw or self._over):
-            if engine.hungry and not self._feed():
+            if not incoming.pending and (self._rest is None or not self._feed()):
                 break
             try:
                 data = engine.decrypt()
@@ -321,8 +334,10 @@ class TLSChannel(SecureChannel, ChannelHandler):
                 return
         if self._raw or self._over:
             return
-        self._answer()
-        if self._reading or self._failure is not None:
+        if engine.outgoing.pending:
+            self._answer()
+        # A failure sets this too.
+        if self._truncated and (self._reading or self._failure is not None) and not self._over:
             self._tell_end()
 
     def _end_reading(self) -> None:
@@ -351,11 +366,19 @@ class TLSChannel(SecureChannel, ChannelHandler):
     def _answer(self) -> None:
         """Send what the engine has to say of itself, such as the answer to a key update."""
         said = self._engine.produced()
-        if said:
-            try:
-                self._send(said)
-            except OSError as error:
-                self._handler.write_failed(error)
+        if not said:
+            return
+        # Nothing is paused by a backlog of answers, since no producer has written them.
+        self._unread = self._unread + len(said) if self._held is not None else 0
+        try:
+            self._send(said)
+        except OSError as error:
+            self._handler.write_failed(error)
+            return
+        if self._unread > _MOST_UNREAD:
+            self._break(
+                ConnectionError("the peer makes TLS answer it, and does not read the answers")
+            )
 
     def _break(self, error: Exception) -> None:
         self._reading = False
@@ -393,7 +416,12 @@ class TLSChannel(SecureChannel, ChannelHandler):
 
     def write_failed(self, error: Exception) -> None:
         self._held = None
-        if self._done is None:
+        if self._done is not None:
+            return
+        if self._end_owed and self._spared and isinstance(error, BrokenPipeError):
+            self._end_owed = False
+            self._handler.write_ended()
+        else:
             self._handler.write_failed(error)
 
     def reader_gone(self, error: Exception) -> None:
@@ -403,9 +431,10 @@ class TLSChannel(SecureChannel, ChannelHandler):
 
     def writable(self) -> None:
         held, self._held = self._held, None
-        assert held is not None
         try:
-            self._send(held)
+            # None: the connection had waited for room before ``startTLS``.
+            if held is not None:
+                self._send(held)
         except OSError as error:
             if self._done is None:
                 self._handler.write_failed(error)
@@ -420,7 +449,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if self._wanted:
             self._wanted = False
             self._handler.writable()
-        elif self._end_owed and self._end_sent:
+        elif self._end_owed and self._end_sent and self._below.flushed():
             self._end_owed = False
             self._handler.write_ended()
 
@@ -435,7 +464,10 @@ class TLSChannel(SecureChannel, ChannelHandler):
             return 0
         size = len(data)
         if size <= PIECE:
-            self._send(self._engine.encrypt(data))
+            records = self._engine.encrypt(data)
+            sent = self._below.write(records)
+            if sent < len(records):
+                self._held = memoryview(records)[sent:]
             return size
         taken = 0
         view = memoryview(data)
@@ -462,27 +494,43 @@ class TLSChannel(SecureChannel, ChannelHandler):
     def end_write(self) -> bool:
         if self._done is None:
             self._end()
-            if self._held is None:
+            if self._all_sent():
                 return True
         self._end_owed = True
         return False
 
+    def _all_sent(self) -> bool:
+        """Whether all that was written is with the kernel; if not, `writable` comes."""
+        return self._held is None and self._below.flushed()
+
     def _end(self) -> None:
-        """Send close_notify, and no end of stream below (TLS-02)."""
+        """Send close_notify, and no end of stream below (TLS-02).
+
+        :raises OSError: the connection is lost.
+        """
         self._end_sent = True
-        before = self._held
+        if self._peer_ended:
+            # The peer may be gone. If it was a reset, what it has not read is lost (FLU-11).
+            error = self._below.look_for_error()
+            if error is not None and not isinstance(error, BrokenPipeError):
+                raise error
+            self._spared = self._all_sent()
         try:
             self._send(self._engine.end())
-        except OSError:
-            # TLS-22: nothing is lost with a close_notify for a peer that has ended itself.
-            if not self._peer_ended or before is not None:
+        except BrokenPipeError:
+            if not self._spared:
                 raise
 
     # -- the end -------------------------------------------------------------------------------
 
     def close(self) -> None:
-        if not self._over:
-            self._leave()
+        if self._over:
+            return
+        self._leave()
+        if self._peer_ended and not (self._raw or self._truncated) and self._below.has_input():
+            # END-01: what follows the peer's close_notify was not read, and a close would reset.
+            self._linger_below()
+        else:
             self._below.close()
 
     def abort(self) -> None:
@@ -490,7 +538,8 @@ class TLSChannel(SecureChannel, ChannelHandler):
             return
         self._leave()
         if self._alerted and self._held is None:
-            self._linger_for_alert()
+            # So that the peer can read the alert, which a reset would overtake.
+            self._linger_below()
         else:
             self._below.abort()
 
@@ -502,8 +551,9 @@ class TLSChannel(SecureChannel, ChannelHandler):
         # The handler holds this channel.
         self._handler = _NOBODY
 
-    def _linger_for_alert(self) -> None:
-        """Close below so that the peer can read the alert; a reset would overtake it."""
+    def _linger_below(self) -> None:
+        """Close below once the peer has ended its stream there, so that no reset destroys what it
+        has not read yet."""
         try:
             if self._below.capabilities.can_half_close:
                 self._below.end_write()
@@ -523,7 +573,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
     # -- what is known -------------------------------------------------------------------------
 
     def get_tls(self) -> TLSInfo | None:
-        return None if self._done is not None else self._engine
+        return self._engine if self._secure else None
 
     def has_input(self) -> bool:
         if self._peer_ended:

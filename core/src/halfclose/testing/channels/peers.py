@@ -187,6 +187,11 @@ class RawListener(ABC):
     endpoint: Endpoint
     """The endpoint that it listens on."""
 
+    @property
+    @abstractmethod
+    def acceptable(self) -> bool:
+        """Whether a connection waits to be accepted."""
+
     @abstractmethod
     async def accept(self) -> RawPeer:
         """Wait for a connection, and give the raw peer at this end of it.

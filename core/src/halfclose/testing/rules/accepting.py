@@ -78,7 +78,8 @@ class AcceptingRules:
             made.append(Recorder())
             return made[-1]
 
-        async with net.channel_type.polled.serve(
+        # Accepting is below TLS, whose handshake comes after it.
+        async with net.channel_type.polled.bare.serve(
             net.backend, factory, ConnectionOptions()
         ) as connect:
             first = net.closing(await connect())

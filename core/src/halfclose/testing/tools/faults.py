@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from ...channel import Capabilities, Channel, ChannelHandler
 from ...connection import Connection
 from ...endpoints import Endpoint
+from ...tls_options import TLSInfo
 from ..channels.peers import LIMIT
+from .fakes import FaultyHandler
 from .harness import Net
 from .producers import Pull
 from .reactions import Boom
 from .recorder import Recorder
 from .waiting import eventually
 
-__all__ = ["ENDINGS", "Faults", "converse"]
+__all__ = ["ENDINGS", "Faults", "converse", "faulty_handlers"]
 
 _LOOP = ("call_soon", "call_later", "time")
 """The methods of the loop that core calls while a connection is open."""
@@ -66,19 +68,13 @@ class Faults:
         """Count the calls of all backends of that class and of all new connections in the
         block."""
         changed: list[tuple[type[Any], str, Any]] = []
-        made = Connection.__init__
-
-        def init(connection: Connection, owner: Any, channel: Channel, *rest: Any) -> None:
-            made(connection, owner, _Faulty(channel, self), *rest)
-
         try:
-            changed.append((Connection, "__init__", made))
-            setattr(Connection, "__init__", init)  # noqa: B010 - mypy: a method
             for name in _LOOP:
                 owner = next(each for each in backend.__mro__ if name in vars(each))
                 changed.append((owner, name, vars(owner)[name]))
                 setattr(owner, name, self._counting(name, vars(owner)[name]))
-            yield
+            with _wrapped(lambda channel: _Faulty(channel, self)):
+                yield
         finally:
             for owner, name, original in reversed(changed):
                 setattr(owner, name, original)
@@ -91,6 +87,34 @@ class Faults:
             return original(*args, **named)
 
         return counted
+
+
+@contextmanager
+def _wrapped(wrap: Callable[[Channel], Channel]) -> Iterator[None]:
+    """Have *wrap* wrap the channels of all connections that are made in the block."""
+    made = Connection.__init__
+
+    def init(connection: Connection, owner: Any, channel: Channel, *rest: Any) -> None:
+        made(connection, owner, wrap(channel), *rest)
+
+    setattr(Connection, "__init__", init)  # noqa: B010 - mypy: a method
+    try:
+        yield
+    finally:
+        setattr(Connection, "__init__", made)  # noqa: B010 - likewise
+
+
+@contextmanager
+def faulty_handlers(fault: str, error: Exception) -> Iterator[None]:
+    """Have the handlers of the channels of all connections that are made in the block raise.
+
+    To the channel's caller that looks like a fault of the channel.
+
+    :param fault: the name of the call that raises.
+    :param error: what it raises.
+    """
+    with _wrapped(lambda channel: _FaultyHandled(channel, fault, error)):
+        yield
 
 
 def _asked_by_core() -> bool:
@@ -112,6 +136,9 @@ class _Faulty(Channel):
 
     def start(self, handler: ChannelHandler) -> None:
         self._call("start", self._channel.start, handler)
+
+    def linger(self, handler: ChannelHandler) -> None:
+        self._call("linger", self._channel.linger, handler)
 
     def resume_reading(self) -> None:
         self._call("resume_reading", self._channel.resume_reading)
@@ -139,11 +166,21 @@ class _Faulty(Channel):
         unsent: int = self._call("unsent", self._channel.unsent)
         return unsent
 
+    def flushed(self) -> bool:
+        flushed: bool = self._call("flushed", self._channel.flushed)
+        return flushed
+
+    def descriptors(self) -> Collection[int]:
+        return self._channel.descriptors()
+
     def close(self) -> None:
         self._call("close", self._channel.close)
 
     def abort(self) -> None:
         self._call("abort", self._channel.abort)
+
+    def get_tls(self) -> TLSInfo | None:
+        return self._channel.get_tls()
 
     def get_peer(self) -> Endpoint:
         return self._channel.get_peer()
@@ -159,6 +196,18 @@ class _Faulty(Channel):
 
     def set_keep_alive(self, enabled: bool) -> None:
         self._call("set_keep_alive", self._channel.set_keep_alive, enabled)
+
+
+class _FaultyHandled(_Faulty):
+    """A channel whose handler raises."""
+
+    def __init__(self, channel: Channel, fault: str, error: Exception) -> None:
+        super().__init__(channel, Faults(None, error, after=False))
+        self._fault = fault
+        self._error = error
+
+    def start(self, handler: ChannelHandler) -> None:
+        super().start(FaultyHandler(handler, self._fault, self._error))
 
 
 class _Conversation(Recorder):

@@ -11,6 +11,8 @@ from typing import Any, Generic, TypeVar
 
 from ...backend import Backend
 from ...channel import Capabilities
+from ...endpoints import Endpoint
+from ...interfaces import Protocol
 from ...options import ConnectionOptions
 from ..channels.channel_types import ChannelType, Dial
 from ..channels.peers import LIMIT, RawPeer
@@ -20,6 +22,7 @@ from .recorder import Recorder, _Recording
 __all__ = ["MORE_THAN_THE_KERNEL", "Net", "Pair", "Rule", "rule"]
 
 R = TypeVar("R", bound=_Recording)
+P = TypeVar("P", bound=Protocol)
 
 QUIET = 0.05
 """Seconds that a test waits to see that something does not happen."""
@@ -99,6 +102,19 @@ class Net:
         """
         serving = self.channel_type.serve(self.backend, factory, ConnectionOptions(**options))
         return await self._stack.enter_async_context(serving)
+
+    async def connect(
+        self, endpoint: str | Endpoint, factory: Callable[[], P], timeout: float | None = LIMIT
+    ) -> P:
+        """Connect to *endpoint* as `Backend.connect` does, with the options of the channel type.
+
+        :param endpoint: where to connect.
+        :param factory: makes the protocol.
+        :param timeout: seconds; None: no limit.
+        :raises ConnectError: see `Backend.connect`.
+        """
+        options = self.channel_type.connecting(ConnectionOptions())
+        return await self.backend.connect(endpoint, factory, timeout, options)
 
     def watch(self, protocol: _Recording) -> None:
         """Check the order of *protocol*'s events at the end, and show them if the rule fails.
