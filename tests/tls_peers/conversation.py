@@ -149,6 +149,7 @@ async def _converse(
     done = backend.create_event()
     ours.over = backend.create_event()
     too_long = False
+    timer: halfclose.TimerHandle | None = None
 
     def stop() -> None:
         nonlocal too_long
@@ -157,11 +158,13 @@ async def _converse(
         ours.over.set()
 
     def start(port: int) -> Future[int]:
+        nonlocal timer
+        # This may compile the peer's program first.
         theirs = peer.start(replace(setting, port=port))
         theirs.add_done_callback(lambda _: backend.call_soon_threadsafe(done.set))
+        timer = backend.call_later(LIMIT, stop)
         return theirs
 
-    timer = backend.call_later(LIMIT, stop)
     try:
         if setting.side == "client":
             async with await backend.listen("tls:127.0.0.1:0", lambda: ours, options) as listener:
@@ -175,8 +178,10 @@ async def _converse(
         # It may still read what we have sent.
         await done.wait()
     finally:
-        timer.cancel()
-    assert not too_long, f"{peer.name} is not done: {ours.__dict__}"
+        if timer is not None:
+            timer.cancel()
+    said = (setting.folder / "said").read_text()
+    assert not too_long, f"{peer.name} is not done: {ours.__dict__}\n{said}"
     return theirs
 
 

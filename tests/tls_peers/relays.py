@@ -27,7 +27,7 @@ def _socat(setting: Setting) -> Future[int]:
     files = setting.credentials
     if setting.side == "server":
         first = (
-            f"OPENSSL-LISTEN:{setting.port},bind=127.0.0.1,verify=0,"
+            f"OPENSSL-LISTEN:{setting.port},bind=127.0.0.1,reuseaddr,verify=0,"
             f"cert={files / 'certificate.pem'},key={files / 'key.pem'}"
         )
     else:
