@@ -40,6 +40,8 @@ THOROUGH = (
     "tests/tls/test_alerts.py::test_an_alert_in_place_of_each_record",
     "tests/tls/test_early_ends.py::test_an_end_at_each_byte",
     "tests/tls/test_fuzz.py::test_each_byte_is_flipped",
+    "tests/tls/test_many_handshakes.py",
+    "tests/tls/test_memory.py",
     "tests/tls_peers/test_passing.py",
     "tests/tls_peers/test_peers.py",
 )

@@ -243,6 +243,9 @@ class Clock:
     def check_quiet(self) -> None:
         pass
 
+    def holds_channel(self, channel: Channel) -> bool:
+        return False
+
     def go(self, until: float) -> None:
         """Let the time pass."""
         while self.timers:

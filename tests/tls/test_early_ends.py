@@ -5,9 +5,12 @@ from __future__ import annotations
 import ssl
 
 import pytest
-from halfclose import ConnectionDone, ConnectionLost, TruncatedError
+from halfclose import ConnectionDone, ConnectionLost, TLSOptions, TruncatedError
+from halfclose.testing import network
+from memory.support import drive
 from tls.conversations import Cut, Story, conversation
-from tls.support import DATA, SIDES, VERSIONS, Side
+from tls.peers import Peer
+from tls.support import ANSWER, DATA, SIDES, VERSIONS, Side, Told, server_context
 
 
 class CutAt:
@@ -78,3 +81,42 @@ def cut_everywhere(side: Side, version: ssl.TLSVersion, step: int) -> None:
     assert story.protocol.data == b"".join(DATA)
     for limit in [*range(0, whole.passed - 31, step), *range(whole.passed - 31, whole.passed + 9)]:
         check(conversation(side, version, CutAt(limit)), side, f"after {limit} bytes")
+
+
+class Early(Told):
+    """Starts TLS with what the peer has sent before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._received = b""
+
+    def connectionMade(self) -> None:
+        self.events.append("made")
+
+    def dataReceived(self, data: bytes) -> None:
+        if "handshake" in self.events:
+            super().dataReceived(data)
+            return
+        self._received += data
+        if len(self._received) >= 7:
+            tls = TLSOptions(server_context(), truncation="eof")
+            self.transport.startTLS(tls, server_side=True, received=self._received)
+
+
+def test_an_end_counts_from_the_bytes_that_start_tls_was_given() -> None:
+    """At the end of a record it is an end here, so it matters where a record begins."""
+    protocol = Early()
+
+    async def main() -> None:
+        async with network(chunks=7) as net:
+            await net.backend.listen("memory:us", lambda: protocol)
+            with await net.raw("us") as end:
+                peer = Peer(end, server_side=False)
+                await peer.shake_hands()
+                await peer.send(b"data")
+                end.shutdown()
+                assert await peer.read_all() == ANSWER
+
+    drive(main())
+    assert protocol.events == ["made", "handshake", "data", "read", "lost"]
+    assert type(protocol.reason) is ConnectionDone

@@ -238,6 +238,11 @@ class Channel(ABC):
     def get_host(self) -> Endpoint:
         """The endpoint of this side."""
 
+    @property
+    def carrier(self) -> Channel:
+        """The channel that holds the descriptor: this one, or the one that carries its bytes."""
+        return self
+
     def descriptors(self) -> Collection[int]:
         """The descriptors that the channel holds. A forked child gives them up (ERR-18)."""
         return ()

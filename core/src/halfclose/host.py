@@ -244,6 +244,13 @@ class ConnectionHost(AbstractBackend):
         self._channels.discard(channel)
         self.check_quiet()
 
+    def holds_channel(self, channel: Channel) -> bool:
+        """Whether `hold_channel` was called for *channel*, and `release_channel` not yet.
+
+        :param channel: the channel.
+        """
+        return channel in self._channels
+
     def forget(self, listener: Listener) -> None:
         """Forget *listener*, which is closed.
 

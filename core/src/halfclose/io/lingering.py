@@ -279,7 +279,7 @@ class _Lingerer(ChannelHandler):
                     self._release()
                 finally:
                     self._lingering.remove(self)
-        return _SOON if any(fd >= 0 for fd in self._channel.descriptors()) else 0.0
+        return _SOON if self._backend.holds_channel(self._channel.carrier) else 0.0
 
     def _release(self) -> None:
         try:

@@ -82,6 +82,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         "_raw",
         "_reading",
         "_records",
+        "_released",
         "_rest",
         "_secure",
         "_spared",
@@ -141,8 +142,9 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._secure = False
         # Whether this channel lingers, and decrypts nothing any more.
         self._raw = False
-        # Whether it was closed or aborted.
+        # Whether it was closed or aborted, and whether the channel below was released then.
         self._over = False
+        self._released = False
 
     # -- the handshake -------------------------------------------------------------------------
 
@@ -160,6 +162,9 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if before:
             self._send(before)
         if received:
+            if self._records is not None:
+                self._records.passed(received)
+            self._engine.note_hello(received)
             self._keep(received)
         self._shake()
 
@@ -294,6 +299,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if self._done is None:
             self._deliver()
         else:
+            self._engine.note_hello(data)
             self._shake()
 
     def _keep(self, data: bytes) -> None:
@@ -511,10 +517,13 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._end_sent = True
         if self._peer_ended:
             # The peer may be gone. If it was a reset, what it has not read is lost (FLU-11).
-            error = self._below.look_for_error()
-            if error is not None and not isinstance(error, BrokenPipeError):
-                raise error
             self._spared = self._all_sent()
+            error = self._below.look_for_error()
+            if error is not None:
+                if not self._spared or not isinstance(error, BrokenPipeError):
+                    raise error
+                # TLS-22: nobody is there who could be told.
+                return
         try:
             self._send(self._engine.end())
         except BrokenPipeError:
@@ -523,25 +532,31 @@ class TLSChannel(SecureChannel, ChannelHandler):
 
     # -- the end -------------------------------------------------------------------------------
 
+    # Where one of these has raised, the caller tries the other one (ERR-13).
+
     def close(self) -> None:
-        if self._over:
+        if self._released:
             return
+        unread = self._peer_ended and not (self._raw or self._truncated or self._over)
         self._leave()
-        if self._peer_ended and not (self._raw or self._truncated) and self._below.has_input():
+        if unread and self._below.has_input():
             # END-01: what follows the peer's close_notify was not read, and a close would reset.
             self._linger_below()
         else:
             self._below.close()
+        self._released = True
 
     def abort(self) -> None:
-        if self._over:
+        if self._released:
             return
+        alerted = self._alerted and self._held is None and not self._over
         self._leave()
-        if self._alerted and self._held is None:
+        if alerted:
             # So that the peer can read the alert, which a reset would overtake.
             self._linger_below()
         else:
             self._below.abort()
+        self._released = True
 
     def _leave(self) -> None:
         self._over = True
@@ -592,6 +607,10 @@ class TLSChannel(SecureChannel, ChannelHandler):
 
     def get_host(self) -> Endpoint:
         return self._below.get_host()
+
+    @property
+    def carrier(self) -> Channel:
+        return self._below.carrier
 
     def descriptors(self) -> Collection[int]:
         return self._below.descriptors()

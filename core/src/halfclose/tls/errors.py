@@ -30,6 +30,7 @@ _ALERTS = {
 """What the alerts of a peer mean to us, by OpenSSL's names."""
 
 _REASONS = {
+    "callback failed": "the sni_callback of our context has refused the name, or has raised",
     "http request": "the peer does not speak TLS, but plain HTTP",
     "https proxy request": "the peer does not speak TLS, but plain HTTP as with a proxy",
     "no shared cipher": "no cipher that both sides accept fits to our certificate, or we have none",

@@ -31,6 +31,7 @@ from ..hosts import Host
 from .channel_types import ChannelType, Dial, Serve
 from .over_tls import TLSOver
 from .peers import LIMIT, RawListener, RawPeer
+from .whole import TLSOverWhole
 
 __all__ = ["CHANNEL_TYPES", "MemoryPeer", "MemoryStream"]
 
@@ -277,5 +278,9 @@ class MemoryStream(ChannelType):
         return nullcontext(self.serve)
 
 
-CHANNEL_TYPES: tuple[ChannelType, ...] = (MemoryStream(), TLSOver("tls-memory", MemoryStream()))
+CHANNEL_TYPES: tuple[ChannelType, ...] = (
+    MemoryStream(),
+    TLSOver("tls-memory", MemoryStream()),
+    TLSOverWhole("tls-memory-whole", MemoryStream()),
+)
 """The channel types of the backend ``memory``."""

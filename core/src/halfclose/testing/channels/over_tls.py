@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import replace
 from typing import Any
 
@@ -40,9 +45,7 @@ class TLSOver(ChannelType):
     async def serve(
         self, backend: Backend, factory: ProtocolFactory, options: ConnectionOptions
     ) -> AsyncIterator[Dial]:
-        async with self._serve_below(
-            backend, factory, replace(options, tls=TLSOptions(server_context()))
-        ) as dial:
+        async with self._serve_below(backend, factory, self.accepting(options)) as dial:
 
             async def connect() -> RawPeer:
                 return await _with_tls(backend, await dial(), server_side=False)
@@ -51,8 +54,11 @@ class TLSOver(ChannelType):
 
     def _serve_below(
         self, backend: Backend, factory: ProtocolFactory, options: ConnectionOptions
-    ) -> Any:
+    ) -> AbstractAsyncContextManager[Dial]:
         return self.below.serve(backend, factory, options)
+
+    def accepting(self, options: ConnectionOptions) -> ConnectionOptions:
+        return replace(options, tls=TLSOptions(server_context()))
 
     def connecting(self, options: ConnectionOptions) -> ConnectionOptions:
         return replace(options, tls=TLSOptions(client_context(), server_hostname=NAME))

@@ -170,6 +170,10 @@ class _Faulty(Channel):
         flushed: bool = self._call("flushed", self._channel.flushed)
         return flushed
 
+    @property
+    def carrier(self) -> Channel:
+        return self._channel.carrier
+
     def descriptors(self) -> Collection[int]:
         return self._channel.descriptors()
 
