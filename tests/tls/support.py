@@ -88,6 +88,7 @@ class Told(HalfCloseableProtocol, HandshakeListener):
     :param start: how it starts TLS, if it does.
     :param truncation: as for TLSOptions, where it starts TLS.
     :param answer: what it answers.
+    :param first: whether it ends its half at once, and does not answer.
     :param waits: whether the test calls `give_answer`.
     """
 
@@ -98,6 +99,7 @@ class Told(HalfCloseableProtocol, HandshakeListener):
         *,
         answer: bytes = ANSWER,
         waits: bool = False,
+        first: bool = False,
     ) -> None:
         self.events: list[str] = []
         self.data = b""
@@ -106,6 +108,7 @@ class Told(HalfCloseableProtocol, HandshakeListener):
         self._truncation = truncation
         self._answer = answer
         self._waits = waits
+        self._first = first
 
     def connectionMade(self) -> None:
         self.events.append("made")
@@ -113,6 +116,8 @@ class Told(HalfCloseableProtocol, HandshakeListener):
             tls = options(self._start, self._truncation)
             self.transport.startTLS(tls, server_side=self._start in SERVERS)
         self.transport.write(GREETING)
+        if self._first:
+            self.transport.loseWriteConnection()
 
     def handshakeCompleted(self) -> None:
         self.events.append("handshake")
@@ -124,7 +129,7 @@ class Told(HalfCloseableProtocol, HandshakeListener):
 
     def readConnectionLost(self) -> None:
         self.events.append("read")
-        if not self._waits:
+        if not (self._waits or self._first):
             self.give_answer()
 
     def give_answer(self) -> None:
