@@ -1,19 +1,18 @@
-"""A client of TLS that uploads in a thread of its own, whatever the server does meanwhile."""
+"""A peer over TLS that uploads in a thread of its own, whatever the other end does meanwhile."""
 
 from __future__ import annotations
 
 import select
 import socket
 import ssl
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import trustme
 
-__all__ = ["NAME", "VERSIONS", "Contexts", "Found", "Uploader", "make_contexts"]
+__all__ = ["NAME", "VERSIONS", "Contexts", "Uploader", "make_contexts"]
 
 NAME = "localhost"
 
@@ -27,19 +26,23 @@ _PIECE = 64 * 1024
 
 @dataclass(frozen=True)
 class Contexts:
-    """The two sides of one version of TLS, and the server's certificate in a file."""
+    """The two sides of one version of TLS; the server's key and certificate, and the authority's
+    certificate, in files."""
 
     version: str
     server: ssl.SSLContext
     client: ssl.SSLContext
     pem: str
+    authority: str
 
 
-def make_contexts(version: str, pem: Path) -> Contexts:
-    """Contexts for *version* alone. The server's key and certificate are written to *pem*."""
+def make_contexts(version: str, folder: Path) -> Contexts:
+    """Contexts for *version* alone, with files in *folder*."""
     authority = trustme.CA()
     issued = authority.issue_cert(NAME)
-    issued.private_key_and_cert_chain_pem.write_to_path(str(pem))
+    pem, trusted = str(folder / "server.pem"), str(folder / "authority.pem")
+    issued.private_key_and_cert_chain_pem.write_to_path(pem)
+    authority.cert_pem.write_to_path(trusted)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     issued.configure_cert(server)
     client = ssl.create_default_context()
@@ -48,59 +51,76 @@ def make_contexts(version: str, pem: Path) -> Contexts:
         context.minimum_version = context.maximum_version = VERSIONS[version]
         if hasattr(ssl, "OP_IGNORE_UNEXPECTED_EOF"):
             context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
-    return Contexts(version, server, client, str(pem))
-
-
-@dataclass
-class Found:
-    """What the client has seen until its end."""
-
-    reply: bytearray
-    uploaded: int = 0
-    clean: bool = False
-    """Whether the server's close_notify came."""
-    end: BaseException | None = None
-    """What ended the connection, if it was no end of stream."""
+    return Contexts(version, server, client, pem, trusted)
 
 
 class Uploader(Thread):
-    """Connects, asks, and uploads until it has read the server's close_notify.
+    """Connects, asks, uploads, and reads until the other end's close_notify.
 
-    :param port: where the server listens on 127.0.0.1.
-    :param context: that of a client.
+    :param where: the port on 127.0.0.1 where the other end listens; or, as a server, the socket
+        that listens for it.
+    :param context: that of a client or a server.
+    :param uploads: whether it sends anything after the one byte with which it asks.
     :param first: bytes that it uploads before it reads anything of the reply.
-    :param goes_on: it uploads even after the server's close_notify, until the server resets it.
+    :param goes_on: it uploads even after the other end's end, until that one resets the connection.
+    :param stays: keeps the connection open until this is set.
+    :param end: what follows the question in the same segment: "close_notify", a "bare" end of the
+        stream, or such an end "inside" a record. Then nothing is uploaded.
     """
 
     def __init__(
-        self, port: int, context: ssl.SSLContext, *, first: int = 0, goes_on: bool = False
+        self,
+        where: int | socket.socket,
+        context: ssl.SSLContext,
+        *,
+        uploads: bool = True,
+        first: int = 0,
+        goes_on: bool = False,
+        stays: Event | None = None,
+        end: str | None = None,
     ) -> None:
         super().__init__()
-        self._port = port
+        self._where = where
+        self._uploads = uploads and end is None
         self._first = first
         self._goes_on = goes_on
+        self._stays = stays
+        self._end = end
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=NAME)
-        self._found = Found(bytearray())
-        self.found: Future[Found] = Future()
-        """What it has seen, once it is over."""
+        serves = isinstance(where, socket.socket)
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, serves, None if serves else NAME
+        )
+        self.over = Event()
+        self.reply = bytearray()
+        """What the other end has sent."""
+        self.clean = False
+        """Whether its close_notify came."""
+        self.error: BaseException | None = None
+        """What ended the connection, if that was no end of the stream."""
+        self.uploaded = 0
 
     def run(self) -> None:
         try:
-            with socket.create_connection(("127.0.0.1", self._port), LIMIT) as sock:
+            with self._connect() as sock:
                 self._shake_hands(sock)
-                self._tls.write(b"?")
-                sock.sendall(self._outgoing.read())
+                self._ask(sock)
                 sock.setblocking(False)
-                try:
-                    self._converse(sock)
-                except OSError as error:
-                    self._found.end = error
+                self._converse(sock)
+                if self._stays is not None:
+                    self._stays.wait(LIMIT)
         except BaseException as error:
-            self.found.set_exception(error)
-        else:
-            self.found.set_result(self._found)
+            self.error = error
+        finally:
+            self.over.set()
+
+    def _connect(self) -> socket.socket:
+        if isinstance(self._where, int):
+            return socket.create_connection(("127.0.0.1", self._where), LIMIT)
+        sock, _ = self._where.accept()
+        sock.settimeout(LIMIT)
+        return sock
 
     def _shake_hands(self, sock: socket.socket) -> None:
         while True:
@@ -112,14 +132,30 @@ class Uploader(Thread):
                 self._incoming.write(sock.recv(_PIECE))
         sock.sendall(self._outgoing.read())
 
+    def _ask(self, sock: socket.socket) -> None:
+        self._tls.write(b"?")
+        records = self._outgoing.read()
+        if self._end == "close_notify":
+            with suppress(ssl.SSLWantReadError):
+                self._tls.unwrap()
+            records += self._outgoing.read()
+        elif self._end == "inside":
+            self._tls.write(b"and more")
+            records += self._outgoing.read()[:-1]
+        sock.sendall(records)
+        if self._end in ("bare", "inside"):
+            sock.shutdown(socket.SHUT_WR)
+
     def _converse(self, sock: socket.socket) -> None:
-        found = self._found
         records = b""
-        while True:
-            reads = [sock] if found.uploaded >= self._first else []
-            readable, writable, _ = select.select(reads, [sock], [], LIMIT)
+        # The handshake may have brought more.
+        goes_on = self._decrypt()
+        while goes_on:
+            reads = [sock] if self.uploaded >= self._first else []
+            writes = [sock] if self._uploads else []
+            readable, writable, _ = select.select(reads, writes, [], LIMIT)
             if not readable and not writable:
-                raise TimeoutError("the server neither sends nor reads")
+                raise TimeoutError("the other end neither sends nor reads")
             if writable:
                 if not records:
                     self._tls.write(b"u" * _PIECE)
@@ -127,9 +163,9 @@ class Uploader(Thread):
                 with suppress(BlockingIOError):
                     sent = sock.send(records, socket.MSG_NOSIGNAL)
                     records = records[sent:]
-                    found.uploaded += sent
-            if readable and not self._read(sock):
-                return
+                    self.uploaded += sent
+            if readable:
+                goes_on = self._read(sock)
 
     def _read(self, sock: socket.socket) -> bool:
         """Read once, and return whether to go on."""
@@ -138,16 +174,18 @@ class Uploader(Thread):
         except BlockingIOError:
             return True
         if not data:
-            # Without a close_notify before it, the stream is truncated.
-            return self._goes_on and self._found.clean
+            return self._goes_on
         self._incoming.write(data)
+        return self._decrypt()
+
+    def _decrypt(self) -> bool:
         try:
-            while not self._found.clean:
+            while not self.clean:
                 plain = self._tls.read(_PIECE)
-                self._found.reply += plain
-                self._found.clean = not plain
+                self.reply += plain
+                self.clean = not plain
         except ssl.SSLWantReadError:
             return True
         except ssl.SSLZeroReturnError:
-            self._found.clean = True
-        return self._goes_on
+            self.clean = True
+        return not self.clean or self._goes_on

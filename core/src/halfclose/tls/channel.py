@@ -162,6 +162,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if received:
             if self._records is not None:
                 self._records.passed(received)
+            self._engine.note_hello(received)
             self._keep(received)
         self._shake()
 
@@ -296,6 +297,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if self._done is None:
             self._deliver()
         else:
+            self._engine.note_hello(data)
             self._shake()
 
     def _keep(self, data: bytes) -> None:
@@ -513,10 +515,13 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._end_sent = True
         if self._peer_ended:
             # The peer may be gone. If it was a reset, what it has not read is lost (FLU-11).
-            error = self._below.look_for_error()
-            if error is not None and not isinstance(error, BrokenPipeError):
-                raise error
             self._spared = self._all_sent()
+            error = self._below.look_for_error()
+            if error is not None:
+                if not self._spared or not isinstance(error, BrokenPipeError):
+                    raise error
+                # TLS-22: nobody is there who could be told.
+                return
         try:
             self._send(self._engine.end())
         except BrokenPipeError:

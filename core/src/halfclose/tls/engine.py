@@ -21,12 +21,13 @@ import ssl
 
 from ..tls_options import Certificate, TLSInfo
 from .errors import clarify
+from .hello import LONGEST_HELLO, server_name
 from .parsing import parsed
 
 __all__ = ["PIECE", "Engine"]
 
-PIECE = 32 * 1024
-"""Bytes that a BIO holds at most: two records."""
+PIECE = 24 * 1024
+"""Bytes that a BIO holds at most. It takes a third more for them, and keeps that (TLS-21)."""
 
 _READ = 64 * 1024
 """Bytes that a read asks for. With more than a record holds, nothing stays inside OpenSSL."""
@@ -43,7 +44,17 @@ class Engine(TLSInfo):
     :raises ValueError: the context checks host names, and there is none.
     """
 
-    __slots__ = ("_muted", "_object", "_read", "_server_side", "_write", "incoming", "outgoing")
+    __slots__ = (
+        "_asked_for",
+        "_hello",
+        "_muted",
+        "_object",
+        "_read",
+        "_server_side",
+        "_write",
+        "incoming",
+        "outgoing",
+    )
 
     def __init__(
         self,
@@ -60,6 +71,9 @@ class Engine(TLSInfo):
         """What is to be sent; only looked at, since `produced` takes it."""
         self._server_side = server_side
         self._muted = False
+        # What a client has sent first, which holds the name that it asks for. Until it is known.
+        self._hello: bytes | None = b"" if server_side else None
+        self._asked_for: str | None = None
         before = context.options
         context.options = (before | ssl.OP_NO_RENEGOTIATION) & ~_IGNORE_UNEXPECTED_EOF
         try:
@@ -74,6 +88,11 @@ class Engine(TLSInfo):
 
     # -- input ---------------------------------------------------------------------------------
 
+    def note_hello(self, data: bytes) -> None:
+        """Note what came before the handshake was over, in which a client names the server."""
+        if self._hello is not None and len(self._hello) < LONGEST_HELLO:
+            self._hello += data[:LONGEST_HELLO]
+
     def handshake(self) -> bool:
         """Go on with the handshake, and return whether it is over.
 
@@ -86,6 +105,9 @@ class Engine(TLSInfo):
         except ssl.SSLError as error:
             clarify(error)
             raise
+        hello, self._hello = self._hello, None
+        if hello is not None:
+            self._asked_for = server_name(hello)
         return True
 
     def decrypt(self) -> bytes | None:
@@ -158,7 +180,7 @@ class Engine(TLSInfo):
 
     @property
     def server_hostname(self) -> str | None:
-        return self._object.server_hostname
+        return self._asked_for if self._server_side else self._object.server_hostname
 
     @property
     def certificate(self) -> Certificate | None:

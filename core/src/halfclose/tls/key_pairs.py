@@ -151,14 +151,17 @@ def warn_of_readers(pair: KeyPair, told: set[str]) -> None:
     :param told: the files of which that was told already. The new one is added.
     """
     path = os.fspath(_key_of(pair))
-    found = os.stat(path)
-    if path in told or not stat.S_ISREG(found.st_mode) or not found.st_mode & _OTHERS:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return  # It was there a moment ago.
+    if path in told or not stat.S_ISREG(mode) or not mode & _OTHERS:
         return
     told.add(path)
     _log.warning(
         "others may use the private key %s, whose mode is %04o; run: chmod 600 %s",
         _shown(path),
-        stat.S_IMODE(found.st_mode),
+        stat.S_IMODE(mode),
         printable(shlex.quote(path)),
     )
 

@@ -84,6 +84,13 @@ class ChannelType(ABC):
         :returns: a context manager that gives a function to connect a raw peer.
         """
 
+    def accepting(self, options: ConnectionOptions) -> ConnectionOptions:
+        """The options with which a backend listens for raw peers.
+
+        :param options: what the test asks for.
+        """
+        return options
+
     def connecting(self, options: ConnectionOptions) -> ConnectionOptions:
         """The options with which a backend connects to `listening`.
 

@@ -45,9 +45,7 @@ class TLSOver(ChannelType):
     async def serve(
         self, backend: Backend, factory: ProtocolFactory, options: ConnectionOptions
     ) -> AsyncIterator[Dial]:
-        async with self._serve_below(
-            backend, factory, replace(options, tls=TLSOptions(server_context()))
-        ) as dial:
+        async with self._serve_below(backend, factory, self.accepting(options)) as dial:
 
             async def connect() -> RawPeer:
                 return await _with_tls(backend, await dial(), server_side=False)
@@ -58,6 +56,9 @@ class TLSOver(ChannelType):
         self, backend: Backend, factory: ProtocolFactory, options: ConnectionOptions
     ) -> AbstractAsyncContextManager[Dial]:
         return self.below.serve(backend, factory, options)
+
+    def accepting(self, options: ConnectionOptions) -> ConnectionOptions:
+        return replace(options, tls=TLSOptions(server_context()))
 
     def connecting(self, options: ConnectionOptions) -> ConnectionOptions:
         return replace(options, tls=TLSOptions(client_context(), server_hostname=NAME))

@@ -73,9 +73,10 @@ class TLSPeer(RawPeer):
     def backend(self, backend: Backend) -> None:
         self.below.backend = backend
 
-    async def handshake(self) -> None:
+    async def handshake(self, *, hold: bool = False) -> None:
         """Do the handshake.
 
+        :param hold: leave what this side sends last in `outgoing`.
         :raises ssl.SSLError: it failed.
         :raises ConnectionResetError: the other end has ended or reset the connection.
         """
@@ -89,7 +90,8 @@ class TLSPeer(RawPeer):
                     self.flush()
                 raise
             else:
-                self.flush()
+                if not hold:
+                    self.flush()
                 # The other end may have sent more than the handshake already.
                 self._decrypt()
                 return

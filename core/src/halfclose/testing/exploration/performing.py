@@ -120,11 +120,13 @@ class _Performance:
             else:
                 endpoint = _endpoint(self._channel_type, stack)
                 listener = await self._backend.listen(
-                    endpoint, lambda: self._protocol("b"), settings
+                    endpoint, lambda: self._protocol("b"), self._channel_type.accepting(settings)
                 )
                 await stack.enter_async_context(listener)
                 await self._backend.connect(
-                    listener.endpoint, lambda: self._protocol("a"), options=settings
+                    listener.endpoint,
+                    lambda: self._protocol("a"),
+                    options=self._channel_type.connecting(settings),
                 )
         except Planned:
             pass
