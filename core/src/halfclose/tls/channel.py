@@ -82,6 +82,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         "_raw",
         "_reading",
         "_records",
+        "_released",
         "_rest",
         "_secure",
         "_spared",
@@ -141,8 +142,9 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._secure = False
         # Whether this channel lingers, and decrypts nothing any more.
         self._raw = False
-        # Whether it was closed or aborted.
+        # Whether it was closed or aborted, and whether the channel below was released then.
         self._over = False
+        self._released = False
 
     # -- the handshake -------------------------------------------------------------------------
 
@@ -530,25 +532,31 @@ class TLSChannel(SecureChannel, ChannelHandler):
 
     # -- the end -------------------------------------------------------------------------------
 
+    # Where one of these has raised, the caller tries the other one (ERR-13).
+
     def close(self) -> None:
-        if self._over:
+        if self._released:
             return
+        unread = self._peer_ended and not (self._raw or self._truncated or self._over)
         self._leave()
-        if self._peer_ended and not (self._raw or self._truncated) and self._below.has_input():
+        if unread and self._below.has_input():
             # END-01: what follows the peer's close_notify was not read, and a close would reset.
             self._linger_below()
         else:
             self._below.close()
+        self._released = True
 
     def abort(self) -> None:
-        if self._over:
+        if self._released:
             return
+        alerted = self._alerted and self._held is None and not self._over
         self._leave()
-        if self._alerted and self._held is None:
+        if alerted:
             # So that the peer can read the alert, which a reset would overtake.
             self._linger_below()
         else:
             self._below.abort()
+        self._released = True
 
     def _leave(self) -> None:
         self._over = True
