@@ -49,7 +49,7 @@ def finish(
 
 def test_the_thorough_tier_asks_for_every_rule_variant_and_channel_type() -> None:
     whole = expected(thorough=True)
-    assert len(rules()) == 93
+    assert len(rules()) == 115
     assert {line.split()[0] for line in whole} == set(VARIANTS)
     assert len(VARIANTS) == 17
     for rule in rules():
