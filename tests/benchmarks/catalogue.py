@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 
-__all__ = ["CATALOGUE", "FLOOR", "OURS", "Server", "named"]
+__all__ = ["CATALOGUE", "FLOOR", "OURS", "REACTORS", "C", "Server", "named"]
 
 FLOOR = "floor"
+C = "c-openssl"
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Server:
     :param imports: the statement whose time is the import time of what it needs.
     :param packages: the distributions that it needs and whose versions are reported.
     :param most: how many connections it can hold; None: as many as the system.
+    :param plain: whether it serves without TLS.
+    :param tls: whether it serves over TLS.
     """
 
     name: str
@@ -30,6 +33,8 @@ class Server:
     imports: str
     packages: tuple[str, ...] = field(default=())
     most: int | None = None
+    plain: bool = True
+    tls: bool = True
 
     @property
     def ours(self) -> bool:
@@ -52,7 +57,7 @@ class Server:
         return None
 
 
-_REACTORS = ("select", "poll", "epoll", "asyncio", "uvloop")
+REACTORS = ("select", "poll", "epoll", "asyncio", "uvloop")
 
 
 def _our(name: str, packages: tuple[str, ...]) -> Server:
@@ -98,7 +103,7 @@ _LANES = (
     ),
     *(
         _our(f"twisted+{variant}", ("halfclose-twisted", *_needs("twisted", variant)))
-        for variant in _REACTORS
+        for variant in REACTORS
     ),
 )
 
@@ -112,7 +117,8 @@ _NATIVE = replace(
 CATALOGUE = (
     *_LANES,
     _NATIVE,
-    Server(FLOOR, "floor", "", "a bare selectors loop", "import selectors, socket"),
+    Server(FLOOR, "floor", "", "a bare selectors loop", "import selectors, socket", tls=False),
+    Server(C, "in_c", "", "a C program on the same OpenSSL", "", plain=False),
     Server("asyncio", "on_asyncio", "", "an asyncio.Protocol", "import asyncio"),
     Server(
         "uvloop",
@@ -147,7 +153,7 @@ CATALOGUE = (
         ("anyio", "trio"),
     ),
     Server("trio", "on_trio", "", "a trio stream", "import trio", ("trio",)),
-    *(_twisted(variant) for variant in _REACTORS),
+    *(_twisted(variant) for variant in REACTORS),
     Server(
         "easynetwork",
         "on_easynetwork",
@@ -156,6 +162,7 @@ CATALOGUE = (
         "import easynetwork.lowlevel.api_async.backend.utils as utils; "
         "utils.new_builtin_backend('asyncio')",
         ("easynetwork",),
+        tls=False,
     ),
 )
 

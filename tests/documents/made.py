@@ -11,7 +11,7 @@ from collections.abc import Callable
 from documents.blocks import ROOT
 from documents.errors import errors, raised
 from documents.helps import helps
-from documents.options import backend_options, calls, connection_options
+from documents.options import backend_options, calls, connection_options, tls_options
 
 __all__ = ["MADE", "anew"]
 
@@ -20,6 +20,7 @@ MADE: dict[str, dict[str, Callable[[], str]]] = {
     "docs/reference/errors.md": {"errors": errors, "raised": raised},
     "docs/reference/options.md": {
         "connection options": connection_options,
+        "tls options": tls_options,
         "calls": calls,
         "backend options": backend_options,
     },

@@ -28,6 +28,7 @@ __all__ = [
 
 MODULES = (
     "halfclose",
+    "halfclose.tls",
     "halfclose.testing",
     "halfclose.memory",
     "halfclose.examples",

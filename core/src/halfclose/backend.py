@@ -175,7 +175,7 @@ class Backend(SocketHost):
         from .tls.connecting import connect_tls
 
         left = None if timeout is None else max(0.0, timeout - (self.time() - begun))
-        return await connect_tls(self, channel, endpoint, tls, options, left)
+        return await connect_tls(self, channel, endpoint, tls, options, timeout, left)
 
     async def open_listener(
         self, endpoint: Endpoint, options: ConnectionOptions, accepted: Callable[[Channel], None]

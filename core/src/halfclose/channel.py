@@ -136,10 +136,19 @@ class Channel(ABC):
 
     @abstractmethod
     def start(self, handler: ChannelHandler) -> None:
-        """Call *handler* from now on. A second call replaces the handler, for lingering.
+        """Call *handler* from now on. Another call replaces the handler, as ``startTLS`` does.
 
         :param handler: who is told what happens.
         """
+
+    def linger(self, handler: ChannelHandler) -> None:
+        """Call *handler* from now on, which reads and discards: the connection is over (END-01).
+
+        Called at most once, in the place of `close`, which follows. By default it calls `start`.
+
+        :param handler: who is told what still happens.
+        """
+        self.start(handler)
 
     @abstractmethod
     def resume_reading(self) -> None:
@@ -180,6 +189,15 @@ class Channel(ABC):
             called when that has changed. True if the channel cannot know.
         """
         return True
+
+    def can_linger(self) -> bool:
+        """Whether it makes sense to wait for the peer's end of stream (END-01).
+
+        Asked once our half has ended. It does if the peer knows of that, and will end its half. A
+        channel that cannot half-close ends its half only when it is closed, unless it says
+        otherwise here.
+        """
+        return self.capabilities.can_half_close
 
     def has_input(self) -> bool:
         """Whether input may be waiting to be read. True if the channel cannot know."""

@@ -297,7 +297,11 @@ class Transport(ABC):
         """
 
     def startTLS(
-        self, options: TLSOptions, *, server_side: bool = False, received: bytes = b""
+        self,
+        options: TLSOptions,
+        *,
+        server_side: bool = False,
+        received: bytes | bytearray | memoryview = b"",
     ) -> None:
         """Speak TLS from now on, as protocols such as SMTP begin to in the middle of a connection.
 
@@ -315,7 +319,7 @@ class Transport(ABC):
             plain: the beginning of the TLS.
         :raises RuntimeError: a half of the connection has ended, or a handshake goes on.
         :raises ValueError: *options* cannot be used so. Nothing has changed.
-        :raises TypeError: *options* are no `TLSOptions`.
+        :raises TypeError: *options* are no `TLSOptions`, or *received* is no bytes.
         :raises Unsupported: this transport has no TLS.
         """
         raise Unsupported(f"{type(self).__name__} has no TLS")

@@ -10,6 +10,7 @@ __all__ = [
     "BackendError",
     "BackendLoadError",
     "BackendNotFound",
+    "CertificateError",
     "CloseTimeout",
     "ConnectError",
     "ConnectTimeout",
@@ -95,6 +96,12 @@ class ListenError(HalfcloseError):
 class EndpointError(HalfcloseError, ValueError):
     """An endpoint is malformed, or no plugin brings its scheme, or two do. The message quotes the
     endpoint and shows a valid one."""
+
+
+class CertificateError(HalfcloseError, ValueError):
+    """A certificate, its private key or the certificates of authorities cannot be used: a file is
+    missing or cannot be read, is no PEM, needs another passphrase, or the key belongs to another
+    certificate. The message names the file."""
 
 
 class TruncatedError(HalfcloseError):

@@ -14,6 +14,7 @@ from .checking import seconds
 
 if TYPE_CHECKING:
     import ssl
+    from datetime import datetime
 
 __all__ = ["HANDSHAKE_TIMEOUT", "Certificate", "TLSInfo", "TLSOptions"]
 
@@ -26,13 +27,15 @@ class TLSOptions:
     """How TLS is spoken, for `ConnectionOptions.tls` and `Transport.startTLS`.
 
     :param context: certificates, versions and ciphers, as for every library that uses `ssl`. For a
-        client, by default one that checks the server's certificate by the system's authorities: by
-        ``truststore`` if that is installed, else by `ssl.create_default_context`. A server needs
-        one with a certificate.
+        client, by default one that checks the server's certificate by the system's authorities,
+        which on macOS needs the library ``truststore`` of the extra ``halfclose[tls]``;
+        `halfclose.tls.client_context` makes others. A server needs one with a certificate, as
+        `halfclose.tls.Certificates` has it.
     :param server_hostname: the name for which a client checks the certificate, and which it sends
         to the server; by default the host of the endpoint.
     :param alpn: the protocols of the application that we speak, such as ``("h2", "http/1.1")``, the
-        best first. If it is not empty, it replaces those of *context*.
+        best first. If it is not empty, it replaces those of *context*, so listeners with different
+        ones need a context each.
     :param session: a client's `TLSInfo.session` of an earlier connection with the same context, to
         be resumed.
     :param truncation: what an end of the connection below, without an end of TLS before it, means:
@@ -94,6 +97,16 @@ class Certificate:
 
     der: bytes
     parsed: Mapping[str, Any] | None
+
+    @property
+    def expires(self) -> datetime | None:
+        """Until when the certificate is valid, with its time zone; None if `parsed` is None."""
+        if self.parsed is None:
+            return None
+        import ssl
+        from datetime import UTC, datetime
+
+        return datetime.fromtimestamp(ssl.cert_time_to_seconds(self.parsed["notAfter"]), UTC)
 
 
 class TLSInfo(ABC):

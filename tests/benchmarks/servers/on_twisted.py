@@ -6,11 +6,14 @@ import importlib
 from collections.abc import Iterator
 from typing import Any
 
+from halfclose.testing.tools.certificates import SERVER, SERVER_KEY
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import ClientFactory, Factory, Protocol
+from twisted.internet.ssl import PrivateCertificate
 from zope.interface import implementer
 
 from .sizes import BACKLOG, HOST, Ready, Turns, write_in_pieces
+from .tls import over_tls
 
 __all__ = ["exchange", "serve"]
 
@@ -100,12 +103,23 @@ def _install(variant: str) -> Any:
     return reactor
 
 
+def _certificate() -> Any:
+    # Not typed by Twisted.
+    load: Any = PrivateCertificate.loadPEM
+    return load(SERVER_KEY + SERVER)
+
+
 def serve(variant: str, service: str, ready: Ready) -> None:
     """Serve for ever."""
     reactor = _install(variant)
-    factory = Factory.forProtocol(_SERVICES[service])
+    name, context = over_tls(service)
+    factory = Factory.forProtocol(_SERVICES[name])
     factory.noisy = False
-    port = reactor.listenTCP(0, factory, backlog=BACKLOG, interface=HOST)
+    if context is None:
+        port = reactor.listenTCP(0, factory, backlog=BACKLOG, interface=HOST)
+    else:
+        options = _certificate().options()
+        port = reactor.listenSSL(0, factory, options, backlog=BACKLOG, interface=HOST)
     reactor.callWhenRunning(ready, port.getHost().port)
     reactor.run(installSignalHandlers=False)
 

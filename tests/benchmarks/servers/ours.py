@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import halfclose
 
 from .sizes import AHEAD, HOST, Ready, Turns, write_in_pieces
+from .tls import over_tls
 
 __all__ = ["exchange", "serve"]
 
@@ -124,7 +125,11 @@ def serve(variant: str, service: str, ready: Ready) -> None:
     """Serve for ever."""
 
     async def main(backend: halfclose.Backend) -> None:
-        listener = await backend.listen(halfclose.TCP(HOST, 0), _SERVICES[service])
+        name, context = over_tls(service)
+        options = halfclose.ConnectionOptions(
+            tls=None if context is None else halfclose.TLSOptions(context)
+        )
+        listener = await backend.listen(halfclose.TCP(HOST, 0), _SERVICES[name], options)
         assert isinstance(listener.endpoint, halfclose.TCP)
         ready(listener.endpoint.port)
         await backend.create_event().wait()

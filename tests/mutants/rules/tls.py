@@ -38,18 +38,6 @@ def with_tls(patch: Patch, **changes: Any) -> None:
     around(patch, TLSChannel, "__init__", make)
 
 
-def lingering(patch: Patch) -> WeakSet[TLSChannel]:
-    """The channels that were started a second time, to linger."""
-    started: WeakSet[TLSChannel] = WeakSet()
-    found: WeakSet[TLSChannel] = WeakSet()
-
-    def start(channel: TLSChannel, _: object) -> None:
-        (found if channel in started else started).add(channel)
-
-    before(patch, TLSChannel, "start", start)
-    return found
-
-
 def reads_on(connection: Connection) -> None:
     """Have the channel below *connection*'s TLS go on reading."""
     channel: Any = connection.channel
@@ -190,13 +178,13 @@ def truncation_is_a_reset(patch: Patch) -> None:
 @secure("TLS-06")
 def half_closing_meets_a_record(patch: Patch) -> None:
     """Records that wait are left in their place while close_notify is made."""
-    patch.edit(Engine.end, "kept = self._incoming.read()", "kept = b''")
+    patch.edit(Engine.end, "kept = self.incoming.read()", "kept = b''")
 
 
 @secure("TLS-06")
 def half_closing_throws_records_away(patch: Patch) -> None:
     """Records that wait are taken away for close_notify, and not put back."""
-    patch.edit(Engine.end, "self._incoming.write(kept)", "pass")
+    patch.edit(Engine.end, "self.incoming.write(kept)", "pass")
 
 
 # -- TLS-07: after our close_notify ----------------------------------------------------------------
@@ -283,13 +271,14 @@ def a_close_sends_no_close_notify(patch: Patch) -> None:
 @mutant("TLS-09", on="tls")
 def lingering_decrypts(patch: Patch) -> None:
     """A channel that lingers decrypts what comes, and resets where it cannot."""
-    over = lingering(patch)
+    over: WeakSet[TLSChannel] = WeakSet()
+    before(patch, TLSChannel, "linger", lambda channel, _: over.add(channel))
 
     def received(real: Any, channel: TLSChannel, data: bytes) -> None:
         engine: Any = channel.get_tls()
         if channel in over:
             try:
-                engine.feed(data[:PIECE])
+                engine.incoming.write(data[:PIECE])
                 engine.decrypt()
             except ssl.SSLError:
                 below_of(channel).abort()

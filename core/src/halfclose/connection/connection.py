@@ -249,10 +249,16 @@ class Connection(ReadHalf):
     # -- TLS -----------------------------------------------------------------------------------
 
     def startTLS(
-        self, options: TLSOptions, *, server_side: bool = False, received: bytes = b""
+        self,
+        options: TLSOptions,
+        *,
+        server_side: bool = False,
+        received: bytes | bytearray | memoryview = b"",
     ) -> None:
         if not isinstance(options, TLSOptions):
             raise TypeError(f"startTLS takes TLSOptions, not {options!r}")
+        if not isinstance(received, (bytes, bytearray, memoryview)):
+            raise TypeError(f"received is bytes, not {received!r}")
         if not self._life.can(Move.CLOSE):
             return
         if self._life.state is not State.OPEN:
@@ -265,7 +271,7 @@ class Connection(ReadHalf):
         # As for a producer that is called inside a verb: no event comes before this has returned.
         delivering, self._delivering = self._delivering, True
         try:
-            self._begin_tls(channel, received)
+            self._begin_tls(channel, bytes(received))
         except OSError as error:
             self._send_failed(error)
         except BaseException as error:
@@ -302,11 +308,17 @@ class Connection(ReadHalf):
             self.failed(error)
             return
         self._handshake_due = True
+        try:
+            # What the producer has written in plain is gone, and nothing else may wait (TLS-16).
+            self._after_sending()
+        except BaseException as another:
+            self._broke(another)
         self._pump()
 
     def _deliver_handshake(self) -> None:
         self._handshake_due = False
-        if isinstance(self._protocol, HandshakeListener):
+        # After loseConnection, only connectionLost is delivered.
+        if self._life.can(Move.CLOSE) and isinstance(self._protocol, HandshakeListener):
             self._call("handshakeCompleted", self._protocol.handshakeCompleted)
 
     # -- closing -------------------------------------------------------------------------------

@@ -237,7 +237,7 @@ class _Lingerer(ChannelHandler):
 
     def begin(self) -> None:
         """Take the channel over from its connection, and read."""
-        self._channel.start(self)
+        self._channel.linger(self)
         self._channel.resume_reading()
 
     def _look(self) -> int:

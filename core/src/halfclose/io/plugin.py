@@ -7,9 +7,9 @@ from typing import Any
 
 from ..hooks import hookimpl
 from ..scheme import Scheme
-from ..tls.scheme import TLSScheme, TLSUNIXScheme
 from .stdio import StdioScheme
 from .tcp import TCPScheme
+from .tls import TLSScheme, TLSUNIXScheme
 from .unix import UNIXScheme
 
 __all__ = ["halfclose_endpoints"]

@@ -12,7 +12,7 @@ from ..text import printable
 from ..tls_options import TLSOptions
 from .channel import TLSChannel
 from .contexts import server_context, server_engine
-from .errors import described
+from .errors import told
 
 __all__ = ["accepting_tls"]
 
@@ -64,6 +64,9 @@ class _Handshake:
             self._channel.shake_hands(self._done)
         except OSError as error:
             self._done(error)
+        except BaseException:
+            self._leave()
+            raise
 
     def _done(self, error: Exception | None) -> None:
         self._forget()
@@ -71,7 +74,7 @@ class _Handshake:
             self._accepted(self._channel)
             return
         peer = printable(str(self._channel.get_peer()))
-        _log.warning("the TLS handshake with %s failed: %s", peer, printable(described(error)))
+        _log.warning("the TLS handshake with %s failed: %s", peer, told(error))
         self._channel.abort()
 
     def _leave(self) -> None:

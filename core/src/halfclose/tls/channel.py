@@ -21,9 +21,9 @@ after it is not delivered (TLS-08).
 An end of stream below without it means that bytes may be missing: that is a failure with a
 `TruncatedError`, or, if the options say so and it came at the end of a record, the end (TLS-05).
 
-*After the end*, a connection lets its channel linger: it calls `start` a second time. From then on
-nothing is decrypted. The end of stream below is sent, and what comes is given to the lingerer as it
-is (TLS-09), tickets too, which unread would cause a reset (TLS-10).
+*After the end*, a connection lets its channel linger. From then on nothing is decrypted. The end of
+stream below is sent, and what comes is given to the lingerer as it is (TLS-09), tickets too, which
+unread would cause a reset (TLS-10).
 
 *A fatal error* makes the engine say why in an alert. The connection aborts the channel then, but a
 reset could overtake the alert. So the channel below is not reset but lingers itself (TLS-12).
@@ -52,6 +52,9 @@ __all__ = ["TLSChannel"]
 
 _NOBODY: Any = None
 """Stands for the handler of a channel that has none yet, or none any more."""
+
+_MOST_UNREAD = 64 * 1024
+"""Bytes of answers to the peer's TLS that may wait: two thousand answers and more."""
 
 
 class TLSChannel(SecureChannel, ChannelHandler):
@@ -82,11 +85,14 @@ class TLSChannel(SecureChannel, ChannelHandler):
         "_raw",
         "_reading",
         "_records",
+        "_released",
         "_rest",
+        "_secure",
         "_spared",
         "_timer",
         "_tls",
         "_truncated",
+        "_unread",
         "_wanted",
         "capabilities",
     )
@@ -119,6 +125,8 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._rest: memoryview | None = None
         # Output that the channel below has not taken yet.
         self._held: memoryview | None = None
+        # How many bytes of the engine's answers there are in it.
+        self._unread = 0
         # Whether the handler waits for `writable`, and whether for `write_ended`.
         self._wanted = False
         self._end_owed = False
@@ -133,10 +141,13 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._records = Records() if tls.truncation == "eof" else None
         # Whether the engine has sent an alert because it is broken.
         self._alerted = False
+        # Whether the handshake is over and has not failed.
+        self._secure = False
         # Whether this channel lingers, and decrypts nothing any more.
         self._raw = False
-        # Whether it was closed or aborted.
+        # Whether it was closed or aborted, and whether the channel below was released then.
         self._over = False
+        self._released = False
 
     # -- the handshake -------------------------------------------------------------------------
 
@@ -154,6 +165,9 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if before:
             self._send(before)
         if received:
+            if self._records is not None:
+                self._records.passed(received)
+            self._engine.note_hello(received)
             self._keep(received)
         self._shake()
 
@@ -186,6 +200,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
     def _shaken(self, error: Exception | None) -> None:
         """Tell that the handshake is over, or has failed with *error*, and do what has waited."""
         done, self._done = self._done, None
+        self._secure = error is None
         self._forget_timer()
         assert done is not None
         done(error)
@@ -221,12 +236,12 @@ class TLSChannel(SecureChannel, ChannelHandler):
     # -- being read ----------------------------------------------------------------------------
 
     def start(self, handler: ChannelHandler) -> None:
-        lingers = self._handler is not _NOBODY
         self._handler = handler
-        if not lingers:
-            if self._failure is not None:
-                self._host.call_soon(self._go_on)
-            return
+        if self._failure is not None:
+            self._host.call_soon(self._go_on)
+
+    def linger(self, handler: ChannelHandler) -> None:
+        self._handler = handler
         self._raw = True
         self._rest = None
         if self._end_sent and self._below.capabilities.can_half_close:
@@ -262,7 +277,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         """Whether there is something to deliver without reading below."""
         return (
             self._rest is not None
-            or not self._engine.hungry
+            or self._engine.incoming.pending > 0
             or self._truncated
             or self._failure is not None
         )
@@ -280,14 +295,15 @@ class TLSChannel(SecureChannel, ChannelHandler):
             return
         if self._records is not None:
             self._records.passed(data)
-        if self._rest is None and len(data) <= PIECE and self._engine.hungry:
-            self._engine.feed(data)
+        if self._rest is None and len(data) <= PIECE and not self._engine.incoming.pending:
+            self._engine.incoming.write(data)
         else:
             self._keep(data)
-        if self._done is not None:
-            self._shake()
-        else:
+        if self._done is None:
             self._deliver()
+        else:
+            self._engine.note_hello(data)
+            self._shake()
 
     def _keep(self, data: bytes) -> None:
         """Have *data* fed to the engine after what waits for that already."""
@@ -298,7 +314,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         rest = self._rest
         if rest is None:
             return False
-        self._engine.feed(rest[:PIECE])
+        self._engine.incoming.write(rest[:PIECE])
         self._rest = rest[PIECE:] if len(rest) > PIECE else None
         return True
 
@@ -310,8 +326,9 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if self._handler is _NOBODY:
             return
         engine = self._engine
-        while (self._reading or self._failure is not None) and not (self._raw or self._over):
-            if engine.hungry and not self._feed():
+        incoming = engine.incoming
+        while self._delivers():
+            if not incoming.pending and (self._rest is None or not self._feed()):
                 break
             try:
                 data = engine.decrypt()
@@ -326,9 +343,17 @@ class TLSChannel(SecureChannel, ChannelHandler):
                 return
         if self._raw or self._over:
             return
-        self._answer()
-        if self._reading or self._failure is not None:
+        if engine.outgoing.pending:
+            self._answer()
+        # A failure sets this too.
+        if self._truncated and (self._reading or self._failure is not None) and not self._over:
             self._tell_end()
+
+    def _delivers(self) -> bool:
+        """Whether the handler is to be given the data that comes next."""
+        if self._raw or self._over or self._peer_ended:
+            return False
+        return self._reading or self._failure is not None
 
     def _end_reading(self) -> None:
         """Tell that the peer's close_notify came. What follows it is not delivered (TLS-08)."""
@@ -356,11 +381,19 @@ class TLSChannel(SecureChannel, ChannelHandler):
     def _answer(self) -> None:
         """Send what the engine has to say of itself, such as the answer to a key update."""
         said = self._engine.produced()
-        if said:
-            try:
-                self._send(said)
-            except OSError as error:
-                self._handler.write_failed(error)
+        if not said:
+            return
+        # Nothing is paused by a backlog of answers, since no producer has written them.
+        self._unread = self._unread + len(said) if self._held is not None else 0
+        try:
+            self._send(said)
+        except OSError as error:
+            self._handler.write_failed(error)
+            return
+        if self._unread > _MOST_UNREAD:
+            self._break(
+                ConnectionError("the peer makes TLS answer it, and does not read the answers")
+            )
 
     def _break(self, error: Exception) -> None:
         self._reading = False
@@ -416,6 +449,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
     def writable(self) -> None:
         held, self._held = self._held, None
         try:
+            # None: the connection had waited for room before ``startTLS``.
             if held is not None:
                 self._send(held)
         except OSError as error:
@@ -447,7 +481,10 @@ class TLSChannel(SecureChannel, ChannelHandler):
             return 0
         size = len(data)
         if size <= PIECE:
-            self._send(self._engine.encrypt(data))
+            records = self._engine.encrypt(data)
+            sent = self._below.write(records)
+            if sent < len(records):
+                self._held = memoryview(records)[sent:]
             return size
         taken = 0
         view = memoryview(data)
@@ -506,20 +543,32 @@ class TLSChannel(SecureChannel, ChannelHandler):
 
     # -- the end -------------------------------------------------------------------------------
 
+    # Where one of these has raised, the caller tries the other one (ERR-13).
+
     def close(self) -> None:
-        if not self._over:
-            self._leave()
+        if self._released:
+            return
+        unread = self._peer_ended and not (self._raw or self._truncated or self._over)
+        self._leave()
+        if unread and self._below.has_input():
+            # END-01: what follows the peer's close_notify was not read, and a close would reset.
+            self._linger_below()
+        else:
             self._below.close()
+        self._released = True
 
     def abort(self) -> None:
-        if self._over:
+        if self._released:
             return
+        alerted = self._alerted and self._held is None and not self._over
         self._leave()
-        if self._alerted and self._held is None:
-            self._linger_for_alert()
+        if alerted:
+            # So that the peer can read the alert, which a reset would overtake.
+            self._linger_below()
         else:
             # Without close_notify what the peer has read does not look complete (TLS-11).
             self._below.abort()
+        self._released = True
 
     def _leave(self) -> None:
         self._over = True
@@ -529,8 +578,9 @@ class TLSChannel(SecureChannel, ChannelHandler):
         # The handler holds this channel.
         self._handler = _NOBODY
 
-    def _linger_for_alert(self) -> None:
-        """Close below so that the peer can read the alert; a reset would overtake it."""
+    def _linger_below(self) -> None:
+        """Close below once the peer has ended its stream there, so that no reset destroys what it
+        has not read yet."""
         try:
             if self._below.capabilities.can_half_close:
                 self._below.end_write()
@@ -550,7 +600,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
     # -- what is known -------------------------------------------------------------------------
 
     def get_tls(self) -> TLSInfo | None:
-        return None if self._done is not None else self._engine
+        return self._engine if self._secure else None
 
     def has_input(self) -> bool:
         if self._peer_ended:

@@ -11,7 +11,7 @@ from ..text import printable
 from ..tls_options import TLSOptions
 from .channel import TLSChannel
 from .contexts import client_engine
-from .errors import described
+from .errors import told
 
 __all__ = ["connect_tls"]
 
@@ -23,6 +23,7 @@ async def connect_tls(
     tls: TLSOptions,
     options: ConnectionOptions,
     timeout: float | None,
+    left: float | None,
 ) -> TLSChannel:
     """The channel of TLS over *below*, after its handshake (TLS-01).
 
@@ -30,7 +31,8 @@ async def connect_tls(
 
     :param below: a new channel, which is closed if this fails.
     :param endpoint: where the program connects.
-    :param timeout: seconds that are left to connect; None: no limit.
+    :param timeout: seconds that the program allows for everything; None: no limit.
+    :param left: those that are left.
     :raises TLSError: the handshake has failed.
     :raises ConnectError: *tls* cannot be used.
     :raises ConnectTimeout: *timeout* has passed.
@@ -43,7 +45,7 @@ async def connect_tls(
         raise ConnectError(f"cannot connect to {endpoint}: {printable(str(error))}") from error
     channel = TLSChannel(host, below, engine, tls, options)
     attempt = _Attempt(host, channel)
-    timer = None if timeout is None else host.call_later(timeout, attempt.expired)
+    timer = None if left is None else host.call_later(left, attempt.expired)
     host.on_leaving(attempt.left)
     host.hold_descriptors(channel.descriptors)
     try:
@@ -64,7 +66,7 @@ async def connect_tls(
             f"cannot connect to {endpoint}: the TLS handshake was not over within {timeout:g} s"
         )
     if attempt.error is not None:
-        what = printable(described(attempt.error))
+        what = told(attempt.error)
         raise TLSError(f"cannot connect to {endpoint}: {what}") from attempt.error
     return channel
 

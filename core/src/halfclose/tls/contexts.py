@@ -4,21 +4,68 @@ from __future__ import annotations
 
 import functools
 import ssl
+import sys
 
 from ..tls_options import TLSOptions
 from .engine import Engine
+from .key_pairs import FilePath, KeyPair, authorities, load_pair, warn_of_readers
 
-__all__ = ["client_engine", "server_context", "server_engine"]
+__all__ = ["client_context", "client_engine", "server_context", "server_engine", "system_context"]
 
 
-@functools.cache
-def _default_context() -> ssl.SSLContext:
-    """The context of clients that name none. Made once, since it reads the system's authorities."""
+def client_context(
+    ca: FilePath | None = None,
+    certificate: KeyPair | None = None,
+    insecure: bool = False,
+) -> ssl.SSLContext:
+    """A context of a client, for `TLSOptions`.
+
+    :param ca: path of a file of PEM with the authorities that may vouch for servers, in the place
+        of the system's.
+    :param certificate: what the client shows to a server that asks for a certificate.
+    :param insecure: accept every certificate, for any name. So anybody on the way can read and
+        change everything. Only for a look at a server whose certificate is broken.
+    :raises CertificateError: a file cannot be used. The message names it.
+    :raises ValueError: *ca* is given, and *insecure*.
+    """
+    if insecure:
+        if ca is not None:
+            raise ValueError("with insecure, the authorities of ca would not be asked")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif ca is None:
+        context = system_context()
+    else:
+        with authorities(ca):
+            context = ssl.create_default_context(cafile=ca)
+    if certificate is not None:
+        load_pair(context, certificate)
+        warn_of_readers(certificate, set())
+    return context
+
+
+def system_context() -> ssl.SSLContext:
+    """A context of a client that trusts the system's authorities.
+
+    OpenSSL finds them by itself on most systems, and where the variables SSL_CERT_FILE and
+    SSL_CERT_DIR say. ``truststore`` asks macOS itself, and knows where some Linux distributions
+    have them. But elsewhere it reads all of them anew for each connection, which stops the loop for
+    dozens of milliseconds. So it is used only where it is needed.
+    """
+    if sys.platform != "darwin":
+        context = ssl.create_default_context()
+        if context.cert_store_stats()["x509_ca"]:
+            return context
     try:
         import truststore
     except ImportError:
         return ssl.create_default_context()
     return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+_default_context = functools.cache(system_context)
+"""The context of all clients that name none. Made once, since it reads the authorities."""
 
 
 def client_engine(tls: TLSOptions, host: str | None) -> Engine:
@@ -50,8 +97,8 @@ def server_context(tls: TLSOptions) -> ssl.SSLContext:
     context = tls.context
     if context is None:
         raise ValueError(
-            "a server of TLS needs a certificate; give its context in "
-            "ConnectionOptions(tls=TLSOptions(context))"
+            "a server of TLS needs a certificate; give it in ConnectionOptions(tls=TLSOptions("
+            "halfclose.tls.Certificates(...).context))"
         )
     if context.protocol == ssl.PROTOCOL_TLS_CLIENT:
         raise ValueError("its context is for a client (PROTOCOL_TLS_CLIENT)")

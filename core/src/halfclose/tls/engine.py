@@ -19,11 +19,11 @@ sent. It knows the traps of OpenSSL and of Python's `ssl`, so that nothing above
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
-from typing import Any
 
 from ..tls_options import Certificate, TLSInfo
+from .errors import clarify
 from .hello import LONGEST_HELLO, server_name
+from .parsing import parsed
 
 __all__ = ["PIECE", "Engine"]
 
@@ -48,13 +48,13 @@ class Engine(TLSInfo):
     __slots__ = (
         "_asked_for",
         "_hello",
-        "_incoming",
         "_muted",
         "_object",
-        "_outgoing",
         "_read",
         "_server_side",
         "_write",
+        "incoming",
+        "outgoing",
     )
 
     def __init__(
@@ -65,8 +65,11 @@ class Engine(TLSInfo):
         server_hostname: str | None = None,
         session: ssl.SSLSession | None = None,
     ) -> None:
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
+        # Whether they are empty is looked at for each message, for which a method costs too much.
+        self.incoming: ssl.MemoryBIO = ssl.MemoryBIO()
+        """What came from the network, to be written up to `PIECE` bytes at a time."""
+        self.outgoing: ssl.MemoryBIO = ssl.MemoryBIO()
+        """What is to be sent; only looked at, since `produced` takes it."""
         self._server_side = server_side
         self._muted = False
         # What a client has sent first, which holds the name that it asks for. Until it is known.
@@ -76,7 +79,7 @@ class Engine(TLSInfo):
         context.options = (before | ssl.OP_NO_RENEGOTIATION) & ~_IGNORE_UNEXPECTED_EOF
         try:
             self._object = context.wrap_bio(
-                self._incoming, self._outgoing, server_side, server_hostname, session
+                self.incoming, self.outgoing, server_side, server_hostname, session
             )
         finally:
             # The context may serve other libraries too.
@@ -86,16 +89,10 @@ class Engine(TLSInfo):
 
     # -- input ---------------------------------------------------------------------------------
 
-    def feed(self, data: bytes | memoryview) -> None:
-        """Take *data*, up to `PIECE` bytes that came from the network."""
-        self._incoming.write(data)
+    def note_hello(self, data: bytes) -> None:
+        """Note what came before the handshake was over, in which a client names the server."""
         if self._hello is not None and len(self._hello) < LONGEST_HELLO:
-            self._hello += data
-
-    @property
-    def hungry(self) -> bool:
-        """Whether all that was fed has been used."""
-        return not self._incoming.pending
+            self._hello += data[:LONGEST_HELLO]
 
     def handshake(self) -> bool:
         """Go on with the handshake, and return whether it is over.
@@ -106,6 +103,9 @@ class Engine(TLSInfo):
             self._object.do_handshake()
         except ssl.SSLWantReadError:
             return False
+        except ssl.SSLError as error:
+            clarify(error)
+            raise
         hello, self._hello = self._hello, None
         if hello is not None:
             self._asked_for = server_name(hello)
@@ -123,6 +123,9 @@ class Engine(TLSInfo):
         except ssl.SSLZeroReturnError:
             # The peer's close_notify comes so once ours was sent.
             return b""
+        except ssl.SSLError as error:
+            clarify(error)
+            raise
 
     # -- output --------------------------------------------------------------------------------
 
@@ -131,27 +134,34 @@ class Engine(TLSInfo):
 
         :raises ssl.SSLError: the connection is broken.
         """
-        self._write(data)
-        return self._outgoing.read()
+        try:
+            self._write(data)
+        except ssl.SSLError as error:
+            clarify(error)
+            raise
+        return self.outgoing.read()
 
     def end(self) -> bytes:
         """The close_notify to send. Called once, after the handshake. Nothing follows it."""
-        kept = self._incoming.read()
+        kept = self.incoming.read()
         try:
             self._object.unwrap()
         except ssl.SSLWantReadError:
             pass
+        except ssl.SSLError as error:
+            clarify(error)
+            raise
         finally:
-            self._incoming.write(kept)
-        alert = self._outgoing.read()
+            self.incoming.write(kept)
+        alert = self.outgoing.read()
         self._muted = True
         return alert
 
     def produced(self) -> bytes:
         """What the engine has to say of itself: answers, tickets, alerts; ``b""`` if nothing."""
-        if not self._outgoing.pending:
+        if not self.outgoing.pending:
             return b""
-        said = self._outgoing.read()
+        said = self.outgoing.read()
         return b"" if self._muted else said
 
     # -- what is known -------------------------------------------------------------------------
@@ -178,8 +188,8 @@ class Engine(TLSInfo):
         der = self._object.getpeercert(True)
         if der is None:
             return None
-        parsed: Mapping[str, Any] | None = self._object.getpeercert() or None
-        return Certificate(der, parsed)
+        # It tells nothing of a certificate that it has not checked.
+        return Certificate(der, self._object.getpeercert() or parsed(der))
 
     @property
     def session(self) -> ssl.SSLSession | None:

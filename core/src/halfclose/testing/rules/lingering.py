@@ -114,9 +114,10 @@ class LingeringRules:
         to send before it can read; after that, 16 KiB of input. Lingering takes bounded memory. No
         more than 1024 connections linger at once; for one more, the oldest goes.
 
-        Where to look: ``Backend.lingering`` becomes the channel's handler by a second call of
-        ``start``. ``Channel.unsent`` must return the length of the kernel's send queue. The
-        ``close`` at the end must release the descriptor at once, even while a task is reading.
+        Where to look: ``Backend.lingering`` becomes the channel's handler by ``Channel.linger``,
+        which calls ``start``. ``Channel.unsent`` must return the length of the kernel's send
+        queue. The ``close`` at the end must release the descriptor at once, even while a task is
+        reading.
         (For stdin, see rule PIP-03.)
         """
         await self._discards(net)

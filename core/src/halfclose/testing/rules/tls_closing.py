@@ -33,8 +33,8 @@ class TLSClosingRules:
         decrypts nothing: whatever the peer still sends, also if that is no TLS, the peer reads the
         whole reply. ‡
 
-        Where to look: the channel below must linger as END-01 and END-02 say. It is started a
-        second time for that.
+        Where to look: the channel below must linger as END-01 and END-02 say, by its own
+        ``linger``.
         """
         for version in VERSIONS:
             for connect in BOTH_SIDES:

@@ -137,6 +137,9 @@ class _Faulty(Channel):
     def start(self, handler: ChannelHandler) -> None:
         self._call("start", self._channel.start, handler)
 
+    def linger(self, handler: ChannelHandler) -> None:
+        self._call("linger", self._channel.linger, handler)
+
     def resume_reading(self) -> None:
         self._call("resume_reading", self._channel.resume_reading)
 
