@@ -5,14 +5,15 @@ sent. It knows the traps of OpenSSL and of Python's `ssl`, so that nothing above
 
 - *Our end is one alert.* ``unwrap`` sends close_notify, and then tries to read the peer's. A record
   that waits to be read makes that fail for good. So what waits is taken out of the BIO for a
-  moment, and "want read" means success.
+  moment (TLS-06), and "want read" means success.
 - *The BIO for input is never told of the end of the connection.* OpenSSL counts a bare end as a
   fatal error, after which nothing can be written. Who feeds the engine knows of the end anyway.
 - *The options of the context matter.* ``OP_IGNORE_UNEXPECTED_EOF``, which Python sets, makes
   OpenSSL forget that close_notify was sent. Without ``OP_NO_RENEGOTIATION`` a write may have to
   wait for the peer.
 - *A BIO never shrinks.* So both get and give no more than `PIECE` bytes at a time.
-- *After our close_notify nothing more may be sent*, although OpenSSL would answer some messages.
+- *After our close_notify nothing more may be sent*, although OpenSSL would answer some messages
+  (TLS-07).
 """
 
 from __future__ import annotations
