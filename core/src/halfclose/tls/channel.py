@@ -244,12 +244,17 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._handler = handler
         self._raw = True
         self._rest = None
+        if self._held is None:
+            self._end_below()
+        if self._truncated or self._failure is not None:
+            self._host.call_soon(self._tell_lingerer)
+
+    def _end_below(self) -> None:
+        """Send the end of stream below, behind our close_notify, since this channel lingers."""
         if self._end_sent and self._below.capabilities.can_half_close:
             # If this fails, reading fails too, and that is told.
             with suppress(OSError):
                 self._below.end_write()
-        if self._truncated or self._failure is not None:
-            self._host.call_soon(self._tell_lingerer)
 
     def _tell_lingerer(self) -> None:
         if not self._over:
@@ -458,6 +463,8 @@ class TLSChannel(SecureChannel, ChannelHandler):
             if self._done is None:
                 self._handler.write_failed(error)
             return
+        if self._raw and held is not None and self._held is None:
+            self._end_below()
         if self._done is None:
             self._after_sending()
 
@@ -518,6 +525,12 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._end_owed = True
         return False
 
+    def flushed(self) -> bool:
+        if self._all_sent():
+            return True
+        self._wanted = True
+        return False
+
     def _all_sent(self) -> bool:
         """Whether all that was written is with the kernel; if not, `writable` comes."""
         return self._held is None and self._below.flushed()
@@ -551,8 +564,10 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if self._released:
             return
         unread = self._peer_ended and not (self._raw or self._truncated or self._over)
+        nested = isinstance(self._below, SecureChannel) and not self._raw
         self._leave()
-        if unread and self._below.has_input():
+        if nested or (unread and self._below.has_input()):
+            # TLS below has an end of its own, without which the peer would see a truncated stream.
             # END-01: what follows the peer's close_notify was not read, and a close would reset.
             self._linger_below()
         else:
