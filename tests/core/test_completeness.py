@@ -117,8 +117,9 @@ def test_over_tls() -> None:
     chapters = {line.split()[1].partition("-")[0] for line in quick}
     assert chapters == {"EVT", "VRB", "FLU", "PRD", "ERR", "END", "TLS"}
     of_tls = {line for line in every if " TLS-" in line}
-    variants = {line.split()[0] for line in of_tls}
-    assert variants == {name for of in FRAMEWORKS.values() for name in of}
+    assert {line.split()[0] for line in of_tls} == {
+        name for of in FRAMEWORKS.values() for name in of
+    }
     assert not any(" TLS-" in line for line in offered() - every)
 
 
