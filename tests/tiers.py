@@ -62,6 +62,8 @@ THOROUGH = (
     "tests/tls/test_fuzz.py::test_each_byte_is_flipped",
     "tests/tls/test_many_handshakes.py",
     "tests/tls/test_memory.py",
+    "tests/tls_peers/test_passing.py",
+    "tests/tls_peers/test_peers.py",
 )
 """What is thorough from beginning to end: files, and tests."""
 

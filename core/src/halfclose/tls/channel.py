@@ -270,7 +270,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
 
     def pause_reading(self) -> None:
         self._reading = False
-        if self._done is None and not self._truncated:
+        if self._done is None and not (self._truncated or self._peer_ended):
             self._below.pause_reading()
 
     def _has_more(self) -> bool:
@@ -291,7 +291,6 @@ class TLSChannel(SecureChannel, ChannelHandler):
             self._handler.received(data)
             return
         if self._peer_ended:
-            # A framework reads on although it was paused.
             return
         if self._records is not None:
             self._records.passed(data)
@@ -356,11 +355,13 @@ class TLSChannel(SecureChannel, ChannelHandler):
         return self._reading or self._failure is not None
 
     def _end_reading(self) -> None:
-        """Tell that the peer's close_notify came. What follows it is not delivered (TLS-08)."""
+        """Tell that the peer's close_notify came.
+
+        What follows it is not delivered (TLS-08), but read: closing a socket with unread input
+        would reset it, and destroy our answer (END-01).
+        """
         self._peer_ended = True
         self._rest = None
-        if not self._truncated:
-            self._below.pause_reading()
         self._handler.read_ended()
         if self._failure is not None and not (self._raw or self._over):
             self._break(self._failure)
@@ -411,10 +412,11 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if self._raw:
             self._truncated = True
             self._handler.read_ended()
-        elif not self._peer_ended:
-            # After close_notify it says nothing new (TLS-04).
+        else:
             self._truncated = True
-            self._go_on_after_end()
+            # After close_notify it says nothing new (TLS-04).
+            if not self._peer_ended:
+                self._go_on_after_end()
 
     def failed(self, error: Exception | None) -> None:
         if self._raw:
