@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cli.issuing import Files, issue, server_context
-from cli.support import halfclose_, read_all, refusing, serving
+from cli.support import halfclose_, read_all, refusing, running, serving
 
 SMTP = (
     (b"", b"220 mail.example.org\r\n"),
@@ -144,3 +146,48 @@ def test_nobody_listens() -> None:
         result = halfclose_("connect", endpoint, "--starttls", "imap")
     assert result.status == 1
     assert "refused" in result.problem
+
+
+TWISTED = """
+import sys
+from twisted.internet import protocol, reactor, ssl
+from twisted.mail import imap4, smtp
+
+kind, certificate, key = sys.argv[1:]
+context = ssl.DefaultOpenSSLContextFactory(key, certificate)
+
+
+class Factory(protocol.ServerFactory):
+    def buildProtocol(self, address):
+        made = {"smtp": smtp.ESMTP, "imap": imap4.IMAP4Server}[kind](contextFactory=context)
+        made.factory, made.host = self, b"localhost"
+        return made
+
+
+print(reactor.listenTCP(0, Factory(), interface="127.0.0.1").getHost().port, flush=True)
+reactor.run()
+"""
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("kind", "asked", "answered"),
+    [
+        ("smtp", b"EHLO x\r\nQUIT\r\n", b"250 localhost Hello 127.0.0.1"),
+        ("imap", b"a CAPABILITY\r\nb LOGOUT\r\n", b"a OK CAPABILITY completed"),
+    ],
+)
+def test_servers_of_twisted(kind: str, asked: bytes, answered: bytes, files: Files) -> None:
+    pytest.importorskip("twisted.mail.smtp")
+    process = subprocess.Popen(
+        [sys.executable, "-c", TWISTED, kind, files.cert, files.key],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    with running(process) as server:
+        endpoint = f"tcp:127.0.0.1:{server.line()}"
+        result = halfclose_(
+            *("connect", endpoint, "--starttls", kind, "--ca", files.ca), data=asked
+        )
+    assert (result.status, result.err) == (0, "")
+    assert answered in result.out
