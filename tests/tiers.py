@@ -62,6 +62,8 @@ THOROUGH = (
     "tests/tls/test_fuzz.py::test_each_byte_is_flipped",
     "tests/tls/test_many_handshakes.py",
     "tests/tls/test_memory.py",
+    "tests/tls_peers/test_passing.py",
+    "tests/tls_peers/test_peers.py",
 )
 """What is thorough from beginning to end: files, and tests."""
 
@@ -220,6 +222,8 @@ def offered() -> frozenset[str]:
 def _is_seen(rule: str, channel_type: str) -> bool:
     if rule.startswith("LOOP-"):
         return channel_type in ONCE
+    if rule.startswith("TLS-") and not channel_type.startswith("tls"):
+        return False
     return "memory" in channel_type or _scheme(channel_type) in PARTIAL.get(rule, EVERYWHERE)
 
 
@@ -253,7 +257,7 @@ def _dealt(variants: dict[str, tuple[str, ...]], rule: str, first: int) -> list[
     ]
     dealt = [
         (names[(first + turn) % len(names)], shared[turn % len(shared)])
-        for turn in range(max(len(names), len(shared)))
+        for turn in range(max(len(names), len(shared)) if shared else 0)
     ]
     own = [
         (name, channel_type)

@@ -60,7 +60,7 @@ def finish(
 
 def test_the_thorough_tier_asks_for_every_rule_variant_and_channel_type() -> None:
     whole = expected(thorough=True)
-    assert len(rules()) == 93
+    assert len(rules()) == 115
     assert {line.split()[0] for line in whole} == set(VARIANTS)
     assert len(VARIANTS) == 17
     for rule in rules():
@@ -84,7 +84,8 @@ def test_the_quick_tier_asks_for_every_rule_on_every_variant_and_on_every_channe
         here = {line for line in quick if line.split()[0] in variants}
         on_variants = {tuple(line.split()[:2]) for line in of}
         assert {tuple(line.split()[:2]) for line in here} == on_variants
-        assert len(on_variants) == len(variants) * len(rules())
+        bare = [rule for rule in rules() if not rule.startswith("TLS-")]
+        assert len(on_variants) == len(variants) * len(bare)
         on_types = {tuple(line.split()[1:]) for line in of}
         assert {tuple(line.split()[1:]) for line in here} == on_types
         # And every type of channel is tried on every variant, with one rule or another.
@@ -114,7 +115,11 @@ def test_over_tls() -> None:
             ]
             assert len(rules_here) == len(set(rules_here))
     chapters = {line.split()[1].partition("-")[0] for line in quick}
-    assert chapters == {"EVT", "VRB", "FLU", "PRD", "ERR", "END"}
+    assert chapters == {"EVT", "VRB", "FLU", "PRD", "ERR", "END", "TLS"}
+    of_tls = {line for line in every if " TLS-" in line}
+    of_rules = {line.split()[0] for line in of_tls}
+    assert of_rules == {name for of in FRAMEWORKS.values() for name in of}
+    assert not any(" TLS-" in line for line in offered() - every)
 
 
 def test_what_is_left_to_the_thorough_tier_is_there() -> None:
@@ -215,7 +220,7 @@ def test_reports_are_understood(conftest: ModuleType) -> None:
 def test_what_is_left_out_is_told(conftest: ModuleType) -> None:
     """By each worker to the process that reports, and there to people."""
     names = ["tests/core/test_one.py::test_one", "tests/runners/test_runners.py::test_one"]
-    items = [SimpleNamespace(nodeid=name) for name in names]
+    items = [SimpleNamespace(nodeid=name, get_closest_marker=lambda mark: None) for name in names]
     deselected: list[Any] = []
     hook = SimpleNamespace(pytest_deselected=lambda items: deselected.extend(items))
     output: dict[str, int] = {}
