@@ -577,10 +577,13 @@ class TLSChannel(SecureChannel, ChannelHandler):
     def abort(self) -> None:
         if self._released:
             return
-        alerted = self._alerted and self._held is None and not self._over
+        # So that the peer can read the alert, which a reset would overtake.
+        alerted = self._alerted and not (self._over or self._raw)
+        if alerted and self._held is not None:
+            self._linger_for_alert()
+            return
         self._leave()
         if alerted:
-            # So that the peer can read the alert, which a reset would overtake.
             self._linger_below()
         else:
             # Without close_notify what the peer has read does not look complete (TLS-11).
@@ -589,11 +592,21 @@ class TLSChannel(SecureChannel, ChannelHandler):
 
     def _leave(self) -> None:
         self._over = True
+        self._let_handler_go()
+
+    def _let_handler_go(self) -> None:
         self._reading = False
         self._done = None
         self._forget_timer()
         # The handler holds this channel.
         self._handler = _NOBODY
+
+    def _linger_for_alert(self) -> None:
+        """Have this channel itself linger, since the channel below has not taken the alert yet."""
+        self._let_handler_go()
+        # The alert ends our half as close_notify does.
+        self._end_sent = True
+        self._release(self)
 
     def _linger_below(self) -> None:
         """Close below once the peer has ended its stream there, so that no reset destroys what it
@@ -604,8 +617,11 @@ class TLSChannel(SecureChannel, ChannelHandler):
         except OSError:
             self._below.abort()
             return
+        self._release(self._below)
+
+    def _release(self, channel: Channel) -> None:
         release_channel(
-            self._below,
+            channel,
             self._host,
             self._options,
             self._below.get_peer(),
