@@ -90,6 +90,13 @@ def start(client: Protocol, server: Protocol, **options: Any) -> None:
     server.transport.startTLS(server_tls(**options), server_side=True)
 
 
+def in_order(side: Noted) -> list[str]:
+    """The events of *side*, without the end of our half. The peer may answer before that is told,
+    where a task of the framework writes."""
+    assert side.events.count("write") == 1
+    return [event for event in side.events if event != "write"]
+
+
 async def over(backend: Backend, *sides: Noted) -> None:
     """Wait until each of *sides* was told that its handshake is over."""
     await until(backend, lambda: all("handshake" in side.events for side in sides))
@@ -113,7 +120,7 @@ def test_outside_of_an_event_and_half_closed(variant: str, version: ssl.TLSVersi
             server.transport.loseConnection()
             reason = await client.transport.whenClosed()
             assert isinstance(reason, ConnectionDone)
-            assert client.events == ["made", "handshake", "write", "data", "read", "lost"]
+            assert in_order(client) == ["made", "handshake", "data", "read", "lost"]
             assert client.data == b"answer"
 
     run(main, variant=variant)
@@ -278,7 +285,7 @@ def test_with_a_producer(variant: str, kind: type[Push | Pull], when: str) -> No
             await until(backend, lambda: "read" in server.events)
             assert server.data == b"p" * 1_000_000
             assert not producer.stopped
-            assert "write" in client.events
+            await until(backend, lambda: "write" in client.events)
 
     run(main, variant=variant)
 
@@ -478,7 +485,7 @@ def test_tls_in_tls(variant: str, inner_is_client: bool) -> None:
             ends[1].transport.loseConnection()
             assert isinstance(await ends[0].transport.whenClosed(), ConnectionDone)
             assert isinstance(await ends[1].transport.whenClosed(), ConnectionDone)
-            assert ends[0].events == ["handshake", "write", "data", "read", "lost"]
+            assert in_order(ends[0]) == ["handshake", "data", "read", "lost"]
             assert ends[0].data == BIG
 
     run(main, variant=variant)
