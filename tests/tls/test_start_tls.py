@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -22,6 +23,7 @@ from halfclose import (
     Unsupported,
 )
 from halfclose.memory.conditions import BUFFER
+from halfclose.testing import network
 from tls.pairs import (
     NAME,
     Noted,
@@ -489,6 +491,30 @@ def test_tls_in_tls(variant: str, inner_is_client: bool) -> None:
             assert ends[0].data == BIG
 
     run(main, variant=variant)
+
+
+def test_tls_in_tls_over_small_buffers() -> None:
+    """All that is written arrives, and both layers end, although little fits at once."""
+    data = bytes(range(256)) * 10
+
+    async def main() -> None:
+        async with network(buffer=20) as net, pair(net.backend) as (client, server):
+            for _ in range(2):
+                client.events.clear()
+                server.events.clear()
+                start(client, server)
+                await over(net.backend, client, server)
+            client.transport.write(data)
+            client.transport.loseWriteConnection()
+            await until(net.backend, lambda: "read" in server.events)
+            assert server.data == data
+            server.transport.write(data)
+            server.transport.loseConnection()
+            assert isinstance(await client.transport.whenClosed(), ConnectionDone)
+            assert client.data == data
+            assert isinstance(await server.transport.whenClosed(), ConnectionDone)
+
+    asyncio.run(main())
 
 
 @each_variant
