@@ -165,7 +165,7 @@ class TLSInfo(ABC):
     def session(self) -> ssl.SSLSession | None:
         """What `TLSOptions.session` takes to resume this session; None for a server.
 
-        In TLS 1.3 it can be resumed only once the first data of the server was received.
+        In TLS 1.3 it can be resumed only once the first data of the server was received (TLS-19).
         """
 
     @property
