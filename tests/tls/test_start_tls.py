@@ -6,10 +6,12 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
+import halfclose
 import pytest
-from core.support import Recorder, until
+from core.support import VARIANTS, Recorder, python, until
 from halfclose import (
     Backend,
     ConnectionAborted,
@@ -21,6 +23,7 @@ from halfclose import (
     Transport,
     TruncatedError,
     Unsupported,
+    hookimpl,
 )
 from halfclose.memory.conditions import BUFFER
 from halfclose.testing import network
@@ -754,6 +757,91 @@ def test_nothing_is_told_of_the_handshake_after_a_close(variant: str) -> None:
             assert client.events == ["made", "lost"]
 
     run(main, variant=variant)
+
+
+class Tracer:
+    """Notes what the hooks of a plugin are told."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, object]] = []
+
+    @hookimpl
+    def halfclose_connection_made(self, transport: Transport) -> None:
+        self.calls.append(("made", transport))
+
+    @hookimpl
+    def halfclose_half_closed(self, transport: Transport, side: str) -> None:
+        self.calls.append((side, transport))
+
+    @hookimpl
+    def halfclose_connection_lost(self, transport: Transport) -> None:
+        self.calls.append(("lost", transport))
+
+
+def test_plugins_are_told_of_one_connection() -> None:
+    tracer = Tracer()
+    halfclose.register(tracer)
+
+    async def main(backend: Backend) -> None:
+        async with pair(backend) as (client, server):
+            start(client, server)
+            await over(backend, client, server)
+            client.transport.loseWriteConnection()
+            await until(backend, lambda: "read" in server.events)
+            server.transport.loseConnection()
+            await client.transport.whenClosed()
+        told = [what for what, transport in tracer.calls if transport is client.transport]
+        assert told == ["made", "write", "read", "lost"]
+
+    try:
+        run(main, variant="memory")
+    finally:
+        halfclose.unregister(tracer)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_forked_child_gives_up_a_handshake(variant: str) -> None:
+    """ERR-18: the descriptor too, so that the peer sees the end although the child lives."""
+    out = python(
+        f"""
+        import os, sys
+        sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+        from core.support import until
+        from tls.pairs import client_tls, pair, run, server_tls
+
+        async def main(backend):
+            async with pair(backend) as (client, server):
+                client.transport.startTLS(client_tls())
+                client.transport.write(b"from the client")
+                receive, send = os.pipe()
+                child = os.fork()
+                if not child:
+                    os.close(send)
+                    client.transport.write(b"from the child")
+                    client.transport.startTLS(client_tls())
+                    os.read(receive, 1)
+                    os._exit(client.transport.state.value != "closed")
+                try:
+                    os.close(receive)
+                    handle = server.transport
+                    received = bytes(server.data)
+                    server.data.clear()
+                    handle.startTLS(server_tls(), server_side=True, received=received)
+                    await until(backend, lambda: server.data == b"from the client")
+                    client.transport.loseConnection()
+                    await until(backend, lambda: "read" in server.events)
+                    server.transport.loseConnection()
+                    await client.transport.whenClosed()
+                    print("ended")
+                finally:
+                    os.close(send)
+                    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+        run(main, variant={variant!r})
+        """
+    )
+    assert out.split() == ["ended", "0"]
 
 
 def test_a_transport_without_tls_says_so() -> None:
