@@ -161,7 +161,7 @@ def in_memory_bio(factory: Any, options: TwistedContext) -> Any:
 
 def in_a_wrapper(factory: Any, options: TwistedContext) -> Any:
     """TLS that is not directly over a socket."""
-    return WrappingFactory(in_memory_bio(factory, options))
+    return cast(Any, WrappingFactory)(in_memory_bio(factory, options))
 
 
 @asynccontextmanager
