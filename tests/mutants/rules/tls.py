@@ -362,7 +362,7 @@ def any_error_is_like_any_other(patch: Patch) -> None:
 @secure("TLS-13")
 def the_verifier_is_not_heard(patch: Patch) -> None:
     """The message says that the handshake has failed, and not why."""
-    patch.put(connecting, "described", lambda error: "the handshake has failed")
+    patch.put(connecting, "told", lambda error: "the handshake has failed")
 
 
 @secure("TLS-13")
