@@ -72,36 +72,52 @@ def _limited(context: ssl.SSLContext, version: ssl.TLSVersion | None) -> ssl.SSL
     return context
 
 
-def options(side: Side, context: ssl.SSLContext | None = None) -> TLSOptions:
+Truncation = Literal["error", "eof"]
+
+
+def options(side: Side, truncation: Truncation = "error") -> TLSOptions:
     """The options of our end on that *side*."""
     if side in SERVERS:
-        return TLSOptions(context or server_context())
-    return TLSOptions(context or client_context(), server_hostname=NAME)
+        return TLSOptions(server_context(), truncation=truncation)
+    return TLSOptions(client_context(), server_hostname=NAME, truncation=truncation)
 
 
 class Told(HalfCloseableProtocol, HandshakeListener):
     """Notes what it is told, answers after the peer's end of stream, and closes.
 
     :param start: how it starts TLS, if it does.
+    :param truncation: as for TLSOptions, where it starts TLS.
     :param answer: what it answers.
+    :param first: whether it ends its half at once, and does not answer.
     :param waits: whether the test calls `give_answer`.
     """
 
     def __init__(
-        self, start: Side | None = None, *, answer: bytes = ANSWER, waits: bool = False
+        self,
+        start: Side | None = None,
+        truncation: Truncation = "error",
+        *,
+        answer: bytes = ANSWER,
+        waits: bool = False,
+        first: bool = False,
     ) -> None:
         self.events: list[str] = []
         self.data = b""
         self.reason: BaseException | None = None
         self._start = start
+        self._truncation = truncation
         self._answer = answer
         self._waits = waits
+        self._first = first
 
     def connectionMade(self) -> None:
         self.events.append("made")
         if self._start is not None:
-            self.transport.startTLS(options(self._start), server_side=self._start in SERVERS)
+            tls = options(self._start, self._truncation)
+            self.transport.startTLS(tls, server_side=self._start in SERVERS)
         self.transport.write(GREETING)
+        if self._first:
+            self.transport.loseWriteConnection()
 
     def handshakeCompleted(self) -> None:
         self.events.append("handshake")
@@ -113,7 +129,7 @@ class Told(HalfCloseableProtocol, HandshakeListener):
 
     def readConnectionLost(self) -> None:
         self.events.append("read")
-        if not self._waits:
+        if not (self._waits or self._first):
             self.give_answer()
 
     def give_answer(self) -> None:

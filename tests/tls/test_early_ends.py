@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ssl
+from itertools import accumulate
 
 import pytest
-from halfclose import ConnectionDone, ConnectionLost, TLSOptions, TruncatedError
+from halfclose import ConnectionDone, ConnectionLost, TLSError, TLSOptions, TruncatedError
 from halfclose.testing import network
 from memory.support import drive
-from tls.conversations import Cut, Story, conversation
+from tls.conversations import Cut, conversation, records
 from tls.peers import Peer
-from tls.support import ANSWER, DATA, SIDES, VERSIONS, Side, Told, server_context
+from tls.support import ANSWER, SIDES, VERSIONS, Side, Told, Truncation, server_context
 
 
 class CutAt:
@@ -19,68 +20,82 @@ class CutAt:
     def __init__(self, limit: int) -> None:
         self._left = limit
         self.passed = 0
+        self.at_a_record = True
+        """Whether the last record was let through whole."""
 
     def __call__(self, data: bytes) -> bytes:
-        if len(data) > self._left:
-            raise Cut(data[: self._left])
-        self._left -= len(data)
-        self.passed += len(data)
-        return data
+        if len(data) <= self._left:
+            self._left -= len(data)
+            self.passed += len(data)
+            return data
+        sizes = accumulate((len(each) for each in records(data)), initial=0)
+        self.at_a_record = self._left in sizes
+        raise Cut(data[: self._left])
 
 
-def check(story: Story, side: Side, place: str) -> None:
-    """Whether our end has told of *story* what is true."""
+def cut_at(limit: int, side: Side, version: ssl.TLSVersion, truncation: Truncation) -> int:
+    """Cut there, and judge what our end tells of it.
+
+    :returns: how many bytes the peer has sent, unless it was cut.
+    """
+    cut = CutAt(limit)
+    story = conversation(side, version, cut, truncation=truncation)
     protocol = story.protocol
-    assert protocol.data == story.sent, place
+    assert protocol.data == story.sent
+    assert not any(record.exc_info for record in story.logged)
     lines = [record.getMessage() for record in story.logged]
-    assert not any(record.exc_info for record in story.logged), place
-    if story.ended:
-        assert protocol.events == ["made", "handshake", "data", "read", "lost"], place
-        assert type(protocol.reason) is ConnectionDone, place
-        assert lines == [], place
-        return
-    assert "read" not in protocol.events, place
-    if "handshake" in protocol.events:
+    shaken = "handshake" in protocol.events
+    if story.ended or (shaken and cut.at_a_record and truncation == "eof"):
+        expected = ["made", "handshake", *(["data"] if story.sent else []), "read", "lost"]
+        assert protocol.events == expected
+        assert type(protocol.reason) is ConnectionDone
+        assert lines == []
+        return cut.passed
+    assert "read" not in protocol.events
+    error: BaseException | None
+    if shaken or side.startswith("started"):
         error = protocol.reason
-        assert lines == [], place
-    elif side.startswith("started"):
-        error = protocol.reason
-        assert protocol.events == ["made", "lost"], place
+        assert lines == []
+        assert type(error) is ConnectionLost
+        assert shaken or protocol.events == ["made", "lost"]
     else:
-        assert protocol.events == [], place
-        assert not story.shaken, place
+        assert protocol.events == []
+        assert not story.shaken
         if side == "accepted":
             [line] = lines
-            assert line.endswith("failed: the peer ended the connection during the TLS handshake")
-            return
+            assert "the peer ended the connection during the TLS handshake" in line
+            return 0
         error = story.refused
-        assert str(error) == (
-            "cannot connect to memory:them: the peer ended the connection during the TLS handshake"
-        ), place
-    assert isinstance(error, ConnectionLost) or error is story.refused, place
-    assert error is not None, place
-    assert isinstance(error.__cause__, TruncatedError), place
+        assert type(error) is TLSError
+        assert "the peer ended the connection during the TLS handshake" in str(error)
+    assert isinstance(error.__cause__, TruncatedError)
+    return 0
 
 
+def cut_everywhere(side: Side, version: ssl.TLSVersion, truncation: Truncation, step: int) -> None:
+    size = cut_at(1 << 20, side, version, truncation)
+    assert size
+    # The last record is the peer's close_notify.
+    for limit in [*range(0, size - 31, step), *range(size - 31, size + 9)]:
+        try:
+            cut_at(limit, side, version, truncation)
+        except AssertionError as error:
+            error.add_note(f"cut after {limit} bytes")
+            raise
+
+
+@pytest.mark.parametrize("truncation", ["error", "eof"])
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
 @pytest.mark.parametrize("side", SIDES)
-def test_an_end_at_some_bytes(side: Side, version: ssl.TLSVersion) -> None:
-    cut_everywhere(side, version, step=101)
+def test_an_end_at_some_bytes(side: Side, version: ssl.TLSVersion, truncation: Truncation) -> None:
+    cut_everywhere(side, version, truncation, step=307)
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
 @pytest.mark.parametrize("side", SIDES)
 def test_an_end_at_each_byte(side: Side, version: ssl.TLSVersion) -> None:
-    cut_everywhere(side, version, step=1)
-
-
-def cut_everywhere(side: Side, version: ssl.TLSVersion, step: int) -> None:
-    whole = CutAt(1 << 20)
-    story = conversation(side, version, whole)
-    check(story, side, "whole")
-    assert story.protocol.data == b"".join(DATA)
-    for limit in [*range(0, whole.passed - 31, step), *range(whole.passed - 31, whole.passed + 9)]:
-        check(conversation(side, version, CutAt(limit)), side, f"after {limit} bytes")
+    cut_everywhere(side, version, "error", step=1)
+    cut_everywhere(side, version, "eof", step=7)
 
 
 class Early(Told):
