@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, find, settings
 from hypothesis import strategies as st
-from tiers import CELL, SCRIPTS, cell, expected, is_thorough
+from tiers import CELL, SCRIPTS, cell, expected, is_for_the_command, is_thorough
 
 pytest.register_assert_rewrite("halfclose.testing")
 
@@ -103,7 +103,7 @@ class QuickTier:
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
         left_out = [item for item in items if _is_thorough(item)]
-        self.left_out = len(left_out)
+        self.left_out = sum(not is_for_the_command(item.nodeid) for item in left_out)
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not _is_thorough(item)]
 
@@ -119,6 +119,19 @@ class QuickTier:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.left_out:
             terminalreporter.write_line(f"{self.left_out} more with --thorough")
+
+
+class ThoroughTier:
+    """Leaves out what neither tier runs."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        config.hook.pytest_deselected(
+            items=[item for item in items if is_for_the_command(item.nodeid)]
+        )
+        items[:] = [item for item in items if not is_for_the_command(item.nodeid)]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -146,8 +159,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("--hypothesis-profile", default=None):
         settings.load_profile("thorough" if thorough else "quick")
     # Who names a test has it run, whichever tier it is of.
-    if not thorough and not any("::" in argument for argument in config.args):
-        config.pluginmanager.register(QuickTier())
+    if not any("::" in argument for argument in config.args):
+        config.pluginmanager.register(ThoroughTier() if thorough else QuickTier())
     if not _is_narrow(config) and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Completeness(thorough=thorough))
 

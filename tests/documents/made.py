@@ -12,6 +12,7 @@ from documents.blocks import ROOT
 from documents.errors import errors, raised
 from documents.helps import helps
 from documents.options import backend_options, calls, connection_options, tls_options
+from tls_peers.tables import frameworks, http, libraries, programs
 
 __all__ = ["MADE", "anew"]
 
@@ -23,6 +24,12 @@ MADE: dict[str, dict[str, Callable[[], str]]] = {
         "tls options": tls_options,
         "calls": calls,
         "backend options": backend_options,
+    },
+    "docs/tls.md": {
+        "peers libraries": libraries,
+        "peers programs": programs,
+        "peers http": http,
+        "peers frameworks": frameworks,
     },
 }
 """What makes the parts of each page."""

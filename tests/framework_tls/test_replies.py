@@ -18,7 +18,7 @@ from framework_tls.stacks import (
     Serve,
     own,
 )
-from framework_tls.uploading import VERSIONS, Contexts, Uploader, make_contexts
+from framework_tls.uploading import Contexts, Uploader, make_contexts
 from halfclose import (
     Backend,
     ConnectionAborted,
@@ -37,7 +37,7 @@ ENDS_BOTH = [name for name in STACKS if name.startswith("twisted")]
 """Where the client's close_notify ends both halves at once."""
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
+@pytest.fixture(scope="module", params=["1.3", pytest.param("1.2", marks=pytest.mark.thorough)])
 def contexts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Contexts:
     return make_contexts(request.param, tmp_path_factory.mktemp("tls"))
 
@@ -269,8 +269,9 @@ def test_a_client_that_stays_is_left(stack: str, contexts: Contexts) -> None:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", [name for name in STACKS if name != "anyio on uvloop"])
 def test_what_is_discarded_takes_no_memory(stack: str, contexts: Contexts) -> None:
+    """But under anyio on uvloop: its transport reads faster than anyio takes (`bounds_input`)."""
     server = Replies()
     tracemalloc.start()
     try:

@@ -8,7 +8,10 @@ from mutants.mutant import Mutant
 
 __all__ = ["MUTANTS"]
 
-_CHAPTERS = ("events", "verbs", "flushing", "producers", "failures", "endings", "pipes", "loop")
+_CHAPTERS = (
+    *("events", "verbs", "flushing", "producers", "failures", "endings", "pipes", "loop"),
+    "tls",
+)
 
 
 def _mutants(chapter: str) -> list[Mutant]:

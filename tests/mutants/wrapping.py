@@ -12,8 +12,10 @@ from functools import partial, wraps
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
+from halfclose.channel import Channel
 from halfclose.connection import Connection
 from halfclose.connection.outgoing import Outgoing
+from halfclose.tls.channel import TLSChannel
 from mutants.patching import Patch
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "after",
     "around",
     "before",
+    "below_of",
     "called",
     "event",
     "inside",
@@ -105,6 +108,11 @@ def loop_of(connection: Connection) -> Any:
 def outgoing_of(connection: Connection) -> Outgoing:
     """What was written to *connection* and is not with its channel yet."""
     return connection._outgoing
+
+
+def below_of(channel: TLSChannel) -> Channel:
+    """The channel that carries the records of *channel*."""
+    return channel._below
 
 
 # -- what has happened to a connection -------------------------------------------------------------

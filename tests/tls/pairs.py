@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 
@@ -11,6 +11,8 @@ import pytest
 import trustme
 from core.support import VARIANTS, Recorder, until
 from halfclose import Backend, ConnectionOptions, HalfCloseableProtocol, TLSOptions
+
+from core import support
 
 __all__ = [
     "NAME",
@@ -20,6 +22,7 @@ __all__ = [
     "each_variant",
     "pair",
     "place",
+    "run",
     "server_tls",
     "trusting",
     "with_certificate",
@@ -28,9 +31,32 @@ __all__ = [
 NAME = "server.example"
 """The name in the server's certificate."""
 
+_NATIVE = " with its own transports"
+
 each_variant = pytest.mark.parametrize(
-    "variant", ["memory", *(pytest.param(name, marks=pytest.mark.thorough) for name in VARIANTS)]
+    "variant",
+    [
+        "memory",
+        *(
+            pytest.param(name + sockets, marks=pytest.mark.thorough)
+            for name in VARIANTS
+            for sockets in ("", _NATIVE)
+        ),
+    ],
 )
+
+
+def run(
+    main: Callable[[Backend], Awaitable[None]],
+    *,
+    variant: str,
+    options: Mapping[str, object] | None = None,
+) -> None:
+    """As that of `core.support`, for what `each_variant` gives."""
+    chosen = dict(options or {})
+    if variant.endswith(_NATIVE):
+        chosen["sockets"] = "native"
+    support.run(main, variant=variant.removesuffix(_NATIVE), options=chosen)
 
 
 @cache

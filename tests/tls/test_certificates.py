@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from halfclose import (
     Endpoint,
     TLSOptions,
 )
-from halfclose.tls import Certificates, KeyPair, client_context
+from halfclose.tls import Certificates, KeyPair, client_context, contexts
 from tls.issuing import Handshake, Office
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -646,6 +646,33 @@ def test_the_systems_authorities_are_where_the_variables_say(
         shutil.copy(office.ca, place / f"{_hash(office.ca)}.0")
     monkeypatch.setenv(variable, str(place))
     Handshake(served.context, client_context(), "server.test").done()
+
+
+@pytest.fixture
+def default_context() -> Iterator[Any]:
+    """What makes the context of clients that name none, without what it remembers."""
+    contexts._default_context.cache_clear()
+    yield contexts._default_context
+    contexts._default_context.cache_clear()
+
+
+def test_a_client_that_names_no_context_trusts_the_systems_authorities(
+    office: Office, monkeypatch: pytest.MonkeyPatch, default_context: Any
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(office.ca))
+    served = Certificates(office.issue("server", "127.0.0.1"))
+
+    async def main(backend: Backend) -> None:
+        options = with_tls(served.context)
+        async with await backend.listen("tls:127.0.0.1:0", EchoBack, options) as listener:
+            for _ in range(2):
+                client = await backend.connect(listener.endpoint, Recorder)
+                client.transport.loseConnection()
+                await client.transport.whenClosed()
+
+    run(main, variant="anyio+asyncio")
+    # The authorities are read once.
+    assert default_context.cache_info().misses == 1
 
 
 def _hash(authority: Path) -> str:

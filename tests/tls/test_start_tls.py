@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from core.support import Recorder, run, until
+from core.support import Recorder, until
 from halfclose import (
     Backend,
     ConnectionAborted,
@@ -17,7 +17,9 @@ from halfclose import (
     ConnectionOptions,
     Protocol,
     TLSOptions,
+    Transport,
     TruncatedError,
+    Unsupported,
 )
 from halfclose.memory.conditions import BUFFER
 from tls.pairs import (
@@ -27,6 +29,7 @@ from tls.pairs import (
     each_variant,
     pair,
     place,
+    run,
     server_tls,
     trusting,
     with_certificate,
@@ -333,7 +336,7 @@ def test_a_proxy_begins_with_tls_on_either_side(variant: str) -> None:
             outer, server = await stack.enter_async_context(pair(backend))
             inner.dataReceived = outer.transport.write  # type: ignore[method-assign]
             inner.readConnectionLost = outer.transport.loseWriteConnection  # type: ignore[method-assign]
-            outer.transport.registerProducer(inner.transport, True)  # type: ignore[arg-type]
+            outer.transport.registerProducer(inner.transport, True)
             server.transport.pauseProducing()
             start(client, inner)
             start(outer, server)
@@ -721,13 +724,7 @@ def test_nothing_is_told_of_the_handshake_after_a_close(variant: str) -> None:
 
 
 def test_a_transport_without_tls_says_so() -> None:
-    from halfclose import Transport, Unsupported
-
-    class Other(Transport):
-        __abstractmethods__ = frozenset()  # type: ignore[assignment]
-
-    Other.__abstractmethods__ = frozenset()
-    other = Other()  # type: ignore[abstract]
+    other = type("Other", (Transport,), dict.fromkeys(Transport.__abstractmethods__))()
     with pytest.raises(Unsupported, match="Other has no TLS"):
         other.startTLS(client_tls())
     assert other.tls is None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from .checking import seconds
@@ -34,8 +34,8 @@ class TLSOptions:
     :param server_hostname: the name for which a client checks the certificate, and which it sends
         to the server; by default the host of the endpoint.
     :param alpn: the protocols of the application that we speak, such as ``("h2", "http/1.1")``, the
-        best first. If it is not empty, it replaces those of *context*, so listeners with different
-        ones need a context each.
+        best first. If it is not empty, it replaces those of *context*, for good. So two servers
+        that speak different ones need two contexts.
     :param session: a client's `TLSInfo.session` of an earlier connection with the same context, to
         be resumed.
     :param truncation: what an end of the connection below, without an end of TLS before it, means:
@@ -44,28 +44,35 @@ class TLSOptions:
         end of stream, for protocols that say themselves where their messages end.
     :param handshake_timeout: seconds that the handshake may take. ``connect`` has its own timeout
         besides.
-    :raises TypeError: *context* is no `ssl.SSLContext`, *alpn* is a string, or the timeout is no
-        number.
-    :raises ValueError: *truncation* is another word, a name of *alpn* is empty or longer than 255
-        bytes, or the timeout is negative.
+    :raises TypeError: *context* is no `ssl.SSLContext`, *server_hostname* or a name of *alpn* is no
+        string, *alpn* is one, *session* is no `ssl.SSLSession`, or the timeout is no number.
+    :raises ValueError: *server_hostname* can be no name of a host, a name of *alpn* is not of 1 to
+        255 ASCII characters, *truncation* is another word, or the timeout is negative.
     """
 
     context: ssl.SSLContext | None = None
     server_hostname: str | None = None
     alpn: tuple[str, ...] = ()
-    session: ssl.SSLSession | None = None
+    # A session has no hash.
+    session: ssl.SSLSession | None = field(default=None, hash=False)
     truncation: Literal["error", "eof"] = "error"
     handshake_timeout: float = HANDSHAKE_TIMEOUT
 
     def __post_init__(self) -> None:
         if self.context is not None:
             _check_context(self.context)
+        if self.server_hostname is not None:
+            _check_name(self.server_hostname)
         if isinstance(self.alpn, (str, bytes)):
             raise TypeError(f"alpn is a tuple of names, not {self.alpn!r}")
         object.__setattr__(self, "alpn", tuple(self.alpn))
         for name in self.alpn:
-            if not isinstance(name, str) or not 0 < len(name.encode()) < 256:
-                raise ValueError(f"a name of alpn has 1 to 255 bytes, unlike {name!r}")
+            if not isinstance(name, str):
+                raise TypeError(f"a name of alpn is a string, not {name!r}")
+            if not name.isascii() or not 0 < len(name) < 256:
+                raise ValueError(f"a name of alpn has 1 to 255 ASCII characters, unlike {name!r}")
+        if self.session is not None:
+            _check_session(self.session)
         if self.truncation not in ("error", "eof"):
             raise ValueError(f"truncation is 'error' or 'eof', not {self.truncation!r}")
         seconds("handshake_timeout", self.handshake_timeout)
@@ -84,6 +91,20 @@ def _check_context(context: object) -> None:
     if any(hasattr(context, name) for name in _OF_PYOPENSSL):
         hint = "; the contexts and options of pyOpenSSL cannot be used here"
     raise TypeError(f"context is an ssl.SSLContext, not {context!r}{hint}")
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"server_hostname is a string, not {name!r}")
+    if not name or name.startswith(".") or not name.isprintable() or " " in name:
+        raise ValueError(f"server_hostname {name!r} is no name of a host")
+
+
+def _check_session(session: object) -> None:
+    import ssl
+
+    if not isinstance(session, ssl.SSLSession):
+        raise TypeError(f"session is what TLSInfo.session gives, not {session!r}")
 
 
 @dataclass(frozen=True)
@@ -144,7 +165,7 @@ class TLSInfo(ABC):
     def session(self) -> ssl.SSLSession | None:
         """What `TLSOptions.session` takes to resume this session; None for a server.
 
-        In TLS 1.3 it can be resumed only once the first data of the server was received.
+        In TLS 1.3 it can be resumed only once the first data of the server was received (TLS-19).
         """
 
     @property

@@ -38,6 +38,7 @@ from halfclose.io.syscalls import (
 )
 
 from .ending_tls import end_tls, is_tls
+from .loop import FATAL
 from .trio_streams import TrioStream, is_trio_stream
 
 __all__ = ["StreamChannel"]
@@ -273,6 +274,7 @@ class StreamChannel(Channel):
         """Run one of the two tasks; if it fails, log that and abort this connection.
 
         An error of our own must not reach another connection or the loop (ERR-12).
+        KeyboardInterrupt and SystemExit are meant for the program.
         """
         try:
             await serve()
@@ -283,6 +285,11 @@ class StreamChannel(Channel):
                 assert self._tasks is not None
                 self._tasks.cancel_scope.cancel()
                 raise
+            if isinstance(error, FATAL):
+                # The task group would put it into an exception group, in which nobody looks for it.
+                self._backend.fatal(error)
+                self.abort()
+                return
             if not isinstance(error, Exception):
                 raise
             self._backend.report(error, "the channel to %s failed", self._peer)

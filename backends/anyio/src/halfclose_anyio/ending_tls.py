@@ -6,7 +6,7 @@ then sends a reset if the peer is still sending, and the peer loses what it has 
 nothing is sent.
 
 So the stream below is replaced by one that only sends. Then what waits is decrypted and discarded,
-and the framework is told to end TLS.
+and the framework is told to end TLS. After that the stream below is read itself.
 """
 
 from __future__ import annotations

@@ -50,9 +50,9 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from .ending_tls import TLSLayer, plain_socket
 from .loop import ReactorLoop
 from .reactors import runs_on_uvloop
-from .tls import TLSLayer, plain_socket
 
 __all__ = ["Attached", "TwistedChannel", "adopt_socket"]
 

@@ -25,8 +25,9 @@ def accepting_tls(
     options: ConnectionOptions,
     accepted: Callable[[Channel], None],
 ) -> Callable[[Channel], None]:
-    """What a listener gives each new channel to, so that *accepted* gets it after its handshake.
+    """What a listener gives each new channel to, so that *accepted* gets it when it is ready.
 
+    That is after its handshake (TLS-01).
     A handshake that fails is logged, and its channel is aborted (TLS-13).
 
     :raises ValueError: *tls* is not for a server.
@@ -63,6 +64,9 @@ class _Handshake:
             self._channel.shake_hands(self._done)
         except OSError as error:
             self._done(error)
+        except BaseException:
+            self._leave()
+            raise
 
     def _done(self, error: Exception | None) -> None:
         self._forget()

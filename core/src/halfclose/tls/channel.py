@@ -6,7 +6,8 @@ Theory of operation
 The channel is the handler of the channel below. What comes from below is fed to the `Engine` in
 pieces, and what the engine makes of it is delivered. What is written is encrypted in pieces and
 handed to the channel below. What that one does not take is kept here, and nothing more is encrypted
-until it is gone. So at most one piece waits in each direction.
+until it is gone. So what waits is one read in the one direction (TLS-17), and one piece in the
+other.
 
 A channel begins with the handshake (`shake_hands`), while it has no handler, or, after
 ``startTLS``, while a connection is its handler already. What the connection writes until the
@@ -15,12 +16,14 @@ handshake is over is not taken, so that it waits in the connection (TLS-15).
 *The end of our half* is the alert close_notify, and no end of stream below (TLS-02). Many peers
 would take that one for the end of everything.
 
-*The end of the peer's half* is its close_notify. Whatever comes after it is not delivered (TLS-08).
+*The end of the peer's half* is its close_notify, and it ends nothing else (TLS-03). Whatever comes
+after it is not delivered (TLS-08).
 An end of stream below without it means that bytes may be missing: that is a failure with a
 `TruncatedError`, or, if the options say so and it came at the end of a record, the end (TLS-05).
 
 *After the end*, a connection lets its channel linger. From then on nothing is decrypted. The end of
-stream below is sent, and what comes is given to the lingerer as it is (TLS-09).
+stream below is sent, and what comes is given to the lingerer as it is (TLS-09), tickets too, which
+unread would cause a reset (TLS-10).
 
 *A fatal error* makes the engine say why in an alert. The connection aborts the channel then, but a
 reset could overtake the alert. So the channel below is not reset but lingers itself (TLS-12).
@@ -108,7 +111,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._tls = tls
         self._options = options
         # The peer sees an end of its half below without close_notify, or a reset, and neither looks
-        # complete to it.
+        # complete to it. Its own end of a half is an alert, which any channel can carry (TLS-20).
         self.capabilities: Capabilities = replace(
             below.capabilities, can_half_close=True, can_reset=True
         )
@@ -241,12 +244,17 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._handler = handler
         self._raw = True
         self._rest = None
+        if self._held is None:
+            self._end_below()
+        if self._truncated or self._failure is not None:
+            self._host.call_soon(self._tell_lingerer)
+
+    def _end_below(self) -> None:
+        """Send the end of stream below, behind our close_notify, since this channel lingers."""
         if self._end_sent and self._below.capabilities.can_half_close:
             # If this fails, reading fails too, and that is told.
             with suppress(OSError):
                 self._below.end_write()
-        if self._truncated or self._failure is not None:
-            self._host.call_soon(self._tell_lingerer)
 
     def _tell_lingerer(self) -> None:
         if not self._over:
@@ -291,7 +299,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
             return
         if self._records is not None:
             self._records.passed(data)
-        if self._rest is None and len(data) <= PIECE:
+        if self._rest is None and len(data) <= PIECE and not self._engine.incoming.pending:
             self._engine.incoming.write(data)
         else:
             self._keep(data)
@@ -323,7 +331,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
             return
         engine = self._engine
         incoming = engine.incoming
-        while (self._reading or self._failure is not None) and not (self._raw or self._over):
+        while self._delivers():
             if not incoming.pending and (self._rest is None or not self._feed()):
                 break
             try:
@@ -344,6 +352,12 @@ class TLSChannel(SecureChannel, ChannelHandler):
         # A failure sets this too.
         if self._truncated and (self._reading or self._failure is not None) and not self._over:
             self._tell_end()
+
+    def _delivers(self) -> bool:
+        """Whether the handler is to be given the data that comes next."""
+        if self._raw or self._over or self._peer_ended:
+            return False
+        return self._reading or self._failure is not None
 
     def _end_reading(self) -> None:
         """Tell that the peer's close_notify came.
@@ -409,6 +423,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
             self._handler.read_ended()
         else:
             self._truncated = True
+            # After close_notify it says nothing new (TLS-04).
             if not self._peer_ended:
                 self._go_on_after_end()
 
@@ -416,6 +431,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if self._raw:
             self._handler.failed(error)
             return
+        # What has come before is delivered first. It may hold the alert that says why (TLS-14).
         self._failure = error or ConnectionResetError("the connection was lost")
         self._truncated = True
         self._go_on_after_end()
@@ -451,6 +467,8 @@ class TLSChannel(SecureChannel, ChannelHandler):
             if self._done is None:
                 self._handler.write_failed(error)
             return
+        if self._raw and held is not None and self._held is None:
+            self._end_below()
         if self._done is None:
             self._after_sending()
 
@@ -511,6 +529,12 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._end_owed = True
         return False
 
+    def flushed(self) -> bool:
+        if self._all_sent():
+            return True
+        self._wanted = True
+        return False
+
     def _all_sent(self) -> bool:
         """Whether all that was written is with the kernel; if not, `writable` comes."""
         return self._held is None and self._below.flushed()
@@ -544,8 +568,10 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if self._released:
             return
         unread = self._peer_ended and not (self._raw or self._truncated or self._over)
+        nested = isinstance(self._below, SecureChannel) and not self._raw
         self._leave()
-        if unread and self._below.has_input():
+        if nested or (unread and self._below.has_input()):
+            # TLS below has an end of its own, without which the peer would see a truncated stream.
             # END-01: what follows the peer's close_notify was not read, and a close would reset.
             self._linger_below()
         else:
@@ -561,6 +587,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
             # So that the peer can read the alert, which a reset would overtake.
             self._linger_below()
         else:
+            # Without close_notify what the peer has read does not look complete (TLS-11).
             self._below.abort()
         self._released = True
 

@@ -25,7 +25,9 @@ async def connect_tls(
     timeout: float | None,
     left: float | None,
 ) -> TLSChannel:
-    """The channel of TLS over *below*, after its handshake. If cancelled, nothing is left behind.
+    """The channel of TLS over *below*, after its handshake (TLS-01).
+
+    If cancelled, nothing is left behind.
 
     :param below: a new channel, which is closed if this fails.
     :param endpoint: where the program connects.

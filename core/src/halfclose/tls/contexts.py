@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import ssl
 import sys
+import threading
 
 from ..tls_options import TLSOptions
 from .engine import Engine
@@ -67,13 +68,17 @@ def system_context() -> ssl.SSLContext:
 _default_context = functools.cache(system_context)
 """The context of all clients that name none. Made once, since it reads the authorities."""
 
+_changing = threading.Lock()
+"""Held while a context is changed for one connection. The loops of two threads may share it."""
+
 
 def client_engine(tls: TLSOptions, host: str | None) -> Engine:
     """The engine of a client.
 
     :param host: the name in the endpoint, for which the certificate is checked unless *tls* names
         another one.
-    :raises ValueError: the context is one of a server; or it checks host names, and there is none.
+    :raises ValueError: the context is one of a server; it checks host names, and there is none, or
+        no valid one; or the session is of another context.
     """
     context = tls.context or _default_context()
     if context.protocol == ssl.PROTOCOL_TLS_SERVER:
@@ -83,10 +88,27 @@ def client_engine(tls: TLSOptions, host: str | None) -> Engine:
         raise ValueError(
             "TLSOptions.server_hostname is missing, the name for which the certificate is checked"
         )
-    _set_alpn(context, tls)
-    # A link-local address has a zone, which is this machine's own.
-    name = name.partition("%")[0] if name else None
-    return Engine(context, server_side=False, server_hostname=name, session=tls.session)
+    if name:
+        # A link-local address has a zone, which is this machine's own; and a dot at the end of a
+        # name is for the resolver alone (RFC 6066, 3).
+        name = name.partition("%")[0].removesuffix(".")
+    try:
+        with _changing:
+            if tls.context is None:
+                # Nothing of a connection may stay on the context of all who name none.
+                context.set_alpn_protocols(tls.alpn)
+            else:
+                _set_alpn(context, tls)
+            return Engine(context, server_side=False, server_hostname=name, session=tls.session)
+    except UnicodeError as error:
+        raise ValueError(f"{name!r} is no name of a host: {error}") from error
+    except ValueError as error:
+        if tls.session is None:
+            raise
+        raise ValueError(
+            "TLSOptions.session is of another context; a session is resumed with the context that "
+            "it was made with"
+        ) from error
 
 
 def server_context(tls: TLSOptions) -> ssl.SSLContext:
@@ -111,7 +133,8 @@ def server_engine(tls: TLSOptions) -> Engine:
 
     :raises ValueError: see `server_context`.
     """
-    return Engine(server_context(tls), server_side=True)
+    with _changing:
+        return Engine(server_context(tls), server_side=True)
 
 
 def _set_alpn(context: ssl.SSLContext, tls: TLSOptions) -> None:

@@ -5,14 +5,15 @@ sent. It knows the traps of OpenSSL and of Python's `ssl`, so that nothing above
 
 - *Our end is one alert.* ``unwrap`` sends close_notify, and then tries to read the peer's. A record
   that waits to be read makes that fail for good. So what waits is taken out of the BIO for a
-  moment, and "want read" means success.
+  moment (TLS-06), and "want read" means success.
 - *The BIO for input is never told of the end of the connection.* OpenSSL counts a bare end as a
   fatal error, after which nothing can be written. Who feeds the engine knows of the end anyway.
 - *The options of the context matter.* ``OP_IGNORE_UNEXPECTED_EOF``, which Python sets, makes
   OpenSSL forget that close_notify was sent. Without ``OP_NO_RENEGOTIATION`` a write may have to
   wait for the peer.
 - *A BIO never shrinks.* So both get and give no more than `PIECE` bytes at a time.
-- *After our close_notify nothing more may be sent*, although OpenSSL would answer some messages.
+- *After our close_notify nothing more may be sent*, although OpenSSL would answer some messages
+  (TLS-07).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import ssl
 
 from ..tls_options import Certificate, TLSInfo
 from .errors import clarify
-from .hello import LONGEST_HELLO, server_name
+from .hello import LONGEST_HELLO, UNREADABLE, has_record, server_name
 from .parsing import parsed
 
 __all__ = ["PIECE", "Engine"]
@@ -47,6 +48,7 @@ class Engine(TLSInfo):
     __slots__ = (
         "_asked_for",
         "_hello",
+        "_looked_at",
         "_muted",
         "_object",
         "_read",
@@ -73,6 +75,7 @@ class Engine(TLSInfo):
         self._muted = False
         # What a client has sent first, which holds the name that it asks for. Until it is known.
         self._hello: bytes | None = b"" if server_side else None
+        self._looked_at = False
         self._asked_for: str | None = None
         before = context.options
         context.options = (before | ssl.OP_NO_RENEGOTIATION) & ~_IGNORE_UNEXPECTED_EOF
@@ -99,6 +102,7 @@ class Engine(TLSInfo):
         :raises ssl.SSLError: it failed. `produced` may give an alert for the peer.
         """
         try:
+            self._refuse_unreadable_name()
             self._object.do_handshake()
         except ssl.SSLWantReadError:
             return False
@@ -109,6 +113,21 @@ class Engine(TLSInfo):
         if hello is not None:
             self._asked_for = server_name(hello)
         return True
+
+    def _refuse_unreadable_name(self) -> None:
+        """Refuse a client that asks for a name that is not ASCII.
+
+        If the context has a callback for the name, Python cannot call it, and prints a traceback.
+        This looks once, at the first record, so that bytes that come one by one cost no more.
+
+        :raises ssl.SSLError: there is such a name.
+        """
+        if self._looked_at or self._hello is None or not has_record(self._hello):
+            return
+        self._looked_at = True
+        if UNREADABLE in (server_name(self._hello) or ""):
+            self.outgoing.write(_UNRECOGNIZED_NAME)
+            raise ssl.SSLError(ssl.SSL_ERROR_SSL, "the client asks for a name that is not ASCII")
 
     def decrypt(self) -> bytes | None:
         """The data of the next record; ``b""`` at the peer's close_notify; None: there is none yet.
@@ -200,3 +219,6 @@ class Engine(TLSInfo):
 
 
 _IGNORE_UNEXPECTED_EOF = getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", ssl.Options(0))
+
+_UNRECOGNIZED_NAME = b"\x15\x03\x03\0\x02\x02\x70"
+"""The record of the fatal alert of that name."""

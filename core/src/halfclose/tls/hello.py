@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["LONGEST_HELLO", "server_name"]
+__all__ = ["LONGEST_HELLO", "UNREADABLE", "has_record", "server_name"]
 
 LONGEST_HELLO = 32 * 1024
 """Bytes of a client's first records in which the name is looked for."""
+
+UNREADABLE = "\ufffd"
+"""Stands in a name for each byte that is not ASCII."""
 
 _HANDSHAKE = b"\x16"
 _SERVER_NAME = b"\0\0"
@@ -14,7 +17,8 @@ _SERVER_NAME = b"\0\0"
 def server_name(records: bytes) -> str | None:
     """The name of the server that a client asks for (TLS-18); None if it asks for none.
 
-    :param records: the first records of a client whose handshake is over, so that they are valid.
+    :param records: the first records of a client, or what has come of them. What is missing or no
+        TLS counts as no name.
     """
     messages = b""
     while records[:1] == _HANDSHAKE:
@@ -34,6 +38,11 @@ def server_name(records: bytes) -> str | None:
             name, _ = _vector(names[1:], 2)
             return name.decode("ascii", "replace") or None
     return None
+
+
+def has_record(data: bytes) -> bool:
+    """Whether *data* begins with a whole record."""
+    return len(data) >= 5 + int.from_bytes(data[3:5], "big")
 
 
 def _vector(data: bytes, width: int) -> tuple[bytes, bytes]:

@@ -59,6 +59,9 @@ class _Whole(Channel):
     def start(self, handler: ChannelHandler) -> None:
         self._channel.start(handler)
 
+    def linger(self, handler: ChannelHandler) -> None:
+        self._channel.linger(handler)
+
     def resume_reading(self) -> None:
         self._channel.resume_reading()
 

@@ -11,6 +11,7 @@ from ..tools.harness import Net, rule
 from ..tools.reactions import raises, write_and_lose
 from ..tools.recorder import Recorder
 from ..tools.tls_pairs import BOTH_SIDES, VERSIONS, TLSPair, accepted, connected
+from .lingering import UNREAD
 
 __all__ = ["TLSClosingRules"]
 
@@ -32,21 +33,21 @@ class TLSClosingRules:
         decrypts nothing: whatever the peer still sends, also if that is no TLS, the peer reads the
         whole reply. ‡
 
-        Where to look: the channel below must linger as END-01 and END-02 say. It is started a
-        second time for that.
+        Where to look: the channel below must linger as END-01 and END-02 say, by its own
+        ``linger``.
         """
         for version in VERSIONS:
             for connect in BOTH_SIDES:
                 case = f"{connect.__name__}, {version.name}"
                 pair = await connect(net, Recorder(), version=version)
-                pair.protocol.verb("write", b"reply")
-                pair.protocol.verb("loseConnection")
+                data = pattern(UNREAD[net.channel_type.scheme])
+                write_and_lose(data)(pair.protocol)
                 # The peer has ended nothing, and does not even read.
                 assert type(await net.lost(pair.protocol)) is ConnectionDone, case
                 assert pair.protocol.events == ["connectionMade", "connectionLost"], case
                 # The channel lingers now, and must decrypt nothing of this.
                 await pair.below.send(b"this is no record" * 1000)
-                await self._reads_all(pair, b"reply", case)
+                await self._reads_all(pair, data, case)
         pair = await accepted(net, Recorder())
         data = pattern(LENGTH)
         write_and_lose(data)(pair.protocol)
@@ -73,13 +74,17 @@ class TLSClosingRules:
         def made(protocol: Recorder) -> None:
             protocol.verb("pauseProducing")
 
-        pair = await connected(net, Recorder(connectionMade=made), server=server_context(tickets=4))
-        # The tickets are there, and unread.
-        await net.quiet()
-        data = pattern(LENGTH)
-        write_and_lose(data)(pair.protocol)
-        await self._reads_all(pair, data, "a client")
-        assert type(await net.lost(pair.protocol)) is ConnectionDone
+        # The kernel takes the short data at once, and the long only while the peer reads.
+        for size in (UNREAD[net.channel_type.scheme], LENGTH):
+            server = server_context(tickets=4)
+            pair = await connected(net, Recorder(connectionMade=made), server=server)
+            # The tickets are there, and unread.
+            await net.quiet()
+            data = pattern(size)
+            write_and_lose(data)(pair.protocol)
+            await net.quiet()
+            await self._reads_all(pair, data, f"{size} bytes")
+            assert type(await net.lost(pair.protocol)) is ConnectionDone
 
     @rule("TLS-11", tls=True)
     async def test_tls_11_aborting(self, net: Net) -> None:
@@ -116,6 +121,8 @@ class TLSClosingRules:
                 case = f"{connect.__name__}, {version.name}"
                 pair = await connect(net, Recorder(), version=version)
                 peer = pair.peer
+                # The alert has to wait behind this, which the peer does not read yet.
+                pair.protocol.verb("write", bytes(UNREAD[net.channel_type.scheme]))
                 peer.tls.write(b"good")
                 good = peer.outgoing.read()
                 peer.tls.write(b"changed")
@@ -130,7 +137,8 @@ class TLSClosingRules:
                 assert pair.protocol.events[-1] == "connectionLost", case
                 assert "readConnectionLost" not in pair.protocol.events, case
                 with raises(ssl.SSLError) as told:
-                    await peer.receive(1)
+                    while await peer.receive(1 << 16):
+                        pass
                 reason_given = told.value.reason or ""
                 assert "BAD_RECORD_MAC" in reason_given, f"{case}: the alert was {reason_given!r}"
                 peer.close()

@@ -176,6 +176,8 @@ class TLSEndRules:
             await net.quiet()
             assert pair.protocol.events == ["connectionMade"], case
             pair.protocol.verb("resumeProducing")
+        await net.until(pair.protocol, lambda: pair.protocol.events[-1].endswith("Lost"))
+        assert "readConnectionLost" not in pair.protocol.events, f"{case}: it was taken for an end"
         reason = await net.lost(pair.protocol)
         assert type(reason) is ConnectionLost, f"{case}: {reason!r}"
         assert isinstance(reason.__cause__, TruncatedError), f"{case}: {reason.__cause__!r}"
@@ -265,8 +267,9 @@ class TLSEndRules:
         attempt = await connecting(net, lambda: protocol, server=server_context(tickets=2))
         await attempt.peer.handshake(hold=True)
         assert await attempt.error(net) is None
-        await net.until(protocol, "writeConnectionLost")
-        await self._goes_on(net, TLSPair(protocol, attempt.peer), "tickets")
+        pair = TLSPair(protocol, attempt.peer)
+        assert await pair.peer.read_to_eof() == b""
+        await self._goes_on(net, pair, "tickets")
 
     async def _certificate_request(self, net: Net) -> None:
         client = client_context(certificate=True)
@@ -275,6 +278,7 @@ class TLSEndRules:
         server.verify_mode = ssl.CERT_OPTIONAL
         pair = await connected(net, Recorder(), server=server, client=client)
         pair.protocol.verb("loseWriteConnection")
+        assert await pair.peer.read_to_eof() == b""
         pair.peer.tls.verify_client_post_handshake()
         pair.peer.tls.do_handshake()
         assert pair.peer.outgoing.pending, "the raw peer has sent no request"
@@ -283,7 +287,6 @@ class TLSEndRules:
     async def _goes_on(self, net: Net, pair: TLSPair[Recorder], case: str) -> None:
         pair.peer.send_now(b"answer")
         await net.until(pair.protocol, lambda: pair.protocol.received == b"answer")
-        assert await pair.peer.read_to_eof() == b"", case
         await nothing_more(net, pair, f"after {case}")
         pair.peer.shutdown()
         assert type(await net.lost(pair.protocol)) is ConnectionDone, case
@@ -294,9 +297,9 @@ class TLSEndRules:
             pair = await accepted(net, Recorder(), client=client)
             by_hand = keys.sealer(pair.peer.tls)
         pair.protocol.verb("loseWriteConnection")
+        assert await pair.peer.read_to_eof() == b""
         pair.below.send_now(by_hand.update_key() + by_hand.seal(b"answer"))
         await net.until(pair.protocol, lambda: pair.protocol.received == b"answer")
-        assert await pair.peer.read_to_eof() == b""
         await nothing_more(net, pair, "after a key update")
         pair.below.send_now(by_hand.seal(CLOSE_NOTIFY, ALERT))
         assert type(await net.lost(pair.protocol)) is ConnectionDone

@@ -174,5 +174,6 @@ async def nothing_more(net: Net, pair: TLSPair[Recorder], case: str = "") -> Non
     :param case: text that begins the message.
     """
     await net.quiet()
+    assert not pair.peer.incoming.pending, f"{case}: the peer got more records"
     more = pair.below.receive_now(1 << 16)
     assert more is None, f"{case}: the peer got {more!r}"
