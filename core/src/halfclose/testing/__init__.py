@@ -21,9 +21,11 @@ from .channels.channel_types import (
     Stdio,
 )
 from .channels.everywhere import CHANNEL_TYPES
+from .channels.over_tls import TLSOver
 from .channels.peers import RawPeer
 from .channels.pipes import PipePeer
 from .channels.sockets import SocketPeer
+from .channels.tls import TLSPeer
 from .hosts import Host
 from .networks import OpenNetwork, network
 from .tools.harness import Net, Pair, rule
@@ -53,6 +55,8 @@ __all__ = [
     "Recorder",
     "SocketPeer",
     "Stdio",
+    "TLSOver",
+    "TLSPeer",
     "network",
     "rule",
 ]

@@ -46,6 +46,7 @@ from ..options import ConnectionOptions
 from ..reasons import TruncatedError
 from ..tls_options import TLSInfo, TLSOptions
 from .engine import PIECE, Engine
+from .farewell import Farewell
 from .records import Records
 
 __all__ = ["TLSChannel"]
@@ -603,11 +604,16 @@ class TLSChannel(SecureChannel, ChannelHandler):
         """Close below once the peer has ended its stream there, so that no reset destroys what it
         has not read yet."""
         try:
-            if self._below.capabilities.can_half_close:
-                self._below.end_write()
+            ended = not self._below.capabilities.can_half_close or self._below.end_write()
         except OSError:
             self._below.abort()
             return
+        if ended or self._options.linger_timeout <= 0:
+            self._release_below(self._truncated)
+        else:
+            Farewell(self._below, self._host, self._options.linger_timeout, self._release_below)
+
+    def _release_below(self, peer_ended: bool) -> None:
         release_channel(
             self._below,
             self._host,
@@ -615,7 +621,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
             self._below.get_peer(),
             abort=False,
             cut_off=False,
-            peer_ended=self._truncated,
+            peer_ended=peer_ended or self._truncated,
         )
 
     # -- what is known -------------------------------------------------------------------------
