@@ -14,6 +14,7 @@ from typing import Any
 from ...channel import Capabilities, Channel, ChannelHandler
 from ...connection import Connection
 from ...endpoints import Endpoint
+from ...tls.channel import TLSChannel
 from ...tls_options import TLSInfo
 from ..channels.peers import LIMIT
 from .fakes import FaultyHandler
@@ -32,7 +33,7 @@ _PACKAGE = __name__.partition(".")[0]
 
 _ASKING = frozenset(
     {part.__module__ for part in Connection.__mro__}
-    | {f"{_PACKAGE}.{name}" for name in ("deadline", "io.lingering")}
+    | {f"{_PACKAGE}.{name}" for name in ("deadline", "io.lingering", "tls.channel")}
 )
 """The modules that call them for one connection."""
 
@@ -73,11 +74,16 @@ class Faults:
                 owner = next(each for each in backend.__mro__ if name in vars(each))
                 changed.append((owner, name, vars(owner)[name]))
                 setattr(owner, name, self._counting(name, vars(owner)[name]))
-            with _wrapped(lambda channel: _Faulty(channel, self)):
+            with _wrapped(Connection, self._over), _wrapped(TLSChannel, self._over):
                 yield
         finally:
             for owner, name, original in reversed(changed):
                 setattr(owner, name, original)
+
+    def _over(self, channel: Channel) -> Channel:
+        """*channel*, with its calls counted. Over TLS the calls of the channel below are: what a
+        connection calls is the same on every channel."""
+        return channel if isinstance(channel, TLSChannel) else _Faulty(channel, self)
 
     def _counting(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
@@ -90,18 +96,20 @@ class Faults:
 
 
 @contextmanager
-def _wrapped(wrap: Callable[[Channel], Channel]) -> Iterator[None]:
-    """Have *wrap* wrap the channels of all connections that are made in the block."""
-    made = Connection.__init__
+def _wrapped(
+    over: type[Connection | TLSChannel], wrap: Callable[[Channel], Channel]
+) -> Iterator[None]:
+    """Have *wrap* wrap the channel of each object of the class *over* that is made in the block."""
+    made: Callable[..., None] = vars(over)["__init__"]
 
-    def init(connection: Connection, owner: Any, channel: Channel, *rest: Any) -> None:
-        made(connection, owner, wrap(channel), *rest)
+    def init(made_now: Any, owner: Any, channel: Channel, *rest: Any) -> None:
+        made(made_now, owner, wrap(channel), *rest)
 
-    setattr(Connection, "__init__", init)  # noqa: B010 - mypy: a method
+    setattr(over, "__init__", init)  # noqa: B010 - mypy: a method
     try:
         yield
     finally:
-        setattr(Connection, "__init__", made)  # noqa: B010 - likewise
+        setattr(over, "__init__", made)  # noqa: B010 - likewise
 
 
 @contextmanager
@@ -113,7 +121,7 @@ def faulty_handlers(fault: str, error: Exception) -> Iterator[None]:
     :param fault: the name of the call that raises.
     :param error: what it raises.
     """
-    with _wrapped(lambda channel: _FaultyHandled(channel, fault, error)):
+    with _wrapped(Connection, lambda channel: _FaultyHandled(channel, fault, error)):
         yield
 
 
@@ -283,15 +291,26 @@ async def converse(net: Net, ending: str, faults: Faults) -> None:
     net.watch(protocol)
     with faults.injected(type(net.backend)):
         connect = await net.serve(lambda: protocol, half_close_timeout=LIMIT, close_timeout=LIMIT)
-        with await connect() as peer:
-            with suppress(ConnectionError, AssertionError):
-                peer.send_now(b"ping")
-                if ending == "halves":
+        try:
+            peer = await connect()
+        except OSError:
+            # Over TLS the call that failed may be one of the handshake. Then there may be no
+            # connection for us, but if there is one, it is lost as well.
+            assert faults.raised is not None
+            await net.turns()
+            if not protocol.events:
+                return
+        else:
+            with peer:
+                with suppress(ConnectionError, AssertionError):
+                    peer.send_now(b"ping")
+                    if ending == "halves":
+                        peer.shutdown()
+                    await peer.read_all()
+                with suppress(OSError):
                     peer.shutdown()
-                await peer.read_all()
-            with suppress(OSError):
-                peer.shutdown()
-            lost = await eventually(net, lambda: "connectionLost" in protocol.events)
+                await eventually(net, lambda: "connectionLost" in protocol.events)
+        lost = await eventually(net, lambda: "connectionLost" in protocol.events)
     where = f"{faults.raised} raised, in a conversation that was to end by {ending}"
     assert lost, f"connectionLost did not come: {where}; {protocol!r}"
     assert not escaped, f"{where}: {escaped}"
