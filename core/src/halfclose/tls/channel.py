@@ -368,6 +368,10 @@ class TLSChannel(SecureChannel, ChannelHandler):
         """
         self._peer_ended = True
         self._rest = None
+        if not (self._truncated or self._below.capabilities.bounds_input):
+            # Its framework reads on anyway. If we read too, that would take a reset out of the
+            # socket a turn before we are told, and `look_for_error` would not find it (FLU-11).
+            self._below.pause_reading()
         self._handler.read_ended()
         if self._failure is not None and not (self._raw or self._over):
             self._break(self._failure)
