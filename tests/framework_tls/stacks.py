@@ -23,10 +23,11 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.interfaces import IOpenSSLContextFactory
 from twisted.internet.protocol import Factory
+from twisted.protocols.policies import WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
-__all__ = ["CLIENTS", "ENDS_BARE", "OWN", "STACKS", "Connect", "Serve", "own"]
+__all__ = ["CLIENTS", "ENDS_BARE", "OVER_A_WRAPPER", "OWN", "STACKS", "Connect", "Serve", "own"]
 
 Make = Callable[[], Protocol]
 Serve = Callable[[Backend, Make, Contexts, ConnectionOptions], AbstractAsyncContextManager[int]]
@@ -158,6 +159,11 @@ def in_memory_bio(factory: Any, options: TwistedContext) -> Any:
     return TLSMemoryBIOFactory(cast(Any, options), False, factory)
 
 
+def in_a_wrapper(factory: Any, options: TwistedContext) -> Any:
+    """TLS that is not directly over a socket."""
+    return cast(Any, WrappingFactory)(in_memory_bio(factory, options))
+
+
 @asynccontextmanager
 async def own(
     backend: Backend, make: Make, contexts: Contexts, options: ConnectionOptions
@@ -187,6 +193,9 @@ ENDS_BARE: dict[str, tuple[str, Serve]] = {
     "trio": ("anyio+trio", trio_streams(standard=False)),
 }
 """Those that end the stream without the end of TLS, because the program wants that."""
+
+OVER_A_WRAPPER = ("twisted+epoll", twisted_endpoint(in_a_wrapper))
+"""TLS that the channel cannot end by itself."""
 
 Connect = Callable[[Backend, Protocol, Contexts, int], Awaitable[None]]
 """Runs a protocol as a client of a port on 127.0.0.1."""

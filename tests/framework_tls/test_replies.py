@@ -13,6 +13,7 @@ from core.support import Recorder, run, until
 from framework_tls.stacks import (
     CLIENTS,
     ENDS_BARE,
+    OVER_A_WRAPPER,
     OWN,
     STACKS,
     Serve,
@@ -156,6 +157,14 @@ def test_where_the_program_wants_no_end_of_tls(stack: str, contexts: Contexts) -
     client = converse(ENDS_BARE[stack], server, contexts, first=FIRST[1])
     assert (len(client.reply), client.clean, client.error) == (SIZE, False, None)
     assert isinstance(server.reason, ConnectionDone)
+
+
+@pytest.mark.parametrize("first", FIRST)
+def test_where_twisted_ends_tls(first: int, contexts: Contexts) -> None:
+    """The reply arrives, since Twisted reads on until the client has ended."""
+    server = Replies()
+    check_whole(converse(OVER_A_WRAPPER, server, contexts, first=first), server)
+    assert not server.transport.capabilities.can_half_close
 
 
 class ClosesAtOnce(Recorder):

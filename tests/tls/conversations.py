@@ -25,7 +25,7 @@ from halfclose.testing import network
 from halfclose.testing.networks import OpenNetwork
 from memory.support import drive
 from tls.peers import Peer
-from tls.support import ALL, DATA, SERVERS, Side, Told, Truncation, options
+from tls.support import ALL, DATA, SERVERS, Manner, Side, Told, Truncation, options
 
 PATIENCE = 60.0
 """Seconds of the virtual clock that the peer waits for our end."""
@@ -66,7 +66,7 @@ def conversation(
     spoil: Callable[[bytes], bytes] = bytes,
     *,
     truncation: Truncation = "error",
-    first: bool = False,
+    manner: Manner = "answers",
     seed: int | None = None,
 ) -> Story:
     """Have a peer shake hands with our end, send `DATA` and its end, and read until ours.
@@ -75,10 +75,10 @@ def conversation(
     :param version: the peer's only version.
     :param spoil: makes what goes over the wire from what the peer has to send. `Cut` ends it.
     :param truncation: as for our end's `TLSOptions`.
-    :param first: whether our end ends its half before the peer does.
+    :param manner: what our end does beside.
     :param seed: of the network.
     """
-    story = Story(Told(side if side.startswith("started") else None, truncation, first=first))
+    story = Story(Told(side if side.startswith("started") else None, truncation, manner=manner))
 
     async def main() -> None:
         with logged() as story.logged:
@@ -210,6 +210,8 @@ def check(story: Story) -> None:
         ]
         assert protocol.events.count("write") <= 1
         assert type(protocol.reason) in (ConnectionDone, ConnectionLost)
+    elif type(protocol.reason) is ConnectionDone:
+        assert protocol.manner.startswith("closes")
     else:
         assert type(protocol.reason) is ConnectionLost
         assert protocol.reason.__cause__ is not None

@@ -82,13 +82,24 @@ def options(side: Side, truncation: Truncation = "error") -> TLSOptions:
     return TLSOptions(client_context(), server_hostname=NAME, truncation=truncation)
 
 
+Manner = Literal["answers", "ends first", "closes at once", "closes at data", "is late"]
+MANNERS: tuple[Manner, ...] = (
+    "answers",
+    "ends first",
+    "closes at once",
+    "closes at data",
+    "is late",
+)
+"""What our end does beside: it reads late, or does not wait for the peer's end."""
+
+
 class Told(HalfCloseableProtocol, HandshakeListener):
     """Notes what it is told, answers after the peer's end of stream, and closes.
 
     :param start: how it starts TLS, if it does.
     :param truncation: as for TLSOptions, where it starts TLS.
     :param answer: what it answers.
-    :param first: whether it ends its half at once, and does not answer.
+    :param manner: what else it does.
     :param waits: whether the test calls `give_answer`.
     """
 
@@ -99,7 +110,7 @@ class Told(HalfCloseableProtocol, HandshakeListener):
         *,
         answer: bytes = ANSWER,
         waits: bool = False,
-        first: bool = False,
+        manner: Manner = "answers",
     ) -> None:
         self.events: list[str] = []
         self.data = b""
@@ -108,7 +119,7 @@ class Told(HalfCloseableProtocol, HandshakeListener):
         self._truncation = truncation
         self._answer = answer
         self._waits = waits
-        self._first = first
+        self.manner = manner
 
     def connectionMade(self) -> None:
         self.events.append("made")
@@ -116,8 +127,13 @@ class Told(HalfCloseableProtocol, HandshakeListener):
             tls = options(self._start, self._truncation)
             self.transport.startTLS(tls, server_side=self._start in SERVERS)
         self.transport.write(GREETING)
-        if self._first:
+        if self.manner == "ends first":
             self.transport.loseWriteConnection()
+        elif self.manner == "closes at once":
+            self.transport.loseConnection()
+        elif self.manner == "is late":
+            self.transport.pauseProducing()
+            self.transport.backend.call_later(1, self.transport.resumeProducing)
 
     def handshakeCompleted(self) -> None:
         self.events.append("handshake")
@@ -126,10 +142,12 @@ class Told(HalfCloseableProtocol, HandshakeListener):
         if self.events[-1] != "data":
             self.events.append("data")
         self.data += data
+        if self.manner == "closes at data":
+            self.transport.loseConnection()
 
     def readConnectionLost(self) -> None:
         self.events.append("read")
-        if not (self._waits or self._first):
+        if not (self._waits or self.manner == "ends first"):
             self.give_answer()
 
     def give_answer(self) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import ssl
 from contextlib import suppress
 
 import pytest
-from halfclose import ConnectionLost, ConnectionOptions, ConnectTimeout, TLSError
+from halfclose import ConnectError, ConnectionLost, ConnectionOptions, ConnectTimeout, TLSError
 from halfclose.memory import End
+from halfclose.memory.channel import MemoryChannel
 from halfclose.testing import network
 from halfclose.testing.networks import OpenNetwork
 from memory.support import drive
@@ -240,3 +242,40 @@ def test_a_flood_instead_of_a_handshake(side: Side, kind: str) -> None:
 
     drive(main())
     assert "handshake" not in protocol.events
+
+
+def no_room(channel: MemoryChannel) -> None:
+    raise OSError(errno.ENOSPC, "no room to watch one more")
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_handshake_that_the_system_refuses(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example, no more descriptors can be watched."""
+    protocol = Told(side if side.startswith("started") else None)
+    monkeypatch.setattr(MemoryChannel, "resume_reading", no_room)
+    own = ConnectionOptions(tls=None if side.startswith("started") else options(side))
+
+    async def main() -> None:
+        with logged() as lines:
+            async with network() as net:
+                if side in SERVERS:
+                    await net.backend.listen("memory:us", lambda: protocol, own)
+                    with await net.raw("us") as end, pytest.raises(OSError, match="reset by peer"):
+                        await end.receive()
+                elif side == "connected":
+                    with net.raw_listen("them"), pytest.raises(ConnectError, match="no room"):
+                        await net.backend.connect("memory:them", lambda: protocol, options=own)
+                else:
+                    with net.raw_listen("them"):
+                        await net.backend.connect("memory:them", lambda: protocol, options=own)
+                        await protocol.transport.whenClosed()
+            assert net.open_ends() == []
+        # startTLS tells that what was written before is dropped.
+        assert len(lines) == (side != "connected")
+        assert not any(line.exc_info for line in lines)
+
+    drive(main())
+    if side.startswith("started"):
+        assert protocol.events == ["made", "lost"]
+    else:
+        assert protocol.events == []

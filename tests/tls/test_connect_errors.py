@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import ssl
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
@@ -467,3 +468,19 @@ def _another(backend: Backend) -> str:
 
 def _serving() -> ConnectionOptions:
     return ConnectionOptions(tls=server_tls())
+
+
+@each_variant
+def test_no_limit_and_no_time_at_all(variant: str) -> None:
+    async def main(backend: Backend) -> None:
+        async with await backend.listen(place(backend), Noted, _serving()) as listener:
+            tls = client_tls(handshake_timeout=math.inf)
+            client = await backend.connect(
+                there(listener), Noted, options=ConnectionOptions(tls=tls)
+            )
+            client.transport.abortConnection()
+        async with await _serve(backend, Saying) as listener:
+            error = await refused(backend, there(listener), client_tls(handshake_timeout=0))
+            assert why(error) == "the TLS handshake was not over within 0 s"
+
+    run(main, variant=variant)

@@ -86,6 +86,14 @@ def test_every_address(variant: str, connect: str) -> None:
 
 
 @each_socket_variant
+def test_a_path_in_plain_with_the_option(variant: str, tmp_path: Path) -> None:
+    async def main(backend: Backend) -> None:
+        await talk(backend, f"unix:{tmp_path}/s")
+
+    run(main, variant=variant)
+
+
+@each_socket_variant
 def test_a_path_and_an_abstract_name(variant: str, tmp_path: Path) -> None:
     async def main(backend: Backend) -> None:
         client, _ = await talk(backend, f"tls+unix:{tmp_path}/s")

@@ -47,7 +47,7 @@ EXPECTED: dict[str, dict[Side, _Versions]] = {
     "anyio": {"server": _both(ALL, None, None), "client": _both(ALL, None, None)},
     "trio": {"server": _both(ALL, None, None), "client": _both(ALL, None, None)},
     "Twisted": {"server": _both(NONE, ALL, BARE), "client": _both(NONE, ALL, BARE)},
-    "haproxy, http": {"server": _both(ALL, None, None), "client": _both(None, ALL, None)},
+    "haproxy, http": {"client": _both(None, ALL, None)},
     "nginx, http": {"server": _both(ALL, None, None), "client": _both(None, ALL, None)},
     "curl": {"client": _both(None, ALL, None)},
 }

@@ -307,9 +307,11 @@ class Transport(ABC):
 
         What was written before goes out as it is, and what is written from now on is encrypted,
         after the handshake. ``handshakeCompleted`` of the protocol is called then, if it has such a
-        method. If the handshake fails, ``connectionLost`` follows. Input that was not delivered yet
-        counts as a part of the TLS, so nothing that somebody has slipped in before is delivered as
-        if it had been encrypted. Does nothing if the connection is closing or over.
+        method. If the handshake fails, ``connectionLost`` follows, with the `ssl.SSLError` as the
+        cause of its reason. Input that was not delivered yet counts as a part of the TLS, so
+        nothing that somebody has slipped in before is delivered as if it had been encrypted. If TLS
+        is spoken already, this is TLS inside of it. Does nothing if the connection is closing or
+        over.
 
         :param options: how TLS is spoken. A client whose context checks host names names the host
             in ``server_hostname``.
@@ -425,8 +427,8 @@ class AbstractBackend(EventLoop):
         :raises ValueError: *timeout* is negative.
         :raises RuntimeError: the backend has been left, or has not been entered.
         :raises ConnectError: the connection was not made: `ConnectionRefused`, `DNSLookupFailed`,
-            `ConnectTimeout`, or `ConnectError` itself for any other reason. The message names the
-            endpoint and each attempt.
+            `ConnectTimeout`, `TLSError`, or `ConnectError` itself for any other reason. The message
+            names the endpoint and each attempt.
         :raises TypeError: *factory* is not callable or gave no protocol, or *timeout* is no
             number.
         :raises BaseException: what *factory* or ``connectionMade`` raised.

@@ -80,8 +80,9 @@ class ConnectTimeout(ConnectError):
 
 class TLSError(ConnectError):
     """The TLS handshake has failed: a certificate is not trusted or is for another name, nothing in
-    common was found, or the peer does not speak TLS. The message names the endpoint and what was
-    wrong; the ``__cause__`` is the ``ssl.SSLError``."""
+    common was found, the peer does not speak TLS, or it has ended the connection or said nothing.
+    The message names the endpoint and what was wrong; the ``__cause__`` is the ``ssl.SSLError``, a
+    `TruncatedError`, or the ``OSError`` of a lost connection or of the time that has passed."""
 
 
 class DNSLookupFailed(ConnectError):

@@ -326,7 +326,7 @@ def a_reset_overtakes_the_alert(patch: Patch) -> None:
     around(patch, TLSChannel, "abort", lambda _, channel: below_of(channel).abort())
 
 
-@secure("TLS-12", silent="no more")
+@secure("TLS-12", silent="connectionLost")
 def a_changed_record_is_the_end(patch: Patch) -> None:
     """A record that cannot be decrypted ends the peer's half."""
 

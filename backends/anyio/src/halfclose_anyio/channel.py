@@ -299,7 +299,7 @@ class StreamChannel(Channel):
             self._backend.check_process()
 
     async def _close_stream(self) -> bool:
-        """Close the stream, unless that takes long: TLS waits for the peer's answer.
+        """Close the stream, unless that takes long: one of the program's own may wait for its peer.
 
         :returns: whether it was closed.
         """

@@ -46,6 +46,7 @@ from ..options import ConnectionOptions
 from ..reasons import TruncatedError
 from ..tls_options import TLSInfo, TLSOptions
 from .engine import PIECE, Engine
+from .farewell import Farewell
 from .records import Records
 
 __all__ = ["TLSChannel"]
@@ -367,6 +368,10 @@ class TLSChannel(SecureChannel, ChannelHandler):
         """
         self._peer_ended = True
         self._rest = None
+        if not (self._truncated or self._below.capabilities.bounds_input):
+            # Its framework reads on anyway. If we read too, that would take a reset out of the
+            # socket a turn before we are told, and `look_for_error` would not find it (FLU-11).
+            self._below.pause_reading()
         self._handler.read_ended()
         if self._failure is not None and not (self._raw or self._over):
             self._break(self._failure)
@@ -606,20 +611,25 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._let_handler_go()
         # The alert ends our half as close_notify does.
         self._end_sent = True
-        self._release(self)
+        self._release(self, self._truncated)
 
     def _linger_below(self) -> None:
         """Close below once the peer has ended its stream there, so that no reset destroys what it
         has not read yet."""
         try:
-            if self._below.capabilities.can_half_close:
-                self._below.end_write()
+            ended = not self._below.capabilities.can_half_close or self._below.end_write()
         except OSError:
             self._below.abort()
             return
-        self._release(self._below)
+        if ended or self._options.linger_timeout <= 0:
+            self._release_below(self._truncated)
+        else:
+            Farewell(self._below, self._host, self._options.linger_timeout, self._release_below)
 
-    def _release(self, channel: Channel) -> None:
+    def _release_below(self, peer_ended: bool) -> None:
+        self._release(self._below, peer_ended)
+
+    def _release(self, channel: Channel, peer_ended: bool) -> None:
         release_channel(
             channel,
             self._host,
@@ -627,7 +637,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
             self._below.get_peer(),
             abort=False,
             cut_off=False,
-            peer_ended=self._truncated,
+            peer_ended=peer_ended or self._truncated,
         )
 
     # -- what is known -------------------------------------------------------------------------

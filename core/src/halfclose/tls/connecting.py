@@ -49,7 +49,11 @@ async def connect_tls(
     host.on_leaving(attempt.left)
     host.hold_descriptors(channel.descriptors)
     try:
-        channel.shake_hands(attempt.done)
+        try:
+            channel.shake_hands(attempt.done)
+        except OSError as error:
+            # For example, the system has no room to watch one more descriptor.
+            attempt.done(error)
         await attempt.over.wait()
         host.check_open()
     except BaseException:

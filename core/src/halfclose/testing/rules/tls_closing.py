@@ -8,6 +8,7 @@ from ...reasons import ConnectionAborted, ConnectionDone, ConnectionLost
 from ..tools.certificates import server_context
 from ..tools.data import assert_same, pattern
 from ..tools.harness import Net, rule
+from ..tools.producers import Pull
 from ..tools.reactions import raises, write_and_lose
 from ..tools.recorder import Recorder
 from ..tools.tls_pairs import BOTH_SIDES, VERSIONS, TLSPair, accepted, connected
@@ -121,8 +122,7 @@ class TLSClosingRules:
                 case = f"{connect.__name__}, {version.name}"
                 pair = await connect(net, Recorder(), version=version)
                 peer = pair.peer
-                # The alert has to wait behind this, which the peer does not read yet.
-                pair.protocol.verb("write", bytes(UNREAD[net.channel_type.scheme]))
+                await self._fills_the_kernel(net, pair.protocol)
                 peer.tls.write(b"good")
                 good = peer.outgoing.read()
                 peer.tls.write(b"changed")
@@ -142,3 +142,14 @@ class TLSClosingRules:
                 reason_given = told.value.reason or ""
                 assert "BAD_RECORD_MAC" in reason_given, f"{case}: the alert was {reason_given!r}"
                 peer.close()
+
+    async def _fills_the_kernel(self, net: Net, protocol: Recorder) -> None:
+        """Write what the kernel takes, and keeps as long as the peer does not read.
+
+        A reset would throw it away, and the alert that comes behind it.
+        """
+        producer = Pull(net, protocol, [bytes(UNREAD[net.channel_type.scheme])])
+        producer.register()
+        await net.until(protocol, lambda: producer.asked == 2)
+        # A framework may need some turns for the last piece.
+        await net.turns(20)

@@ -162,6 +162,10 @@ class _Faulty(Channel):
         ended: bool = self._call("end_write", self._channel.end_write)
         return ended
 
+    def can_linger(self) -> bool:
+        can: bool = self._call("can_linger", self._channel.can_linger)
+        return can
+
     def has_input(self) -> bool:
         has: bool = self._call("has_input", self._channel.has_input)
         return has
