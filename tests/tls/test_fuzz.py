@@ -14,7 +14,7 @@ from tls.conversations import check, conversation, record, records
 from tls.support import ALL, ANSWER, GREETING, MANNERS, SIDES, VERSIONS, Manner, Side
 
 # A few dozen in the quick tier, thousands in the thorough one.
-many = settings(max_examples=settings().max_examples ** 2 // 3)
+many = settings(max_examples=settings().max_examples ** 2 // 4)
 
 sides = st.sampled_from(SIDES)
 versions = st.sampled_from(VERSIONS)
@@ -60,8 +60,7 @@ def test_each_byte_is_flipped(side: Side, version: ssl.TLSVersion) -> None:
 
     conversation(side, version, count)
     for place in range(sum(sizes)):
-        for mask in (0x01, 0x80):
-            check(conversation(side, version, Flipping(place, mask)))
+        check(conversation(side, version, Flipping(place, 1 << place % 8)))
 
 
 # -- scripts ---------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from .parsing import parsed
 
 __all__ = ["PIECE", "Engine"]
 
-PIECE = 24 * 1024
+PIECE = 20 * 1024
 """Bytes that a BIO holds at most. It takes a third more for them, and keeps that (TLS-21)."""
 
 _READ = 64 * 1024
