@@ -49,13 +49,7 @@ class TLSOver(ChannelType):
         async with self._serve_below(backend, factory, self.accepting(options)) as dial:
 
             async def connect() -> RawPeer:
-                peer = TLSPeer(backend, await dial(), client_context())
-                try:
-                    await peer.handshake()
-                except BaseException:
-                    peer.drop()
-                    raise
-                return peer
+                return await _with_tls(backend, await dial())
 
             yield connect
 
@@ -117,6 +111,17 @@ class TLSOver(ChannelType):
 
     def time(self, backend: Backend) -> float:
         return self.below.time(backend)
+
+
+async def _with_tls(backend: Backend, below: RawPeer) -> TLSPeer:
+    """Do the handshake of a client over *below*, which is closed if that fails."""
+    peer = TLSPeer(backend, below, client_context())
+    try:
+        await peer.handshake()
+    except BaseException:
+        peer.drop()
+        raise
+    return peer
 
 
 class _Listener(RawListener):
