@@ -24,6 +24,7 @@ from ..tls_options import Certificate, TLSInfo
 from .errors import clarify
 from .hello import LONGEST_HELLO, UNREADABLE, has_record, server_name
 from .parsing import parsed
+from .resuming import is_for
 
 __all__ = ["PIECE", "Engine"]
 
@@ -47,6 +48,7 @@ class Engine(TLSInfo):
 
     __slots__ = (
         "_asked_for",
+        "_checks_name",
         "_hello",
         "_looked_at",
         "_muted",
@@ -77,6 +79,7 @@ class Engine(TLSInfo):
         self._hello: bytes | None = b"" if server_side else None
         self._looked_at = False
         self._asked_for: str | None = None
+        self._checks_name = not server_side and context.check_hostname
         before = context.options
         context.options = (before | ssl.OP_NO_RENEGOTIATION) & ~_IGNORE_UNEXPECTED_EOF
         try:
@@ -104,6 +107,7 @@ class Engine(TLSInfo):
         try:
             self._refuse_unreadable_name()
             self._object.do_handshake()
+            self._refuse_session_of_another()
         except ssl.SSLWantReadError:
             return False
         except ssl.SSLError as error:
@@ -128,6 +132,22 @@ class Engine(TLSInfo):
         if UNREADABLE in (server_name(self._hello) or ""):
             self.outgoing.write(_UNRECOGNIZED_NAME)
             raise ssl.SSLError(ssl.SSL_ERROR_SSL, "the client asks for a name that is not ASCII")
+
+    def _refuse_session_of_another(self) -> None:
+        """Refuse a server that has resumed a session which was made with a server of another name.
+
+        :raises ssl.SSLError: it is so.
+        """
+        name = self._object.server_hostname
+        if not self._checks_name or name is None or not self._object.session_reused:
+            return
+        if not is_for(self._object.getpeercert() or {}, name):
+            # Else this server would be told that the handshake is over.
+            self.outgoing.read()
+            raise ssl.SSLError(
+                ssl.SSL_ERROR_SSL,
+                f"TLSOptions.session was made with a server that is not {name}",
+            )
 
     def decrypt(self) -> bytes | None:
         """The data of the next record; ``b""`` at the peer's close_notify; None: there is none yet.
