@@ -89,6 +89,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         "_released",
         "_rest",
         "_secure",
+        "_send_error",
         "_spared",
         "_timer",
         "_tls",
@@ -139,6 +140,8 @@ class TLSChannel(SecureChannel, ChannelHandler):
         # What the channel below has reported, and what is told after the input before it.
         self._truncated = False
         self._failure: Exception | None = None
+        # Why nothing can be sent any more, while there is no handler to be told.
+        self._send_error: Exception | None = None
         self._records = Records() if tls.truncation == "eof" else None
         # Whether the engine has sent an alert because it is broken.
         self._alerted = False
@@ -238,6 +241,8 @@ class TLSChannel(SecureChannel, ChannelHandler):
 
     def start(self, handler: ChannelHandler) -> None:
         self._handler = handler
+        if self._send_error is not None:
+            self._host.call_soon(self._fail_sending, self._send_error)
         if self._failure is not None:
             self._host.call_soon(self._go_on)
 
@@ -451,11 +456,18 @@ class TLSChannel(SecureChannel, ChannelHandler):
             self._end_owed = False
             self._handler.write_ended()
         else:
-            self._handler.write_failed(error)
+            self._fail_sending(error)
 
     def reader_gone(self, error: Exception) -> None:
         if self._done is None:
             # One half of TLS cannot do without the other.
+            self._fail_sending(error)
+
+    def _fail_sending(self, error: Exception) -> None:
+        """Tell the handler that nothing can be sent any more, as soon as there is one."""
+        if self._handler is _NOBODY:
+            self._send_error = error
+        else:
             self._handler.write_failed(error)
 
     def writable(self) -> None:
@@ -466,7 +478,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
                 self._send(held)
         except OSError as error:
             if self._done is None:
-                self._handler.write_failed(error)
+                self._fail_sending(error)
             return
         if self._raw and held is not None and self._held is None:
             self._end_below()
