@@ -466,9 +466,11 @@ class TLSChannel(SecureChannel, ChannelHandler):
             self._fail_sending(error)
 
     def reader_gone(self, error: Exception) -> None:
+        # One half of TLS cannot do without the other.
         if self._done is None:
-            # One half of TLS cannot do without the other.
             self._fail_sending(error)
+        else:
+            self._shaken(error)
 
     def _fail_sending(self, error: Exception) -> None:
         """Tell the handler that nothing can be sent any more, as soon as there is one."""
