@@ -151,18 +151,23 @@ def truncation_is_always_an_error(patch: Patch) -> None:
 @secure("TLS-05")
 def a_record_may_end_anywhere(patch: Patch) -> None:
     """Whether an end comes inside a record is not looked at."""
-    around(patch, Records, "whole", lambda *_: True)
+
+    def next_piece(real: Any, records: Records, data: memoryview) -> Any:
+        size = real(data)
+        records.inside = False
+        return size
+
+    around(patch, Records, "next_piece", next_piece)
 
 
 @secure("TLS-05")
 def a_head_comes_whole(patch: Patch) -> None:
     """The head of a record is taken to come in one piece."""
 
-    def passed(real: Any, records: Records, data: bytes) -> None:
-        if len(data) >= 5:
-            real(data)
+    def next_piece(real: Any, records: Records, data: memoryview) -> Any:
+        return real(data) if len(data) >= 5 else len(data)
 
-    around(patch, Records, "passed", passed)
+    around(patch, Records, "next_piece", next_piece)
 
 
 @secure("TLS-05")

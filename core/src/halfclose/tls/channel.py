@@ -46,11 +46,14 @@ from ..loop import TimerHandle
 from ..options import ConnectionOptions
 from ..reasons import TruncatedError
 from ..tls_options import TLSInfo, TLSOptions
-from .engine import PIECE, Engine
+from .engine import FED, PIECE, Engine
 from .farewell import Farewell
-from .records import Records
+from .records import HEAD, Records
 
 __all__ = ["TLSChannel"]
+
+_SENT_AT_ONCE = 4 * PIECE
+"""Bytes of data that are handed to the channel below in one call at most."""
 
 _NOBODY: Any = None
 """Stands for the handler of a channel that has none yet, or none any more."""
@@ -143,7 +146,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._failure: Exception | None = None
         # Why nothing can be sent any more, while there is no handler to be told.
         self._send_error: Exception | None = None
-        self._records = Records() if tls.truncation == "eof" else None
+        self._records = Records()
         # Whether the engine has sent an alert because it is broken.
         self._alerted = False
         # Whether the handshake is over and has not failed.
@@ -170,8 +173,6 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if before:
             self._send(before)
         if received:
-            if self._records is not None:
-                self._records.passed(received)
             self._engine.note_hello(received)
             self._keep(received)
         self._shake()
@@ -304,9 +305,15 @@ class TLSChannel(SecureChannel, ChannelHandler):
             return
         if self._peer_ended:
             return
-        if self._records is not None:
-            self._records.passed(data)
-        if self._rest is None and len(data) <= PIECE and not self._engine.incoming.pending:
+        size = len(data)
+        if (
+            # What comes is one whole record, as a small message is.
+            HEAD < size <= FED
+            and size == HEAD + (data[3] << 8 | data[4])
+            and self._rest is None
+            and not self._records.inside
+            and not self._engine.incoming.pending
+        ):
             self._engine.incoming.write(data)
         else:
             self._keep(data)
@@ -323,14 +330,21 @@ class TLSChannel(SecureChannel, ChannelHandler):
         self._rest.append(memoryview(data))
 
     def _feed(self) -> bool:
-        """Feed the next piece of what waits to the engine, and return whether there was one."""
+        """Feed the next record of what waits to the engine, or what there is of it.
+
+        One at a time, because to ask the engine for data that has not come whole costs an
+        exception, and its BIO would keep the memory.
+
+        :returns: whether there was something.
+        """
         rest = self._rest
         if rest is None:
             return False
         data = rest.popleft()
-        self._engine.incoming.write(data[:PIECE])
-        if len(data) > PIECE:
-            rest.appendleft(data[PIECE:])
+        size = self._records.next_piece(data)
+        self._engine.incoming.write(data[:size])
+        if len(data) > size:
+            rest.appendleft(data[size:])
         elif not rest:
             self._rest = None
         return True
@@ -393,7 +407,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         if self._failure is not None:
             self._break(self._failure)
         elif self._truncated and not self._peer_ended:
-            if self._records is not None and self._records.whole:
+            if self._tls.truncation == "eof" and not self._records.inside:
                 self._peer_ended = True
                 self._handler.read_ended()
             else:
@@ -524,9 +538,12 @@ class TLSChannel(SecureChannel, ChannelHandler):
         taken = 0
         view = memoryview(data)
         while taken < size and self._held is None:
-            piece = view[taken : taken + PIECE]
-            self._send(self._engine.encrypt(piece))
-            taken += len(piece)
+            # A call of the system for each piece would cost more than to join them.
+            end = min(size, taken + _SENT_AT_ONCE)
+            pieces = range(taken, end, PIECE)
+            encrypt = self._engine.encrypt
+            self._send(b"".join([encrypt(view[at : min(at + PIECE, end)]) for at in pieces]))
+            taken = end
         if taken < size:
             self._wanted = True
         return taken

@@ -11,7 +11,8 @@ sent. It knows the traps of OpenSSL and of Python's `ssl`, so that nothing above
 - *The options of the context matter.* ``OP_IGNORE_UNEXPECTED_EOF``, which Python sets, makes
   OpenSSL forget that close_notify was sent. Without ``OP_NO_RENEGOTIATION`` a write may have to
   wait for the peer.
-- *A BIO never shrinks.* So both get and give no more than `PIECE` bytes at a time.
+- *A BIO never shrinks.* So it is given `FED` bytes at most, and asked to give
+  no more than what `PIECE` bytes become.
 - *After our close_notify nothing more may be sent*, although OpenSSL would answer some messages
   (TLS-07).
 """
@@ -26,10 +27,14 @@ from .hello import UNREADABLE, Hellos
 from .parsing import parsed
 from .resuming import is_for
 
-__all__ = ["PIECE", "Engine"]
+__all__ = ["FED", "PIECE", "Engine"]
 
-PIECE = 20 * 1024
-"""Bytes that a BIO holds at most. It takes a third more for them, and keeps that (TLS-21)."""
+FED = 20 * 1024
+"""Bytes that are written to the BIO for input at most: the longest record, and more. A BIO takes a
+third more, and keeps that (TLS-21)."""
+
+PIECE = 32 * 1024
+"""Bytes that are encrypted at once at most: two records. The BIO for output keeps room for them."""
 
 _READ = 64 * 1024
 """Bytes that a read asks for. With more than a record holds, nothing stays inside OpenSSL."""
@@ -69,7 +74,7 @@ class Engine(TLSInfo):
     ) -> None:
         # Whether they are empty is looked at for each message, for which a method costs too much.
         self.incoming: ssl.MemoryBIO = ssl.MemoryBIO()
-        """What came from the network, to be written up to `PIECE` bytes at a time."""
+        """What came from the network, to be written up to `FED` bytes at a time."""
         self.outgoing: ssl.MemoryBIO = ssl.MemoryBIO()
         """What is to be sent; only looked at, since `produced` takes it."""
         self._server_side = server_side

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-__all__ = ["Records"]
+__all__ = ["HEAD", "Records"]
 
-_HEAD = 5
+HEAD = 5
 """Bytes before the content of a record; the last two are the length of the content."""
 
 
 class Records:
-    """Knows whether a stream of records has ended in the middle of one."""
+    """Cuts a stream at the ends of its records, and knows whether it has ended inside one."""
 
-    __slots__ = ("_head", "_missing")
+    __slots__ = ("_head", "_missing", "inside")
 
     def __init__(self) -> None:
         self._head = b""
         self._missing = 0
+        self.inside: bool = False
+        """Whether the last record is not complete."""
 
-    def passed(self, data: bytes) -> None:
-        """Follow the stream over its next bytes.
+    def next_piece(self, data: memoryview) -> int:
+        """How many of the first bytes of *data* belong to the record that is under way.
 
-        :param data: one or more bytes.
+        They count as passed.
+
+        :param data: one or more bytes, which follow those that have passed before.
         """
-        at = 0
-        while at < len(data):
-            if self._missing:
-                step = min(self._missing, len(data) - at)
-                self._missing -= step
-            else:
-                step = min(_HEAD - len(self._head), len(data) - at)
-                self._head += data[at : at + step]
-                if len(self._head) == _HEAD:
-                    self._missing = int.from_bytes(self._head[3:], "big")
-                    self._head = b""
-            at += step
-
-    @property
-    def whole(self) -> bool:
-        """Whether the last record is complete."""
-        return not self._head and not self._missing
+        if not self._missing:
+            known = len(self._head)
+            head = self._head + data[: HEAD - known]
+            if len(head) < HEAD:
+                self._head = head
+                self.inside = True
+                return len(data)
+            self._head = b""
+            self._missing = HEAD + (head[3] << 8 | head[4]) - known
+        size = min(self._missing, len(data))
+        self._missing -= size
+        self.inside = self._missing > 0
+        return size
