@@ -174,7 +174,7 @@ class Handshakes(ssl.SSLObject):
 class Reads(ssl.SSLObject):
     """Fails later."""
 
-    def read(self, len: int = 1024, buffer: object = None) -> NoReturn:  # type: ignore[override]
+    def read(self, len: int = 1024, buffer: object = None) -> NoReturn:
         raise LookupError("it cannot read")
 
 
