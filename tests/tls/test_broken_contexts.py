@@ -8,15 +8,31 @@ from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
-from halfclose import ConnectionOptions, TLSOptions
+from halfclose import (
+    Backend,
+    ConnectionLost,
+    ConnectionOptions,
+    TLSError,
+    TLSOptions,
+)
 from halfclose.memory import End
 from halfclose.testing import network
 from halfclose.testing.networks import OpenNetwork
 from memory.support import drive
 from tls.conversations import logged, record
 from tls.forging import HANDSHAKE
+from tls.pairs import each_variant, place, run
 from tls.peers import Peer
-from tls.support import ANSWER, GREETING, Told, client_context, new_server_context
+from tls.support import (
+    ANSWER,
+    GREETING,
+    NAME,
+    Told,
+    client_context,
+    new_client_context,
+    new_server_context,
+    options,
+)
 
 
 def raising(*args: object) -> NoReturn:
@@ -145,3 +161,66 @@ def test_a_client_that_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
     drive(main())
     assert not printed
+
+
+class Handshakes(ssl.SSLObject):
+    """Of a program that looks at more than OpenSSL does, and fails."""
+
+    def do_handshake(self) -> NoReturn:
+        super().do_handshake()
+        raise RuntimeError
+
+
+class Reads(ssl.SSLObject):
+    """Fails later."""
+
+    def read(self, len: int = 1024, buffer: object = None) -> NoReturn:
+        raise LookupError("it cannot read")
+
+
+def of_class(context: ssl.SSLContext, kind: type[ssl.SSLObject]) -> ConnectionOptions:
+    context.sslobject_class = kind
+    return ConnectionOptions(tls=TLSOptions(context, NAME))
+
+
+@each_variant
+def test_a_client_whose_objects_raise_in_the_handshake(variant: str) -> None:
+    async def main(backend: Backend) -> None:
+        good = ConnectionOptions(tls=TLSOptions(new_server_context()))
+        bad = of_class(new_client_context(), Handshakes)
+        async with await backend.listen(place(backend), Told, good) as listener:
+            with pytest.raises(TLSError, match=r": RuntimeError$"):
+                await backend.connect(listener.endpoint, Told, timeout=None, options=bad)
+
+    run(main, variant=variant)
+
+
+@each_variant
+def test_a_server_whose_objects_raise_in_the_handshake(variant: str) -> None:
+    async def main(backend: Backend) -> None:
+        bad = of_class(new_server_context(), Handshakes)
+        good = ConnectionOptions(tls=options("connected"))
+        with logged() as lines:
+            async with await backend.listen(place(backend), Told, bad) as listener:
+                # For the client it is over earlier.
+                client = await backend.connect(listener.endpoint, Told, options=good)
+                assert type(await client.transport.whenClosed()) is ConnectionLost
+        [line] = lines
+        assert line.getMessage().endswith(" failed: RuntimeError")
+
+    run(main, variant=variant)
+
+
+@each_variant
+def test_objects_that_raise_when_they_read(variant: str) -> None:
+    async def main(backend: Backend) -> None:
+        good = ConnectionOptions(tls=TLSOptions(new_server_context()))
+        async with await backend.listen(place(backend), Told, good) as listener:
+            client = await backend.connect(
+                listener.endpoint, Told, options=of_class(new_client_context(), Reads)
+            )
+            reason = await client.transport.whenClosed()
+        assert type(reason) is ConnectionLost
+        assert isinstance(reason.__cause__, LookupError)
+
+    run(main, variant=variant)

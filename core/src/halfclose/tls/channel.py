@@ -193,7 +193,8 @@ class TLSChannel(SecureChannel, ChannelHandler):
             self._alert()
             self._shaken(error)
             return
-        except OSError as error:
+        except Exception as error:
+            # Also what a class of the program has raised, which a context can have for its objects.
             self._shaken(error)
             return
         if complete:
@@ -363,7 +364,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
                 break
             try:
                 data = engine.decrypt()
-            except ssl.SSLError as error:
+            except Exception as error:
                 self._alert()
                 self._break(error)
                 return

@@ -83,5 +83,5 @@ def told(error: Exception) -> str:
     of_the_system = isinstance(error, OSError) and not isinstance(
         error, (ssl.SSLError, TimeoutError)
     )
-    text = printable(str(error))
+    text = printable(str(error)) or type(error).__name__
     return f"the connection was lost during the TLS handshake: {text}" if of_the_system else text
