@@ -233,7 +233,14 @@ class Backend(SocketHost):
             in which the program called `listen`.
         :returns: the protocol; None if the factory failed. Then the channel was aborted, and the
             failure was logged; a KeyboardInterrupt or SystemExit was given to `fatal`.
+        :raises ValueError: *options* ask for TLS, and *channel* speaks none. It was aborted.
         """
+        if options.tls is not None and channel.get_tls() is None:
+            channel.abort()
+            raise ValueError(
+                f"the channel to {channel.get_peer()} speaks no TLS, which the options ask for; "
+                "open_listener gives channels that do"
+            )
         context = copy_context() if context is None else context
         try:
             protocol = context.run(make_protocol, factory)
