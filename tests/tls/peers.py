@@ -32,17 +32,17 @@ class Peer:
         self.first_received = b""
         self._spoil = spoil
         self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
+        self.outgoing = ssl.MemoryBIO()
         if context is None:
             context = server_context(version) if server_side else client_context(version)
         self.tls = context.wrap_bio(
-            self._incoming, self._outgoing, server_side, None if server_side else NAME
+            self._incoming, self.outgoing, server_side, None if server_side else NAME
         )
 
     async def flush(self) -> None:
         """Send what there is to send."""
-        if self._outgoing.pending:
-            data = self._outgoing.read()
+        if self.outgoing.pending:
+            data = self.outgoing.read()
             self.first_sent = self.first_sent or data
             await self.end.send_all(self._spoil(data))
 

@@ -12,14 +12,14 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from core.support import VARIANTS, EchoBack, Recorder, descriptors, run, until
+from core.support import LIMIT, VARIANTS, EchoBack, Recorder, descriptors, run, until
 from halfclose import (
     Backend,
     CertificateError,
@@ -29,6 +29,7 @@ from halfclose import (
     TLSOptions,
 )
 from halfclose.tls import Certificates, KeyPair, client_context, contexts
+from halfclose.tls.reloadable import ReloadableContext
 from tls.issuing import Handshake, Office
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -297,6 +298,28 @@ def test_alpn_is_kept(office: Office) -> None:
     assert chosen() == {"b"}
     served.context.set_alpn_protocols(["a", "b"])
     assert chosen() == {"a"}
+
+
+def test_alpn_that_is_set_while_files_are_read_anew() -> None:
+    """Each may be done in a thread of its own."""
+    served = ReloadableContext(ssl.PROTOCOL_TLS_SERVER)
+
+    class Interrupted(ssl.SSLContext):
+        last: tuple[str, ...] = ()
+
+        def set_alpn_protocols(self, protocols: Iterable[str]) -> None:
+            self.last = tuple(protocols)
+            if self.last == ("old",):
+                thread.start()
+                # It waits for this one, or is over soon.
+                thread.join(0.05)
+
+    context = Interrupted(ssl.PROTOCOL_TLS_SERVER)
+    thread = threading.Thread(target=served.set_alpn_protocols, args=(["new"],))
+    served.set_alpn_protocols(["old"])
+    served.serve([context])
+    thread.join(LIMIT)
+    assert context.last == ("new",)
 
 
 @pytest.mark.parametrize("times", [20, pytest.param(1000, marks=pytest.mark.thorough)])

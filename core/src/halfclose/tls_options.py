@@ -37,7 +37,8 @@ class TLSOptions:
         best first. If it is not empty, it replaces those of *context*, for good. So two servers
         that speak different ones need two contexts.
     :param session: a client's `TLSInfo.session` of an earlier connection with the same context, to
-        be resumed.
+        be resumed. If the context checks names, the handshake fails unless the certificate of that
+        connection is for this one's name too.
     :param truncation: what an end of stream of the connection below, without a close_notify before
         it, means: ``"error"``: the connection is lost, with a `TruncatedError` as the cause,
         because an attacker can end a connection so; ``"eof"``: at the end of a record it counts as

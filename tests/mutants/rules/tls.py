@@ -12,9 +12,8 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from halfclose.connection import Connection
 from halfclose.reasons import ConnectError
-from halfclose.tls import accepting, connecting
+from halfclose.tls import accepting, connecting, hello
 from halfclose.tls import channel as channels
-from halfclose.tls import engine as engines
 from halfclose.tls.channel import TLSChannel
 from halfclose.tls.engine import PIECE, Engine
 from halfclose.tls.records import Records
@@ -496,7 +495,7 @@ def nothing_in_common_is_an_error(patch: Patch) -> None:
 @secure("TLS-18")
 def a_server_does_not_know_its_name(patch: Patch) -> None:
     """A server is not told for whom the client has asked."""
-    patch.put(engines, "server_name", nothing)
+    patch.put(hello, "_name_in", nothing)
 
 
 # -- TLS-19: a session is resumed ------------------------------------------------------------------

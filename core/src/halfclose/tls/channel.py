@@ -89,6 +89,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         "_released",
         "_rest",
         "_secure",
+        "_send_error",
         "_spared",
         "_timer",
         "_tls",
@@ -139,6 +140,8 @@ class TLSChannel(SecureChannel, ChannelHandler):
         # What the channel below has reported, and what is told after the input before it.
         self._truncated = False
         self._failure: Exception | None = None
+        # Why nothing can be sent any more, while there is no handler to be told.
+        self._send_error: Exception | None = None
         self._records = Records() if tls.truncation == "eof" else None
         # Whether the engine has sent an alert because it is broken.
         self._alerted = False
@@ -238,6 +241,8 @@ class TLSChannel(SecureChannel, ChannelHandler):
 
     def start(self, handler: ChannelHandler) -> None:
         self._handler = handler
+        if self._send_error is not None:
+            self._host.call_soon(self._fail_sending, self._send_error)
         if self._failure is not None:
             self._host.call_soon(self._go_on)
 
@@ -453,11 +458,18 @@ class TLSChannel(SecureChannel, ChannelHandler):
             self._end_owed = False
             self._handler.write_ended()
         else:
-            self._handler.write_failed(error)
+            self._fail_sending(error)
 
     def reader_gone(self, error: Exception) -> None:
         if self._done is None:
             # One half of TLS cannot do without the other.
+            self._fail_sending(error)
+
+    def _fail_sending(self, error: Exception) -> None:
+        """Tell the handler that nothing can be sent any more, as soon as there is one."""
+        if self._handler is _NOBODY:
+            self._send_error = error
+        else:
             self._handler.write_failed(error)
 
     def writable(self) -> None:
@@ -468,7 +480,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
                 self._send(held)
         except OSError as error:
             if self._done is None:
-                self._handler.write_failed(error)
+                self._fail_sending(error)
             return
         if self._raw and held is not None and self._held is None:
             self._end_below()
@@ -584,10 +596,13 @@ class TLSChannel(SecureChannel, ChannelHandler):
     def abort(self) -> None:
         if self._released:
             return
-        alerted = self._alerted and self._held is None and not self._over
+        # So that the peer can read the alert, which a reset would overtake.
+        alerted = self._alerted and not (self._over or self._raw)
+        if alerted and self._held is not None:
+            self._linger_for_alert()
+            return
         self._leave()
         if alerted:
-            # So that the peer can read the alert, which a reset would overtake.
             self._linger_below()
         else:
             # Without close_notify what the peer has read does not look complete (TLS-11).
@@ -596,11 +611,21 @@ class TLSChannel(SecureChannel, ChannelHandler):
 
     def _leave(self) -> None:
         self._over = True
+        self._let_handler_go()
+
+    def _let_handler_go(self) -> None:
         self._reading = False
         self._done = None
         self._forget_timer()
         # The handler holds this channel.
         self._handler = _NOBODY
+
+    def _linger_for_alert(self) -> None:
+        """Have this channel itself linger, since the channel below has not taken the alert yet."""
+        self._let_handler_go()
+        # The alert ends our half as close_notify does.
+        self._end_sent = True
+        self._release(self, self._truncated)
 
     def _linger_below(self) -> None:
         """Close below once the peer has ended its stream there, so that no reset destroys what it
@@ -616,8 +641,11 @@ class TLSChannel(SecureChannel, ChannelHandler):
             Farewell(self._below, self._host, self._options.linger_timeout, self._release_below)
 
     def _release_below(self, peer_ended: bool) -> None:
+        self._release(self._below, peer_ended)
+
+    def _release(self, channel: Channel, peer_ended: bool) -> None:
         release_channel(
-            self._below,
+            channel,
             self._host,
             self._options,
             self._below.get_peer(),

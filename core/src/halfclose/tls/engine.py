@@ -22,8 +22,9 @@ import ssl
 
 from ..tls_options import Certificate, TLSInfo
 from .errors import clarify
-from .hello import LONGEST_HELLO, UNREADABLE, has_record, server_name
+from .hello import UNREADABLE, Hellos
 from .parsing import parsed
+from .resuming import is_for
 
 __all__ = ["PIECE", "Engine"]
 
@@ -47,8 +48,8 @@ class Engine(TLSInfo):
 
     __slots__ = (
         "_asked_for",
-        "_hello",
-        "_looked_at",
+        "_checks_name",
+        "_hellos",
         "_muted",
         "_object",
         "_read",
@@ -73,10 +74,10 @@ class Engine(TLSInfo):
         """What is to be sent; only looked at, since `produced` takes it."""
         self._server_side = server_side
         self._muted = False
-        # What a client has sent first, which holds the name that it asks for. Until it is known.
-        self._hello: bytes | None = b"" if server_side else None
-        self._looked_at = False
+        # What a client sends until the handshake is over, with the name that it asks for.
+        self._hellos: Hellos | None = Hellos() if server_side else None
         self._asked_for: str | None = None
+        self._checks_name = not server_side and context.check_hostname
         before = context.options
         context.options = (before | ssl.OP_NO_RENEGOTIATION) & ~_IGNORE_UNEXPECTED_EOF
         try:
@@ -93,8 +94,8 @@ class Engine(TLSInfo):
 
     def note_hello(self, data: bytes) -> None:
         """Note what came before the handshake was over, in which a client names the server."""
-        if self._hello is not None and len(self._hello) < LONGEST_HELLO:
-            self._hello += data[:LONGEST_HELLO]
+        if self._hellos is not None:
+            self._hellos.passed(data)
 
     def handshake(self) -> bool:
         """Go on with the handshake, and return whether it is over.
@@ -104,30 +105,43 @@ class Engine(TLSInfo):
         try:
             self._refuse_unreadable_name()
             self._object.do_handshake()
+            self._refuse_session_of_another()
         except ssl.SSLWantReadError:
             return False
         except ssl.SSLError as error:
             clarify(error)
             raise
-        hello, self._hello = self._hello, None
-        if hello is not None:
-            self._asked_for = server_name(hello)
+        hellos, self._hellos = self._hellos, None
+        if hellos is not None:
+            self._asked_for = hellos.name
         return True
 
     def _refuse_unreadable_name(self) -> None:
         """Refuse a client that asks for a name that is not ASCII.
 
         If the context has a callback for the name, Python cannot call it, and prints a traceback.
-        This looks once, at the first record, so that bytes that come one by one cost no more.
 
         :raises ssl.SSLError: there is such a name.
         """
-        if self._looked_at or self._hello is None or not has_record(self._hello):
-            return
-        self._looked_at = True
-        if UNREADABLE in (server_name(self._hello) or ""):
+        if self._hellos is not None and UNREADABLE in (self._hellos.name or ""):
             self.outgoing.write(_UNRECOGNIZED_NAME)
             raise ssl.SSLError(ssl.SSL_ERROR_SSL, "the client asks for a name that is not ASCII")
+
+    def _refuse_session_of_another(self) -> None:
+        """Refuse a server that has resumed a session which was made with a server of another name.
+
+        :raises ssl.SSLError: it is so.
+        """
+        name = self._object.server_hostname
+        if not self._checks_name or name is None or not self._object.session_reused:
+            return
+        if not is_for(self._object.getpeercert() or {}, name):
+            # Else this server would be told that the handshake is over.
+            self.outgoing.read()
+            raise ssl.SSLError(
+                ssl.SSL_ERROR_SSL,
+                f"TLSOptions.session was made with a server that is not {name}",
+            )
 
     def decrypt(self) -> bytes | None:
         """The data of the next record; ``b""`` at the peer's close_notify; None: there is none yet.

@@ -16,8 +16,8 @@ class Farewell(ChannelHandler):
     A framework's transport that is closed before that may send a reset (TLS-12).
 
     :param channel: of which ``end_write`` has returned False.
-    :param host: whose timer is used.
-    :param seconds: after which the channel is aborted.
+    :param host: whose timer is used. When it is left, the channel is aborted.
+    :param seconds: after which the channel is aborted too.
     :param ended: is called when the end of stream is with the kernel, with whether that of the peer
         has come.
     """
@@ -28,7 +28,10 @@ class Farewell(ChannelHandler):
         self._channel = channel
         self._ended = ended
         self._peer_ended = False
-        self._timer = host.call_later(seconds, channel.abort)
+        self._host = host
+        self._timer = host.call_later(seconds, self._give_up)
+        host.on_leaving(self._give_up)
+        host.hold_descriptors(channel.descriptors)
         channel.start(self)
 
     def received(self, data: bytes) -> None:
@@ -41,7 +44,7 @@ class Farewell(ChannelHandler):
         """Does nothing: nothing more is to be sent."""
 
     def write_ended(self) -> None:
-        self._timer.cancel()
+        self._forget()
         self._ended(self._peer_ended)
 
     def write_failed(self, error: Exception) -> None:
@@ -51,5 +54,13 @@ class Farewell(ChannelHandler):
         self.failed(error)
 
     def failed(self, error: Exception | None) -> None:
-        self._timer.cancel()
+        self._give_up()
+
+    def _give_up(self) -> None:
+        self._forget()
         self._channel.abort()
+
+    def _forget(self) -> None:
+        self._timer.cancel()
+        self._host.forget_leaving(self._give_up)
+        self._host.release_descriptors(self._channel.descriptors)

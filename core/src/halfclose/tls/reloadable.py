@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -28,10 +29,11 @@ class ReloadableContext(ssl.SSLContext):
 
         :param contexts: the first makes the connections, and passes them to the others.
         """
-        if self._alpn:
-            for each in contexts:
-                each.set_alpn_protocols(self._alpn)
-        object.__setattr__(self, "_contexts", contexts)
+        with _changing:
+            if self._alpn:
+                for each in contexts:
+                    each.set_alpn_protocols(self._alpn)
+            object.__setattr__(self, "_contexts", contexts)
 
     def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
         first = self._contexts[0]
@@ -45,10 +47,11 @@ class ReloadableContext(ssl.SSLContext):
 
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
         protocols = tuple(alpn_protocols)
-        if protocols != self._alpn:
-            object.__setattr__(self, "_alpn", protocols)
-            for each in self._contexts:
-                each.set_alpn_protocols(protocols)
+        with _changing:
+            if protocols != self._alpn:
+                object.__setattr__(self, "_alpn", protocols)
+                for each in self._contexts:
+                    each.set_alpn_protocols(protocols)
 
     def __setattr__(self, name: str, value: object) -> None:
         if self._contexts and name != "options":
@@ -73,3 +76,6 @@ class ReloadableContext(ssl.SSLContext):
 
 
 _ELSEWHERE = "cannot be set on this context; set it in Certificates(configure=...)"
+
+_changing = threading.Lock()
+"""Held while the contexts or the protocols are replaced: another thread may read the files anew."""

@@ -9,6 +9,7 @@ from contextlib import (
     AbstractContextManager,
     asynccontextmanager,
     contextmanager,
+    suppress,
 )
 from dataclasses import replace
 from typing import Any
@@ -48,7 +49,7 @@ class TLSOver(ChannelType):
         async with self._serve_below(backend, factory, self.accepting(options)) as dial:
 
             async def connect() -> RawPeer:
-                return await _with_tls(backend, await dial(), server_side=False)
+                return await _with_tls(backend, await dial())
 
             yield connect
 
@@ -112,14 +113,13 @@ class TLSOver(ChannelType):
         return self.below.time(backend)
 
 
-async def _with_tls(backend: Backend, below: RawPeer, *, server_side: bool) -> TLSPeer:
-    """Do the handshake over *below*, which is closed if that fails."""
-    context = server_context() if server_side else client_context()
-    peer = TLSPeer(backend, below, context, server_side=server_side)
+async def _with_tls(backend: Backend, below: RawPeer) -> TLSPeer:
+    """Do the handshake of a client over *below*, which is closed if that fails."""
+    peer = TLSPeer(backend, below, client_context())
     try:
         await peer.handshake()
     except BaseException:
-        below.close()
+        peer.drop()
         raise
     return peer
 
@@ -139,7 +139,11 @@ class _Listener(RawListener):
         while self._open:
             if self._below.acceptable:
                 below = await self._below.accept()
-                self._accepted.append(await _with_tls(self._backend, below, server_side=True))
+                peer = TLSPeer(self._backend, below, server_context(), server_side=True)
+                # A peer whose handshake was reset tells whoever reads from it.
+                with suppress(ConnectionError):
+                    await peer.handshake()
+                self._accepted.append(peer)
             else:
                 await self._backend.sleep(0.001)
 

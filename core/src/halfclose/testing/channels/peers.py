@@ -87,6 +87,10 @@ class RawPeer(ABC):
     def close(self) -> None:
         """Release everything. Idempotent."""
 
+    def drop(self) -> None:
+        """Release everything, and over TLS send no end of stream before. Idempotent."""
+        self.close()
+
     # -- what is known -------------------------------------------------------------------------
 
     @property

@@ -218,6 +218,10 @@ class TLSPeer(RawPeer):
                 self.shutdown()
         self.below.close()
 
+    def drop(self) -> None:
+        self._closed = True
+        self.below.close()
+
     # -- what is known -------------------------------------------------------------------------
 
     @property

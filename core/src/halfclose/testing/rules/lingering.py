@@ -10,8 +10,8 @@ from ...io import lingering
 from ...reasons import (
     ConnectionDone,
 )
-from ..channels.channel_types import PollerTCP
 from ..channels.peers import LIMIT, RawPeer
+from ..channels.sockets import SocketListener
 from ..tools.data import assert_same
 from ..tools.harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
 from ..tools.reactions import write_and_lose
@@ -309,7 +309,7 @@ class LingeringRules:
         every = await self._lingering(net, 3)
         client = Recorder()
         net.watch(client)
-        with PollerTCP().listening(net.backend) as listener:
+        with SocketListener(net.backend, net.channel_type.scheme) as listener:
             with no_more_descriptors():
                 await net.backend.connect(listener.endpoint, lambda: client, LIMIT)
             held = [watched.held() for watched in every]
