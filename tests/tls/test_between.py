@@ -1,4 +1,4 @@
-"""What happens to a client's channel after its handshake, and before its connection is made.
+"""What happens to a client's channel in its handshake, and before its connection is made.
 
 Turns of the loop may lie between them, since a task waits for the handshake.
 """
@@ -53,5 +53,22 @@ def test_a_failed_send_is_told_to_the_connection(event: str) -> None:
         reason = await connection.whenClosed()
         assert type(reason) is ConnectionLost
         assert reason.__cause__ is error
+
+    run(main, variant="memory")
+
+
+def test_a_pipe_that_nobody_reads_ends_the_handshake() -> None:
+    """Its other half may stay open for as long as it likes."""
+    error = BrokenPipeError("nobody reads")
+
+    async def main(backend: Backend) -> None:
+        tls = client_tls()
+        below = FakeChannel(Capabilities())
+        channel = TLSChannel(backend, below, client_engine(tls, NAME), tls, ConnectionOptions())
+        over: list[Exception | None] = []
+        channel.shake_hands(over.append)
+        below.handler.reader_gone(error)
+        assert over == [error]
+        channel.abort()
 
     run(main, variant="memory")

@@ -32,6 +32,7 @@ reset could overtake the alert. So the channel below is not reset but lingers it
 from __future__ import annotations
 
 import ssl
+from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
@@ -124,7 +125,7 @@ class TLSChannel(SecureChannel, ChannelHandler):
         # Whether the handler wants input.
         self._reading = False
         # Input that was not fed to the engine yet.
-        self._rest: memoryview | None = None
+        self._rest: deque[memoryview] | None = None
         # Output that the channel below has not taken yet.
         self._held: memoryview | None = None
         # How many bytes of the engine's answers there are in it.
@@ -317,15 +318,21 @@ class TLSChannel(SecureChannel, ChannelHandler):
 
     def _keep(self, data: bytes) -> None:
         """Have *data* fed to the engine after what waits for that already."""
-        self._rest = memoryview(data if self._rest is None else bytes(self._rest) + data)
+        if self._rest is None:
+            self._rest = deque()
+        self._rest.append(memoryview(data))
 
     def _feed(self) -> bool:
         """Feed the next piece of what waits to the engine, and return whether there was one."""
         rest = self._rest
         if rest is None:
             return False
-        self._engine.incoming.write(rest[:PIECE])
-        self._rest = rest[PIECE:] if len(rest) > PIECE else None
+        data = rest.popleft()
+        self._engine.incoming.write(data[:PIECE])
+        if len(data) > PIECE:
+            rest.appendleft(data[PIECE:])
+        elif not rest:
+            self._rest = None
         return True
 
     def _deliver(self) -> None:
@@ -461,9 +468,11 @@ class TLSChannel(SecureChannel, ChannelHandler):
             self._fail_sending(error)
 
     def reader_gone(self, error: Exception) -> None:
+        # One half of TLS cannot do without the other.
         if self._done is None:
-            # One half of TLS cannot do without the other.
             self._fail_sending(error)
+        else:
+            self._shaken(error)
 
     def _fail_sending(self, error: Exception) -> None:
         """Tell the handler that nothing can be sent any more, as soon as there is one."""
