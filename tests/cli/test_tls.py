@@ -390,7 +390,7 @@ def test_an_end_without_the_end_of_tls(option: str, files: Files) -> None:
         assert (result.status, result.err) == (0, "")
     else:
         assert result.status == 1
-        assert "without the end of its TLS" in result.problem
+        assert "without close_notify, the end of its TLS" in result.problem
 
 
 # -- openssl -----------------------------------------------------------------------------------

@@ -12,10 +12,19 @@ from core.support import Recorder, run
 from documents.blocks import example
 from documents.programs import module
 from documents.sessions import Folder
-from halfclose import Backend
+from halfclose import Backend, ConnectionOptions, Protocol, TLSOptions
+from halfclose.examples import Upper
+from halfclose.tls import Certificates
 from tls.issuing import Handshake, Office
 
 PAGE = "docs/how-to/serve-tls.md"
+
+
+class Greeting(Protocol):
+    """Of a server without TLS that speaks first, as that of mail does."""
+
+    def connectionMade(self) -> None:
+        self.transport.write(b"220 mail.example ready\r\n")
 
 
 @pytest.fixture
@@ -66,6 +75,60 @@ def test_a_passphrase(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "Path", lambda path: Path(Path(path).name))
     office.issue("server", "example.org", password=b"secret")
     Handshake(page.certificates().context, office.trusting(), "example.org").done()
+
+
+def test_a_handshake_that_fails(office: Office) -> None:
+    certificates = Certificates(office.issue("server", "example.org"))
+    page = module(PAGE, "fails")
+    server = ConnectionOptions(tls=TLSOptions(certificates.context))
+
+    async def main(backend: Backend) -> list[str]:
+        async with await backend.listen("memory:server", Recorder, server):
+            await backend.listen("memory:plain", Greeting)
+            return [
+                await page.reachable(backend, f"memory:{name}", ConnectionOptions(tls=tls))
+                for name, tls in (
+                    ("server", TLSOptions(office.trusting(), "example.org")),
+                    ("server", TLSOptions(office.trusting(), "example.net")),
+                    ("plain", TLSOptions(office.trusting(), "example.org")),
+                    ("nowhere", TLSOptions(office.trusting(), "example.org")),
+                )
+            ]
+
+    said = [told.partition(":")[0] for told in run(main, variant="memory")]
+    assert said == [
+        "well",
+        "it is somebody else, or its certificate is wrong",
+        "no TLS",
+        "nobody is there",
+    ]
+
+
+def test_alpn(office: Office) -> None:
+    page = module(PAGE, "alpn")
+    certificates = Certificates(office.issue("server", "example.org"))
+
+    async def main(backend: Backend) -> tuple[str | None, bytes]:
+        options = page.server_options(certificates)
+        async with await backend.listen("memory:sum", page.Sum, options):
+            client = await backend.connect("memory:sum", Recorder, options=page.client_options())
+            client.transport.loseWriteConnection()
+            await client.transport.whenClosed()
+            return client.transport.negotiatedProtocol, bytes(client.data)
+
+    assert run(main, variant="memory") == ("sum/1", b"this is sum/1")
+
+
+def test_a_session_is_resumed(office: Office) -> None:
+    certificates = Certificates(office.issue("server", "example.org"))
+    server = ConnectionOptions(tls=TLSOptions(certificates.context))
+    tls = TLSOptions(office.trusting(), "example.org")
+
+    async def main(backend: Backend) -> bool:
+        async with await backend.listen("memory:upper", Upper, server):
+            return bool(await module(PAGE, "resume").ask_twice(backend, "memory:upper", tls))
+
+    assert run(main, variant="memory")
 
 
 def test_versions(office: Office) -> None:

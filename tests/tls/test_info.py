@@ -220,6 +220,8 @@ async def conversation(
     assert server.transport.tls is not None
     assert info.resumed == server.transport.tls.resumed
     assert server.transport.tls.session is None
+    words = f"{info.version} {info.cipher} alpn={info.alpn!r} resumed={info.resumed}"
+    assert repr(info) == f"<TLSInfo {words}>"
     found = info.session, info.resumed
     for side in client, server:
         side.transport.loseConnection()

@@ -39,10 +39,10 @@ class TLSOptions:
     :param session: a client's `TLSInfo.session` of an earlier connection with the same context, to
         be resumed. If the context checks names, the handshake fails unless the certificate of that
         connection is for this one's name too.
-    :param truncation: what an end of the connection below, without an end of TLS before it, means:
-        ``"error"``: the connection is lost, with a `TruncatedError` as the cause, because an
-        attacker can end a connection so; ``"eof"``: at the end of a record it counts as the peer's
-        end of stream, for protocols that say themselves where their messages end.
+    :param truncation: what an end of stream of the connection below, without a close_notify before
+        it, means: ``"error"``: the connection is lost, with a `TruncatedError` as the cause,
+        because an attacker can end a connection so; ``"eof"``: at the end of a record it counts as
+        the peer's end, for protocols that say themselves where their messages end.
     :param handshake_timeout: seconds that the handshake may take. ``connect`` has its own timeout
         besides.
     :raises TypeError: *context* is no `ssl.SSLContext`, *server_hostname* or a name of *alpn* is no
@@ -135,6 +135,9 @@ class TLSInfo(ABC):
     """What is known of the TLS of a connection, after its handshake."""
 
     __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<TLSInfo {self.version} {self.cipher} alpn={self.alpn!r} resumed={self.resumed}>"
 
     @property
     @abstractmethod

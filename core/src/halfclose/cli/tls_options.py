@@ -78,8 +78,8 @@ _BOTH = (
     _flag(
         "--truncation",
         type=click.Choice(("error", "eof")),
-        help="What an end of the connection without the end of its TLS is: a loss, or the peer's "
-        "end of stream. [default: error]",
+        help="What an end of the connection without close_notify, the end of its TLS, is: a loss, "
+        "or the peer's end of stream. [default: error]",
     ),
 )
 

@@ -413,7 +413,9 @@ class TLSChannel(SecureChannel, ChannelHandler):
                 self._handler.read_ended()
             else:
                 self._break(
-                    TruncatedError("the peer ended the connection without the end of its TLS")
+                    TruncatedError(
+                        "the peer ended the connection without close_notify, the end of its TLS"
+                    )
                 )
 
     def _answer(self) -> None:
