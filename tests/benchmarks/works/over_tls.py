@@ -117,7 +117,7 @@ class TLSMemory(Work):
     most_rounds = 1
 
     def measure(self, server: Server) -> Figures:
-        count = self.scale.idle // 50
+        count = self.scale.idle // 10
         check_room(server, count)
         with (
             RunningServer(server, "tls-echo", self.cores.server) as running,
