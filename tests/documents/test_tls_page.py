@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from documents.blocks import example
+from documents.programs import module
 from documents.sessions import Folder
-from halfclose import TLSOptions
 
 PAGE = "docs/tls.md"
 
@@ -15,5 +15,4 @@ def test_the_program(folder: Folder) -> None:
 
 
 def test_the_option() -> None:
-    options = eval(example(PAGE, "eof"), {"TLSOptions": TLSOptions})
-    assert options.truncation == "eof"
+    assert module(PAGE, "eof").accepting.truncation == "eof"

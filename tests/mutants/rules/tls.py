@@ -56,6 +56,7 @@ def made_before_the_handshake(patch: Patch) -> None:
         real(nothing, **data)
 
     around(patch, TLSChannel, "shake_hands", shake_hands)
+    around(patch, TLSChannel, "get_tls", lambda _, channel: channel._engine)
 
 
 @secure("TLS-01")
@@ -68,13 +69,11 @@ def the_certificate_is_not_known(patch: Patch) -> None:
 def what_comes_with_the_handshake_is_dropped(patch: Patch) -> None:
     """Records that come with the last message of a handshake are thrown away with it."""
 
-    def handshake(real: Any, engine: Engine) -> bool:
-        over = bool(real())
-        while over and engine.decrypt():
-            pass
-        return over
+    def shaken(real: Any, channel: TLSChannel, error: Exception | None) -> None:
+        channel._rest = None
+        real(error)
 
-    around(patch, Engine, "handshake", handshake)
+    around(patch, TLSChannel, "_shaken", shaken)
 
 
 # -- TLS-02: our half ends -------------------------------------------------------------------------
@@ -181,14 +180,15 @@ def truncation_is_a_reset(patch: Patch) -> None:
 
 @secure("TLS-06")
 def half_closing_meets_a_record(patch: Patch) -> None:
-    """Records that wait are left in their place while close_notify is made."""
+    """All records that have come wait inside OpenSSL while close_notify is made."""
+    around(patch, Records, "next_piece", lambda _, records, data: len(data))
     patch.edit(Engine.end, "kept = self.incoming.read()", "kept = b''")
 
 
 @secure("TLS-06")
 def half_closing_throws_records_away(patch: Patch) -> None:
-    """Records that wait are taken away for close_notify, and not put back."""
-    patch.edit(Engine.end, "self.incoming.write(kept)", "pass")
+    """Records that wait are thrown away when close_notify is made."""
+    before(patch, TLSChannel, "end_write", lambda channel: setattr(channel, "_rest", None))
 
 
 # -- TLS-07: after our close_notify ----------------------------------------------------------------

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from halfclose.testing import NativeTCP, NativeUnix, PollerTCP, PollerUnix, Stdio
+from halfclose.testing import NativeTCP, NativeUnix, PollerTCP, PollerUnix, Stdio, TLSOver
 
 __all__ = ["CHANNEL_TYPES"]
 
-CHANNEL_TYPES = (PollerTCP(), PollerUnix(), Stdio(), NativeTCP(), NativeUnix())
+CHANNEL_TYPES = (
+    PollerTCP(),
+    PollerUnix(),
+    Stdio(),
+    NativeTCP(),
+    NativeUnix(),
+    TLSOver("tls", PollerTCP()),
+)
