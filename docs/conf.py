@@ -39,7 +39,6 @@ nitpick_ignore_regex = [
     # Other people's names: their documentation is elsewhere, and a build that asks for it would
     # need the network.
     (r"py:.*", r"(collections|contextlib|contextvars|enum|os|socket|types|typing)\..*"),
-    (r"py:.*", r"datetime|ssl(\..*)?"),
     (r"py:.*", r"(abc\.ABC|CollectError|_pytest\..*|(pluggy\.)?PluginManager.*)"),
     # What the library makes and passes on, and no program makes: of what a `Network` consists, how
     # a backend and its connections know each other, and what marks a rule.

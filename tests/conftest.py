@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, find, settings
 from hypothesis import strategies as st
-from tiers import CELL, SCRIPTS, cell, expected, is_for_the_command, is_thorough
+from tiers import CELL, SCRIPTS, cell, expected, is_thorough
 
 pytest.register_assert_rewrite("halfclose.testing")
 
@@ -85,10 +85,6 @@ class Completeness:
                 )
 
 
-def _is_thorough(item: pytest.Item) -> bool:
-    return is_thorough(item.nodeid) or item.get_closest_marker("thorough") is not None
-
-
 class QuickTier:
     """Leaves out what only the thorough tier runs, and says how much that is.
 
@@ -102,10 +98,10 @@ class QuickTier:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        left_out = [item for item in items if _is_thorough(item)]
-        self.left_out = sum(not is_for_the_command(item.nodeid) for item in left_out)
+        left_out = [item for item in items if is_thorough(item.nodeid)]
+        self.left_out = len(left_out)
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not _is_thorough(item)]
+        items[:] = [item for item in items if not is_thorough(item.nodeid)]
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if hasattr(session.config, "workeroutput"):
@@ -119,19 +115,6 @@ class QuickTier:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.left_out:
             terminalreporter.write_line(f"{self.left_out} more with --thorough")
-
-
-class ThoroughTier:
-    """Leaves out what neither tier runs."""
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(
-        self, config: pytest.Config, items: list[pytest.Item]
-    ) -> None:
-        config.hook.pytest_deselected(
-            items=[item for item in items if is_for_the_command(item.nodeid)]
-        )
-        items[:] = [item for item in items if not is_for_the_command(item.nodeid)]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -159,8 +142,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("--hypothesis-profile", default=None):
         settings.load_profile("thorough" if thorough else "quick")
     # Who names a test has it run, whichever tier it is of.
-    if not any("::" in argument for argument in config.args):
-        config.pluginmanager.register(ThoroughTier() if thorough else QuickTier())
+    if not thorough and not any("::" in argument for argument in config.args):
+        config.pluginmanager.register(QuickTier())
     if not _is_narrow(config) and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Completeness(thorough=thorough))
 

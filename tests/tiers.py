@@ -7,40 +7,19 @@ on which a rule can be seen are dealt out to the variants of the framework, as c
 the next rule the first card goes to the next variant. So the quick run finds what a change breaks,
 unless it breaks one rule on one type of channel of one variant alone.
 
-Thorough adds those, and what takes long: `THOROUGH`, the tests and parameters that have the mark
-``thorough``, and more scripts in each exploration, which are other ones each time. The quick run
-performs the same few scripts each time.
-
-Over TLS the same code is under every channel, too. Quick is the contract over TLS in memory, but
-for what a connection keeps by itself on every channel, and a few rules on sockets of the system.
-Thorough is every rule over TLS on every variant; the other types of channel with TLS are dealt out
-there as well. ``halfclose contract`` runs every pair.
+Thorough adds those, and what takes long: `THOROUGH`, and more scripts in each exploration, which
+are other ones each time. The quick run performs the same few scripts each time.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from rule_map.contract import statements
 
-__all__ = [
-    "CELL",
-    "DEALT",
-    "FRAMEWORKS",
-    "HOSTS",
-    "SCRIPTS",
-    "THOROUGH",
-    "VARIANTS",
-    "cell",
-    "expected",
-    "is_for_the_command",
-    "is_thorough",
-    "offered",
-    "rules",
-]
+__all__ = ["CELL", "THOROUGH", "VARIANTS", "expected", "is_thorough", "rules"]
 
 ROOT = Path(__file__).parents[1]
 
@@ -57,13 +36,6 @@ THOROUGH = (
     "tests/runners/test_runners.py",
     "tests/scorecard/test_scorecard.py::test_document_says_what_is_seen_now",
     "tests/third_party/test_example.py",
-    "tests/tls/test_alerts.py::test_an_alert_in_place_of_each_record",
-    "tests/tls/test_early_ends.py::test_an_end_at_each_byte",
-    "tests/tls/test_fuzz.py::test_each_byte_is_flipped",
-    "tests/tls/test_many_handshakes.py",
-    "tests/tls/test_memory.py",
-    "tests/tls_peers/test_passing.py",
-    "tests/tls_peers/test_peers.py",
 )
 """What is thorough from beginning to end: files, and tests."""
 
@@ -92,17 +64,6 @@ FRAMEWORKS: dict[str, dict[str, tuple[str, ...]]] = {
     "memory": {"test_memory.py::TestMemory": ("memory",)},
 }
 """The eight variants and memory, and the types of channel that each has."""
-
-_IN_MEMORY = ("tls-memory", "tls-memory-whole")
-
-OVER_TLS: dict[str, dict[str, tuple[str, ...]]] = {
-    framework: dict.fromkeys(variants, _IN_MEMORY if framework == "memory" else ("tls",))
-    for framework, variants in FRAMEWORKS.items()
-}
-"""The types of channel with TLS on which a thorough run tries every rule, by the variant."""
-
-DEALT = ("tls-unix", "tls-native")
-"""The types of channel with TLS that all variants have, and that a thorough run deals out."""
 
 HOSTS = {
     "test_hosts.py::TestAsyncioRun": HOSTED,
@@ -148,21 +109,6 @@ PARTIAL: dict[str, tuple[str, ...]] = {
 }
 """Rules that can be seen on some of the system's raw peers only, and on which."""
 
-BY_THE_CONNECTION = (
-    *(f"PRD-0{number}" for number in range(1, 9)),
-    *("EVT-14", "EVT-16", "VRB-05", "VRB-07", "ERR-05", "ERR-13", "END-06"),
-)
-"""Rules that a connection keeps by itself on every channel, and that take long."""
-
-ON_SOCKETS = ("test_anyio.py::TestAsyncio", ("END-01", "ERR-18", "EVT-04", "FLU-11"))
-"""The variant and the rules that the quick run tries over TLS on sockets of the system."""
-
-EXPLORED = re.compile(r"tests/exploration/test_variants\.py::(\w+)::test_exploration\[(tls\S*)\]")
-"""The name of the exploration of one type of channel with TLS on one variant."""
-
-EXPLORED_WHOLE = ("TestMemory", "TestAnyioUvloop", "TestTwistedEpoll")
-"""The variants on which a thorough run explores every type of channel with TLS."""
-
 ONCE = ("tcp", "memory")
 """Where the rules of the loop are tried, which say nothing about connections: the first type of
 channel that each backend names."""
@@ -186,35 +132,12 @@ def expected(*, thorough: bool) -> frozenset[str]:
             for variants in FRAMEWORKS.values()
             for number, rule in enumerate(rules())
             for variant, channel_type in _dealt(variants, rule, number)
-        ) | frozenset(_quick_over_tls())
+        )
     return frozenset(
         f"{variant} {rule} {channel_type}"
-        for variants in (VARIANTS, *OVER_TLS.values())
-        for variant, channel_types in variants.items()
+        for variant, channel_types in VARIANTS.items()
         for rule in rules()
         for channel_type in channel_types
-        if _is_seen(rule, channel_type)
-    ) | frozenset(
-        f"{variant} {rule} {channel_type}"
-        for framework, variants in FRAMEWORKS.items()
-        if framework != "memory"
-        for number, rule in enumerate(rules())
-        for turn, channel_type in enumerate(DEALT)
-        if _is_seen(rule, channel_type)
-        for variant in [list(variants)[(number + turn) % len(variants)]]
-    )
-
-
-@cache
-def offered() -> frozenset[str]:
-    """All that pytest collects of the contract: variant, rule and type of channel."""
-    return expected(thorough=True) | frozenset(
-        f"{variant} {rule} {channel_type}"
-        for framework, variants in FRAMEWORKS.items()
-        if framework != "memory"
-        for variant in variants
-        for rule in rules()
-        for channel_type in DEALT
         if _is_seen(rule, channel_type)
     )
 
@@ -222,24 +145,9 @@ def offered() -> frozenset[str]:
 def _is_seen(rule: str, channel_type: str) -> bool:
     if rule.startswith("LOOP-"):
         return channel_type in ONCE
-    if rule.startswith("TLS-") and not channel_type.startswith("tls"):
-        return False
-    return "memory" in channel_type or _scheme(channel_type) in PARTIAL.get(rule, EVERYWHERE)
-
-
-def _scheme(channel_type: str) -> str:
-    """The scheme of the raw peer of *channel_type*."""
-    return {"tls": "tcp", "tls-native": "tcp"}.get(channel_type, channel_type.rpartition("-")[2])
-
-
-def _quick_over_tls() -> Iterator[str]:
-    """What the quick run passes over TLS."""
-    for rule in rules():
-        if not rule.startswith(("LOOP-", "PIP-")) and rule not in BY_THE_CONNECTION:
-            yield f"test_memory.py::TestMemory {rule} tls-memory"
-    variant, chosen = ON_SOCKETS
-    for rule in chosen:
-        yield f"{variant} {rule} tls"
+    return channel_type == "memory" or channel_type.rpartition("-")[2] in PARTIAL.get(
+        rule, EVERYWHERE
+    )
 
 
 def _dealt(variants: dict[str, tuple[str, ...]], rule: str, first: int) -> list[tuple[str, str]]:
@@ -257,7 +165,7 @@ def _dealt(variants: dict[str, tuple[str, ...]], rule: str, first: int) -> list[
     ]
     dealt = [
         (names[(first + turn) % len(names)], shared[turn % len(shared)])
-        for turn in range(max(len(names), len(shared)) if shared else 0)
+        for turn in range(max(len(names), len(shared)))
     ]
     own = [
         (name, channel_type)
@@ -274,27 +182,13 @@ def is_thorough(test: str) -> bool:
     A variant or a type of channel that this file does not name is left out of neither, so that who
     adds one sees it run.
     """
-    return test.startswith(THOROUGH) or _is_without(test, thorough=False)
-
-
-def is_for_the_command(test: str) -> bool:
-    """Whether the test of that name is in neither tier, but is run by ``halfclose contract`` or
-    ``halfclose explore``."""
-    return _is_without(test, thorough=True)
-
-
-def _is_without(test: str, *, thorough: bool) -> bool:
-    explored = EXPLORED.fullmatch(test)
-    if explored is not None:
-        variant, channel_type = explored.groups()
-        if not thorough:
-            return (variant, channel_type) != ("TestMemory", "tls-memory")
-        return variant not in EXPLORED_WHOLE and channel_type in DEALT
+    if test.startswith(THOROUGH):
+        return True
     found = CELL.fullmatch(test)
     if found is None:
         return False
     name = cell(found)
-    return name in offered() and name not in expected(thorough=thorough)
+    return name in expected(thorough=True) and name not in expected(thorough=False)
 
 
 def cell(found: re.Match[str]) -> str:

@@ -23,7 +23,6 @@ from sphinx.environment import BuildEnvironment
 # The first that has a name is its home.
 _MODULES = (
     "halfclose",
-    "halfclose.tls",
     "halfclose.memory",
     "halfclose.testing",
     "halfclose.examples",

@@ -27,7 +27,6 @@ from halfclose import (
     ConnectionOptions,
     HalfCloseTimeout,
     Protocol,
-    TLSOptions,
     Unsupported,
 )
 from halfclose_anyio import serve_stream
@@ -756,18 +755,6 @@ def test_the_protocol_may_be_plain(loop: str) -> None:
             raw.shutdown(socket.SHUT_WR)
             await serve_stream(stream, Upper())
             assert await read_all(raw) == b"ABC"
-
-    program(loop, main)
-
-
-def test_options_of_tls_are_refused(loop: str) -> None:
-    """It would be plain text that the program takes for encrypted."""
-
-    async def main() -> None:
-        async with raw_pair() as (stream, _):
-            with pytest.raises(ValueError, match=r"or call transport\.startTLS"):
-                await serve_stream(stream, Recorder(), ConnectionOptions(tls=TLSOptions()))
-            await stream.aclose()
 
     program(loop, main)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from .catalogue import FLOOR, OURS, REACTORS, C
+from .catalogue import FLOOR, OURS
 from .figures import Division, Summary
 from .results import Measured, Run
 
@@ -197,33 +197,12 @@ def _growth() -> Iterator[Bar]:
         yield Growth("stalled-reader", "memory", ours, 4.0, absolute=True)
 
 
-_TLS_MESSAGE = {
-    "anyio+asyncio": {"asyncio": 0.55, "anyio-asyncio": 0.55},
-    "anyio+uvloop": {"uvloop": 0.45, "anyio-uvloop": 0.45},
-    "anyio+trio": {"trio": 0.45, "anyio-trio": 0.45},
-    **{f"twisted+{loop}": {f"twisted-{loop}": 0.40} for loop in REACTORS},
-}
-"""The most that a message over TLS may cost, of what it costs the framework's own TLS."""
-
-
-def _tls() -> Iterator[Bar]:
-    for ours, peers in _TLS_MESSAGE.items():
-        yield Versus("tls-echo-64", "cpu", ours, 1.6, peer=C)
-        for peer, limit in peers.items():
-            yield Versus("tls-echo-64", "cpu", ours, limit, peer=peer)
-            yield Versus("tls-bulk-in", "cpu", ours, 0.6 if peer == "asyncio" else 1.0, peer=peer)
-            yield Versus("tls-bulk-out", "cpu", ours, 0.95 if peer == "asyncio" else 1.0, peer=peer)
-            yield Versus("tls-handshakes", "cpu", ours, 1.1 if peer == "uvloop" else 1.0, peer=peer)
-        yield Most("tls-memory", "memory", ours, 20_000)
-
-
 def _all() -> Iterable[Bar]:
     yield from _cpu()
     yield from _core()
     yield from _speed()
     yield from _connections()
     yield from _growth()
-    yield from _tls()
 
 
 BARS = tuple(_all())

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 
-__all__ = ["CATALOGUE", "FLOOR", "OURS", "REACTORS", "C", "Server", "named"]
+__all__ = ["CATALOGUE", "FLOOR", "OURS", "Server", "named"]
 
 FLOOR = "floor"
-C = "c-openssl"
 
 
 @dataclass(frozen=True)
@@ -22,8 +21,6 @@ class Server:
     :param imports: the statement whose time is the import time of what it needs.
     :param packages: the distributions that it needs and whose versions are reported.
     :param most: how many connections it can hold; None: as many as the system.
-    :param plain: whether it serves without TLS.
-    :param tls: whether it serves over TLS.
     """
 
     name: str
@@ -33,8 +30,6 @@ class Server:
     imports: str
     packages: tuple[str, ...] = field(default=())
     most: int | None = None
-    plain: bool = True
-    tls: bool = True
 
     @property
     def ours(self) -> bool:
@@ -57,7 +52,7 @@ class Server:
         return None
 
 
-REACTORS = ("select", "poll", "epoll", "asyncio", "uvloop")
+_REACTORS = ("select", "poll", "epoll", "asyncio", "uvloop")
 
 
 def _our(name: str, packages: tuple[str, ...]) -> Server:
@@ -103,7 +98,7 @@ _LANES = (
     ),
     *(
         _our(f"twisted+{variant}", ("halfclose-twisted", *_needs("twisted", variant)))
-        for variant in REACTORS
+        for variant in _REACTORS
     ),
 )
 
@@ -117,8 +112,7 @@ _NATIVE = replace(
 CATALOGUE = (
     *_LANES,
     _NATIVE,
-    Server(FLOOR, "floor", "", "a bare selectors loop", "import selectors, socket", tls=False),
-    Server(C, "in_c", "", "a C program on the same OpenSSL", "", plain=False),
+    Server(FLOOR, "floor", "", "a bare selectors loop", "import selectors, socket"),
     Server("asyncio", "on_asyncio", "", "an asyncio.Protocol", "import asyncio"),
     Server(
         "uvloop",
@@ -153,7 +147,7 @@ CATALOGUE = (
         ("anyio", "trio"),
     ),
     Server("trio", "on_trio", "", "a trio stream", "import trio", ("trio",)),
-    *(_twisted(variant) for variant in REACTORS),
+    *(_twisted(variant) for variant in _REACTORS),
     Server(
         "easynetwork",
         "on_easynetwork",
@@ -162,7 +156,6 @@ CATALOGUE = (
         "import easynetwork.lowlevel.api_async.backend.utils as utils; "
         "utils.new_builtin_backend('asyncio')",
         ("easynetwork",),
-        tls=False,
     ),
 )
 

@@ -28,7 +28,7 @@ _WIDE = 160
 """Columns, where no terminal says how many there are."""
 
 _README = Path(__file__).parents[2] / "README.md"
-_DOCS = _README.parent / "docs"
+_DOCUMENT = _README.parent / "docs" / "benchmarks.md"
 
 _QUICK = Scale(seconds=0.05, bulk=1 << 25, connections=300, idle=1000, growth=2)
 
@@ -110,7 +110,7 @@ def main(
     if source is not None and json_path is not None:
         save(results, json_path)
     if docs:
-        write_document(results, _DOCS, _README)
+        write_document(results, _DOCUMENT, _README)
     if check and not all(bar.held(run) for bar in bars for run in results.runs):
         raise SystemExit(1)
 

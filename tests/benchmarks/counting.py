@@ -10,14 +10,12 @@ import gc
 import socket
 import sys
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 import halfclose
-from halfclose.testing.tools.certificates import NAME, client_context, server_context
 
 __all__ = ["Calls", "count_calls"]
 
@@ -88,16 +86,13 @@ class _Meeting:
             self.calls[function.__name__] += 1
 
 
-def count_calls(variant: str, *, tls: bool = False) -> Calls:
-    """Count them on one backend, over sockets on loopback.
-
-    :param tls: speak TLS over them.
-    """
+def count_calls(variant: str) -> Calls:
+    """Count them on one backend, over sockets on loopback."""
     # What others have left would be finalized meanwhile, and counted.
     gc.collect()
     gc.disable()
     try:
-        few, many = halfclose.run(_echo, tls, backend=variant)
+        few, many = halfclose.run(_echo, backend=variant)
     finally:
         gc.enable()
     between = _MANY - _FEW
@@ -106,25 +101,15 @@ def count_calls(variant: str, *, tls: bool = False) -> Calls:
     return Calls({name: calls for name, calls in message.items() if round(calls, 1)}, turn)
 
 
-def _connect(address: tuple[str, int], tls: bool) -> socket.socket:
-    sock = socket.create_connection(address)
-    return client_context().wrap_socket(sock, server_hostname=NAME) if tls else sock
-
-
-async def _echo(backend: halfclose.Backend, tls: bool) -> tuple[Counter[str], Counter[str]]:
+async def _echo(backend: halfclose.Backend) -> tuple[Counter[str], Counter[str]]:
     meeting = _Meeting(backend)
-    options = halfclose.ConnectionOptions(
-        tls=halfclose.TLSOptions(server_context()) if tls else None
-    )
-    listener = await backend.listen("tcp:127.0.0.1:0", lambda: _Echo(meeting), options)
+    listener = await backend.listen("tcp:127.0.0.1:0", lambda: _Echo(meeting))
     assert isinstance(listener.endpoint, halfclose.TCP)
     address = (listener.endpoint.host, listener.endpoint.port)
-    with ExitStack() as stack, ThreadPoolExecutor(1) as thread:
+    with ExitStack() as stack:
         meeting.expect(_MANY)
-        # In another thread, since a handshake waits for the loop.
-        connecting = [thread.submit(_connect, address, tls) for _ in range(_MANY)]
+        socks = [stack.enter_context(socket.create_connection(address)) for _ in range(_MANY)]
         await meeting.come()
-        socks = [stack.enter_context(one.result()) for one in connecting]
         found = []
         # The first time, something may be made that is there from then on.
         for count in (_MANY, _FEW, _MANY):

@@ -1,9 +1,8 @@
-"""The measured parts of the pages of benchmarks and of the README, and the charts."""
+"""The measured parts of docs/benchmarks.md and of the README, and the charts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from .catalogue import CATALOGUE
@@ -22,44 +21,22 @@ END = "<!-- measured: end -->"
 
 _FOLDER = "benchmarks"
 
-_PAGES = ((False, "benchmarks.md", "results"), (True, "benchmarks-tls.md", "tls"))
-"""Whether of works over TLS, the page, and the name of the JSON."""
 
+def write_document(results: Results, document: Path, readme: Path) -> None:
+    """Put what was measured between the two marks in *document*; charts and JSON go beside it.
 
-def write_document(results: Results, docs: Path, readme: Path) -> None:
-    """Put what was measured between the two marks of its page; charts and JSON go beside it.
-
-    Works over TLS have a page of their own. A page of which nothing was measured stays as it is.
-
-    :param docs: the folder of the pages.
     :param readme: has the same marks, for the headline.
-    :raises ValueError: a page has no such marks.
+    :raises ValueError: either has no such marks.
     """
-    for tls, page, kept in (
-        (False, "benchmarks.md", "results"),
-        (True, "benchmarks-tls.md", "tls"),
-    ):
-        some = _only(results, tls=tls)
-        if not any(run.works for run in some.runs):
-            continue
-        if not tls:
-            _fill(readme, headline(some.runs))
-        _fill(docs / page, _lines(some, tls=tls))
-        folder = docs / _FOLDER
-        folder.mkdir(exist_ok=True)
-        save(some, folder / f"{kept}.json")
-        for name, measured in some.runs[0].works.items():
-            if measured.figures:
-                (folder / f"{name}.svg").write_text(chart(WORKS[name], measured))
-
-
-def _only(results: Results, *, tls: bool) -> Results:
-    """*results* with the works over TLS, or those without."""
-    runs = [
-        Run({name: found for name, found in run.works.items() if WORKS[name].tls is tls})
-        for run in results.runs
-    ]
-    return replace(results, runs=runs)
+    _fill(readme, headline(results.runs))
+    _fill(document, _lines(results))
+    folder = document.parent / _FOLDER
+    folder.mkdir(exist_ok=True)
+    save(results, folder / "results.json")
+    run = results.runs[0]
+    for name, measured in run.works.items():
+        if measured.figures:
+            (folder / f"{name}.svg").write_text(chart(WORKS[name], measured))
 
 
 def _fill(document: Path, lines: Iterable[str]) -> None:
@@ -71,7 +48,7 @@ def _fill(document: Path, lines: Iterable[str]) -> None:
     document.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
-def _lines(results: Results, *, tls: bool) -> Iterator[str]:
+def _lines(results: Results) -> Iterator[str]:
     yield f"Made by `{results.command}`, the charts and the table of medians from its first run."
     yield ""
     yield ", ".join(f"{name} {value}" for name, value in results.machine.items()) + "."
@@ -79,7 +56,7 @@ def _lines(results: Results, *, tls: bool) -> Iterator[str]:
     run = results.runs[0]
     yield "### By event loop"
     yield ""
-    yield from by_loop(results.runs, tls=tls)
+    yield from by_loop(results.runs)
     yield ""
     yield "### Charts"
     yield ""
@@ -90,7 +67,7 @@ def _lines(results: Results, *, tls: bool) -> Iterator[str]:
     yield from _bars(results)
     yield "### Medians"
     yield ""
-    yield from _medians(run, tls=tls)
+    yield from _medians(run)
 
 
 def _chart(name: str, measured: Measured) -> Iterator[str]:
@@ -117,7 +94,7 @@ def _bars(results: Results) -> Iterator[str]:
     yield ""
 
 
-def _medians(run: Run, *, tls: bool) -> Iterator[str]:
+def _medians(run: Run) -> Iterator[str]:
     columns = [
         (name, metric)
         for name in run.works
@@ -128,8 +105,6 @@ def _medians(run: Run, *, tls: bool) -> Iterator[str]:
     yield "| | " + " | ".join(_heading(name, metric) for name, metric in columns) + " |"
     yield "| --- " + "| ---: " * len(columns) + "|"
     for server in CATALOGUE:
-        if not (server.tls if tls else server.plain):
-            continue
         cells = []
         for name, metric in columns:
             measured = run.works[name]

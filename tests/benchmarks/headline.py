@@ -19,15 +19,6 @@ _COLUMNS = (
 """Works, metrics of which less is better, and what to call them."""
 
 
-_TLS_COLUMNS = (
-    ("tls-echo-64", "cpu", "processor time of a message, 64 connections"),
-    ("tls-bulk-in", "cpu", "processor time of receiving"),
-    ("tls-bulk-out", "cpu", "processor time of sending"),
-    ("tls-handshakes", "cpu", "processor time of a handshake"),
-    ("tls-memory", "memory", "memory of an idle connection"),
-)
-
-
 def headline(runs: Sequence[Run]) -> Iterator[str]:
     """Four numbers for the README: the least and the greatest of what `by_loop` has."""
     yield "| a server written by hand takes | times as much |"
@@ -37,19 +28,16 @@ def headline(runs: Sequence[Run]) -> Iterator[str]:
         yield f"| {title} | {_between(found)} |"
 
 
-def by_loop(runs: Sequence[Run], *, tls: bool = False) -> Iterator[str]:
+def by_loop(runs: Sequence[Run]) -> Iterator[str]:
     """A table in Markdown: by what our figure is to be multiplied to come to the native one.
 
     The least and the greatest of the runs, where there is more than one.
-
-    :param tls: of the works over TLS.
     """
-    columns = _TLS_COLUMNS if tls else _COLUMNS
-    yield "| | " + " | ".join(title for _, _, title in columns) + " |"
-    yield "| --- " + "| ---: " * len(columns) + "|"
+    yield "| | " + " | ".join(title for _, _, title in _COLUMNS) + " |"
+    yield "| --- " + "| ---: " * len(_COLUMNS) + "|"
     for ours in OURS:
         cells = [
-            _between(_ratios(runs, _versus(work, metric, ours))) for work, metric, _ in columns
+            _between(_ratios(runs, _versus(work, metric, ours))) for work, metric, _ in _COLUMNS
         ]
         yield f"| {ours} | " + " | ".join(cells) + " |"
 
@@ -58,10 +46,8 @@ def _versus(work: str, metric: str, ours: str) -> Versus:
     return Versus(work, metric, ours, 1, True, native(work, ours), True)
 
 
-HEADLINE = tuple(
-    _versus(work, metric, ours) for work, metric, _ in (*_COLUMNS, *_TLS_COLUMNS) for ours in OURS
-)
-"""What the tables need, each as a bar that it is good to clear."""
+HEADLINE = tuple(_versus(work, metric, ours) for work, metric, _ in _COLUMNS for ours in OURS)
+"""What the table needs, each as a bar that it is good to clear."""
 
 
 def _ratios(runs: Sequence[Run], versus: Versus) -> list[float]:

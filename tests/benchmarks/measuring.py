@@ -33,8 +33,7 @@ def rounds_of(work: Work, rounds: int) -> int:
 
 
 def _taking_part(work: Work, servers: Sequence[Server]) -> list[Server]:
-    able = [server for server in servers if (server.tls if work.tls else server.plain)]
-    some = [server for server in able if server.name in OURS or not work.ours_only]
+    some = [server for server in servers if server.name in OURS or not work.ours_only]
     loops = list(dict.fromkeys(server.loop for server in some))
     return sorted(some, key=lambda server: loops.index(server.loop))
 

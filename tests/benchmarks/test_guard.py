@@ -11,9 +11,6 @@ from .counting import count_calls
 MESSAGE = 11
 """Calls for one echoed message."""
 
-TLS_MESSAGE = 27
-"""Calls for one message that is decrypted, echoed and encrypted."""
-
 TURN = 80
 """Calls for a turn of the loop, the framework's own included; trio's are the most."""
 
@@ -26,12 +23,6 @@ def test_a_message_costs_no_more_calls_than_it_did(variant: str) -> None:
     calls = count_calls(variant)
     assert round(calls.total) <= MESSAGE, calls.message
     assert calls.turn <= TURN
-
-
-@pytest.mark.parametrize("variant", OURS)
-def test_a_message_over_tls_costs_no_more_calls_than_it_did(variant: str) -> None:
-    calls = count_calls(variant, tls=True)
-    assert round(calls.total) <= TLS_MESSAGE, calls.message
 
 
 @pytest.mark.parametrize("variant", OURS)

@@ -291,7 +291,7 @@ def test_results_survive_and_the_document_is_made_from_them(tmp_path: Path) -> N
     document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     readme = tmp_path / "README.md"
     readme.write_text(f"{BEGIN}\n{END}")
-    write_document(results, tmp_path, readme)
+    write_document(results, document, readme)
     assert "| processor time of a message, 64 connections | 4.0 |" in readme.read_text()
     text = document.read_text()
     assert "| anyio+asyncio | 4.0 | - | - | - |" in text
@@ -306,4 +306,4 @@ def test_results_survive_and_the_document_is_made_from_them(tmp_path: Path) -> N
         load(path)
     document.write_text("no marks")
     with pytest.raises(ValueError, match="measured: begin"):
-        write_document(results, tmp_path, readme)
+        write_document(results, document, readme)

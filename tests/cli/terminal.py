@@ -56,13 +56,6 @@ class Terminal:
             self.raw += data
         return self.text
 
-    def close(self) -> None:
-        """Close it, as a window is closed."""
-        for end in (self._ours, self.program):
-            if end >= 0:
-                os.close(end)
-        self._ours = self.program = -1
-
     def __enter__(self) -> Terminal:
         return self
 
@@ -72,4 +65,6 @@ class Terminal:
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
-        self.close()
+        for end in (self._ours, self.program):
+            if end >= 0:
+                os.close(end)

@@ -11,18 +11,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from tiers import (
-    DEALT,
-    FRAMEWORKS,
-    HOSTS,
-    THOROUGH,
-    VARIANTS,
-    expected,
-    is_for_the_command,
-    is_thorough,
-    offered,
-    rules,
-)
+from tiers import FRAMEWORKS, THOROUGH, VARIANTS, expected, is_thorough, rules
 
 TESTS = Path(__file__).parents[1]
 
@@ -60,7 +49,7 @@ def finish(
 
 def test_the_thorough_tier_asks_for_every_rule_variant_and_channel_type() -> None:
     whole = expected(thorough=True)
-    assert len(rules()) == 115
+    assert len(rules()) == 93
     assert {line.split()[0] for line in whole} == set(VARIANTS)
     assert len(VARIANTS) == 17
     for rule in rules():
@@ -69,57 +58,24 @@ def test_the_thorough_tier_asks_for_every_rule_variant_and_channel_type() -> Non
     assert channel_types == {
         *("tcp", "unix", "stdio", "native-tcp", "native-unix"),
         *("twisted-tcp", "twisted-unix", "anyio-tcp", "anyio-unix", "trio-tcp", "memory"),
-        *("tls", "tls-unix", "tls-native", "tls-memory", "tls-memory-whole"),
     }
 
 
 def test_the_quick_tier_asks_for_every_rule_on_every_variant_and_on_every_channel_type() -> None:
-    quick, whole = (
-        {line for line in expected(thorough=thorough) if " tls" not in line}
-        for thorough in (False, True)
-    )
+    quick, whole = expected(thorough=False), expected(thorough=True)
     assert quick < whole
     for variants in FRAMEWORKS.values():
         of = {line for line in whole if line.split()[0] in variants}
         here = {line for line in quick if line.split()[0] in variants}
         on_variants = {tuple(line.split()[:2]) for line in of}
         assert {tuple(line.split()[:2]) for line in here} == on_variants
-        bare = [rule for rule in rules() if not rule.startswith("TLS-")]
-        assert len(on_variants) == len(variants) * len(bare)
+        assert len(on_variants) == len(variants) * len(rules())
         on_types = {tuple(line.split()[1:]) for line in of}
         assert {tuple(line.split()[1:]) for line in here} == on_types
         # And every type of channel is tried on every variant, with one rule or another.
         assert {line.split()[0] + line.split()[2] for line in here} == {
             line.split()[0] + line.split()[2] for line in of
         }
-
-
-def test_over_tls() -> None:
-    quick, whole, every = (
-        {line for line in lines if " tls" in line}
-        for lines in (expected(thorough=False), expected(thorough=True), offered())
-    )
-    assert quick < whole < every
-    bare = {line for line in expected(thorough=True) if line.split()[2] in ("tcp", "memory")}
-    for line in bare:
-        variant, rule, channel_type = line.split()
-        over = "tls" if channel_type == "tcp" else "tls-memory"
-        if variant not in HOSTS and not rule.startswith("LOOP-"):
-            assert f"{variant} {rule} {over}" in whole, line
-    for dealt in DEALT:
-        for variants in FRAMEWORKS.values():
-            rules_here = [
-                line.split()[1]
-                for line in whole
-                if line.split()[0] in variants and line.split()[2] == dealt
-            ]
-            assert len(rules_here) == len(set(rules_here))
-    chapters = {line.split()[1].partition("-")[0] for line in quick}
-    assert chapters == {"EVT", "VRB", "FLU", "PRD", "ERR", "END", "TLS"}
-    of_tls = {line for line in every if " TLS-" in line}
-    of_rules = {line.split()[0] for line in of_tls}
-    assert of_rules == {name for of in FRAMEWORKS.values() for name in of}
-    assert not any(" TLS-" in line for line in offered() - every)
 
 
 def test_what_is_left_to_the_thorough_tier_is_there() -> None:
@@ -135,22 +91,9 @@ def test_what_the_quick_tier_leaves_out() -> None:
         chapter, number = rule.lower().split("-")
         return f"tests/contract/{variant}::test_{chapter}_{number}_words[{channel_type}]"
 
-    quick, whole = expected(thorough=False), expected(thorough=True)
-    for line in offered():
+    quick = expected(thorough=False)
+    for line in expected(thorough=True):
         assert is_thorough(name(line)) is (line not in quick), line
-        assert is_for_the_command(name(line)) is (line not in whole), line
-    explored = "tests/exploration/test_variants.py::Test{}::test_exploration[{}]"
-    for variant, channel_type, left_out, for_the_command in (
-        ("Memory", "memory", False, False),
-        ("Memory", "tls-memory", False, False),
-        ("Memory", "tls-memory-whole", True, False),
-        ("TwistedPoll", "tls", True, False),
-        ("TwistedEpoll", "tls-unix", True, False),
-        ("TwistedPoll", "tls-unix", True, True),
-    ):
-        test = explored.format(variant, channel_type)
-        assert is_thorough(test) is left_out, test
-        assert is_for_the_command(test) is for_the_command, test
     assert not is_thorough("tests/core/test_completeness.py::test_what_the_quick_tier_leaves_out")
     assert not is_thorough("tests/mutants/test_mutants.py::test_every_rule_has_a_mutant")
     assert is_thorough("tests/mutants/test_mutants.py::test_a_mutant_is_caught[EVT-01-anything]")
@@ -220,7 +163,7 @@ def test_reports_are_understood(conftest: ModuleType) -> None:
 def test_what_is_left_out_is_told(conftest: ModuleType) -> None:
     """By each worker to the process that reports, and there to people."""
     names = ["tests/core/test_one.py::test_one", "tests/runners/test_runners.py::test_one"]
-    items = [SimpleNamespace(nodeid=name, get_closest_marker=lambda mark: None) for name in names]
+    items = [SimpleNamespace(nodeid=name) for name in names]
     deselected: list[Any] = []
     hook = SimpleNamespace(pytest_deselected=lambda items: deselected.extend(items))
     output: dict[str, int] = {}

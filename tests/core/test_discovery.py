@@ -110,22 +110,6 @@ def test_importing_is_light(module: str) -> None:
     assert not roots & {*FRAMEWORKS, "asyncio"}
 
 
-def test_only_a_program_with_tls_imports_ssl() -> None:
-    out = python(
-        """
-        import sys
-        import halfclose
-        halfclose.load_backend("memory")
-        halfclose.parse_endpoint("tls:localhost:443")
-        halfclose.ConnectionOptions(tls=halfclose.TLSOptions())
-        print("ssl" in sys.modules)
-        import halfclose.tls
-        print("ssl" in sys.modules, "cryptography" in sys.modules)
-        """
-    )
-    assert out.split() == ["False", "True", "False"]
-
-
 def test_loading_every_plugin_and_choosing_imports_no_framework() -> None:
     out = python(
         f"""

@@ -8,7 +8,6 @@ from typing import Any
 
 import halfclose
 import halfclose.memory
-import halfclose.tls
 from documents.docstrings import documentation, fields, first_paragraph, markdown
 
 __all__ = ["errors", "every_error", "raised"]
@@ -58,10 +57,6 @@ _CALLED: tuple[Any, ...] = (
     halfclose.AbstractBackend.connect,
     halfclose.AbstractBackend.listen,
     halfclose.ConnectionOptions,
-    halfclose.TLSOptions,
-    halfclose.tls.Certificates,
-    halfclose.tls.Certificates.reload,
-    halfclose.tls.client_context,
     *(member for _, member in inspect.getmembers(halfclose.Transport, inspect.isfunction)),
     halfclose.parse_endpoint,
     halfclose.load_backend,

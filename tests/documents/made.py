@@ -11,8 +11,7 @@ from collections.abc import Callable
 from documents.blocks import ROOT
 from documents.errors import errors, raised
 from documents.helps import helps
-from documents.options import backend_options, calls, connection_options, tls_options
-from tls_peers.tables import frameworks, http, libraries, programs
+from documents.options import backend_options, calls, connection_options
 
 __all__ = ["MADE", "anew"]
 
@@ -21,15 +20,8 @@ MADE: dict[str, dict[str, Callable[[], str]]] = {
     "docs/reference/errors.md": {"errors": errors, "raised": raised},
     "docs/reference/options.md": {
         "connection options": connection_options,
-        "tls options": tls_options,
         "calls": calls,
         "backend options": backend_options,
-    },
-    "docs/tls.md": {
-        "peers libraries": libraries,
-        "peers programs": programs,
-        "peers http": http,
-        "peers frameworks": frameworks,
     },
 }
 """What makes the parts of each page."""

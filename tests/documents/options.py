@@ -5,48 +5,27 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Iterator
-from typing import Any
 
 from documents.docstrings import documentation, fields, markdown
-from halfclose import AbstractBackend, ConnectionOptions, TLSOptions
+from halfclose import AbstractBackend, ConnectionOptions
 from halfclose.backend import _OPTIONS, GRACE
 from halfclose.io.busy_polling import BUSY_POLL
 from halfclose.memory.backend import MemoryBackend
 from halfclose_anyio.backend import AnyioBackend
 from halfclose_twisted.backend import TwistedBackend
 
-__all__ = ["backend_options", "calls", "connection_options", "tls_options"]
+__all__ = ["backend_options", "calls", "connection_options"]
 
-_UNITS = {
-    "alpn": "names",
-    "context": "an `ssl.SSLContext`",
-    "server_hostname": "a name",
-    "session": "an `ssl.SSLSession`",
-    "tls": "a `TLSOptions`",
-    "truncation": '`"error"` or `"eof"`',
-}
-"""Those of options whose description does not begin with one of `_NUMBERS`."""
-
-_NUMBERS = ("seconds", "bytes", "permission bits")
+_UNITS = ("seconds", "bytes", "permission bits")
 
 
 def connection_options() -> str:
     """The fields of `ConnectionOptions`."""
-    return _of_class(ConnectionOptions)
-
-
-def tls_options() -> str:
-    """The fields of `TLSOptions`."""
-    return _of_class(TLSOptions)
-
-
-def _of_class(cls: Any) -> str:
-    told = {field.name: field.text for field in fields(documentation(cls))}
+    told = {field.name: field.text for field in fields(documentation(ConnectionOptions))}
     rows = ["| option | unit | default | meaning |", "| --- | --- | --- | --- |"]
-    for field in dataclasses.fields(cls):
+    for field in dataclasses.fields(ConnectionOptions):
         text = told[field.name]
-        unit = next((unit for unit in _NUMBERS if text.startswith(unit)), "")
-        unit = unit or _UNITS[field.name]
+        (unit,) = (unit for unit in _UNITS if text.startswith(unit))
         rows.append(f"| `{field.name}` | {unit} | {_value(field.default)} | {markdown(text)} |")
     return "\n".join(rows)
 

@@ -28,7 +28,6 @@ __all__ = [
 
 MODULES = (
     "halfclose",
-    "halfclose.tls",
     "halfclose.testing",
     "halfclose.memory",
     "halfclose.examples",

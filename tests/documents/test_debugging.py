@@ -7,22 +7,20 @@ import re
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import halfclose
 import pytest
-import trustme
 from cli.support import Result, accepted, dial, listening, reset, start, wait_until
 from documents.blocks import ROOT, example
 from documents.programs import module, program, program_of
-from documents.sessions import Folder, comparable, steps
+from documents.sessions import comparable, steps
 from halfclose.testing import network
 
 PAGE = "docs/how-to/debugging.md"
@@ -403,37 +401,3 @@ def test_every_state_is_told() -> None:
     text = (ROOT / PAGE).read_text()
     for state in halfclose.State:
         assert state is halfclose.State.CONNECTING or f"`{state.value}`" in text
-
-
-@pytest.mark.thorough
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make a certificate")
-def test_a_handshake_that_fails(folder: Folder) -> None:
-    folder.play(PAGE, "handshake")
-
-
-def test_how_close_notify_looks_from_outside() -> None:
-    """As strace shows bytes, which is octal."""
-    authority = trustme.CA()
-    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("example.org").configure_cert(own)
-    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    authority.configure_trust(trusting)
-    text = (ROOT / PAGE).read_text()
-    for version, size in ((ssl.TLSVersion.TLSv1_3, 24), (ssl.TLSVersion.TLSv1_2, 31)):
-        trusting.minimum_version = ssl.TLSVersion.TLSv1_2
-        trusting.maximum_version = version
-        if version is ssl.TLSVersion.TLSv1_2:
-            trusting.set_ciphers("ECDHE+AESGCM")
-        to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-        client = trusting.wrap_bio(to_client, to_server, server_hostname="example.org")
-        server = own.wrap_bio(to_server, to_client, server_side=True)
-        for side in (client, server) * 3:
-            with suppress(ssl.SSLWantReadError):
-                side.do_handshake()
-        to_server.read()
-        with suppress(ssl.SSLWantReadError):
-            client.unwrap()
-        sent = to_server.read()
-        assert len(sent) == size
-        shown = "".join(f"\\{byte:o}" for byte in sent[:5])
-        assert f"{size} bytes that begin with `{shown}`" in text

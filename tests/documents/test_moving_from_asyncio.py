@@ -6,7 +6,6 @@ import asyncio
 import asyncio.sslproto
 import builtins
 import socket
-import ssl
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,6 @@ def test_the_names_exist() -> None:
             "": (asyncio, asyncio.Protocol, builtins),
             "asyncio": (asyncio,),
             "socket": (socket,),
-            "ssl": (ssl,),
             "transport": (asyncio.Transport,),
             "reader": (asyncio.StreamReader,),
             "writer": (asyncio.StreamWriter,),

@@ -32,7 +32,6 @@ from twisted.internet import (
     threads,
 )
 from twisted.internet.threads import deferToThreadPool
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 PAGE = "docs/how-to/moving-from-twisted.md"
@@ -68,7 +67,7 @@ def test_the_names_exist() -> None:
             "protocol": (protocol.Protocol,),
             "reason": (Failure,),
             "error": (error,),
-            "transport": (tcp.Server, TLSMemoryBIOProtocol),
+            "transport": (tcp.Server,),
             "reactor": (posixbase.PosixReactorBase,),
             "port": (tcp.Port,),
         },

@@ -19,7 +19,7 @@ from memory.support import drive
 PAGE = "docs/how-to/testing-with-memory.md"
 TEXT = (ROOT / PAGE).read_text()
 
-EXAMPLES = ("sum", "timeout", "cuts", "truncated", "tls", "cut", "expected")
+EXAMPLES = ("sum", "timeout", "cuts", "truncated", "expected")
 TESTS = {
     name: "".join(re.findall(r"async def (test_\w+)", example(PAGE, name))) for name in EXAMPLES
 }

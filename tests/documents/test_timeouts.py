@@ -11,7 +11,7 @@ import halfclose
 from documents.blocks import ROOT, example
 from documents.sessions import Folder
 from documents.tables import cells
-from halfclose import ConnectionOptions, TLSOptions
+from halfclose import ConnectionOptions
 from halfclose.backend import _OPTIONS, GRACE
 from halfclose.cli.commands import cli
 from halfclose.io import busy_polling, connecting, lingering, listening
@@ -51,13 +51,12 @@ def test_the_defaults_are_those_of_the_code() -> None:
     [(name, default, *_)] = rows("Of `backend.connect`:")
     timeout = inspect.signature(halfclose.Backend.connect).parameters["timeout"]
     assert (name, default) == ("`timeout`", str(timeout.default))
-    for cls in (ConnectionOptions, TLSOptions):
-        told = {name: default for name, default, *_ in rows(f"Of `halfclose.{cls.__name__}`")}
-        assert told == {
-            f"`{field.name}`": str(field.default)
-            for field in fields(cls)
-            if field.name.endswith("_timeout")
-        }
+    told = {name: default for name, default, *_ in rows("Of `halfclose.ConnectionOptions`")}
+    assert told == {
+        f"`{field.name}`": str(field.default)
+        for field in fields(ConnectionOptions)
+        if field.name.endswith("_timeout")
+    }
     of_backend = {name: default for name, default, *_ in rows("Of the backend (")}
     assert of_backend == {"`grace`": str(GRACE), "`busy_poll`": str(busy_polling.BUSY_POLL)}
     assert {"grace", "busy_poll", "sockets"} == _OPTIONS

@@ -98,10 +98,10 @@ def said(text: str) -> str:
 
 def test_cores_own_come_first_and_by_the_same_hook() -> None:
     names = [scheme.name for scheme in known_schemes()]
-    assert names[:5] == ["tcp", "unix", "stdio", "tls", "tls+unix"]
+    assert names[:3] == ["tcp", "unix", "stdio"]
     assert "memory" in names
     plugin = importlib.import_module("halfclose.io.plugin")
-    assert [scheme.name for scheme in plugin.halfclose_endpoints()] == names[:5]
+    assert [scheme.name for scheme in plugin.halfclose_endpoints()] == names[:3]
     for scheme in known_schemes():
         for example in scheme.examples:
             endpoint = parse_endpoint(example)
@@ -114,9 +114,8 @@ def test_an_unknown_scheme_names_those_that_there_are_and_close_ones(register: R
     register([PointScheme("telex")], "post office")
     assert said("nonsense:x") == (
         "endpoint 'nonsense:x': no kind of endpoint is called 'nonsense', there are memory:, "
-        "stdio:, tcp:, telex:, tls:, tls+unix: and unix:; write it like tcp:127.0.0.1:8000, "
-        "tcp:[::1]:8000, unix:/tmp/echo.sock, stdio:, tls:example.org:443, "
-        "tls+unix:/tmp/echo.sock, memory:echo or telex:"
+        "stdio:, tcp:, telex: and unix:; write it like tcp:127.0.0.1:8000, tcp:[::1]:8000, "
+        "unix:/tmp/echo.sock, stdio:, memory:echo or telex:"
     )
     assert "'tpc' (did you mean tcp:?), there are" in said("tpc:x")
     assert "'tele' (did you mean telex:?), there are" in said("tele:")
@@ -182,7 +181,7 @@ def test_a_broken_hook_is_told_by_name_and_costs_nobody_else(
     told = said("telex:")
     assert "; plugin 'broken' failed: " in told
     assert says in told
-    assert "there are after:, before:, memory:, stdio:, tcp:, tls:, tls+unix: and unix:" in told
+    assert "there are after:, before:, memory:, stdio:, tcp: and unix:" in told
 
 
 def test_a_broken_hook_that_interrupts_is_no_failure_of_the_plugin(register: Register) -> None:

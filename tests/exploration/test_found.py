@@ -62,11 +62,6 @@ FOUND = {
     # then is stopped at once.
     "anyio-tcp; a raw; b: abort; wait; b: push 0 0": (ANYIO, 1),
     "anyio-unix; a raw; b on data: raise; a: write 1; wait; b: pull 0 0": (ANYIO, 1),
-    # No defects: a reset right after the handshake costs the other end its own, which is logged;
-    # and a unix socket that is aborted looks truncated, also if it is a raw peer that aborts.
-    "tls-native; a on made: raise; b on data: write 0": (("anyio+trio",), 1),
-    "tls-unix; b on made: raise": (("twisted+epoll",), 1),
-    "tls-unix; a raw; a: abort": (("twisted+epoll",), 1),
 }
 """Each script, the variants that broke it, and how often it has to be kept."""
 

@@ -8,10 +8,7 @@ from mutants.mutant import Mutant
 
 __all__ = ["MUTANTS"]
 
-_CHAPTERS = (
-    *("events", "verbs", "flushing", "producers", "failures", "endings", "pipes", "loop"),
-    "tls",
-)
+_CHAPTERS = ("events", "verbs", "flushing", "producers", "failures", "endings", "pipes", "loop")
 
 
 def _mutants(chapter: str) -> list[Mutant]:

@@ -13,7 +13,7 @@ __all__ = ["Change", "Mutant", "mutant"]
 
 Change = Callable[[Patch], None]
 
-BACKENDS = {"memory": "memory", "tls-memory": "memory"}
+BACKENDS = {"memory": "memory"}
 """By type of channel, the backend on which mistakes are looked for."""
 
 OTHERWISE = "anyio+asyncio"

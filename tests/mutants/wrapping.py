@@ -12,10 +12,8 @@ from functools import partial, wraps
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
-from halfclose.channel import Channel
 from halfclose.connection import Connection
 from halfclose.connection.outgoing import Outgoing
-from halfclose.tls.channel import TLSChannel
 from mutants.patching import Patch
 
 __all__ = [
@@ -23,7 +21,6 @@ __all__ = [
     "after",
     "around",
     "before",
-    "below_of",
     "called",
     "event",
     "inside",
@@ -108,11 +105,6 @@ def loop_of(connection: Connection) -> Any:
 def outgoing_of(connection: Connection) -> Outgoing:
     """What was written to *connection* and is not with its channel yet."""
     return connection._outgoing
-
-
-def below_of(channel: TLSChannel) -> Channel:
-    """The channel that carries the records of *channel*."""
-    return channel._below
 
 
 # -- what has happened to a connection -------------------------------------------------------------

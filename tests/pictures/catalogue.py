@@ -10,7 +10,6 @@ from .ladder_picture import ladder_picture
 from .layers_picture import layers_picture
 from .life_cycle import life_cycle
 from .recording import narrow_recording, recording
-from .tls_half_close import tls_half_close
 
 __all__ = ["FOLDER", "PICTURES"]
 
@@ -21,7 +20,6 @@ PICTURES: dict[str, Callable[[], str]] = {
     "ladder": ladder_picture,
     "life-cycle": life_cycle,
     "layers": layers_picture,
-    "tls-half-close": tls_half_close,
     "terminal": recording,
     "terminal-narrow": narrow_recording,
 }

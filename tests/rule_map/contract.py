@@ -6,13 +6,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PAGE", "ROOT", "SCORECARD", "Chapter", "anchor", "chapters", "statements"]
+__all__ = ["PAGE", "ROOT", "Chapter", "anchor", "chapters", "statements"]
 
 ROOT = Path(__file__).parents[2]
 
 PAGE = ROOT / "docs" / "contract.md"
-
-SCORECARD = ROOT / "docs" / "scorecard.md"
 
 _RULE = re.compile(
     r"^### ([A-Z]{3,4}-\d\d)\n\n(.+?)\s*(?=^Test: |^##|\Z)", re.MULTILINE | re.DOTALL

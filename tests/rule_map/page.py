@@ -9,7 +9,7 @@ from collections import defaultdict
 from types import FunctionType
 
 from halfclose.testing import ContractSuite
-from rule_map.contract import PAGE, SCORECARD, anchor, chapters, statements
+from rule_map.contract import PAGE, anchor, chapters, statements
 from rule_map.mentions import ID, Mention, mentions, sources
 
 __all__ = ["links", "page", "places", "unkept"]
@@ -66,18 +66,11 @@ def links() -> dict[str, str]:
     """By id, the line of links below each rule of the page."""
     kept = places()
     rules = ContractSuite.rules()
-    compared = SCORECARD.read_text()
     return {
-        rule: f"Test: {_test(rules[rule].test)} · Code: {', '.join(_linked(kept[rule]))}"
-        f"{_scorecard(rule, compared)}{_others(rule, text)}"
+        rule: f"Test: {_test(rules[rule].test)} · Code: {', '.join(_linked(kept[rule]))} · "
+        f"Scorecard: [{rule}](scorecard.md#{anchor(rule)}){_others(rule, text)}"
         for rule, text in statements().items()
     }
-
-
-def _scorecard(rule: str, compared: str) -> str:
-    """A link to what the scorecard says of the rule, if that has its chapter."""
-    there = f"\n### {rule}\n" in compared
-    return f" · Scorecard: [{rule}](scorecard.md#{anchor(rule)})" if there else ""
 
 
 def _others(rule: str, text: str) -> str:

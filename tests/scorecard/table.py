@@ -25,7 +25,6 @@ CHAPTERS = {
     "PIP": "pipes, stdio, unix sockets",
     "LOOP": "what a loop promises",
 }
-"""The chapters that are compared, and what each is about."""
 
 MARKS = {
     Outcome.KEPT: "kept, on every type of channel that the column has",
@@ -70,25 +69,21 @@ framework has, is what programs make of it: a shared Deferred on Twisted, a shar
 asyncio. Rules ask for more than frameworks promise, so a cross says that a protocol cannot rely
 on the rule there, not always that there is a defect.
 
-The chapter [TLS](contract.md#tls-half-close-over-tls) is left out, since the adapters speak no TLS.
-
 Each chapter begins with a table. Below it, each rule has a part of its own, with what was seen in
 the columns that do not keep it, and a link to the rule.
 """
 
 
 def rules() -> dict[str, Rule]:
-    """The rules of `CHAPTERS`, by their ids, in the order of the contract."""
+    """Every rule of the suite, by its id, in the order of the contract."""
     # Not before the runner has seen to it that its assertions tell what they compare.
     from halfclose.testing import ContractSuite
 
+    found = ContractSuite.rules()
     chapters = list(CHAPTERS)
-    found = {
-        (chapters.index(chapter), rule): about
-        for rule, about in ContractSuite.rules().items()
-        if (chapter := rule.partition("-")[0]) in CHAPTERS
-    }
-    return {rule: found[place, rule] for place, rule in sorted(found)}
+    return dict(
+        sorted(found.items(), key=lambda item: (chapters.index(item[0].partition("-")[0]), item[0]))
+    )
 
 
 def titles() -> dict[str, str]:

@@ -13,7 +13,7 @@ from wheels.environments import Environment, build, run
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
-CHANNEL_TYPES = {"tcp", "tls", "unix", "stdio", "native-tcp", "native-unix"}
+CHANNEL_TYPES = {"tcp", "unix", "stdio", "native-tcp", "native-unix"}
 
 
 def environment(folder: Path) -> Environment:

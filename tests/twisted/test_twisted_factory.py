@@ -18,7 +18,6 @@ from halfclose import (
     ConnectionLost,
     ConnectionOptions,
     Protocol,
-    TLSOptions,
     Unsupported,
 )
 from halfclose_twisted import as_factory
@@ -73,12 +72,6 @@ class TwistedFactory(Factory):
 def test_what_is_no_factory_is_refused_at_once(variant: str, factory: Any, says: str) -> None:
     with pytest.raises(TypeError, match=says):
         as_factory(factory)
-
-
-def test_options_of_tls_are_refused(variant: str) -> None:
-    """It would be plain text that the program takes for encrypted."""
-    with pytest.raises(ValueError, match=r"or call transport\.startTLS"):
-        as_factory(EchoBack, ConnectionOptions(tls=TLSOptions()))
 
 
 class NotedFactory:

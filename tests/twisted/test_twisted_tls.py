@@ -60,6 +60,8 @@ def test_nothing_goes_in_clear_once_tls_has_begun() -> None:
 
 
 def test_over_tls(tmp_path: Path) -> None:
+    # On the global reactor: Twisted's TLS flushes small writes by that one's clock, whichever
+    # reactor serves the connection.
     key, cert = str(tmp_path / "key"), str(tmp_path / "cert")
     subprocess.run(
         [

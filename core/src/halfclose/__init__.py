@@ -7,13 +7,12 @@ from .backend import Backend
 from .channel import BackendCapabilities, Capabilities, Channel, ChannelHandler
 from .connection import Connection
 from .discovery import BackendInfo, available_backends, find_backend, load_backend
-from .endpoints import TCP, TLS, TLSUNIX, UNIX, Endpoint, Memory, StandardIO
+from .endpoints import TCP, UNIX, Endpoint, Memory, StandardIO
 from .hooks import BackendSpec, hookimpl
 from .interfaces import (
     AbstractBackend,
     BaseProtocol,
     HalfCloseableProtocol,
-    HandshakeListener,
     Producer,
     Protocol,
     ProtocolFactory,
@@ -30,7 +29,6 @@ from .reasons import (
     BackendError,
     BackendLoadError,
     BackendNotFound,
-    CertificateError,
     CloseTimeout,
     ConnectError,
     ConnectionAborted,
@@ -44,14 +42,11 @@ from .reasons import (
     HalfcloseError,
     HalfCloseTimeout,
     ListenError,
-    TLSError,
-    TruncatedError,
     Unsupported,
 )
 from .running import open_backend, run
 from .scheme import Scheme
 from .scheme_registry import as_endpoint, parse_endpoint
-from .tls_options import Certificate, TLSInfo, TLSOptions
 
 __version__ = "0.1.0"
 
@@ -61,8 +56,6 @@ __all__ = [
     "LINGER_TIMEOUT",
     "LOW_WATER",
     "TCP",
-    "TLS",
-    "TLSUNIX",
     "UNIX",
     "AbstractBackend",
     "Address",
@@ -75,8 +68,6 @@ __all__ = [
     "BackendSpec",
     "BaseProtocol",
     "Capabilities",
-    "Certificate",
-    "CertificateError",
     "Channel",
     "ChannelHandler",
     "CloseTimeout",
@@ -97,7 +88,6 @@ __all__ = [
     "HalfCloseTimeout",
     "HalfCloseableProtocol",
     "HalfcloseError",
-    "HandshakeListener",
     "ListenError",
     "Listener",
     "Memory",
@@ -109,12 +99,8 @@ __all__ = [
     "Scheme",
     "StandardIO",
     "State",
-    "TLSError",
-    "TLSInfo",
-    "TLSOptions",
     "TimerHandle",
     "Transport",
-    "TruncatedError",
     "Unsupported",
     "Watch",
     "__version__",

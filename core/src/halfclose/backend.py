@@ -10,25 +10,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextvars import Context, copy_context
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from . import forking
 from .channel import Channel
-from .checking import seconds
 from .connection import Connection
 from .endpoints import Endpoint
-from .host import DEFAULTS, SecureChannel
 from .interfaces import Protocol, ProtocolFactory
 from .io.host import SocketHost
 from .listener import Listener
-from .options import ConnectionOptions
+from .options import ConnectionOptions, seconds
 from .reasons import ConnectError, ConnectionAborted, ListenError
 from .scheme import Scheme
 from .scheme_registry import as_endpoint, scheme_of
 from .text import printable
-from .tls_options import TLSOptions
 
 __all__ = ["Backend"]
 
@@ -100,13 +96,12 @@ class Backend(SocketHost):
         if timeout is not None:
             seconds("timeout", timeout)
         context = copy_context()
-        settings = options or DEFAULTS
-        channel = await self.open_channel(target, timeout, settings)
+        channel = await self.open_channel(target, timeout)
         try:
             protocol = context.run(make_protocol, factory)
             if self.foreign is not None:
                 self._refuse()
-            connection = Connection(self, channel, settings, context)
+            connection = Connection(self, channel, options or ConnectionOptions(), context)
         except BaseException:
             if self.foreign is None:
                 channel.abort()
@@ -124,7 +119,7 @@ class Backend(SocketHost):
     ) -> Listener:
         self.check_open()
         check_factory(factory)
-        settings = options or DEFAULTS
+        settings = options or ConnectionOptions()
         context = copy_context()
 
         def accepted(channel: Channel) -> None:
@@ -152,14 +147,21 @@ class Backend(SocketHost):
             return f"the backend {self.name!r} has no descriptors, which {scheme.name}: needs"
         return None
 
-    async def open_channel(
-        self, endpoint: Endpoint, timeout: float | None, options: ConnectionOptions = DEFAULTS
-    ) -> Channel:
+    async def open_channel(self, endpoint: Endpoint, timeout: float | None) -> Channel:
+        """Connect to *endpoint* and return the channel. If cancelled, it leaves nothing behind.
+
+        `connect` is built on it, and so can be a scheme that reaches its endpoints through others.
+
+        :param endpoint: where to connect.
+        :param timeout: seconds for everything. None means no limit.
+        :raises ConnectError: the connection was not made (ERR-10); see `connect`.
+        :raises RuntimeError: the backend was left meanwhile.
+        :raises TypeError: the plugin of the scheme is broken, and gave no channel.
+        """
         scheme = scheme_of(endpoint)
         why = self.cannot_serve(scheme) or scheme.cannot_connect(endpoint)
         if why is not None:
             raise ConnectError(f"cannot connect to {_named(endpoint)}: {why}")
-        begun = self.time()
         try:
             channel = await scheme.connect(self, endpoint, timeout)
         except (OSError, UnicodeError) as error:
@@ -168,31 +170,27 @@ class Backend(SocketHost):
             raise ConnectError(f"cannot connect to {_named(endpoint)}: {what}") from error
         if not isinstance(channel, Channel):
             raise TypeError(f"{scheme.name}: its plugin gave {channel!r}, which is no channel")
-        tls = _tls_of(scheme, options)
-        if tls is None:
-            return channel
-        # Imported here, since few programs speak TLS.
-        from .tls.connecting import connect_tls
-
-        left = None if timeout is None else max(0.0, timeout - (self.time() - begun))
-        return await connect_tls(self, channel, endpoint, tls, options, timeout, left)
+        return channel
 
     async def open_listener(
         self, endpoint: Endpoint, options: ConnectionOptions, accepted: Callable[[Channel], None]
     ) -> Listener:
+        """Listen on *endpoint*, and give the channel of each new connection to *accepted*.
+
+        `listen` is built on it, and so can be a scheme that reaches its endpoints through others.
+
+        :param endpoint: where to listen.
+        :param options: those of each connection; ``unix_mode`` is for the socket itself.
+        :param accepted: is called in the loop's thread with each new channel, which is its own from
+            then on.
+        :raises ListenError: nothing can listen on *endpoint*.
+        :raises RuntimeError: the backend was left meanwhile.
+        :raises TypeError: the plugin of the scheme is broken, and gave no listener.
+        """
         scheme = scheme_of(endpoint)
         why = self.cannot_serve(scheme) or scheme.cannot_listen(endpoint)
         if why is not None:
             raise ListenError(f"cannot listen on {_named(endpoint)}: {why}")
-        tls = _tls_of(scheme, options)
-        if tls is not None:
-            from .tls.accepting import accepting_tls
-
-            try:
-                accepted = accepting_tls(self, tls, options, accepted)
-            except ValueError as error:
-                raise ListenError(f"cannot listen on {_named(endpoint)}: {error}") from error
-            options = replace(options, tls=None)
         try:
             listener = await scheme.listen(self, endpoint, options, accepted)
         except (OSError, UnicodeError) as error:
@@ -201,20 +199,6 @@ class Backend(SocketHost):
         if not isinstance(listener, Listener):
             raise TypeError(f"{scheme.name}: its plugin gave {listener!r}, which is no listener")
         return listener
-
-    def start_tls(
-        self,
-        below: Channel,
-        tls: TLSOptions,
-        options: ConnectionOptions,
-        *,
-        server_side: bool,
-    ) -> SecureChannel:
-        from .tls.channel import TLSChannel
-        from .tls.contexts import client_engine, server_engine
-
-        engine = server_engine(tls) if server_side else client_engine(tls, None)
-        return TLSChannel(self, below, engine, tls, options)
 
     def accept(
         self,
@@ -233,14 +217,7 @@ class Backend(SocketHost):
             in which the program called `listen`.
         :returns: the protocol; None if the factory failed. Then the channel was aborted, and the
             failure was logged; a KeyboardInterrupt or SystemExit was given to `fatal`.
-        :raises ValueError: *options* ask for TLS, and *channel* speaks none. It was aborted.
         """
-        if options.tls is not None and channel.get_tls() is None:
-            channel.abort()
-            raise ValueError(
-                f"the channel to {channel.get_peer()} speaks no TLS, which the options ask for; "
-                "open_listener gives channels that do"
-            )
         context = copy_context() if context is None else context
         try:
             protocol = context.run(make_protocol, factory)
@@ -369,13 +346,6 @@ _OWN = frozenset(
 def _named(endpoint: Endpoint) -> str:
     """The text of *endpoint* to be followed by a colon: if it ends with one, without that."""
     return str(endpoint).removesuffix(":")
-
-
-def _tls_of(scheme: Scheme[Any, Any], options: ConnectionOptions) -> TLSOptions | None:
-    """The options of TLS for an endpoint of *scheme*; None: no TLS is spoken."""
-    if options.tls is None and scheme.secure:
-        return TLSOptions()
-    return options.tls
 
 
 def check_factory(factory: object) -> None:

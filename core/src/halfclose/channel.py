@@ -13,7 +13,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 
 from .endpoints import Endpoint
-from .tls_options import TLSInfo
 
 __all__ = ["BackendCapabilities", "Capabilities", "Channel", "ChannelHandler", "tcp_option"]
 
@@ -136,19 +135,10 @@ class Channel(ABC):
 
     @abstractmethod
     def start(self, handler: ChannelHandler) -> None:
-        """Call *handler* from now on. Another call replaces the handler, as ``startTLS`` does.
+        """Call *handler* from now on. A second call replaces the handler, for lingering.
 
         :param handler: who is told what happens.
         """
-
-    def linger(self, handler: ChannelHandler) -> None:
-        """Call *handler* from now on, which reads and discards: the connection is over (END-01).
-
-        Called at most once, in the place of `close`, which follows. By default it calls `start`.
-
-        :param handler: who is told what still happens.
-        """
-        self.start(handler)
 
     @abstractmethod
     def resume_reading(self) -> None:
@@ -180,25 +170,6 @@ class Channel(ABC):
         :raises OSError: the connection is lost.
         """
 
-    def flushed(self) -> bool:
-        """Whether all that `write` has taken is with the kernel.
-
-        A channel over this one asks, whose end of stream is some of these bytes (EVT-04).
-
-        :returns: if it is False, `ChannelHandler.writable` or `ChannelHandler.write_failed` is
-            called when that has changed. True if the channel cannot know.
-        """
-        return True
-
-    def can_linger(self) -> bool:
-        """Whether it makes sense to wait for the peer's end of stream (END-01).
-
-        Asked once our half has ended. It does if the peer knows of that, and will end its half. A
-        channel that cannot half-close ends its half only when it is closed, unless it says
-        otherwise here.
-        """
-        return self.capabilities.can_half_close
-
     def has_input(self) -> bool:
         """Whether input may be waiting to be read. True if the channel cannot know."""
         return True
@@ -225,11 +196,6 @@ class Channel(ABC):
     def abort(self) -> None:
         """Release the descriptor at once, and reset the connection if possible. Idempotent."""
 
-    def get_tls(self) -> TLSInfo | None:
-        """What is known of the TLS that the channel speaks; None if it speaks none, or its
-        handshake goes on."""
-        return None
-
     @abstractmethod
     def get_peer(self) -> Endpoint:
         """The endpoint of the peer."""
@@ -237,11 +203,6 @@ class Channel(ABC):
     @abstractmethod
     def get_host(self) -> Endpoint:
         """The endpoint of this side."""
-
-    @property
-    def carrier(self) -> Channel:
-        """The channel that holds the descriptor: this one, or the one that carries its bytes."""
-        return self
 
     def descriptors(self) -> Collection[int]:
         """The descriptors that the channel holds. A forked child gives them up (ERR-18)."""

@@ -59,7 +59,7 @@ class BackendSpec:
     running: Callable[[], bool] = lambda: False
     priority: int = 0
     install: str = ""
-    channel_types: str = "halfclose.testing.channels.everywhere:CHANNEL_TYPES"
+    channel_types: str = "halfclose.testing.channels.channel_types:CHANNEL_TYPES"
     hosts: str = "halfclose.testing.hosts:HOSTS"
     automatic: bool = True
     occupant: Callable[[], str | None] | None = None

@@ -26,12 +26,8 @@ from .loop import Event
 from .options import ConnectionOptions
 from .plugins import Hooks
 from .reasons import ConnectionLost
-from .tls_options import TLSOptions
 
-__all__ = ["ClosedChannels", "ConnectionHost", "HeldConnection", "SecureChannel"]
-
-DEFAULTS = ConnectionOptions()
-"""The options of a connection that says nothing of them."""
+__all__ = ["ClosedChannels", "ConnectionHost", "HeldConnection"]
 
 
 class HeldConnection(Interface):
@@ -52,29 +48,6 @@ class HeldConnection(Interface):
 
     def disown(self, reason: ConnectionLost) -> None:
         """Be over, in a forked child, and call nothing (ERR-18)."""
-
-
-class SecureChannel(Channel):
-    """A channel that begins with a handshake."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def shake_hands(
-        self,
-        done: Callable[[Exception | None], None],
-        *,
-        before: bytes = b"",
-        received: bytes = b"",
-    ) -> None:
-        """Begin with the handshake. It goes on even if the handler wants no input.
-
-        :param done: is called when the handshake is over, with None; or when it has failed, with
-            the error. Then it aborts the channel.
-        :param before: plain bytes that are sent before the first record.
-        :param received: records that were received already.
-        :raises OSError: nothing can be sent any more.
-        """
 
 
 class ClosedChannels(ABC):
@@ -144,57 +117,6 @@ class ConnectionHost(AbstractBackend):
         self._entered = False
         self._was_left = False
         self._quiet: Event | None = None
-
-    @abstractmethod
-    async def open_channel(
-        self, endpoint: Endpoint, timeout: float | None, options: ConnectionOptions = DEFAULTS
-    ) -> Channel:
-        """Connect to *endpoint* and return the channel. If cancelled, it leaves nothing behind.
-
-        `connect` is built on it, and so can be a scheme that reaches its endpoints through others.
-
-        :param endpoint: where to connect.
-        :param timeout: seconds for everything. None means no limit.
-        :param options: those of the connection; TLS is spoken if they say so.
-        :raises ConnectError: the connection was not made (ERR-10); see `connect`.
-        :raises RuntimeError: the backend was left meanwhile.
-        :raises TypeError: the plugin of the scheme is broken, and gave no channel.
-        """
-
-    @abstractmethod
-    async def open_listener(
-        self, endpoint: Endpoint, options: ConnectionOptions, accepted: Callable[[Channel], None]
-    ) -> Listener:
-        """Listen on *endpoint*, and give the channel of each new connection to *accepted*.
-
-        `listen` is built on it, and so can be a scheme that reaches its endpoints through others.
-
-        :param endpoint: where to listen.
-        :param options: those of each connection; ``unix_mode`` is for the socket itself.
-        :param accepted: is called in the loop's thread with each new channel, which is its own from
-            then on.
-        :raises ListenError: nothing can listen on *endpoint*.
-        :raises RuntimeError: the backend was left meanwhile.
-        :raises TypeError: the plugin of the scheme is broken, and gave no listener.
-        """
-
-    @abstractmethod
-    def start_tls(
-        self,
-        below: Channel,
-        tls: TLSOptions,
-        options: ConnectionOptions,
-        *,
-        server_side: bool,
-    ) -> SecureChannel:
-        """A channel of TLS over *below*, the channel of a live connection (TLS-16).
-
-        :param below: the channel, which belongs to the new one from then on.
-        :param tls: the options of TLS.
-        :param options: those of the connection.
-        :param server_side: whether we are the server.
-        :raises ValueError: *tls* cannot be used so; nothing has changed.
-        """
 
     def check_open(self) -> None:
         """Make sure that new connections are possible.

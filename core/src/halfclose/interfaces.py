@@ -19,14 +19,11 @@ from .lifecycle import State
 from .listener import Listener
 from .loop import EventLoop
 from .options import ConnectionOptions
-from .reasons import Unsupported
-from .tls_options import Certificate, TLSInfo, TLSOptions
 
 __all__ = [
     "AbstractBackend",
     "BaseProtocol",
     "HalfCloseableProtocol",
-    "HandshakeListener",
     "Producer",
     "Protocol",
     "ProtocolFactory",
@@ -70,17 +67,6 @@ class BaseProtocol(ABC):
         """The name under which this protocol's failures are logged; by default its class's
         name."""
         return type(self).__name__
-
-
-@runtime_checkable
-class HandshakeListener(Interface):
-    """A protocol that is told when a TLS handshake is over: Twisted's ``IHandshakeListener``."""
-
-    def handshakeCompleted(self) -> None:
-        """The TLS handshake is over, and `Transport.tls` knows its results.
-
-        It comes after `BaseProtocol.connectionMade`, and before any data that was encrypted.
-        """
 
 
 class Protocol(BaseProtocol):
@@ -296,55 +282,6 @@ class Transport(ABC):
         Does nothing if no producer is registered.
         """
 
-    def startTLS(
-        self,
-        options: TLSOptions,
-        *,
-        server_side: bool = False,
-        received: bytes | bytearray | memoryview = b"",
-    ) -> None:
-        """Speak TLS from now on, as protocols such as SMTP begin to in the middle of a connection.
-
-        What was written before goes out as it is, and what is written from now on is encrypted,
-        after the handshake. ``handshakeCompleted`` of the protocol is called then, if it has such a
-        method. If the handshake fails, ``connectionLost`` follows, with the `ssl.SSLError` as the
-        cause of its reason. Input that was not delivered yet counts as a part of the TLS, so
-        nothing that somebody has slipped in before is delivered as if it had been encrypted. If TLS
-        is spoken already, this is TLS inside of it. Does nothing if the connection is closing or
-        over.
-
-        :param options: how TLS is spoken. A client whose context checks host names names the host
-            in ``server_hostname``.
-        :param server_side: whether this is the server, which then needs a context with a
-            certificate.
-        :param received: what ``dataReceived`` was given beyond the protocol's last message in
-            plain: the beginning of the TLS.
-        :raises RuntimeError: a half of the connection has ended, or a handshake goes on.
-        :raises ValueError: *options* cannot be used so. Nothing has changed.
-        :raises TypeError: *options* are no `TLSOptions`, or *received* is no bytes.
-        :raises Unsupported: this transport has no TLS.
-        """
-        raise Unsupported(f"{type(self).__name__} has no TLS")
-
-    @property
-    def tls(self) -> TLSInfo | None:
-        """What is known of the connection's TLS. None without TLS, and during its handshake.
-
-        After the end of the connection it is what was known then.
-        """
-        return None
-
-    @property
-    def negotiatedProtocol(self) -> str | None:
-        """The protocol of the application that both sides chose by ALPN; None if there is none."""
-        tls = self.tls
-        return None if tls is None else tls.alpn
-
-    def getPeerCertificate(self) -> Certificate | None:
-        """The certificate that the peer has shown; None without TLS, or if it has shown none."""
-        tls = self.tls
-        return None if tls is None else tls.certificate
-
     @abstractmethod
     def getPeer(self) -> Endpoint:
         """The endpoint of the peer. Answers at any time, after the end too."""
@@ -427,8 +364,8 @@ class AbstractBackend(EventLoop):
         :raises ValueError: *timeout* is negative.
         :raises RuntimeError: the backend has been left, or has not been entered.
         :raises ConnectError: the connection was not made: `ConnectionRefused`, `DNSLookupFailed`,
-            `ConnectTimeout`, `TLSError`, or `ConnectError` itself for any other reason. The message
-            names the endpoint and each attempt.
+            `ConnectTimeout`, or `ConnectError` itself for any other reason. The message names the
+            endpoint and each attempt.
         :raises TypeError: *factory* is not callable or gave no protocol, or *timeout* is no
             number.
         :raises BaseException: what *factory* or ``connectionMade`` raised.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-
-from .checking import seconds, whole
-from .tls_options import TLSOptions
 
 __all__ = [
     "HIGH_WATER",
@@ -14,6 +12,8 @@ __all__ = [
     "LOW_WATER",
     "UNIX_MODE",
     "ConnectionOptions",
+    "seconds",
+    "whole",
 ]
 
 HIGH_WATER = 64 * 1024
@@ -33,6 +33,34 @@ UNIX_MODE = 0o600
 """Permission bits of a unix socket: only its owner may connect."""
 
 
+def seconds(name: str, value: float) -> float:
+    """*value* as a number of seconds.
+
+    :param name: what the messages call the value.
+    :raises ValueError: *value* is negative, or the float "not a number".
+    :raises TypeError: *value* is no int and no float.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is a number of seconds, not {value!r}")
+    if math.isnan(value) or value < 0:
+        raise ValueError(f"{name} is a number of seconds, 0 or more, not {value!r}")
+    return float(value)
+
+
+def whole(name: str, value: int) -> int:
+    """*value*, if it can be a number of bytes.
+
+    :param name: what the messages call the value.
+    :raises ValueError: *value* is negative.
+    :raises TypeError: *value* is no whole number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is a number of bytes, not {value!r}")
+    if value < 0:
+        raise ValueError(f"{name} is a number of bytes, 0 or more, not {value!r}")
+    return value
+
+
 @dataclass(frozen=True)
 class ConnectionOptions:
     """How connections behave, for ``connect`` and ``listen`` on every backend.
@@ -49,12 +77,9 @@ class ConnectionOptions:
     :param high_water: bytes waiting to be sent above which a streaming producer is paused.
     :param low_water: bytes waiting to be sent at or below which a paused producer is resumed.
     :param unix_mode: permission bits of a unix socket that ``listen`` makes.
-    :param tls: speak TLS, whatever the endpoint. For ``tls:`` and ``tls+unix:``, None means
-        ``TLSOptions()``.
     :raises ValueError: a timeout or ``linger_bytes`` is negative, ``low_water`` is negative or not
         below ``high_water``, or ``unix_mode`` is outside 0 to 0o777.
-    :raises TypeError: a timeout is no number, ``linger_bytes`` is no whole number, or ``tls`` is no
-        `TLSOptions`.
+    :raises TypeError: a timeout is no number, or ``linger_bytes`` is no whole number.
     """
 
     linger_timeout: float = LINGER_TIMEOUT
@@ -64,7 +89,6 @@ class ConnectionOptions:
     high_water: int = HIGH_WATER
     low_water: int = LOW_WATER
     unix_mode: int = UNIX_MODE
-    tls: TLSOptions | None = None
 
     def __post_init__(self) -> None:
         seconds("linger_timeout", self.linger_timeout)
@@ -78,7 +102,5 @@ class ConnectionOptions:
                 f"low_water is at least 0 and below high_water, not "
                 f"{self.low_water!r} and {self.high_water!r}"
             )
-        if self.tls is not None and not isinstance(self.tls, TLSOptions):
-            raise TypeError(f"tls is a TLSOptions, not {self.tls!r}")
         if not 0 <= self.unix_mode <= 0o777:
             raise ValueError(f"unix_mode is between 0 and 0o777, not {self.unix_mode!r}")

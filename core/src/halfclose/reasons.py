@@ -10,7 +10,6 @@ __all__ = [
     "BackendError",
     "BackendLoadError",
     "BackendNotFound",
-    "CertificateError",
     "CloseTimeout",
     "ConnectError",
     "ConnectTimeout",
@@ -24,8 +23,6 @@ __all__ = [
     "HalfCloseTimeout",
     "HalfcloseError",
     "ListenError",
-    "TLSError",
-    "TruncatedError",
     "Unsupported",
 ]
 
@@ -78,13 +75,6 @@ class ConnectTimeout(ConnectError):
     """The endpoint did not answer within *timeout* seconds, which include the name lookup."""
 
 
-class TLSError(ConnectError):
-    """The TLS handshake has failed: a certificate is not trusted or is for another name, nothing in
-    common was found, the peer does not speak TLS, or it has ended the connection or said nothing.
-    The message names the endpoint and what was wrong; the ``__cause__`` is the ``ssl.SSLError``, a
-    `TruncatedError`, or the ``OSError`` of a lost connection or of the time that has passed."""
-
-
 class DNSLookupFailed(ConnectError):
     """The name lookup failed: the host name has no address, or no name server has answered."""
 
@@ -97,17 +87,6 @@ class ListenError(HalfcloseError):
 class EndpointError(HalfcloseError, ValueError):
     """An endpoint is malformed, or no plugin brings its scheme, or two do. The message quotes the
     endpoint and shows a valid one."""
-
-
-class CertificateError(HalfcloseError, ValueError):
-    """A certificate, its private key or the certificates of authorities cannot be used: a file is
-    missing or cannot be read, is no PEM, needs another passphrase, or the key belongs to another
-    certificate. The message names the file."""
-
-
-class TruncatedError(HalfcloseError):
-    """The connection below TLS ended, and the peer's TLS had not: bytes may be missing. It is the
-    ``__cause__`` of a `ConnectionLost`."""
 
 
 class Unsupported(HalfcloseError):

@@ -50,10 +50,6 @@ class Scheme(ABC, Generic[EndpointT, BackendT]):
     standard_io: bool = False
     """Whether the connection is the standard input and output of this process."""
 
-    secure: bool = False
-    """Whether TLS is spoken at the endpoints although the options say nothing of it. The backend
-    does the handshake on the channels that `connect` and `listen` give."""
-
     within_process: bool = False
     """Whether both ends of a connection are in this process. The command ``halfclose`` refuses
     such endpoints."""

@@ -6,39 +6,37 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
-from anyio.abc import ByteStream, Listener, SocketAttribute
-from anyio.streams.tls import TLSListener
+from anyio.abc import SocketAttribute, SocketStream
 
 from .sizes import BACKLOG, HOST, Ready, Turns, write_in_pieces
-from .tls import over_tls
 
 __all__ = ["exchange", "serve"]
 
 
-async def _echo(stream: ByteStream) -> None:
+async def _echo(stream: SocketStream) -> None:
     async with stream:
         async for data in stream:
             await stream.send(data)
 
 
-async def _discard(stream: ByteStream) -> None:
+async def _discard(stream: SocketStream) -> None:
     async with stream:
         async for _ in stream:
             pass
 
 
-async def _reply(stream: ByteStream) -> None:
+async def _reply(stream: SocketStream) -> None:
     async with stream:
         await stream.send(b"".join([data async for data in stream]))
 
 
-async def _source(stream: ByteStream) -> None:
+async def _source(stream: SocketStream) -> None:
     async with stream:
         for piece in write_in_pieces(int(await stream.receive())):
             await stream.send(bytes(piece))
 
 
-_SERVICES: dict[str, Callable[[ByteStream], Awaitable[None]]] = {
+_SERVICES: dict[str, Callable[[SocketStream], Awaitable[None]]] = {
     "echo": _echo,
     "bulk-echo": _echo,
     "discard": _discard,
@@ -60,9 +58,7 @@ def serve(variant: str, service: str, ready: Ready) -> None:
     async def main() -> None:
         listener = await anyio.create_tcp_listener(local_host=HOST, local_port=0, backlog=BACKLOG)
         ready(listener.extra(SocketAttribute.local_port))
-        name, context = over_tls(service)
-        serving: Listener[Any] = listener if context is None else TLSListener(listener, context)
-        await serving.serve(_SERVICES[name])
+        await listener.serve(_SERVICES[service])
 
     _run(variant, main)
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .sizes import BACKLOG, HOST, Ready, Turns, write_in_pieces
-from .tls import over_tls
 
 __all__ = ["exchange", "serve"]
 
@@ -94,8 +93,7 @@ def _new_loop(variant: str) -> Callable[[], asyncio.AbstractEventLoop]:
 def serve(variant: str, service: str, ready: Ready) -> None:
     """Serve for ever."""
     loop = _new_loop(variant)()
-    name, context = over_tls(service)
-    making = loop.create_server(_SERVICES[name], HOST, 0, backlog=BACKLOG, ssl=context)
+    making = loop.create_server(_SERVICES[service], HOST, 0, backlog=BACKLOG)
     server = loop.run_until_complete(making)
     ready(server.sockets[0].getsockname()[1])
     loop.run_forever()

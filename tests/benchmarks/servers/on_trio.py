@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import trio
-import trio.abc
 
 from .sizes import BACKLOG, HOST, Ready, Turns, write_in_pieces
-from .tls import over_tls
 
 __all__ = ["exchange", "serve"]
 
 
-async def _echo(stream: trio.abc.Stream) -> None:
+async def _echo(stream: trio.SocketStream) -> None:
     async for data in stream:
         await stream.send_all(data)
 
 
-async def _discard(stream: trio.abc.Stream) -> None:
+async def _discard(stream: trio.SocketStream) -> None:
     async for _ in stream:
         pass
 
 
-async def _reply(stream: trio.abc.Stream) -> None:
+async def _reply(stream: trio.SocketStream) -> None:
     await stream.send_all(b"".join([data async for data in stream]))
 
 
-async def _source(stream: trio.abc.Stream) -> None:
+async def _source(stream: trio.SocketStream) -> None:
     for piece in write_in_pieces(int(await stream.receive_some())):
         await stream.send_all(piece)
 
 
-_SERVICES: dict[str, Callable[[trio.abc.Stream], Awaitable[None]]] = {
+_SERVICES: dict[str, Callable[[trio.SocketStream], Awaitable[None]]] = {
     "echo": _echo,
     "bulk-echo": _echo,
     "discard": _discard,
@@ -48,12 +45,8 @@ def serve(variant: str, service: str, ready: Ready) -> None:
     async def main() -> None:
         listeners = await trio.open_tcp_listeners(0, host=HOST, backlog=BACKLOG)
         ready(listeners[0].socket.getsockname()[1])
-        name, context = over_tls(service)
-        serving: list[Any] = list(listeners)
-        if context is not None:
-            serving = [trio.SSLListener(listener, context) for listener in listeners]
         # It closes each stream when the handler has returned.
-        await trio.serve_listeners(_SERVICES[name], serving)
+        await trio.serve_listeners(_SERVICES[service], listeners)
 
     trio.run(main)
 

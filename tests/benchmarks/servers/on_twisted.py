@@ -6,14 +6,11 @@ import importlib
 from collections.abc import Iterator
 from typing import Any
 
-from halfclose.testing.tools.certificates import SERVER, SERVER_KEY
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import ClientFactory, Factory, Protocol
-from twisted.internet.ssl import PrivateCertificate
 from zope.interface import implementer
 
 from .sizes import BACKLOG, HOST, Ready, Turns, write_in_pieces
-from .tls import over_tls
 
 __all__ = ["exchange", "serve"]
 
@@ -103,23 +100,12 @@ def _install(variant: str) -> Any:
     return reactor
 
 
-def _certificate() -> Any:
-    # Not typed by Twisted.
-    load: Any = PrivateCertificate.loadPEM
-    return load(SERVER_KEY + SERVER)
-
-
 def serve(variant: str, service: str, ready: Ready) -> None:
     """Serve for ever."""
     reactor = _install(variant)
-    name, context = over_tls(service)
-    factory = Factory.forProtocol(_SERVICES[name])
+    factory = Factory.forProtocol(_SERVICES[service])
     factory.noisy = False
-    if context is None:
-        port = reactor.listenTCP(0, factory, backlog=BACKLOG, interface=HOST)
-    else:
-        options = _certificate().options()
-        port = reactor.listenSSL(0, factory, options, backlog=BACKLOG, interface=HOST)
+    port = reactor.listenTCP(0, factory, backlog=BACKLOG, interface=HOST)
     reactor.callWhenRunning(ready, port.getHost().port)
     reactor.run(installSignalHandlers=False)
 

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Iterator
 import halfclose
 
 from .sizes import AHEAD, HOST, Ready, Turns, write_in_pieces
-from .tls import over_tls
 
 __all__ = ["exchange", "serve"]
 
@@ -125,11 +124,7 @@ def serve(variant: str, service: str, ready: Ready) -> None:
     """Serve for ever."""
 
     async def main(backend: halfclose.Backend) -> None:
-        name, context = over_tls(service)
-        options = halfclose.ConnectionOptions(
-            tls=None if context is None else halfclose.TLSOptions(context)
-        )
-        listener = await backend.listen(halfclose.TCP(HOST, 0), _SERVICES[name], options)
+        listener = await backend.listen(halfclose.TCP(HOST, 0), _SERVICES[service])
         assert isinstance(listener.endpoint, halfclose.TCP)
         ready(listener.endpoint.port)
         await backend.create_event().wait()

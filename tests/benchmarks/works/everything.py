@@ -7,7 +7,6 @@ from .bulk import BulkEcho, BulkIn, BulkOut
 from .echoing import EchoOverMany, EchoOverOne, EchoOverSome
 from .exchanging import Connections, Exchanges
 from .growing import CloseByPeers, CloseByUs, IdleBesideBusy, SmallPieces, StalledReader
-from .over_tls import Handshakes, TLSBulkIn, TLSBulkOut, TLSEcho, TLSMemory
 from .resting import Imports, Memory
 from .syscalls import SystemCalls
 from .work import Work
@@ -34,10 +33,5 @@ WORKS: dict[str, type[Work]] = {
         StalledReader,
         CloseByPeers,
         CloseByUs,
-        TLSEcho,
-        TLSBulkIn,
-        TLSBulkOut,
-        Handshakes,
-        TLSMemory,
     )
 }

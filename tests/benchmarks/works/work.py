@@ -56,8 +56,6 @@ class Work(ABC):
     ours_only: ClassVar[bool] = False
     in_turns: ClassVar[bool] = True
     """Whether servers are compared with each other, and not each with itself."""
-    tls: ClassVar[bool] = False
-    """Whether it is done over TLS, by the servers that can."""
     points: ClassVar[str] = ""
     """For a curve: what the figures' names, which are numbers, count."""
 

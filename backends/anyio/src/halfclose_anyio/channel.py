@@ -13,6 +13,7 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 from anyio.abc import SocketAttribute
+from anyio.streams.tls import TLSStream
 from halfclose import (
     LINGER_TIMEOUT,
     TCP,
@@ -37,8 +38,6 @@ from halfclose.io.syscalls import (
     unsent,
 )
 
-from .ending_tls import end_tls, is_tls
-from .loop import FATAL
 from .trio_streams import TrioStream, is_trio_stream
 
 __all__ = ["StreamChannel"]
@@ -72,8 +71,7 @@ class StreamChannel(Channel):
 
     Over TLS ``keeps_input`` is always off, because a failed send ends both directions.
     ``can_half_close`` is off over TLS, and over a stream of trio's that cannot end one half alone
-    (VRB-10). All the same, the end of TLS is sent before the stream below is closed, and that one
-    lingers (END-01).
+    (VRB-10).
 
     The task that runs `run` serves the channel.
 
@@ -93,14 +91,11 @@ class StreamChannel(Channel):
         # closed before the stream: otherwise the peer would see no end of stream.
         self._raw = _duplicate(raw, or_fail=self._sock is not None)
         self._family = self._raw.family if self._raw is not None else None
-        self._own_socket = _is_socket(below)
+        self._own_socket = isinstance(below, (socket.socket, anyio.abc.SocketStream)) or (
+            isinstance(below, TrioStream) and below.is_socket
+        )
         self._handler: ChannelHandler | None = None
-        # Around the task that reads; and whether that task has stopped.
         self._reading: anyio.CancelScope
-        self._stopped = backend.create_event()
-        # Whether no input can come any more, and whether that is because the peer has ended.
-        self._input_over = False
-        self._peer_ended = False
         self._may_read = backend.create_event()
         self._work = backend.create_event()
         self._piece: bytes | None = None
@@ -111,7 +106,7 @@ class StreamChannel(Channel):
         self._aborted = False
         self._released = False
         self._write_error: Exception | None = None
-        self._tasks: anyio.abc.TaskGroup | None = None
+        self._scope: anyio.CancelScope | None = None
         self._room: Watch | None = None
         self._peer, self._host = self._endpoints()
         self.capabilities: Capabilities = self._declare()
@@ -120,8 +115,12 @@ class StreamChannel(Channel):
     def _declare(self) -> Capabilities:
         raw = self._raw
         reads_socket = raw is not None and not _has_transport(self._family)
+        if isinstance(self._stream, TrioStream):
+            can_half_close = self._stream.can_half_close
+        else:
+            can_half_close = not isinstance(self._stream, TLSStream)
         return Capabilities(
-            can_half_close=not is_tls(self._stream) and _can_end(self._stream),
+            can_half_close=can_half_close,
             can_reset=raw is not None and self._family != socket.AF_UNIX,
             keeps_input=reads_socket and self._own_socket,
             bounds_input=raw is None or reads_socket,
@@ -169,15 +168,6 @@ class StreamChannel(Channel):
         self._work.set()
         return False
 
-    def flushed(self) -> bool:
-        if self._piece is None:
-            return True
-        self._wanted = True
-        return False
-
-    def can_linger(self) -> bool:
-        return self._own_end_sent
-
     def has_input(self) -> bool:
         if not self.capabilities.keeps_input or self._raw is None:
             return False
@@ -211,8 +201,8 @@ class StreamChannel(Channel):
         if self._raw is not None and not (self._closing and self._own_end_sent):
             reset(self._raw)
         self._drop_raw()
-        if self._tasks is not None:
-            self._tasks.cancel_scope.cancel()
+        if self._scope is not None:
+            self._scope.cancel()
         elif self._sock is not None:
             # The channel's task has not begun, and may never begin.
             self._sock.close()
@@ -244,12 +234,13 @@ class StreamChannel(Channel):
         """
         try:
             async with anyio.create_task_group() as tasks:
-                self._tasks = tasks
+                self._scope = tasks.cancel_scope
                 if self._aborted:
                     return
                 if self._stream is None and not await self._wrap():
                     return
-                self._start_reading(tasks)
+                self._reading = anyio.CancelScope()
+                tasks.start_soon(self.guarded, self._read)
                 await self.guarded(self._write)
                 # Our own reader has to be gone before, because TLS reads while it closes.
                 self._reading.cancel()
@@ -274,7 +265,6 @@ class StreamChannel(Channel):
         """Run one of the two tasks; if it fails, log that and abort this connection.
 
         An error of our own must not reach another connection or the loop (ERR-12).
-        KeyboardInterrupt and SystemExit are meant for the program.
         """
         try:
             await serve()
@@ -282,14 +272,9 @@ class StreamChannel(Channel):
             # This comes first, since in a forked child no loop runs, and the next line would raise.
             self._backend.check_process(error)
             if isinstance(error, anyio.get_cancelled_exc_class()):
-                assert self._tasks is not None
-                self._tasks.cancel_scope.cancel()
+                assert self._scope is not None
+                self._scope.cancel()
                 raise
-            if isinstance(error, FATAL):
-                # The task group would put it into an exception group, in which nobody looks for it.
-                self._backend.fatal(error)
-                self.abort()
-                return
             if not isinstance(error, Exception):
                 raise
             self._backend.report(error, "the channel to %s failed", self._peer)
@@ -299,7 +284,7 @@ class StreamChannel(Channel):
             self._backend.check_process()
 
     async def _close_stream(self) -> bool:
-        """Close the stream, unless that takes long: one of the program's own may wait for its peer.
+        """Close the stream, unless that takes long: TLS waits for the peer's answer.
 
         :returns: whether it was closed.
         """
@@ -345,20 +330,9 @@ class StreamChannel(Channel):
     def _over(self) -> bool:
         return self._closing or self._aborted
 
-    def _start_reading(self, tasks: anyio.abc.TaskGroup) -> None:
-        self._reading = anyio.CancelScope()
-        self._stopped = self._backend.create_event()
-        tasks.start_soon(self.guarded, self._read)
-
-    async def _stop_reading(self) -> None:
-        self._reading.cancel()
-        await self._stopped.wait()
-
     async def _read(self) -> None:
         with self._reading:
             await self._read_on()
-            self._input_over = True
-        self._stopped.set()
 
     async def _read_on(self) -> None:
         # Larger pieces cost memory and time for each small message, so they are used only where
@@ -395,7 +369,6 @@ class StreamChannel(Channel):
 
     def _read_ended(self) -> None:
         if end_is_real(self._write_error):
-            self._peer_ended = True
             self.handler.read_ended()
         else:
             self.handler.failed(self._write_error)
@@ -417,6 +390,7 @@ class StreamChannel(Channel):
             if self._ending and not self._over:
                 self._ending = False
                 if await self._succeeds(self._end()):
+                    self._own_end_sent = True
                     await self._let_the_other_tell()
                     if not self._over:
                         self.handler.write_ended()
@@ -501,38 +475,14 @@ class StreamChannel(Channel):
             room.stop()
 
     async def _end(self) -> None:
-        """Send our end of stream: that of TLS first, if there is TLS, and then the one below.
-
-        :raises Exception: nothing can be sent any more. Over TLS not if the peer has ended before,
-            since nothing is lost then with the end alone.
-        """
-        over_tls = is_tls(self._stream)
-        try:
-            while is_tls(self._stream):
-                await self._end_tls()
-                self._own_end_sent = True
-            if _can_end(self._stream):
-                await self._end_stream()
-        except Exception:
-            if not (over_tls and self._peer_ended):
-                raise
-
-    async def _end_tls(self) -> None:
-        """Send close_notify, and go on with the stream below, whose input is discarded."""
-        self._stream = await end_tls(self._stream, self._stop_reading)
-        self._own_socket = _is_socket(self._stream)
-        if not self._input_over:
-            assert self._tasks is not None
-            self._start_reading(self._tasks)
-
-    async def _end_stream(self) -> None:
+        if not self.capabilities.can_half_close:
+            return
         if self._raw is not None and self._own_socket:
             # Every byte is with the kernel by now (EVT-04). The stream's `send_eof` would hide a
             # reset, and on uvloop the end would be sent only later.
             end_stream(self._raw)
         else:
             await self._stream.send_eof()
-        self._own_end_sent = True
 
     # -- what is known -------------------------------------------------------------------------
 
@@ -560,18 +510,6 @@ class StreamChannel(Channel):
     def _set(self, level: int, option: int, enabled: bool) -> None:
         if self._raw is not None and self._family != socket.AF_UNIX:
             set_tcp_option(self._raw, level, option, enabled)
-
-
-def _is_socket(below: Any) -> bool:
-    """Whether *below* is a socket, or a stream that passes the bytes of one on unchanged."""
-    return isinstance(below, (socket.socket, anyio.abc.SocketStream)) or (
-        isinstance(below, TrioStream) and below.is_socket
-    )
-
-
-def _can_end(stream: Any) -> bool:
-    """Whether *stream* can end one half alone. Of trio's not all can; of anyio's all but TLS."""
-    return not isinstance(stream, TrioStream) or stream.can_half_close
 
 
 def _endpoint(address: Any) -> Endpoint:

@@ -35,8 +35,6 @@ async def serve_stream(
         ``trio.abc.HalfCloseableStream``. This function owns the stream, and closes it.
     :param protocol: the protocol. What it raises is logged, and ends this connection only.
     :param options: how the connection behaves; by default as ``ConnectionOptions()`` says.
-    :raises ValueError: *options* has ``tls``, which is for ``connect`` and ``listen``. The
-        stream is left open.
     :raises TypeError: *protocol* is not a halfclose protocol, *stream* is none of these streams, or
         it is a stream of trio's and trio does not run. The stream is left open.
     :raises RuntimeError: no event loop runs in this thread.
@@ -46,12 +44,6 @@ async def serve_stream(
     if not isinstance(protocol, Protocol):
         hint = "; call it, and pass the protocol that it makes" if callable(protocol) else ""
         raise TypeError(f"serve_stream takes a halfclose.Protocol, not {protocol!r}{hint}")
-    if options is not None and options.tls is not None:
-        # Else the program would take for encrypted what is sent in plain.
-        raise ValueError(
-            "serve_stream does not speak the TLS of its options; give it a stream of TLS, or call "
-            "transport.startTLS in connectionMade"
-        )
     # After the connection has closed, leaving the backend waits only for the peer's input to be
     # discarded. That has limits of its own (END-07), so `grace` need not set another.
     async with AnyioBackend("anyio", {"grace": _DAY}) as backend:

@@ -14,9 +14,8 @@ from anyio.abc import SocketAttribute
 from halfclose import TCP, UNIX, Backend, ConnectionOptions, Endpoint, ProtocolFactory
 from halfclose.backend import make_protocol
 from halfclose.testing import ChannelType, Dial, RawPeer
+from halfclose.testing.channels.channel_types import CHANNEL_TYPES as EVERYWHERE
 from halfclose.testing.channels.channel_types import NativeTCP, NativeUnix
-from halfclose.testing.channels.everywhere import CHANNEL_TYPES as EVERYWHERE
-from halfclose.testing.channels.over_tls import TLSOver
 from halfclose.testing.channels.sockets import dial, temporary_unix_path
 
 from .channel import StreamChannel
@@ -135,14 +134,7 @@ class TrioTCP(_Listener):
         return TCP("127.0.0.1", listener.port)
 
 
-CHANNEL_TYPES = (
-    *EVERYWHERE,
-    AnyioTCP(),
-    AnyioUnix(),
-    NativeTCP(),
-    NativeUnix(),
-    TLSOver("tls-native", NativeTCP()),
-)
+CHANNEL_TYPES = (*EVERYWHERE, AnyioTCP(), AnyioUnix(), NativeTCP(), NativeUnix())
 """Channel types that the contract suite tests: see `halfclose.BackendSpec`."""
 
 TRIO_CHANNEL_TYPES = (*CHANNEL_TYPES, TrioTCP())

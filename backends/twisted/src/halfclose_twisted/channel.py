@@ -13,8 +13,7 @@ Only bytes that somebody else wrote to the transport before are sent by Twisted.
 registered as a *pull* producer, which Twisted asks once these have gone.
 
 Any other transport (TLS, wrappers) gets all bytes by its ``write``, until it pauses the channel,
-which is registered as a *push* producer. After the end of TLS, the channel goes on with the plain
-socket below it; see `TLSLayer`.
+which is registered as a *push* producer.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from halfclose import TCP, Capabilities, Channel, ChannelHandler, Endpoint, Watch
 from halfclose.forking import has_forked
@@ -47,16 +45,14 @@ from twisted.internet.interfaces import (
     IUNIXTransport,
 )
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .ending_tls import TLSLayer, plain_socket
 from .loop import ReactorLoop
 from .reactors import runs_on_uvloop
 
 __all__ = ["Attached", "TwistedChannel", "adopt_socket"]
-
-T = TypeVar("T")
 
 _PIECE = 64 * 1024
 """Bytes that a transport other than a plain socket is given at once."""
@@ -91,28 +87,8 @@ class Attached(Protocol):
         The channel ends its half of a socket itself. No other transport can end one half alone.
         """
 
-    def handshakeCompleted(self) -> None:
-        """Called over TLS, which is asked for that; see `TLSLayer`."""
-        self.channel.handshake_completed()
-
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008
         self.channel.connection_lost(reason)
-
-
-class _BelowTLS(Attached):
-    """The protocol of the transport below TLS, after TLS has ended.
-
-    :param channel: gets what the transport delivers.
-    :param above: the protocol that the transport had before. It must hear of the transport's end.
-    """
-
-    def __init__(self, channel: TwistedChannel, above: Any) -> None:
-        self.channel = channel
-        self._above = above
-
-    def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008
-        super().connectionLost(reason)
-        self._above.connectionLost(reason)
 
 
 class _Room:
@@ -168,8 +144,7 @@ class TwistedChannel(Channel):
         self._backend = backend
         self._transport = transport
         self._handler: ChannelHandler | None = None
-        self._sock = plain_socket(transport)
-        self._tls = None if self._sock is not None else TLSLayer.of(transport)
+        self._sock = _plain_socket(transport)
         self.capabilities: Capabilities = Capabilities(
             can_half_close=self._sock is not None,
             can_reset=self._sock is not None and self._sock.family != socket.AF_UNIX,
@@ -205,13 +180,11 @@ class TwistedChannel(Channel):
         turn, since no event may come inside a verb (EVT-07).
         """
         function = getattr(self._transport, name, None)
-        if function is not None:
-            self._in_call(function, *args)
-
-    def _in_call(self, function: Callable[..., T], *args: object) -> T:
+        if function is None:
+            return
         self._calling = True
         try:
-            return function(*args)
+            function(*args)
         finally:
             self._calling = False
 
@@ -292,12 +265,7 @@ class TwistedChannel(Channel):
             self._wanted = True
             self._await_room()
             return 0
-        if self._sock is not None:
-            return self._send(self._sock, data)
-        if self._tls is not None and self._tls.is_closing:
-            # It would drop the bytes, and say nothing.
-            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-        return self._hand_over(data)
+        return self._hand_over(data) if self._sock is None else self._send(self._sock, data)
 
     def _look_for_tls(self) -> None:
         """Stop using the socket itself if the program has called ``startTLS`` meanwhile.
@@ -306,7 +274,6 @@ class TwistedChannel(Channel):
         """
         if self._sock is not None and self._transport.TLS:
             self._sock = None
-            self._tls = TLSLayer.of(self._transport)
             self._stop_waiting()
             self.capabilities = replace(self.capabilities, can_half_close=False, can_reset=False)
             self._ready = True
@@ -330,10 +297,7 @@ class TwistedChannel(Channel):
         taken = 0
         while self._ready and taken < len(data):
             piece = bytes(data[taken : taken + _PIECE])
-            if self._tls is None:
-                self._call("write", piece)
-            else:
-                self._in_call(self._tls.write, piece)
+            self._call("write", piece)
             taken += len(piece)
         self._wanted = taken < len(data)
         return taken
@@ -376,21 +340,10 @@ class TwistedChannel(Channel):
 
     def _go_on(self) -> None:
         self._ready = True
-        if self._tls is not None and self._tls.is_closing:
-            # A transport that has a producer never closes by itself.
-            self._call("unregisterProducer")
         if self._wanted:
             self._wanted = False
             self._tell(self.handler.writable)
-        else:
-            self._end_if_due()
-
-    def handshake_completed(self) -> None:
-        self._end_if_due()
-
-    def _end_if_due(self) -> None:
-        """Send our end of stream, if that was asked for and had to wait."""
-        if self._ending and self._ready:
+        elif self._ending:
             self._ending = False
             self._tell(self._end_now)
 
@@ -410,10 +363,6 @@ class TwistedChannel(Channel):
 
     def end_write(self) -> bool:
         self._look_for_tls()
-        if self._gone:
-            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-        if self._tls is not None:
-            return self._end_tls(self._tls)
         if self._sock is None:
             # `close` will call its ``loseConnection``, which sends everything before it closes.
             # Nothing tells when that is done.
@@ -425,35 +374,13 @@ class TwistedChannel(Channel):
         self._await_room()
         return False
 
-    def _end_tls(self, tls: TLSLayer) -> bool:
-        """Send the end of TLS, and then go on with the plain socket below it.
-
-        :returns: as `end_write` does. If Twisted is closing by itself, only the end of the
-            connection will tell whether everything was sent.
-        """
-        if tls.is_closing:
-            return False
-        if tls.shakes_hands or not self._ready:
-            self._ending = True
-            return False
-        self._call("unregisterProducer")
-        if not self._in_call(tls.end, partial(_BelowTLS, self)):
-            return True
-        self._tls = None
-        self._transport = tls.below
-        self._sock = tls.sock
-        self._ready = self._emptied = tls.below not in self._backend.reactor.getWriters()
-        self._call("registerProducer", self, False)
-        return self.end_write()
-
     def _end_now(self) -> None:
         try:
-            ended = self.end_write()
+            self._end_stream()
         except OSError as error:
             self.handler.write_failed(error)
         else:
-            if ended:
-                self.handler.write_ended()
+            self.handler.write_ended()
 
     def _end_stream(self) -> None:
         """Send the end of stream on the socket itself.
@@ -477,9 +404,6 @@ class TwistedChannel(Channel):
     # -- the end -------------------------------------------------------------------------------
 
     def connection_lost(self, reason: Failure) -> None:
-        if self._gone:
-            # After the end of TLS, both the transport and TLS tell it.
-            return
         self._gone = True
         self._stop_waiting()
         self._backend.release_channel(self)
@@ -494,9 +418,6 @@ class TwistedChannel(Channel):
                 return
         if not self._released:
             self.handler.failed(None)
-
-    def can_linger(self) -> bool:
-        return self._own_end_sent
 
     def has_input(self) -> bool:
         return False
@@ -611,6 +532,18 @@ class TwistedChannel(Channel):
             except OSError:
                 # The connection was reset, and the next read tells that.
                 pass
+
+
+def _plain_socket(transport: Any) -> socket.socket | None:
+    """The socket of *transport*, if bytes may be sent on the socket itself; None otherwise.
+
+    They may not if the transport changes them. A class with a ``write`` of its own does, and a
+    subclass of ``socket.socket`` may. A wrapper does not count as a socket either, although it
+    provides the interfaces of the transport that it wraps.
+    """
+    plain = isinstance(transport, Connection) and type(transport).write is Connection.write
+    handle = transport.getHandle() if plain and not transport.TLS else None
+    return handle if type(handle) is socket.socket else None
 
 
 def _reset_now(fd: int) -> None:

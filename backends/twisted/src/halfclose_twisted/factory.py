@@ -47,7 +47,6 @@ def as_factory(
         `halfclose.run` runs in this thread, or else the installed one. None is ever installed.
     :returns: an ``IProtocolFactory``, which is logged under the name of *factory*. If no reactor is
         given and none is installed, each connection fails with RuntimeError.
-    :raises ValueError: *options* has ``tls``, which is for ``connect`` and ``listen``.
     :raises TypeError: *factory* cannot be called, or is a factory of Twisted's.
     """
     if hasattr(factory, "buildProtocol"):
@@ -57,12 +56,6 @@ def as_factory(
             "function that makes a protocol, such as lambda: MyProtocol(shared)"
         )
     check_factory(factory)
-    if options is not None and options.tls is not None:
-        # Else the program would take for encrypted what is sent in plain.
-        raise ValueError(
-            "as_factory does not speak the TLS of its options; use an endpoint of TLS, or call "
-            "transport.startTLS in connectionMade"
-        )
     return _Factory(factory, options or ConnectionOptions(), reactor)
 
 

@@ -10,9 +10,8 @@ from typing import Any
 
 from halfclose import TCP, UNIX, Backend, ConnectionOptions, Endpoint, ProtocolFactory
 from halfclose.testing import ChannelType, Dial, RawPeer
+from halfclose.testing.channels.channel_types import CHANNEL_TYPES as EVERYWHERE
 from halfclose.testing.channels.channel_types import NativeTCP, NativeUnix
-from halfclose.testing.channels.everywhere import CHANNEL_TYPES as EVERYWHERE
-from halfclose.testing.channels.over_tls import TLSOver
 from halfclose.testing.channels.sockets import dial, temporary_unix_path
 from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
 
@@ -75,12 +74,5 @@ class TwistedUnix(_Endpoint):
         return UNIX(os.fsdecode(port.getHost().name))
 
 
-CHANNEL_TYPES = (
-    *EVERYWHERE,
-    TwistedTCP(),
-    TwistedUnix(),
-    NativeTCP(),
-    NativeUnix(),
-    TLSOver("tls-native", NativeTCP()),
-)
+CHANNEL_TYPES = (*EVERYWHERE, TwistedTCP(), TwistedUnix(), NativeTCP(), NativeUnix())
 """Channel types that the contract suite tests: see `halfclose.BackendSpec`."""

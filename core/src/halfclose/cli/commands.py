@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,7 +21,6 @@ from ..options import LINGER_TIMEOUT, UNIX_MODE, ConnectionOptions
 from ..reasons import HalfcloseError
 from ..scheme_registry import known_schemes, parse_endpoint, scheme_of
 from ..text import listed, one_line
-from ..tls_options import TLSOptions
 from .report import (
     FAILED,
     USAGE,
@@ -34,9 +32,7 @@ from .report import (
     say,
     status_of,
 )
-from .starttls import StartTLS
 from .stopping import Stopped
-from .tls_options import ClientFlags, CommandWithTLS, ServerFlags, client_flags, server_flags
 
 if TYPE_CHECKING:
     from .relaying import Manner
@@ -162,9 +158,9 @@ def cli(ctx: click.Context) -> None:
     """Serve and use half-closeable protocols, on any event loop.
 
     ENDPOINT is tcp:HOST:PORT (tcp:[::1]:80; tcp:*:80 listens on every address), unix:PATH
-    (unix:@NAME is abstract), tls:HOST:PORT or tls+unix:PATH, which are the same with TLS, or
-    stdio:. Plugins bring others. S is a number of seconds, such as 0.5. If --backend names no
-    backend, HALFCLOSE_BACKEND does, or else one that is installed is used.
+    (unix:@NAME is abstract), or stdio:. Plugins bring others. S is a number of seconds, such as
+    0.5. If --backend names no backend, HALFCLOSE_BACKEND does, or else one that is installed is
+    used.
 
     The status is 0 if all went well, 1 if something went wrong, and 2 if the arguments are wrong.
     A command that a signal ends dies by the signal.
@@ -173,7 +169,7 @@ def cli(ctx: click.Context) -> None:
         raise click.UsageError(f"no command; there are: {', '.join(sorted(cli.commands))}", ctx)
 
 
-@cli.command(cls=CommandWithTLS, short_help="Serve a protocol on ENDPOINT, or attach it to stdio:.")
+@cli.command(short_help="Serve a protocol on ENDPOINT, or attach it to stdio:.")
 @click.argument("protocol", metavar="MODULE:NAME")
 @click.argument("endpoint", metavar="ENDPOINT")
 @_backend
@@ -215,7 +211,6 @@ def cli(ctx: click.Context) -> None:
     show_default=True,
     help="What to log on stderr.",
 )
-@server_flags
 def run(
     protocol: str,
     endpoint: str,
@@ -226,7 +221,6 @@ def run(
     linger: float,
     grace: float,
     log_level: str,
-    tls: ServerFlags,
 ) -> int:
     """Serve a protocol on ENDPOINT, or attach it to stdio:.
 
@@ -237,8 +231,7 @@ def run(
     The bound endpoint is printed on stderr; with port 0 the system chooses the port. The first
     SIGINT or SIGTERM closes every connection gracefully, a second one aborts them. After one
     SIGTERM, which asks a server to end, the status is 0. After SIGINT or a second signal the
-    command dies by the signal, so that ^C also ends a shell's loop around it. With tls: SIGHUP has
-    the certificates read again, and open connections stay. On stdio: the
+    command dies by the signal, so that ^C also ends a shell's loop around it. On stdio: the
     command ends with the connection, and dies by any signal that ended it. The status is 1 if it
     cannot listen on ENDPOINT, or the connection of stdio: was lost.
     """
@@ -247,15 +240,13 @@ def run(
 
     log_to_stderr(log_level.upper())
     where = _reachable(endpoint, backend)
-    certificates = tls.certificates(where)
     options = ConnectionOptions(
         linger_timeout=linger,
         close_timeout=close_timeout,
         half_close_timeout=half_close_timeout,
         unix_mode=_mode_for(where, unix_mode),
-        tls=tls.options(certificates),
     )
-    return serve(load_protocol(protocol), where, backend, options, grace, certificates)
+    return serve(load_protocol(protocol), where, backend, options, grace)
 
 
 def _talking(command: Callable[..., int]) -> Callable[..., int]:
@@ -296,21 +287,26 @@ def _manner(
     idle_timeout: float | None,
     exit_on_close: bool,
     verbose: bool,
-    tls: TLSOptions | None,
     unix_mode: int = UNIX_MODE,
 ) -> Manner:
     """The `Manner` of a conversation, from the values of the options."""
     from .relaying import Manner
 
-    options = ConnectionOptions(half_close_timeout=half_close_timeout, unix_mode=unix_mode, tls=tls)
-    if idle_timeout is not None:
+    if idle_timeout is None:
+        options = ConnectionOptions(half_close_timeout=half_close_timeout, unix_mode=unix_mode)
+    else:
         # The conversation may end because the peer sends nothing more. Then nobody waits for the
         # peer's end of stream.
-        options = replace(options, close_timeout=idle_timeout, linger_timeout=0)
+        options = ConnectionOptions(
+            half_close_timeout=half_close_timeout,
+            unix_mode=unix_mode,
+            close_timeout=idle_timeout,
+            linger_timeout=0,
+        )
     return Manner(options, idle_timeout, exit_on_close, verbose)
 
 
-@cli.command(cls=CommandWithTLS, short_help="Connect to ENDPOINT, with standard input and output.")
+@cli.command(short_help="Connect to ENDPOINT, with standard input and output.")
 @click.argument("endpoint", metavar="ENDPOINT")
 @click.option(
     "--timeout",
@@ -321,7 +317,6 @@ def _manner(
     help="Give up if connecting takes longer than S seconds, the name lookup included.",
 )
 @_talking
-@client_flags
 def connect(
     endpoint: str,
     backend: str | None,
@@ -330,16 +325,13 @@ def connect(
     idle_timeout: float | None,
     exit_on_close: bool,
     verbose: bool,
-    tls: ClientFlags,
 ) -> int:
     """Carry standard input to ENDPOINT, and what comes from there to standard output.
 
     The end of standard input becomes a half-close, and the peer's half-close ends standard output.
     The command ends when both have ended. The status is 0, or 1 if the connection was refused or
-    lost, the server is not to be trusted, or the peer sent something that nobody reads. If a signal
-    ends the command, the peer sees a reset, and the command dies by the signal.
-
-    With tls: no input is sent before the server's certificate was checked.
+    lost, or the peer sent something that nobody reads. If a signal ends the command, the peer sees
+    a reset, and the command dies by the signal.
     """
     from .relaying import relay
 
@@ -348,15 +340,11 @@ def connect(
         why = scheme_of(where).cannot_connect(where)
     if why is not None:
         raise Problem(f"cannot connect to {where}: {why}", USAGE)
-    begun = tls.begin(where)
-    at_once, later = (None, begun) if isinstance(begun, StartTLS) else (begun, None)
-    manner = _manner(half_close_timeout, idle_timeout, exit_on_close, verbose, at_once)
-    return relay(where, backend, timeout, manner, later)
+    manner = _manner(half_close_timeout, idle_timeout, exit_on_close, verbose)
+    return relay(where, backend, timeout, manner)
 
 
-@cli.command(
-    cls=CommandWithTLS, short_help="Wait on ENDPOINT for one connection, and do as connect does."
-)
+@cli.command(short_help="Wait on ENDPOINT for one connection, and do as connect does.")
 @click.argument("endpoint", metavar="ENDPOINT")
 @click.option(
     "--timeout",
@@ -366,7 +354,6 @@ def connect(
 )
 @_unix_mode
 @_talking
-@server_flags
 def listen(
     endpoint: str,
     backend: str | None,
@@ -376,16 +363,14 @@ def listen(
     idle_timeout: float | None,
     exit_on_close: bool,
     verbose: bool,
-    tls: ServerFlags,
 ) -> int:
     """Wait on ENDPOINT for one connection, and carry standard input and output over it.
 
     The bound endpoint is printed on stderr; with port 0 the system chooses the port. Only the first
-    connection is accepted, with tls: the first whose handshake succeeds. From then on the command
-    does as connect: it carries half-closes both ways, and ends when both halves have ended. The
-    status is 0, or 1 if the connection was lost, none came in time, or the peer sent something that
-    nobody reads. If a signal ends the command, the peer sees a reset, and the command dies by the
-    signal.
+    connection is accepted. From then on the command does as connect: it carries half-closes both
+    ways, and ends when both halves have ended. The status is 0, or 1 if the connection was lost,
+    none came in time, or the peer sent something that nobody reads. If a signal ends the command,
+    the peer sees a reset, and the command dies by the signal.
     """
     from .relaying import accept_one
 
@@ -395,10 +380,8 @@ def listen(
     if why is not None:
         raise Problem(f"cannot listen on {where}: {why}", USAGE)
     mode = _mode_for(where, unix_mode)
-    certificates = tls.certificates(where)
-    options = tls.options(certificates)
-    manner = _manner(half_close_timeout, idle_timeout, exit_on_close, verbose, options, mode)
-    return accept_one(where, backend, timeout, manner, certificates)
+    manner = _manner(half_close_timeout, idle_timeout, exit_on_close, verbose, mode)
+    return accept_one(where, backend, timeout, manner)
 
 
 def _reachable(endpoint: str, backend: str | None) -> Endpoint:
@@ -429,8 +412,7 @@ def _other_end(command: str, endpoint: str, backend: str | None) -> Endpoint:
     where = _reachable(endpoint, backend)
     if scheme_of(where).standard_io:
         raise Problem(f"{command} carries stdio: to another endpoint, not to itself", USAGE)
-    # A server of TLS waits on after a handshake that has failed, and should say so.
-    log_to_stderr(logging.WARNING if scheme_of(where).secure else logging.ERROR)
+    log_to_stderr(logging.ERROR)
     return where
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from .. import running
 from ..backend import Backend
@@ -16,15 +15,9 @@ from ..interfaces import HalfCloseableProtocol
 from ..options import ConnectionOptions
 from ..reasons import ConnectionAborted, ConnectionDone, HalfCloseTimeout
 from ..text import one_line
-from .reloading import reloading
 from .report import Problem, reported, say
 from .serving import need_standard_io
 from .signals import Signals
-from .starttls import StartTLS, connect_and_start_tls
-from .tls_lines import tls_lines
-
-if TYPE_CHECKING:
-    from ..tls import Certificates
 
 __all__ = ["Manner", "accept_one", "relay"]
 
@@ -46,20 +39,13 @@ class Manner:
     verbose: bool = False
 
 
-def relay(
-    endpoint: Endpoint,
-    backend: str | None,
-    timeout: float,
-    manner: Manner,
-    starttls: StartTLS | None = None,
-) -> int:
+def relay(endpoint: Endpoint, backend: str | None, timeout: float, manner: Manner) -> int:
     """Carry stdin to *endpoint* and what comes from there to stdout, until both have ended.
 
     :param endpoint: where to connect.
     :param backend: the name of the backend; None: the one that is found.
     :param timeout: seconds that connecting may take.
     :param manner: how the conversation is held.
-    :param starttls: how TLS is begun on a connection that begins without; None: it is not.
     :returns: the exit status.
     :raises Problem: the connection or stdio was lost.
     :raises HalfcloseError: the backend cannot be used, or connecting failed.
@@ -68,25 +54,15 @@ def relay(
 
     async def connect(backend: Backend, talk: _Talk) -> None:
         with reported(f"cannot connect to {endpoint}"):
-            if starttls is None:
-                await backend.connect(endpoint, lambda: talk.peer, timeout, manner.options)
-            else:
-                await connect_and_start_tls(
-                    backend, endpoint, talk.peer, timeout, manner.options, starttls
-                )
+            await backend.connect(endpoint, lambda: talk.peer, timeout, manner.options)
         there = talk.peer.transport
         talk.tell(f"connected to {there.getPeer()} from {there.getHost()}")
-        talk.tell_tls()
 
     return _hold(f"connection to {endpoint}", connect, backend, manner)
 
 
 def accept_one(
-    endpoint: Endpoint,
-    backend: str | None,
-    timeout: float | None,
-    manner: Manner,
-    certificates: Certificates | None = None,
+    endpoint: Endpoint, backend: str | None, timeout: float | None, manner: Manner
 ) -> int:
     """Wait for one connection on *endpoint*, and carry stdin and stdout over it as `relay` does.
 
@@ -94,7 +70,6 @@ def accept_one(
     :param backend: the name of the backend; None: the one that is found.
     :param timeout: seconds to wait for a connection; None: for ever.
     :param manner: how the conversation is held.
-    :param certificates: those that SIGHUP reloads; None: SIGHUP ends the process.
     :returns: the exit status.
     :raises Problem: the connection or stdio was lost, or no connection came in time.
     :raises HalfcloseError: the backend cannot be used, or listening failed.
@@ -112,18 +87,16 @@ def accept_one(
         with reported(f"cannot listen on {endpoint}"):
             listening = await backend.listen(endpoint, factory, manner.options)
         async with listening as listener:
-            with reloading(backend, certificates):
-                say(f"listening on {listener.endpoint}")
-                talk.peer.name = f"connection on {listener.endpoint}"
-                timer = None if timeout is None else backend.call_later(timeout, came.set)
-                await came.wait()
+            say(f"listening on {listener.endpoint}")
+            talk.peer.name = f"connection on {listener.endpoint}"
+            timer = None if timeout is None else backend.call_later(timeout, came.set)
+            await came.wait()
         if timer is not None:
             timer.cancel()
         if waiting:
             raise Problem(f"nobody connected to {listener.endpoint} within {timeout:g} s")
         there = talk.peer.transport
         talk.tell(f"connection from {there.getPeer()} to {there.getHost()}")
-        talk.tell_tls()
 
     return _hold(f"connection on {endpoint}", accept, backend, manner)
 
@@ -221,13 +194,6 @@ class _Talk:
         """Write *what* to stderr, with ``--verbose`` only."""
         if self.manner.verbose:
             say(one_line(what))
-
-    def tell_tls(self) -> None:
-        """Tell what is known of the peer by TLS, if it is spoken."""
-        known = self.peer.transport.tls
-        if known is not None and self.manner.verbose:
-            for line in tls_lines(known):
-                self.tell(line)
 
     def finish(self) -> None:
         """Close both connections, after everything that is pending has been written."""

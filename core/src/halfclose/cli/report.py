@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from ..reasons import BackendError, CertificateError, EndpointError, HalfcloseError
+from ..reasons import BackendError, EndpointError, HalfcloseError
 from ..text import one_line, printable
 from .stderr_writer import Voice, VoiceHandler
 
@@ -48,8 +48,7 @@ def status_of(error: Exception) -> int:
     """The exit status for *error*: `USAGE` if the arguments are to blame."""
     if isinstance(error, Problem):
         return error.status
-    bad_argument = isinstance(error, (EndpointError, BackendError, CertificateError))
-    return USAGE if bad_argument else FAILED
+    return USAGE if isinstance(error, (EndpointError, BackendError)) else FAILED
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from .. import running
 from ..backend import Backend
@@ -14,14 +13,10 @@ from ..options import ConnectionOptions
 from ..reasons import ConnectionDone, ConnectionLost, HalfcloseError
 from ..scheme_registry import scheme_of
 from ..text import one_line
-from .reloading import reloading
 from .report import Problem, reported, say
 from .signals import Signals
 from .standard_descriptors import was_closed
 from .stopping import Stopped
-
-if TYPE_CHECKING:
-    from ..tls import Certificates
 
 __all__ = ["need_standard_io", "serve"]
 
@@ -42,7 +37,6 @@ def serve(
     backend: str | None,
     options: ConnectionOptions,
     grace: float,
-    certificates: Certificates | None = None,
 ) -> int:
     """Serve until a signal comes, or at an endpoint like stdio until its one connection ends.
 
@@ -54,7 +48,6 @@ def serve(
     :param backend: the name of the backend; None: the one that is found.
     :param options: of each connection.
     :param grace: seconds that connections have to end, after a signal.
-    :param certificates: those that SIGHUP reloads; None: SIGHUP ends the process.
     :returns: the exit status.
     :raises HalfcloseError: the backend or the endpoint cannot be used.
     :raises Problem: the one connection was lost, or a standard descriptor was closed.
@@ -79,14 +72,7 @@ def serve(
     else:
         with Signals(signal.SIGTERM) as signals:
             running.run(
-                _listen,
-                signals,
-                factory,
-                endpoint,
-                options,
-                certificates,
-                backend=backend,
-                options=leaving,
+                _listen, signals, factory, endpoint, options, backend=backend, options=leaving
             )
     return 0
 
@@ -102,7 +88,6 @@ async def _listen(
     factory: Callable[[], Protocol],
     endpoint: Endpoint,
     options: ConnectionOptions,
-    certificates: Certificates | None,
 ) -> None:
     """Listen until a signal comes, and close the listener."""
     stop = backend.create_event()
@@ -110,9 +95,8 @@ async def _listen(
     with reported(f"cannot listen on {endpoint}"):
         listening = await backend.listen(endpoint, factory, options)
     async with listening as listener:
-        with reloading(backend, certificates):
-            say(f"listening on {listener.endpoint}")
-            await stop.wait()
+        say(f"listening on {listener.endpoint}")
+        await stop.wait()
     say("closing; a second signal aborts")
 
 

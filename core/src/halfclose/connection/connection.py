@@ -52,21 +52,13 @@ from typing import cast
 
 from ..channel import Channel
 from ..endpoints import Endpoint
-from ..host import ConnectionHost, SecureChannel
-from ..interfaces import HalfCloseableProtocol, HandshakeListener, Protocol
+from ..host import ConnectionHost
+from ..interfaces import HalfCloseableProtocol, Protocol
 from ..lifecycle import ACCEPTING, ENDED, READING, Move, State
 from ..options import ConnectionOptions
-from ..reasons import (
-    ConnectionAborted,
-    ConnectionDone,
-    ConnectionLost,
-    TruncatedError,
-    Unsupported,
-)
-from ..tls_options import TLSInfo, TLSOptions
+from ..reasons import ConnectionAborted, ConnectionDone, ConnectionLost, Unsupported
 from .ending import lost
 from .inbox import Failure
-from .outgoing import Outgoing
 from .read_half import ReadHalf
 from .write_eof import WriteEOF
 
@@ -86,7 +78,7 @@ class Connection(ReadHalf):
 
     # One process may have ten thousand idle connections. So there is no dictionary of attributes,
     # and parts that few connections need are made when they are first needed.
-    __slots__ = ("__weakref__", "_handshake_due", "_host")
+    __slots__ = ("__weakref__", "_host")
 
     def __init__(
         self,
@@ -97,8 +89,6 @@ class Connection(ReadHalf):
     ) -> None:
         super().__init__(backend, channel, options, context)
         self._host = channel.get_host()
-        # Whether the protocol is to be told that a TLS handshake is over.
-        self._handshake_due = channel.get_tls() is not None
 
     def attach(self, protocol: Protocol) -> BaseException | None:
         """Give the connection to *protocol* and begin to read.
@@ -139,7 +129,7 @@ class Connection(ReadHalf):
             self._delivering = False
         if broken is not None:
             self._broke(broken)
-        if self._pump_due or self._handshake_due:
+        if self._pump_due:
             self._pump()
         return failure
 
@@ -175,9 +165,6 @@ class Connection(ReadHalf):
             if state is State.ENDED:
                 self._deliver_lost()
             return False
-        if self._handshake_due:
-            self._deliver_handshake()
-            return True
         if self._write_eof.sent and self._life.can(Move.WRITE_ENDED):
             self._deliver_write_ended()
             return True
@@ -245,81 +232,6 @@ class Connection(ReadHalf):
             self._release(abort=False)
         else:
             self._limit_half_close()
-
-    # -- TLS -----------------------------------------------------------------------------------
-
-    def startTLS(
-        self,
-        options: TLSOptions,
-        *,
-        server_side: bool = False,
-        received: bytes | bytearray | memoryview = b"",
-    ) -> None:
-        if not isinstance(options, TLSOptions):
-            raise TypeError(f"startTLS takes TLSOptions, not {options!r}")
-        if not isinstance(received, (bytes, bytearray, memoryview)):
-            raise TypeError(f"received is bytes, not {received!r}")
-        if not self._life.can(Move.CLOSE):
-            return
-        if self._life.state is not State.OPEN:
-            raise RuntimeError(f"a half of the connection with {self._peer} has ended")
-        if isinstance(self._channel, SecureChannel) and self.tls is None:
-            raise RuntimeError(f"a TLS handshake with {self._peer} goes on")
-        channel = self._backend.start_tls(
-            self._channel, options, self._options, server_side=server_side
-        )
-        # As for a producer that is called inside a verb: no event comes before this has returned.
-        delivering, self._delivering = self._delivering, True
-        try:
-            self._begin_tls(channel, bytes(received))
-        except OSError as error:
-            self._send_failed(error)
-        except BaseException as error:
-            self._broke(error)
-        finally:
-            self._delivering = delivering
-            if self._pump_due and not delivering:
-                self._pump_due = False
-                self._pump_soon()
-
-    def _begin_tls(self, channel: SecureChannel, received: bytes) -> None:
-        """Put *channel* between this connection and its channel (TLS-16)."""
-        before = self._outgoing.take()
-        inbox, self._inbox = self._inbox, None
-        self._channel = channel
-        self._outgoing = Outgoing(channel)
-        self._update_fast_path()
-        if inbox is not None and self._peer_ended:
-            # A framework has reported the end although reading was paused. No handshake can follow.
-            self._peer_ended = False
-            cause = inbox.failure and inbox.failure.__cause__
-            self.failed(cause if isinstance(cause, Exception) else TruncatedError(_BEFORE_TLS))
-            return
-        for item in inbox or ():
-            assert isinstance(item, bytes)
-            received += item
-        channel.start(self)
-        if not self._paused:
-            channel.resume_reading()
-        channel.shake_hands(self._handshake_over, before=before, received=received)
-
-    def _handshake_over(self, error: Exception | None) -> None:
-        if error is not None:
-            self.failed(error)
-            return
-        self._handshake_due = True
-        try:
-            # What the producer has written in plain is gone, and nothing else may wait (TLS-16).
-            self._after_sending()
-        except BaseException as another:
-            self._broke(another)
-        self._pump()
-
-    def _deliver_handshake(self) -> None:
-        self._handshake_due = False
-        # After loseConnection, only connectionLost is delivered.
-        if self._life.can(Move.CLOSE) and isinstance(self._protocol, HandshakeListener):
-            self._call("handshakeCompleted", self._protocol.handshakeCompleted)
 
     # -- closing -------------------------------------------------------------------------------
 
@@ -447,10 +359,6 @@ class Connection(ReadHalf):
     # These answer at any time (VRB-09), and raise nothing after the end (VRB-12): the channel may
     # have closed its socket then, so it is not asked.
 
-    @property
-    def tls(self) -> TLSInfo | None:
-        return self._channel.get_tls()
-
     def getPeer(self) -> Endpoint:
         return self._peer
 
@@ -477,8 +385,6 @@ class Connection(ReadHalf):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._life.state.value} {self._host} to {self._peer}>"
 
-
-_BEFORE_TLS = "the peer ended the connection before the TLS handshake"
 
 _OPEN = WriteEOF.OPEN
 """Looked up once, because access to a member of an Enum is slow, and the fast path is computed

@@ -64,12 +64,6 @@ class Outgoing:
         self._queue = None
         return moved
 
-    def take(self) -> bytes:
-        """Give all bytes that wait, which somebody else sends."""
-        waiting = b"".join(self._queue or ())
-        self.clear()
-        return waiting
-
     def clear(self) -> None:
         """Drop all bytes that wait."""
         self._queue = None

@@ -65,4 +65,6 @@ def _can_linger(channel: Channel, options: ConnectionOptions) -> bool:
     If a socket is closed while input is unread, its system sends a reset, and the peer can lose
     what we have sent.
     """
-    return options.linger_timeout > 0 and channel.capabilities.drains and channel.can_linger()
+    can = channel.capabilities
+    # Without an end of stream from us the peer would not know that it has to end its half.
+    return options.linger_timeout > 0 and can.drains and can.can_half_close

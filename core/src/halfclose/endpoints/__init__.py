@@ -9,14 +9,11 @@ from .endpoint import Endpoint
 from .memory import Memory
 from .stdio import StandardIO
 from .tcp import EVERY_ADDRESS, TCP
-from .tls import TLS, TLSUNIX
 from .unix import UNIX, UNIX_PATH_BYTES
 
 __all__ = [
     "EVERY_ADDRESS",
     "TCP",
-    "TLS",
-    "TLSUNIX",
     "UNIX",
     "UNIX_PATH_BYTES",
     "Endpoint",

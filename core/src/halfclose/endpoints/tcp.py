@@ -53,7 +53,7 @@ class TCP(Endpoint):
         if not colon:
             if rest.isascii() and rest.isdigit():
                 raise EndpointError(
-                    f"the host is missing (*:{rest} would be every address of this machine)"
+                    f"the host is missing (tcp:*:{rest} would be every address of this machine)"
                 )
             raise EndpointError("the port is missing" if rest else "host and port are missing")
         if host.startswith("[") and host.endswith("]"):

@@ -281,7 +281,9 @@ class _Race:
         cause: BaseException | None
         tried = "; ".join(
             # If the endpoint itself is this address, the message names it already.
-            _said(error) if _is(address, self._endpoint) else f"{describe(address)}: {_said(error)}"
+            _said(error)
+            if describe(address) == str(self._endpoint)
+            else f"{describe(address)}: {_said(error)}"
             for address, error in self._failures
         )
         kind: type[ConnectError]
@@ -420,11 +422,6 @@ class _Attempt:
             if sock is not None:
                 let_go(sock)
                 sock.close()
-
-
-def _is(address: Address, endpoint: Endpoint) -> bool:
-    """Whether *endpoint* names *address*, be it with another scheme, such as that of TLS."""
-    return describe(address).partition(":")[2] == str(endpoint).partition(":")[2]
 
 
 def _said(error: BaseException | None) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..checking import seconds
 from ..host import ConnectionHost
+from ..options import seconds
 from .busy_polling import BUSY_POLL
 from .driver import Driver
 from .lingering import Lingering

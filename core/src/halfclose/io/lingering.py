@@ -237,7 +237,7 @@ class _Lingerer(ChannelHandler):
 
     def begin(self) -> None:
         """Take the channel over from its connection, and read."""
-        self._channel.linger(self)
+        self._channel.start(self)
         self._channel.resume_reading()
 
     def _look(self) -> int:
@@ -279,7 +279,7 @@ class _Lingerer(ChannelHandler):
                     self._release()
                 finally:
                     self._lingering.remove(self)
-        return _SOON if self._backend.holds_channel(self._channel.carrier) else 0.0
+        return _SOON if self._backend.holds_channel(self._channel) else 0.0
 
     def _release(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Core's own plugin, which brings the schemes of the operating system's connections, and of TLS."""
+"""Core's own plugin, which brings the schemes of the operating system's connections."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from ..hooks import hookimpl
 from ..scheme import Scheme
 from .stdio import StdioScheme
 from .tcp import TCPScheme
-from .tls import TLSScheme, TLSUNIXScheme
 from .unix import UNIXScheme
 
 __all__ = ["halfclose_endpoints"]
@@ -17,5 +16,5 @@ __all__ = ["halfclose_endpoints"]
 
 @hookimpl
 def halfclose_endpoints() -> Iterable[Scheme[Any, Any]]:
-    """The schemes ``tcp:``, ``unix:``, ``stdio:``, ``tls:`` and ``tls+unix:``."""
-    return TCPScheme(), UNIXScheme(), StdioScheme(), TLSScheme(), TLSUNIXScheme()
+    """The schemes ``tcp:``, ``unix:`` and ``stdio:``."""
+    return TCPScheme(), UNIXScheme(), StdioScheme()

@@ -101,10 +101,11 @@ class StdioSocketChannel(SocketChannel):
     whatever is written there.
     """
 
-    __slots__ = ("_is_tcp", "_standard")
+    __slots__ = ("_is_tcp", "_standard", "_started")
 
     def __init__(self, poller: Poller, stdin: Standard, stdout: Standard) -> None:
         self._standard: tuple[Standard, ...] = (stdin, stdout)
+        self._started = False
         sock = InheritedSocket.of(STDIN)
         try:
             super().__init__(sock, poller, peer=StandardIO(), host=StandardIO())
@@ -116,10 +117,13 @@ class StdioSocketChannel(SocketChannel):
         self.set_no_delay(True)
         spare_stderr()
 
-    def linger(self, handler: ChannelHandler) -> None:
-        # The program may use its descriptors 0 and 1 for something else now.
-        self._let_go()
-        super().linger(handler)
+    def start(self, handler: ChannelHandler) -> None:
+        if self._started:
+            # The second start is that of lingering. The program is done with the connection, and
+            # may use its descriptors 0 and 1 for something else.
+            self._let_go()
+        self._started = True
+        super().start(handler)
 
     def end_write(self) -> bool:
         ended = super().end_write()

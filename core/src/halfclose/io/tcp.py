@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from itertools import chain, zip_longest
 
 from ..channel import Channel
-from ..endpoints import TCP, Endpoint
+from ..endpoints import TCP
 from ..loop import Address
 from ..options import ConnectionOptions
 from ..scheme import Scheme
@@ -19,7 +19,7 @@ from .connecting import connect_channel
 from .host import SocketHost
 from .listening import BACKLOG, ListeningSocket, SocketListener, undone_if_it_fails
 
-__all__ = ["TCPScheme", "connect_tcp"]
+__all__ = ["TCPScheme"]
 
 _TRIES = 100
 """How many ports are tried, since one that the system chooses may be taken on another address."""
@@ -43,7 +43,13 @@ class TCPScheme(Scheme[TCP, SocketHost]):
         return None
 
     async def connect(self, backend: SocketHost, endpoint: TCP, timeout: float | None) -> Channel:
-        return await connect_tcp(backend, endpoint, timeout)
+        async def look_up() -> list[Address]:
+            found = await backend.resolve(endpoint.host, endpoint.port)
+            return _in_turns(distinct(found or ()))
+
+        address = literal(endpoint.host, endpoint.port)
+        where = look_up if address is None else [address]
+        return await connect_channel(backend, endpoint, where, timeout)
 
     async def listen(
         self,
@@ -59,25 +65,6 @@ class TCPScheme(Scheme[TCP, SocketHost]):
         with undone_if_it_fails(socks):
             bound = TCP(endpoint.host, socks[0].getsockname()[1])
             return SocketListener(backend, bound, socks, accepted)
-
-
-async def connect_tcp(
-    backend: SocketHost, to: TCP, timeout: float | None, endpoint: Endpoint | None = None
-) -> Channel:
-    """Connect to the host and the port of *to*.
-
-    :param timeout: seconds for everything; None: no limit.
-    :param endpoint: what the errors name, if the program has asked for another endpoint.
-    :raises ConnectError: see `connect_channel`.
-    """
-
-    async def look_up() -> list[Address]:
-        found = await backend.resolve(to.host, to.port)
-        return _in_turns(distinct(found or ()))
-
-    address = literal(to.host, to.port)
-    where = look_up if address is None else [address]
-    return await connect_channel(backend, endpoint or to, where, timeout)
 
 
 async def _addresses(backend: SocketHost, endpoint: TCP) -> list[Address]:

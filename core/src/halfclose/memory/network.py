@@ -14,8 +14,8 @@ from random import Random
 from typing import Any, Literal, TypeAlias
 from weakref import WeakValueDictionary
 
-from ..checking import seconds as checked_seconds
 from ..endpoints import Memory
+from ..options import seconds as checked_seconds
 from .accept_queue import Listening, RawListener
 from .conditions import BUFFER, Chunks, Conditions, any_sizes, sizes, whole_number
 from .connecting import Dialing

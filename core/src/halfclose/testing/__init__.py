@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .channels.channel_types import (
+    CHANNEL_TYPES,
     ChannelType,
     Dial,
     NativeTCP,
@@ -20,12 +21,9 @@ from .channels.channel_types import (
     PollerUnix,
     Stdio,
 )
-from .channels.everywhere import CHANNEL_TYPES
-from .channels.over_tls import TLSOver
 from .channels.peers import RawPeer
 from .channels.pipes import PipePeer
 from .channels.sockets import SocketPeer
-from .channels.tls import TLSPeer
 from .hosts import Host
 from .networks import OpenNetwork, network
 from .tools.harness import Net, Pair, rule
@@ -55,8 +53,6 @@ __all__ = [
     "Recorder",
     "SocketPeer",
     "Stdio",
-    "TLSOver",
-    "TLSPeer",
     "network",
     "rule",
 ]

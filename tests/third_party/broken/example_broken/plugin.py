@@ -6,7 +6,7 @@ from halfclose import BackendSpec, hookimpl
 
 __all__ = ["halfclose_backends"]
 
-_LANE = "halfclose.testing.channels.everywhere:CHANNEL_TYPES"
+_LANE = "halfclose.testing.channels.channel_types:CHANNEL_TYPES"
 
 _CLASSES = {
     "hanging+after-main": "hanging:AfterMain",

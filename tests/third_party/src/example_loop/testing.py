@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from halfclose.testing import NativeTCP, NativeUnix, PollerTCP, PollerUnix, Stdio, TLSOver
+from halfclose.testing import NativeTCP, NativeUnix, PollerTCP, PollerUnix, Stdio
 
 __all__ = ["CHANNEL_TYPES"]
 
-CHANNEL_TYPES = (
-    PollerTCP(),
-    PollerUnix(),
-    Stdio(),
-    NativeTCP(),
-    NativeUnix(),
-    TLSOver("tls", PollerTCP()),
-)
+CHANNEL_TYPES = (PollerTCP(), PollerUnix(), Stdio(), NativeTCP(), NativeUnix())

@@ -14,7 +14,7 @@ from contextlib import (
     contextmanager,
     nullcontext,
 )
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from ...backend import Backend
 from ...discovery import locate
@@ -35,6 +35,7 @@ from .sockets import (
 )
 
 __all__ = [
+    "CHANNEL_TYPES",
     "ChannelType",
     "Dial",
     "NativeTCP",
@@ -65,11 +66,11 @@ class ChannelType(ABC):
     other methods too.
     """
 
-    name: str
+    name: ClassVar[str]
     """The channel type's name in reports."""
-    scheme: str
+    scheme: ClassVar[str]
     """"tcp", "unix", "stdio" or "memory": what sort of connection the raw peer has."""
-    options: Mapping[str, Any] = {}
+    options: ClassVar[Mapping[str, Any]] = {}
     """Options with which the backend is opened for this channel type."""
 
     @abstractmethod
@@ -84,31 +85,12 @@ class ChannelType(ABC):
         :returns: a context manager that gives a function to connect a raw peer.
         """
 
-    def accepting(self, options: ConnectionOptions) -> ConnectionOptions:
-        """The options with which a backend listens for raw peers.
-
-        :param options: what the test asks for.
-        """
-        return options
-
-    def connecting(self, options: ConnectionOptions) -> ConnectionOptions:
-        """The options with which a backend connects to `listening`.
-
-        :param options: what the test asks for.
-        """
-        return options
-
     # -- other channel types -------------------------------------------------------------------
 
     @property
     def polled(self) -> ChannelType:
         """The channel type most like this one that every backend serves by ``Backend.listen``."""
         return PollerUnix() if self.scheme == "unix" else PollerTCP()
-
-    @property
-    def bare(self) -> ChannelType:
-        """The channel type that carries the bytes of this one: itself, unless it has TLS."""
-        return self
 
     @property
     def beside(self) -> ChannelType:
@@ -246,14 +228,14 @@ class NativeTCP(PollerTCP):
     """``backend.listen`` on TCP, served by the framework's own transports."""
 
     name = "native-tcp"
-    options: Mapping[str, Any] = {"sockets": "native"}
+    options: ClassVar[Mapping[str, Any]] = {"sockets": "native"}
 
 
 class NativeUnix(PollerUnix):
     """``backend.listen`` on a unix socket, served by the framework's own transports."""
 
     name = "native-unix"
-    options: Mapping[str, Any] = {"sockets": "native"}
+    options: ClassVar[Mapping[str, Any]] = {"sockets": "native"}
 
 
 class Stdio(ChannelType):
@@ -261,11 +243,6 @@ class Stdio(ChannelType):
 
     name = "stdio"
     scheme = "stdio"
-
-    @property
-    def bare(self) -> ChannelType:
-        """The channel type that carries the bytes of this one: itself, unless it has TLS."""
-        return self
 
     @property
     def beside(self) -> ChannelType:
@@ -357,3 +334,7 @@ def load_channel_types(backend: str) -> tuple[ChannelType, ...]:
         raise BackendLoadError(
             f"backend {backend!r} ({located.origin}): {where}: {error}"
         ) from error
+
+
+CHANNEL_TYPES: tuple[ChannelType, ...] = (PollerTCP(), PollerUnix(), Stdio())
+"""The channel types of a backend that names no others; see `halfclose.BackendSpec`."""

@@ -29,9 +29,7 @@ from ...options import ConnectionOptions
 from ...running import open_backend
 from ..hosts import Host
 from .channel_types import ChannelType, Dial, Serve
-from .over_tls import TLSOver
 from .peers import LIMIT, RawListener, RawPeer
-from .whole import TLSOverWhole
 
 __all__ = ["CHANNEL_TYPES", "MemoryPeer", "MemoryStream"]
 
@@ -166,10 +164,6 @@ class _Listener(RawListener):
         listening.on_change = self._changes.tell
         self._index = count()
 
-    @property
-    def acceptable(self) -> bool:
-        return self._listening.acceptable
-
     async def accept(self) -> RawPeer:
         await self._changes.until(
             self._backend,
@@ -278,9 +272,5 @@ class MemoryStream(ChannelType):
         return nullcontext(self.serve)
 
 
-CHANNEL_TYPES: tuple[ChannelType, ...] = (
-    MemoryStream(),
-    TLSOver("tls-memory", MemoryStream()),
-    TLSOverWhole("tls-memory-whole", MemoryStream()),
-)
+CHANNEL_TYPES: tuple[ChannelType, ...] = (MemoryStream(),)
 """The channel types of the backend ``memory``."""

@@ -87,10 +87,6 @@ class RawPeer(ABC):
     def close(self) -> None:
         """Release everything. Idempotent."""
 
-    def drop(self) -> None:
-        """Release everything, and over TLS send no end of stream before. Idempotent."""
-        self.close()
-
     # -- what is known -------------------------------------------------------------------------
 
     @property
@@ -190,11 +186,6 @@ class RawListener(ABC):
 
     endpoint: Endpoint
     """The endpoint that it listens on."""
-
-    @property
-    @abstractmethod
-    def acceptable(self) -> bool:
-        """Whether a connection waits to be accepted."""
 
     @abstractmethod
     async def accept(self) -> RawPeer:

@@ -175,10 +175,6 @@ class SocketListener(RawListener):
             self.endpoint: Endpoint = endpoint_of(self.sock.family, self.sock.getsockname())
             self._stack = stack.pop_all()
 
-    @property
-    def acceptable(self) -> bool:
-        return bool(select.select([self.sock], [], [], 0)[0])
-
     async def accept(self) -> RawPeer:
         try:
             sock, _ = await in_thread(self._backend, self.sock.accept)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from ..channels.channel_types import ChannelType, PollerTCP, PollerUnix, load_channel_types
 from ..channels.memory import MemoryStream
-from ..channels.over_tls import TLSOver
-from ..channels.whole import TLSOverWhole
 from .parsing import ScriptError
 from .script import Fault, Script
 
@@ -16,8 +14,6 @@ MEMORY = MemoryStream()
 
 def serves_both(channel_type: ChannelType) -> bool:
     """Whether a backend can make both ends of *channel_type*, by ``listen`` and ``connect``."""
-    if isinstance(channel_type, TLSOver) and not isinstance(channel_type, TLSOverWhole):
-        return serves_both(channel_type.bare)
     return isinstance(channel_type, (PollerTCP, PollerUnix, MemoryStream))
 
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from ...channel import Capabilities
 from ...interfaces import Transport
 from ...lifecycle import ACCEPTING, ENDED, READING, TABLE, Move, State
-from ...reasons import ConnectionAborted, ConnectionDone, ConnectionLost, TruncatedError
+from ...reasons import ConnectionAborted, ConnectionDone, ConnectionLost
 from .contents import contents
 from .sides import CLOSING, WRITE_CLOSING, Produced, Side
 
@@ -451,7 +451,7 @@ class Model:
     def _check_broken(self, side: Side, reason: ConnectionLost, seen: str) -> None:
         if not side.peer.violent:
             self.breaks("ERR-01", side, f"{seen}, and nothing was reset")
-        elif side.can.tells_cause and not isinstance(reason.__cause__, (OSError, TruncatedError)):
+        elif side.can.tells_cause and not isinstance(reason.__cause__, OSError):
             self.breaks("ERR-01", side, f"{seen}, without the cause")
         elif not side.lose_called and side.received < side.floor:
             what = f"after {side.received} of {side.floor} bytes that had arrived"

@@ -120,13 +120,11 @@ class _Performance:
             else:
                 endpoint = _endpoint(self._channel_type, stack)
                 listener = await self._backend.listen(
-                    endpoint, lambda: self._protocol("b"), self._channel_type.accepting(settings)
+                    endpoint, lambda: self._protocol("b"), settings
                 )
                 await stack.enter_async_context(listener)
                 await self._backend.connect(
-                    listener.endpoint,
-                    lambda: self._protocol("a"),
-                    options=self._channel_type.connecting(settings),
+                    listener.endpoint, lambda: self._protocol("a"), options=settings
                 )
         except Planned:
             pass

@@ -74,7 +74,7 @@ class RawEnd:
         if self._can_reset:
             self._peer.reset()
         else:
-            self._peer.drop()
+            self._peer.close()
         self._over()
 
     def _over(self) -> None:

@@ -11,7 +11,6 @@ import pytest
 
 from ...reasons import BackendError
 from ..channels.channel_types import ChannelType, check_channel_types, load_channel_types
-from ..channels.over_tls import TLSOver
 from ..hosts import HALFCLOSE_RUN, Host, find_host, load_hosts
 from ..rules import alternatives  # noqa: F401 - imported once here, not in the process of each case
 from ..rules.accepting import AcceptingRules
@@ -29,12 +28,6 @@ from ..rules.pipes import PipeRules
 from ..rules.producers import ProducerRules
 from ..rules.proxies import ProxyRules
 from ..rules.running import RunningRules
-from ..rules.tls_closing import TLSClosingRules
-from ..rules.tls_ends import TLSEndRules
-from ..rules.tls_handshake import TLSHandshakeRules
-from ..rules.tls_limits import TLSLimitRules
-from ..rules.tls_memory import TLSMemoryRules
-from ..rules.tls_start import TLSStartRules
 from ..rules.verbs import VerbRules
 from ..tools.harness import Rule
 from .case import TIME_LIMIT, Case
@@ -61,12 +54,6 @@ class ContractSuite(
     DescriptorRules,
     LoopRules,
     RunningRules,
-    TLSHandshakeRules,
-    TLSEndRules,
-    TLSClosingRules,
-    TLSStartRules,
-    TLSLimitRules,
-    TLSMemoryRules,
 ):
     """Every rule of the contract, for pytest to run on a backend of yours::
 
@@ -144,10 +131,7 @@ class ContractSuite(
         if rule.once:
             return [channel_types[0]]
         return [
-            channel_type
-            for channel_type in channel_types
-            if channel_type.scheme in rule.schemes
-            and (isinstance(channel_type, TLSOver) or not rule.tls)
+            channel_type for channel_type in channel_types if channel_type.scheme in rule.schemes
         ]
 
     @classmethod

@@ -9,7 +9,6 @@ ERR    `failures`; `accepting`, `connecting`, `exits` of programs, `forking`
 END    `closing`; `lingering` for what goes on after a close
 PIP    `pipes`; `descriptors` for what a program finds at its standard descriptors
 LOOP   `loop`; `running` for running a program and leaving it
-TLS    `tls_handshake`, `tls_ends`, `tls_closing`, `tls_start`, `tls_limits`, `tls_memory`
 =====  ====================================================================================
 
 `alternatives` has the tests that are run in place of a rule's if a capability is declared off.

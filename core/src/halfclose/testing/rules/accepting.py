@@ -78,8 +78,7 @@ class AcceptingRules:
             made.append(Recorder())
             return made[-1]
 
-        # Accepting is below TLS, whose handshake comes after it.
-        async with net.channel_type.polled.bare.serve(
+        async with net.channel_type.polled.serve(
             net.backend, factory, ConnectionOptions()
         ) as connect:
             first = net.closing(await connect())

@@ -88,7 +88,7 @@ class ClosingRules:
             peer = net.closing(await connect())
             await net.until(made, "connectionMade")
         with raises(ConnectError):
-            await net.connect(peer.other_address, Recorder)
+            await net.backend.connect(peer.other_address, Recorder)
         await net.turns()
         assert made.transport.state is State.OPEN
         peer.send_now(b"question")

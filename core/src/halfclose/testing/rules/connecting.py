@@ -67,7 +67,7 @@ async def refusal(net: Net, endpoint: str | Endpoint, timeout: float = 2 * LIMIT
 
     async def connect() -> None:
         try:
-            await net.connect(endpoint, no_protocol, timeout)
+            await net.backend.connect(endpoint, no_protocol, timeout=timeout)
         except Exception as error:
             caught.append(error)
         done.set()
@@ -173,25 +173,25 @@ class ConnectingRules:
             return peer
 
         lost = Recorder(connectionMade=abort)
-        assert await net.connect(endpoint, lambda: lost) is lost
+        assert await net.backend.connect(endpoint, lambda: lost) is lost
         assert type(await net.lost(lost)) is ConnectionAborted
         await (await accepted()).read_all()
 
         error = Boom("the factory")
         with raises(Boom) as caught:
-            await net.connect(endpoint, raising(error))
+            await net.backend.connect(endpoint, raising(error))
         assert caught.value is error
         peer = await accepted()
         assert (await peer.read_all())[0] == b""
 
         with raises(TypeError):
-            await net.connect(endpoint, object)  # type: ignore[type-var]
+            await net.backend.connect(endpoint, object)  # type: ignore[type-var]
         assert (await (await accepted()).read_all())[0] == b""
 
         error = Boom("connectionMade")
         broken = Named(connectionMade=raising(error))
         with logged() as records, raises(Boom) as caught:
-            await net.connect(endpoint, lambda: broken)
+            await net.backend.connect(endpoint, lambda: broken)
         assert caught.value is error
         assert await net.lost(broken) is error
         check_logged_once(error, records)
@@ -204,7 +204,7 @@ class ConnectingRules:
 
         async def connect_and_leave() -> None:
             async with open_backend(net.backend.name) as inner:
-                inner.start_soon(Net(inner, net.channel_type).connect, endpoint, lambda: protocol)
+                inner.start_soon(inner.connect, endpoint, lambda: protocol)
                 await net.wait(made, "connectionMade")
                 raise leaving
 
@@ -236,6 +236,6 @@ async def _cancel_connecting(
             setattr(inner, "resolve", look_up)  # noqa: B010 - an instance's method
         else:
             inner.call_later(0.02, begun.set)
-        inner.start_soon(Net(inner, net.channel_type).connect, endpoint, no_protocol)
+        inner.start_soon(inner.connect, endpoint, no_protocol)
         await net.wait(begun, "the beginning")
         await net.turns()

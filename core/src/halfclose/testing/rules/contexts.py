@@ -101,7 +101,7 @@ async def check_contexts(net: Net) -> None:
         await net.until_made(made)
         await _check(net, made.pop(), asked_by, peer, use)
     with net.channel_type.listening(net.backend) as listener:
-        await net.connect(listener.endpoint, make)
+        await net.backend.connect(listener.endpoint, make)
         peer = net.closing(await listener.accept())
         await _check(net, made.pop(), _PROGRAM, peer, _end)
 

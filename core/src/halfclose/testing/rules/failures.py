@@ -32,8 +32,8 @@ from ..tools.failing import (
     neighbour,
     trigger,
 )
-from ..tools.fakes import FakeChannel
-from ..tools.faults import ENDINGS, Faults, converse, faulty_handlers
+from ..tools.fakes import FakeChannel, FaultyHandler
+from ..tools.faults import ENDINGS, Faults, converse
 from ..tools.harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
 from ..tools.logs import logged
 from ..tools.producers import Idle
@@ -290,8 +290,10 @@ class FailureRules:
         """
         async with neighbour(net) as other:
             for call in ("received", "read_ended", "writable"):
-                with faulty_handlers(call, Boom(call)):
-                    pair = await net.recorded()
+                pair = await net.recorded()
+                error = Boom(call)
+                # A handler that raises looks to the channel's caller like a fault of the channel.
+                pair.transport.channel.start(FaultyHandler(pair.transport, call, error))
                 with logged() as records:
                     if call == "received":
                         pair.peer.send_now(b"x")

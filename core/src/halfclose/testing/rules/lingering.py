@@ -11,7 +11,6 @@ from ...reasons import (
     ConnectionDone,
 )
 from ..channels.peers import LIMIT, RawPeer
-from ..channels.sockets import SocketListener
 from ..tools.data import assert_same
 from ..tools.harness import MORE_THAN_THE_KERNEL, Net, Pair, rule
 from ..tools.reactions import write_and_lose
@@ -91,9 +90,9 @@ class LingeringRules:
         assert pair.can.drains, "drains is declared off, which only standard input may"
         if paused:
             pair.protocol.verb("pauseProducing")
-        sent = await pair.peer.send(upload[: 1 << 15])
+        sent = await pair.peer.send(upload[: 1 << 16])
         write_and_lose(reply)(pair.protocol)
-        sent += await pair.peer.send(upload[1 << 15 :])
+        sent += await pair.peer.send(upload[1 << 16 :])
         received, end = await pair.peer.read_all()
         assert end == "eof", f"{case}: {len(received)} bytes and then a {end}"
         assert_same(received, reply, case)
@@ -114,10 +113,9 @@ class LingeringRules:
         to send before it can read; after that, 16 KiB of input. Lingering takes bounded memory. No
         more than 1024 connections linger at once; for one more, the oldest goes.
 
-        Where to look: ``Backend.lingering`` becomes the channel's handler by ``Channel.linger``,
-        which calls ``start``. ``Channel.unsent`` must return the length of the kernel's send
-        queue. The ``close`` at the end must release the descriptor at once, even while a task is
-        reading.
+        Where to look: ``Backend.lingering`` becomes the channel's handler by a second call of
+        ``start``. ``Channel.unsent`` must return the length of the kernel's send queue. The
+        ``close`` at the end must release the descriptor at once, even while a task is reading.
         (For stdin, see rule PIP-03.)
         """
         await self._discards(net)
@@ -309,7 +307,7 @@ class LingeringRules:
         every = await self._lingering(net, 3)
         client = Recorder()
         net.watch(client)
-        with SocketListener(net.backend, net.channel_type.scheme) as listener:
+        with net.channel_type.polled.listening(net.backend) as listener:
             with no_more_descriptors():
                 await net.backend.connect(listener.endpoint, lambda: client, LIMIT)
             held = [watched.held() for watched in every]

@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from ...channel import Capabilities, Channel, ChannelHandler
 from ...connection import Connection
 from ...endpoints import Endpoint
-from ...tls.channel import TLSChannel
-from ...tls_options import TLSInfo
 from ..channels.peers import LIMIT
-from .fakes import FaultyHandler
 from .harness import Net
 from .producers import Pull
 from .reactions import Boom
 from .recorder import Recorder
 from .waiting import eventually
 
-__all__ = ["ENDINGS", "Faults", "converse", "faulty_handlers"]
+__all__ = ["ENDINGS", "Faults", "converse"]
 
 _LOOP = ("call_soon", "call_later", "time")
 """The methods of the loop that core calls while a connection is open."""
@@ -33,7 +30,7 @@ _PACKAGE = __name__.partition(".")[0]
 
 _ASKING = frozenset(
     {part.__module__ for part in Connection.__mro__}
-    | {f"{_PACKAGE}.{name}" for name in ("deadline", "io.lingering", "tls.channel")}
+    | {f"{_PACKAGE}.{name}" for name in ("deadline", "io.lingering")}
 )
 """The modules that call them for one connection."""
 
@@ -69,21 +66,22 @@ class Faults:
         """Count the calls of all backends of that class and of all new connections in the
         block."""
         changed: list[tuple[type[Any], str, Any]] = []
+        made = Connection.__init__
+
+        def init(connection: Connection, owner: Any, channel: Channel, *rest: Any) -> None:
+            made(connection, owner, _Faulty(channel, self), *rest)
+
         try:
+            changed.append((Connection, "__init__", made))
+            setattr(Connection, "__init__", init)  # noqa: B010 - mypy: a method
             for name in _LOOP:
                 owner = next(each for each in backend.__mro__ if name in vars(each))
                 changed.append((owner, name, vars(owner)[name]))
                 setattr(owner, name, self._counting(name, vars(owner)[name]))
-            with _wrapped(Connection, self._over), _wrapped(TLSChannel, self._over):
-                yield
+            yield
         finally:
             for owner, name, original in reversed(changed):
                 setattr(owner, name, original)
-
-    def _over(self, channel: Channel) -> Channel:
-        """*channel*, with its calls counted. Over TLS the calls of the channel below are: what a
-        connection calls is the same on every channel."""
-        return channel if isinstance(channel, TLSChannel) else _Faulty(channel, self)
 
     def _counting(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
@@ -93,36 +91,6 @@ class Faults:
             return original(*args, **named)
 
         return counted
-
-
-@contextmanager
-def _wrapped(
-    over: type[Connection | TLSChannel], wrap: Callable[[Channel], Channel]
-) -> Iterator[None]:
-    """Have *wrap* wrap the channel of each object of the class *over* that is made in the block."""
-    made: Callable[..., None] = vars(over)["__init__"]
-
-    def init(made_now: Any, owner: Any, channel: Channel, *rest: Any) -> None:
-        made(made_now, owner, wrap(channel), *rest)
-
-    setattr(over, "__init__", init)  # noqa: B010 - mypy: a method
-    try:
-        yield
-    finally:
-        setattr(over, "__init__", made)  # noqa: B010 - likewise
-
-
-@contextmanager
-def faulty_handlers(fault: str, error: Exception) -> Iterator[None]:
-    """Have the handlers of the channels of all connections that are made in the block raise.
-
-    To the channel's caller that looks like a fault of the channel.
-
-    :param fault: the name of the call that raises.
-    :param error: what it raises.
-    """
-    with _wrapped(Connection, lambda channel: _FaultyHandled(channel, fault, error)):
-        yield
 
 
 def _asked_by_core() -> bool:
@@ -145,9 +113,6 @@ class _Faulty(Channel):
     def start(self, handler: ChannelHandler) -> None:
         self._call("start", self._channel.start, handler)
 
-    def linger(self, handler: ChannelHandler) -> None:
-        self._call("linger", self._channel.linger, handler)
-
     def resume_reading(self) -> None:
         self._call("resume_reading", self._channel.resume_reading)
 
@@ -162,10 +127,6 @@ class _Faulty(Channel):
         ended: bool = self._call("end_write", self._channel.end_write)
         return ended
 
-    def can_linger(self) -> bool:
-        can: bool = self._call("can_linger", self._channel.can_linger)
-        return can
-
     def has_input(self) -> bool:
         has: bool = self._call("has_input", self._channel.has_input)
         return has
@@ -178,25 +139,11 @@ class _Faulty(Channel):
         unsent: int = self._call("unsent", self._channel.unsent)
         return unsent
 
-    def flushed(self) -> bool:
-        flushed: bool = self._call("flushed", self._channel.flushed)
-        return flushed
-
-    @property
-    def carrier(self) -> Channel:
-        return self._channel.carrier
-
-    def descriptors(self) -> Collection[int]:
-        return self._channel.descriptors()
-
     def close(self) -> None:
         self._call("close", self._channel.close)
 
     def abort(self) -> None:
         self._call("abort", self._channel.abort)
-
-    def get_tls(self) -> TLSInfo | None:
-        return self._channel.get_tls()
 
     def get_peer(self) -> Endpoint:
         return self._channel.get_peer()
@@ -212,18 +159,6 @@ class _Faulty(Channel):
 
     def set_keep_alive(self, enabled: bool) -> None:
         self._call("set_keep_alive", self._channel.set_keep_alive, enabled)
-
-
-class _FaultyHandled(_Faulty):
-    """A channel whose handler raises."""
-
-    def __init__(self, channel: Channel, fault: str, error: Exception) -> None:
-        super().__init__(channel, Faults(None, error, after=False))
-        self._fault = fault
-        self._error = error
-
-    def start(self, handler: ChannelHandler) -> None:
-        super().start(FaultyHandler(handler, self._fault, self._error))
 
 
 class _Conversation(Recorder):
@@ -295,26 +230,15 @@ async def converse(net: Net, ending: str, faults: Faults) -> None:
     net.watch(protocol)
     with faults.injected(type(net.backend)):
         connect = await net.serve(lambda: protocol, half_close_timeout=LIMIT, close_timeout=LIMIT)
-        try:
-            peer = await connect()
-        except OSError:
-            # Over TLS the call that failed may be one of the handshake. Then there may be no
-            # connection for us, but if there is one, it is lost as well.
-            assert faults.raised is not None
-            await net.turns()
-            if not protocol.events:
-                return
-        else:
-            with peer:
-                with suppress(ConnectionError, AssertionError):
-                    peer.send_now(b"ping")
-                    if ending == "halves":
-                        peer.shutdown()
-                    await peer.read_all()
-                with suppress(OSError):
+        with await connect() as peer:
+            with suppress(ConnectionError, AssertionError):
+                peer.send_now(b"ping")
+                if ending == "halves":
                     peer.shutdown()
-                await eventually(net, lambda: "connectionLost" in protocol.events)
-        lost = await eventually(net, lambda: "connectionLost" in protocol.events)
+                await peer.read_all()
+            with suppress(OSError):
+                peer.shutdown()
+            lost = await eventually(net, lambda: "connectionLost" in protocol.events)
     where = f"{faults.raised} raised, in a conversation that was to end by {ending}"
     assert lost, f"connectionLost did not come: {where}; {protocol!r}"
     assert not escaped, f"{where}: {escaped}"

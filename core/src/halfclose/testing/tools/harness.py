@@ -11,19 +11,15 @@ from typing import Any, Generic, TypeVar
 
 from ...backend import Backend
 from ...channel import Capabilities
-from ...endpoints import Endpoint
-from ...interfaces import Protocol
 from ...options import ConnectionOptions
 from ..channels.channel_types import ChannelType, Dial
-from ..channels.over_tls import TLSOver
-from ..channels.peers import LIMIT, RawListener, RawPeer
+from ..channels.peers import LIMIT, RawPeer
 from ..hosts import HALFCLOSE_RUN, Host
 from .recorder import Recorder, _Recording
 
 __all__ = ["MORE_THAN_THE_KERNEL", "Net", "Pair", "Rule", "rule"]
 
 R = TypeVar("R", bound=_Recording)
-P = TypeVar("P", bound=Protocol)
 
 QUIET = 0.05
 """Seconds that a test waits to see that something does not happen."""
@@ -104,24 +100,6 @@ class Net:
         serving = self.channel_type.serve(self.backend, factory, ConnectionOptions(**options))
         return await self._stack.enter_async_context(serving)
 
-    async def connect(
-        self,
-        endpoint: str | Endpoint,
-        factory: Callable[[], P],
-        timeout: float | None = LIMIT,
-        **options: Any,
-    ) -> P:
-        """Connect to *endpoint* as `Backend.connect` does, with the options of the channel type.
-
-        :param endpoint: where to connect.
-        :param factory: makes the protocol.
-        :param timeout: seconds; None: no limit.
-        :param options: those of `ConnectionOptions`.
-        :raises ConnectError: see `Backend.connect`.
-        """
-        settings = self.channel_type.connecting(ConnectionOptions(**options))
-        return await self.backend.connect(endpoint, factory, timeout, settings)
-
     def watch(self, protocol: _Recording) -> None:
         """Check the order of *protocol*'s events at the end, and show them if the rule fails.
 
@@ -139,21 +117,6 @@ class Net:
         """
         self._stack.callback(resource.close)
         return resource
-
-    def below(self) -> Net:
-        """For a rule about TLS: the same on the channel type that carries the records.
-
-        It is closed with this one. What its protocols see is shown with what this one's see.
-        """
-        assert isinstance(self.channel_type, TLSOver)
-        inner = Net(self.backend, self.channel_type.below, self.host)
-        inner.protocols = self.protocols
-        self._stack.push_async_callback(inner.close)
-        return inner
-
-    def listening(self) -> RawListener:
-        """A raw listener, until the rule's end."""
-        return self._stack.enter_context(self.channel_type.listening(self.backend))
 
     # -- waiting -------------------------------------------------------------------------------
 
@@ -289,7 +252,6 @@ class Rule:
         demands something else; see `alternatives`.
     :param once: whether the rule says nothing about connections. Then it is tested only on the
         first channel type that the backend names.
-    :param tls: whether the rule is about TLS. Then it is tested on the channel types with TLS.
     """
 
     identifier: str
@@ -298,7 +260,6 @@ class Rule:
     options: Mapping[str, Any]
     needs: tuple[str, ...]
     once: bool = False
-    tls: bool = False
 
     @property
     def text(self) -> str:
@@ -313,7 +274,6 @@ def rule(
     options: Mapping[str, Any] | None = None,
     needs: tuple[str, ...] = (),
     once: bool = False,
-    tls: bool = False,
 ) -> Callable[[Test], Any]:
     """Make a method of the suite the test of a rule.
 
@@ -328,11 +288,10 @@ def rule(
         demands something else.
     :param once: whether the rule says nothing about connections. Then it is tested only on the
         first channel type that the backend names.
-    :param tls: whether the rule is about TLS. Then it is tested on the channel types with TLS.
     """
 
     def decorate(test: Test) -> Any:
-        held = Rule(identifier, test, schemes, options or {}, needs, once, tls)
+        held = Rule(identifier, test, schemes, options or {}, needs, once)
 
         @functools.wraps(test)
         def run_rule(self: Any, channel_type: ChannelType) -> None:

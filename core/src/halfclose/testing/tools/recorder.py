@@ -44,11 +44,11 @@ class _Recording(Protocol):
 
     # -- verbs, watched ------------------------------------------------------------------------
 
-    def verb(self, name: str, *args: object, **options: object) -> Any:
+    def verb(self, name: str, *args: object) -> Any:
         """Call the transport's method *name*, and note any event that comes inside (EVT-07)."""
         before, self._inside = self._inside, f"the verb {name}"
         try:
-            return getattr(self.transport, name)(*args, **options)
+            return getattr(self.transport, name)(*args)
         finally:
             self._inside = before
 
