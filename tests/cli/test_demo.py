@@ -119,7 +119,7 @@ def _on_a_screen(
 def test_the_command_in_a_terminal(columns: int, kind: str) -> None:
     with (
         Terminal(columns) as terminal,
-        start("demo", stdout=terminal.program, env={"TERM": kind, "COLUMNS": ""}) as command,
+        start("demo", stdout=terminal.program, env={"TERM": kind}) as command,
     ):
         said = terminal.rest()
         assert command.finish().status == 0

@@ -102,10 +102,8 @@ RUNNERS = (
 
 
 def environment_of(folder: Path) -> dict[str, str]:
-    """One without what belongs to the pytest that runs here."""
-    more = {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    kept = environment(more).items()
-    return {name: value for name, value in kept if not name.startswith(("PYTEST", "COV"))}
+    """One in which only what stands in *folder* is found beside what is installed."""
+    return environment({"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"})
 
 
 def copied(folder: Path, example: str, *replaced: tuple[str, str]) -> Path:
